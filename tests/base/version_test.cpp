@@ -8,9 +8,7 @@ namespace {
 
 using ::testing::MatchesRegex;
 
-TEST(Version, HasThreeNumbers) {
-  EXPECT_THAT(version(), MatchesRegex("[0-9]+\\.[0-9]+\\.[0-9]+"));
-}
+TEST(Version, HasThreeNumbers) { EXPECT_THAT(version(), MatchesRegex("[0-9]+\\.[0-9]+\\.[0-9]+")); }
 
 TEST(Version, DetailsNameCommitCompilerAndBuildType) {
   EXPECT_THAT(version_details(),

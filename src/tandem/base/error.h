@@ -1,6 +1,5 @@
 #pragma once
 
-#include <source_location>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -27,18 +26,28 @@ class Error : public std::runtime_error {
   [[nodiscard]] Error at(std::string_view where) const { return Error(where, ": ", what()); }
 };
 
+// Where a call stands in the sources (Clang 14 has no std::source_location). As a default argument
+// it is the caller's place.
+struct SourcePlace {
+  const char* file;
+  int line;
+  static constexpr SourcePlace current(const char* file = __builtin_FILE(),
+                                       int line = __builtin_LINE()) {
+    return {file, line};
+  }
+};
+
 // Our own bug. The command line turns it into exit code 3.
 class InternalError : public std::logic_error {
  public:
-  explicit InternalError(std::string_view message,
-                         std::source_location place = std::source_location::current())
+  explicit InternalError(std::string_view message, SourcePlace place = SourcePlace::current())
       : std::logic_error(
-            concat("internal error: ", message, " (", place.file_name(), ":", place.line(), ")")) {}
+            concat("internal error: ", message, " (", place.file, ":", place.line, ")")) {}
 };
 
 // Throws InternalError when `holds` is false.
 inline void ensure(bool holds, std::string_view message,
-                   std::source_location place = std::source_location::current()) {
+                   SourcePlace place = SourcePlace::current()) {
   if (!holds) throw InternalError(message, place);
 }
 

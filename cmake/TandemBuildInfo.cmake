@@ -11,4 +11,5 @@ add_custom_target(tandem_build_info
   BYPRODUCTS "${info_header}"
   VERBATIM)
 add_dependencies(tandem_base tandem_build_info)
+add_dependencies(tandem_generated tandem_build_info)
 target_include_directories(tandem_base PRIVATE "${info_dir}")

@@ -33,7 +33,7 @@ class TemporaryDir {
 }  // namespace tandem::testing
 
 // Skips the running test, with the reason, where data_dir()/`name` does not exist.
-#define TANDEM_REQUIRE_DATA(name)                                                              \
-  if (!std::filesystem::exists(::tandem::testing::data_dir() / (name)))                        \
+#define TANDEM_REQUIRE_DATA(name)                                                                 \
+  if (!std::filesystem::exists(::tandem::testing::data_dir() / (name)))                           \
   GTEST_SKIP() << "no " << (::tandem::testing::data_dir() / (name)) << "; TANDEM_DATA names the " \
                << "folder of shared data"

@@ -1,0 +1,64 @@
+# Thin names over the CMake presets; each first installs what it needs (tools/setup.sh).
+PRESET ?= release
+JOBS ?= $(shell nproc)
+BUILD := build/$(PRESET)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build all test test-all bench lint fuzz install clean
+
+help:
+	@echo "make demo      fit the example network to a microcontroller and an FPGA"
+	@echo "make build     build the program, $(BUILD)/tandem"
+	@echo "make test      build everything and run the tests, but for those labelled slow"
+	@echo "make test-all  run the slow ones too"
+	@echo "make bench     set up and run the benchmarks"
+	@echo "make lint      formatting, include order, lengths, clang-tidy, shellcheck"
+	@echo "make fuzz      fuzz the readers for FUZZ_SECONDS (600) each"
+	@echo "make install   install the program and the library under PREFIX (/usr/local)"
+	@echo "make clean     remove build/"
+	@echo "PRESET=debug|asan|clang chooses another build, JOBS=N its parallelism."
+
+demo:
+	@tools/setup.sh demo
+	@$(MAKE) --no-print-directory $(BUILD)/tandem
+	@TANDEM=$(BUILD)/tandem examples/digits/demo.sh
+
+build:
+	@tools/setup.sh demo
+	@$(MAKE) --no-print-directory $(BUILD)/tandem
+
+# Never up to date by its date alone: ninja decides.
+.PHONY: $(BUILD)/tandem
+$(BUILD)/tandem:
+	@tools/build.sh $(PRESET) $(JOBS) tandem
+
+all:
+	@tools/setup.sh test
+	@tools/build.sh $(PRESET) $(JOBS) all -D TANDEM_TESTS=ON
+
+test: all
+	ctest --preset $(PRESET) --parallel $(JOBS) --label-exclude slow
+
+test-all: all
+	ctest --preset $(PRESET) --parallel $(JOBS)
+
+bench:
+	@tools/setup.sh bench
+	@tools/build.sh $(PRESET) $(JOBS) all -D TANDEM_TESTS=ON
+	@bench/run.sh $(BUILD)
+
+lint:
+	@tools/setup.sh lint
+	@tools/lint.sh $(PRESET) $(JOBS)
+
+FUZZ_SECONDS ?= 600
+fuzz:
+	@tools/setup.sh test
+	@tools/fuzz.sh $(FUZZ_SECONDS) $(JOBS)
+
+PREFIX ?= /usr/local
+install: build
+	cmake --install $(BUILD) --prefix $(PREFIX)
+
+clean:
+	rm -rf build

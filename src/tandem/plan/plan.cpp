@@ -1,0 +1,45 @@
+#include "tandem/plan/plan.h"
+
+#include "tandem/base/error.h"
+#include "tandem/base/text.h"
+#include "tandem/graph/operator.h"
+
+namespace tandem {
+
+std::string_view name(StepKind kind) {
+  switch (kind) {
+    case StepKind::kRun: return "run";
+    case StepKind::kMove: return "move";
+    case StepKind::kFree: return "free";
+    case StepKind::kRecompute: return "recompute";
+  }
+  return "?";
+}
+
+std::string print_plan(const Module& module, const Plan& plan) {
+  const Graph& graph = module.function(plan.function);
+  std::string text = concat("plan for ", plan.device, ", function ", plan.function, "\n");
+  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+    const Step& step = plan.steps[i];
+    text += concat("  step ", i, ": ", name(step.kind));
+    for (const NodeId id : step.nodes)
+      text += concat(" ", graph.nodes[id].op->name(), " '", graph.nodes[id].name, "'");
+    text += concat(" on ", step.unit, " form ", step.form);
+    for (const auto& [key, value] : step.tile) text += concat(" ", key, "=", value);
+    text += "\n";
+  }
+  for (const Buffer& buffer : plan.buffers) {
+    text += concat("  buffer ", buffer.name, ": ", buffer.memory, " [", buffer.offset, ",",
+                   buffer.offset + buffer.bytes, ") ", buffer.element_bits, "-bit elements, steps ",
+                   buffer.first_step, "..", buffer.last_step, "\n");
+  }
+  for (const auto& [memory, bytes] : plan.peak_bytes) {
+    text += concat("  peak ", memory, ": ", bytes, " bytes");
+    if (const auto bound = plan.bound_bytes.find(memory); bound != plan.bound_bytes.end())
+      text += concat(" (lower bound ", bound->second, ")");
+    text += "\n";
+  }
+  return text;
+}
+
+}  // namespace tandem

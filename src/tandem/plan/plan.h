@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "tandem/graph/module.h"
+
+namespace tandem {
+
+// One value (or scratch) in one memory of the device.
+struct Buffer {
+  std::string name;
+  ValueId value = kNone;      // kNone: scratch of a step, or a FIFO between stages
+  std::string memory;         // a memory of the device: "sram", "flash", "bram", ...
+  std::int64_t offset = 0;    // bytes from the start of that memory's region of the plan
+  std::int64_t bytes = 0;
+  int element_bits = 8;       // bits per element as stored (packing)
+  std::size_t first_step = 0, last_step = 0;  // lifetime, both inclusive
+};
+
+enum class StepKind { kRun, kMove, kFree, kRecompute };
+std::string_view name(StepKind kind);
+
+// One thing that a machine does: on a sequential machine the steps follow each other, on a
+// pipeline they are stages that work at the same time.
+struct Step {
+  StepKind kind = StepKind::kRun;
+  std::vector<NodeId> nodes;  // run as one: the first produces, the others are fused behind it
+  std::string unit;           // a unit of the device
+  std::string form;           // which kernel or stage template
+  // Tile sizes and foldings by name: "pe", "simd", "fifo_depth", ...
+  std::map<std::string, std::int64_t> tile;
+  std::vector<std::size_t> reads, writes;  // indices of buffers
+};
+
+// How one function of a module runs on one device: what runs where and when, and which bytes lie
+// where. The executor runs it, the emitter prints it, the cost models time it.
+struct Plan {
+  std::string device;
+  std::string function = "main";
+  std::vector<Step> steps;
+  std::vector<Buffer> buffers;
+  // Peak bytes and a lower bound of the peak, by memory.
+  std::map<std::string, std::int64_t> peak_bytes, bound_bytes;
+};
+
+// The plan as text for people and for text tests: one line per step, one per buffer.
+std::string print_plan(const Module& module, const Plan& plan);
+
+}  // namespace tandem

@@ -4,18 +4,6 @@
 
 namespace tandem {
 
-std::string_view name(Source source) {
-  switch (source) {
-    case Source::kExact: return "exact";
-    case Source::kMeasured: return "measured";
-    case Source::kSimulated: return "simulated";
-    case Source::kAnalytic: return "analytic";
-    case Source::kLearned: return "learned";
-    case Source::kAssumed: return "assumed";
-  }
-  return "?";
-}
-
 namespace {
 
 nlohmann::ordered_json json_of(const Figures& figures) {

@@ -5,14 +5,11 @@
 #include <string>
 #include <vector>
 
+#include "tandem/device/source.h"
 #include "tandem/graph/module.h"
 #include "tandem/plan/plan.h"
 
 namespace tandem {
-
-// Where a figure comes from; printed beside it.
-enum class Source { kExact, kMeasured, kSimulated, kAnalytic, kLearned, kAssumed };
-std::string_view name(Source source);
 
 struct Figure {
   double value = 0;

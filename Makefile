@@ -13,7 +13,7 @@ help:
 	@echo "make test-all  run the slow ones too"
 	@echo "make bench     set up and run the benchmarks"
 	@echo "make lint      formatting, include order, lengths, clang-tidy, shellcheck"
-	@echo "make fuzz      fuzz the readers for FUZZ_SECONDS (600) each"
+	@echo "make fuzz      fuzz each reader with FUZZ_RUNS (1,000,000) inputs, under sanitizers"
 	@echo "make install   install the program and the library under PREFIX (/usr/local)"
 	@echo "make clean     remove build/"
 	@echo "PRESET=debug|asan|clang chooses another build, JOBS=N its parallelism."
@@ -51,10 +51,10 @@ lint:
 	@tools/setup.sh lint
 	@tools/lint.sh $(PRESET) $(JOBS)
 
-FUZZ_SECONDS ?= 600
+FUZZ_RUNS ?= 1000000
 fuzz:
 	@tools/setup.sh test
-	@tools/fuzz.sh $(FUZZ_SECONDS) $(JOBS)
+	@tools/fuzz.sh $(FUZZ_RUNS) $(JOBS)
 
 PREFIX ?= /usr/local
 install: build

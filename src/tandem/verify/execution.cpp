@@ -1,0 +1,38 @@
+#include "tandem/verify/execution.h"
+
+#include "tandem/base/error.h"
+#include "tandem/base/text.h"
+#include "tandem/verify/reference_execution.h"
+
+namespace tandem {
+
+std::map<ValueId, Tensor> Execution::trace(std::span<const Tensor>) { return {}; }
+
+std::int64_t check_samples(const Module& module, std::span<const Tensor> inputs) {
+  const Graph& graph = module.main();
+  if (inputs.size() != graph.inputs.size())
+    throw Error(inputs.size(), " inputs given where the network has ", graph.inputs.size());
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const Value& value = graph.values[graph.inputs[i]];
+    const Shape wanted = value.type.static_shape();
+    const Shape& given = inputs[i].shape();
+    if (inputs[i].format() != value.type.format || given.empty() ||
+        !std::equal(given.begin() + 1, given.end(), wanted.begin(), wanted.end()))
+      throw Error("input '", value.name, "' takes samples of ", value.type.to_string(), ", not ",
+                  inputs[i].format().name(), to_string(given), " (samples first)");
+    if (given[0] != inputs[0].shape()[0])
+      throw Error("input '", value.name, "' has ", given[0], " samples where the first has ",
+                  inputs[0].shape()[0]);
+  }
+  return inputs.empty() ? 1 : inputs[0].shape()[0];
+}
+
+std::vector<std::string> execution_names() { return {"reference"}; }
+
+std::unique_ptr<Execution> make_execution(std::string_view name, const Module& module,
+                                          const ExecutionOptions&) {
+  if (name == "reference") return std::make_unique<ReferenceExecution>(module);
+  throw Error("no execution is called '", name, "'", suggestion(name, execution_names()));
+}
+
+}  // namespace tandem

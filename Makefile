@@ -4,7 +4,7 @@ JOBS ?= $(shell nproc)
 BUILD := build/$(PRESET)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build all test test-all bench lint fuzz install clean
+.PHONY: help demo build all test test-all bench lint format fuzz install clean
 
 help:
 	@echo "make demo      fit the example network to a microcontroller and an FPGA"
@@ -13,6 +13,7 @@ help:
 	@echo "make test-all  run the slow ones too"
 	@echo "make bench     set up and run the benchmarks"
 	@echo "make lint      formatting, include order, lengths, clang-tidy, shellcheck"
+	@echo "make format    format every C++ source"
 	@echo "make fuzz      fuzz each reader with FUZZ_RUNS (1,000,000) inputs, under sanitizers"
 	@echo "make install   install the program and the library under PREFIX (/usr/local)"
 	@echo "make clean     remove build/"
@@ -50,6 +51,10 @@ bench:
 lint:
 	@tools/setup.sh lint
 	@tools/lint.sh $(PRESET) $(JOBS)
+
+format:
+	@tools/setup.sh lint
+	@git ls-files -co --exclude-standard '*.h' '*.cpp' | sort -u | xargs clang-format-14 -i
 
 FUZZ_RUNS ?= 1000000
 fuzz:

@@ -14,7 +14,23 @@ check() {
 # Tracked files and new ones, less what git ignores.
 files() { git ls-files --cached --others --exclude-standard -- "$@" | sort -u | xargs -r ls -d 2>/dev/null; }
 
-format() { files '*.h' '*.cpp' | xargs -r -n 20 -P "$jobs" clang-format-14 --dry-run -Werror; }
+# Prints the named files that clang-format would change.
+unformatted() {
+  local file
+  for file in "$@"; do
+    clang-format-14 --dry-run -Werror "$file" 2>/dev/null || echo "$file"
+  done
+}
+export -f unformatted
+
+format() {
+  local found
+  # shellcheck disable=SC2016  # $@ belongs to the inner shell
+  found=$(files '*.h' '*.cpp' | xargs -r -n 20 -P "$jobs" bash -c 'unformatted "$@"' _ | sort)
+  [ -z "$found" ] && return 0
+  printf 'not formatted (make format):\n%s\n' "$found" >&2
+  return 1
+}
 shell() { { files '*.sh'; echo .ci/run; } | xargs -r shellcheck; }
 python() { files '*.py' | xargs -r .venv/bin/python tools/check_python.py; }
 tidy() {

@@ -14,8 +14,10 @@ std::string quoted(const std::string& text) {
   std::string out = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') out += '\\';
-    if (c == '\n') out += "\\n";
-    else out += c;
+    if (c == '\n')
+      out += "\\n";
+    else
+      out += c;
   }
   return out + "\"";
 }
@@ -50,22 +52,29 @@ void coerce(Attribute& attribute, AttributeKind wanted) {
 }  // namespace
 
 AttributeKind kind_of(const Attribute& attribute) {
-  constexpr std::array kinds = {
-      AttributeKind::kInteger, AttributeKind::kReal,  AttributeKind::kString,
-      AttributeKind::kFormat,  AttributeKind::kIntegers, AttributeKind::kReals,
-      AttributeKind::kStrings};
+  constexpr std::array kinds = {AttributeKind::kInteger,  AttributeKind::kReal,
+                                AttributeKind::kString,   AttributeKind::kFormat,
+                                AttributeKind::kIntegers, AttributeKind::kReals,
+                                AttributeKind::kStrings};
   return kinds.at(attribute.index());
 }
 
 std::string_view name(AttributeKind kind) {
   switch (kind) {
-    case AttributeKind::kInteger: return "an integer";
-    case AttributeKind::kReal: return "a real";
-    case AttributeKind::kString: return "a string";
-    case AttributeKind::kFormat: return "a format";
-    case AttributeKind::kIntegers: return "a list of integers";
-    case AttributeKind::kReals: return "a list of reals";
-    case AttributeKind::kStrings: return "a list of strings";
+    case AttributeKind::kInteger:
+      return "an integer";
+    case AttributeKind::kReal:
+      return "a real";
+    case AttributeKind::kString:
+      return "a string";
+    case AttributeKind::kFormat:
+      return "a format";
+    case AttributeKind::kIntegers:
+      return "a list of integers";
+    case AttributeKind::kReals:
+      return "a list of reals";
+    case AttributeKind::kStrings:
+      return "a list of strings";
   }
   return "?";
 }
@@ -78,16 +87,16 @@ Attributes complete_attributes(const std::vector<AttributeSpec>& specs, Attribut
     const auto found = given.find(spec.name);
     if (found == given.end()) {
       if (spec.default_value.empty()) {
-        throw Error(operator_name, ": attribute '", spec.name, "' is missing (",
-                    spec.description, ")");
+        throw Error(operator_name, ": attribute '", spec.name, "' is missing (", spec.description,
+                    ")");
       }
       given[spec.name] = spec.default_value.front();
       continue;
     }
     coerce(found->second, spec.kind);
     if (kind_of(found->second) != spec.kind) {
-      throw Error(operator_name, ": attribute '", spec.name, "' is ",
-                  name(kind_of(found->second)), " where ", name(spec.kind), " belongs");
+      throw Error(operator_name, ": attribute '", spec.name, "' is ", name(kind_of(found->second)),
+                  " where ", name(spec.kind), " belongs");
     }
     if (!spec.choices.empty()) {
       const auto& text = std::get<std::string>(found->second);
@@ -108,13 +117,18 @@ Attributes complete_attributes(const std::vector<AttributeSpec>& specs, Attribut
 std::string to_string(const Attribute& attribute) {
   const auto integer_text = [](std::int64_t value) { return std::to_string(value); };
   switch (kind_of(attribute)) {
-    case AttributeKind::kInteger: return integer_text(std::get<std::int64_t>(attribute));
-    case AttributeKind::kReal: return real_text(std::get<double>(attribute));
-    case AttributeKind::kString: return quoted(std::get<std::string>(attribute));
-    case AttributeKind::kFormat: return std::get<Format>(attribute).name();
+    case AttributeKind::kInteger:
+      return integer_text(std::get<std::int64_t>(attribute));
+    case AttributeKind::kReal:
+      return real_text(std::get<double>(attribute));
+    case AttributeKind::kString:
+      return quoted(std::get<std::string>(attribute));
+    case AttributeKind::kFormat:
+      return std::get<Format>(attribute).name();
     case AttributeKind::kIntegers:
       return list(std::get<std::vector<std::int64_t>>(attribute), integer_text);
-    case AttributeKind::kReals: return list(std::get<std::vector<double>>(attribute), real_text);
+    case AttributeKind::kReals:
+      return list(std::get<std::vector<double>>(attribute), real_text);
     case AttributeKind::kStrings:
       return list(std::get<std::vector<std::string>>(attribute), quoted);
   }

@@ -20,8 +20,7 @@ std::string claim(std::map<std::string, int, std::less<>>& names, std::string_vi
   const std::string stem = wanted.empty() ? "v" : std::string(wanted);
   std::string candidate = stem;
   int count = names[stem];
-  while (names.contains(candidate) && names[candidate] > 0)
-    candidate = concat(stem, "_", ++count);
+  while (names.contains(candidate) && names[candidate] > 0) candidate = concat(stem, "_", ++count);
   names[stem] = std::max(count, 1);
   names[candidate] = std::max(names[candidate], 1);
   return candidate;
@@ -43,7 +42,7 @@ std::string Builder::unique_node_name(std::string_view wanted) {
   return claim(node_names_, wanted);
 }
 
-ValueId Builder::input(std::string name, TensorType type) {
+ValueId Builder::input(const std::string& name, TensorType type) {
   Value value;
   value.name = unique_value_name(name);
   value.type = std::move(type);
@@ -75,7 +74,7 @@ ValueId Builder::read_state(StateId state) {
 }
 
 std::vector<ValueId> Builder::add_node(std::string_view op, std::vector<ValueId> inputs,
-                                       Attributes attributes, std::string name) {
+                                       Attributes attributes, const std::string& name) {
   Node node;
   node.op = &operators().find(op);
   node.inputs = std::move(inputs);

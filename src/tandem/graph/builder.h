@@ -23,7 +23,7 @@ class Builder {
   const TensorType& type(ValueId value) { return graph().values[value].type; }
   Shape shape(ValueId value) { return type(value).static_shape(); }
 
-  ValueId input(std::string name, TensorType type);
+  ValueId input(const std::string& name, TensorType type);
   ValueId constant(Tensor tensor, std::string name = "c");
   ValueId constant(ConstantId id);
   ValueId read_state(StateId state);
@@ -32,7 +32,7 @@ class Builder {
   // Appends a node; the result's names are `name` and name_1, name_2 for further outputs.
   // Throws Error (operator and node named) when the operator refuses.
   std::vector<ValueId> add_node(std::string_view op, std::vector<ValueId> inputs,
-                                Attributes attributes = {}, std::string name = "");
+                                Attributes attributes = {}, const std::string& name = "");
   // The same for operators with one output.
   ValueId add(std::string_view op, std::vector<ValueId> inputs, Attributes attributes = {},
               std::string name = "");

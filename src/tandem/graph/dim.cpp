@@ -52,8 +52,10 @@ std::string Dim::to_string() const {
     if (monomial.empty()) {
       text += std::to_string(coefficient);
     } else {
-      if (coefficient == -1) text += "-";
-      else if (coefficient != 1) text += std::to_string(coefficient) + "*";
+      if (coefficient == -1)
+        text += "-";
+      else if (coefficient != 1)
+        text += std::to_string(coefficient) + "*";
       text += join(monomial, "*");
     }
   }

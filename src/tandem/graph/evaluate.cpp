@@ -7,8 +7,7 @@ namespace tandem {
 
 std::vector<Tensor> initial_states(const Module& module) {
   std::vector<Tensor> states;
-  for (const State& state : module.states)
-    states.push_back(module.constants[state.initial].tensor);
+  for (const State& state : module.states) states.push_back(module.constants[state.initial].tensor);
   return states;
 }
 
@@ -43,13 +42,13 @@ std::vector<Tensor> evaluate_node(const Module& module, const Graph& graph, cons
            concat(node.op->name(), " returned a wrong number of outputs"));
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       const TensorType& type = graph.values[node.outputs[i]].type;
-      bool same = outputs[i].format() == type.format &&
-                  outputs[i].shape().size() == type.shape.size();
+      bool same =
+          outputs[i].format() == type.format && outputs[i].shape().size() == type.shape.size();
       for (std::size_t d = 0; same && d < type.shape.size(); ++d)
         same = !type.shape[d].is_constant() || type.shape[d].constant() == outputs[i].shape()[d];
-      ensure(same, concat(node.op->name(), " '", node.name, "' declared ", type.to_string(),
-                          " but computed ", outputs[i].format().name(),
-                          to_string(outputs[i].shape())));
+      ensure(same,
+             concat(node.op->name(), " '", node.name, "' declared ", type.to_string(),
+                    " but computed ", outputs[i].format().name(), to_string(outputs[i].shape())));
     }
     return outputs;
   } catch (const Error& error) {

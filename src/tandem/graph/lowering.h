@@ -39,7 +39,9 @@ class LoweringSite {
  public:
   LoweringSite(const NodeView& source, Builder& lowered_builder, const LoweringOptions& lowering,
                std::vector<std::optional<CodedValue>> coded_inputs)
-      : node(source), builder(lowered_builder), options(lowering),
+      : node(source),
+        builder(lowered_builder),
+        options(lowering),
         inputs(std::move(coded_inputs)) {}
 
   const NodeView& node;

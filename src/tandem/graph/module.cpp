@@ -32,9 +32,12 @@ TensorType type_of(const Tensor& tensor) {
 
 std::string_view name(Lifetime lifetime) {
   switch (lifetime) {
-    case Lifetime::kModel: return "model";
-    case Lifetime::kStream: return "stream";
-    case Lifetime::kRun: return "run";
+    case Lifetime::kModel:
+      return "model";
+    case Lifetime::kStream:
+      return "stream";
+    case Lifetime::kRun:
+      return "run";
   }
   return "?";
 }
@@ -53,7 +56,7 @@ Graph& Module::function(std::string_view name) {
   return const_cast<Graph&>(std::as_const(*this).function(name));
 }
 
-ConstantId Module::add_constant(Tensor tensor, std::string name) {
+ConstantId Module::add_constant(Tensor tensor, const std::string& name) {
   const auto taken = [&](const std::string& candidate) {
     return std::any_of(constants.begin(), constants.end(),
                        [&](const Constant& c) { return c.name == candidate; });
@@ -84,9 +87,8 @@ Module specialize(const Module& module, const std::map<std::string, std::int64_t
   std::vector<std::string> known;
   for (const Symbol& symbol : module.symbols) known.push_back(symbol.name);
   for (const auto& [name, value] : symbols) {
-    const auto found =
-        std::find_if(module.symbols.begin(), module.symbols.end(),
-                     [&, n = name](const Symbol& s) { return s.name == n; });
+    const auto found = std::find_if(module.symbols.begin(), module.symbols.end(),
+                                    [&, n = name](const Symbol& s) { return s.name == n; });
     if (found == module.symbols.end())
       throw Error("the module has no symbol '", name, "'", suggestion(name, known));
     if (value < found->min || value > found->max) {

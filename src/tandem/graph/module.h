@@ -17,11 +17,11 @@ namespace tandem {
 
 class Operator;
 
-using ValueId = std::size_t;     // index into Graph::values
-using NodeId = std::size_t;      // index into Graph::nodes
-using GraphId = std::size_t;     // index into Module::graphs
-using ConstantId = std::size_t;  // index into Module::constants
-using StateId = std::size_t;     // index into Module::states
+using ValueId = std::size_t;                                        // index into Graph::values
+using NodeId = std::size_t;                                         // index into Graph::nodes
+using GraphId = std::size_t;                                        // index into Module::graphs
+using ConstantId = std::size_t;                                     // index into Module::constants
+using StateId = std::size_t;                                        // index into Module::states
 inline constexpr std::size_t kNone = static_cast<std::size_t>(-1);  // an absent optional input
 
 struct TensorType {
@@ -29,7 +29,7 @@ struct TensorType {
   Format format;
 
   bool is_static() const;
-  Shape static_shape() const;  // throws Error naming the symbol that must be bound
+  Shape static_shape() const;     // throws Error naming the symbol that must be bound
   std::string to_string() const;  // "int8[N,64]"
   friend bool operator==(const TensorType&, const TensorType&) = default;
 };
@@ -46,15 +46,15 @@ struct Coding {
 struct Value {
   std::string name;  // unique in its graph
   TensorType type;
-  NodeId producer = kNone;        // the node that computes it, or
-  ConstantId constant = kNone;    // the constant it stands for, or
-  StateId state = kNone;          // the state it reads (its value at the start of the run);
-                                  // none of the three: an input of the graph
+  NodeId producer = kNone;      // the node that computes it, or
+  ConstantId constant = kNone;  // the constant it stands for, or
+  StateId state = kNone;        // the state it reads (its value at the start of the run);
+                                // none of the three: an input of the graph
 };
 
 struct Node {
   const Operator* op = nullptr;
-  Attributes attributes;  // complete: defaults are filled in
+  Attributes attributes;        // complete: defaults are filled in
   std::vector<ValueId> inputs;  // kNone where an optional input is absent
   std::vector<ValueId> outputs;
   std::vector<GraphId> bodies;
@@ -113,7 +113,7 @@ struct Module {
   const Graph& main() const { return function("main"); }
   Graph& main() { return function("main"); }
 
-  ConstantId add_constant(Tensor tensor, std::string name);  // makes the name unique
+  ConstantId add_constant(Tensor tensor, const std::string& name);  // makes the name unique
 };
 
 // The constant that a value stands for, or nullptr.

@@ -54,15 +54,24 @@ const std::vector<double>& NodeView::reals(std::string_view attribute) const {
 
 std::string_view name(OperationKind kind) {
   switch (kind) {
-    case OperationKind::kMultiplyAccumulate: return "multiply_accumulate";
-    case OperationKind::kMultiply: return "multiply";
-    case OperationKind::kAdd: return "add";
-    case OperationKind::kCompare: return "compare";
-    case OperationKind::kDivide: return "divide";
-    case OperationKind::kTranscendental: return "transcendental";
-    case OperationKind::kTableLookup: return "table_lookup";
-    case OperationKind::kShift: return "shift";
-    case OperationKind::kMove: return "move";
+    case OperationKind::kMultiplyAccumulate:
+      return "multiply_accumulate";
+    case OperationKind::kMultiply:
+      return "multiply";
+    case OperationKind::kAdd:
+      return "add";
+    case OperationKind::kCompare:
+      return "compare";
+    case OperationKind::kDivide:
+      return "divide";
+    case OperationKind::kTranscendental:
+      return "transcendental";
+    case OperationKind::kTableLookup:
+      return "table_lookup";
+    case OperationKind::kShift:
+      return "shift";
+    case OperationKind::kMove:
+      return "move";
   }
   return "?";
 }
@@ -87,9 +96,12 @@ Module body_module(const Operator& op, const NodeView& node, const Form& form) {
   Builder builder(module, Builder::add_graph(module, "main"));
   std::vector<ValueId> inputs;
   for (std::size_t i = 0; i < node.input_count(); ++i) {
-    if (!node.has_input(i)) inputs.push_back(kNone);
-    else if (const Tensor* constant = node.constant(i)) inputs.push_back(builder.constant(*constant));
-    else inputs.push_back(builder.input(concat("x", i), node.input(i)));
+    if (!node.has_input(i))
+      inputs.push_back(kNone);
+    else if (const Tensor* constant = node.constant(i))
+      inputs.push_back(builder.constant(*constant));
+    else
+      inputs.push_back(builder.input(concat("x", i), node.input(i)));
   }
   for (const ValueId value : op.body(builder, node, form, inputs)) builder.output(value);
   return module;
@@ -97,8 +109,7 @@ Module body_module(const Operator& op, const NodeView& node, const Form& form) {
 
 }  // namespace
 
-std::vector<Tensor> Operator::evaluate(const NodeView& node,
-                                       std::span<const Tensor> inputs) const {
+std::vector<Tensor> Operator::evaluate(const NodeView& node, std::span<const Tensor> inputs) const {
   const auto all_forms = forms(node);
   ensure(!all_forms.empty(), concat(name(), " has neither evaluation nor body"));
   const Module module = body_module(*this, node, all_forms.front());
@@ -123,8 +134,7 @@ Work Operator::work(const NodeView& node) const {
     const Module module = body_module(*this, node, all_forms.front());
     for (const Node& inner : module.main().nodes) {
       const Work part = inner.op->work({module, module.main(), inner});
-      work.operations.insert(work.operations.end(), part.operations.begin(),
-                             part.operations.end());
+      work.operations.insert(work.operations.end(), part.operations.begin(), part.operations.end());
     }
   }
   for (std::size_t i = 0; i < node.input_count(); ++i) {
@@ -145,17 +155,16 @@ Work Operator::work(const NodeView& node) const {
   return work;
 }
 
-std::optional<std::vector<CodedValue>> Operator::lower(LoweringSite&) const {
-  return std::nullopt;
-}
+std::optional<std::vector<CodedValue>> Operator::lower(LoweringSite&) const { return std::nullopt; }
 
 std::vector<TensorType> infer_checked(const Module& module, const Graph& graph, const Node& node) {
   const std::string where = concat(node.op->name(), " '", node.name, "'");
   const std::size_t count = node.inputs.size();
   if (count < node.op->min_inputs() || count > node.op->max_inputs())
-    throw Error(where, ": takes ", node.op->min_inputs(), " to ",
-                node.op->max_inputs() == kNone ? "any number of" : std::to_string(node.op->max_inputs()),
-                " inputs, not ", count);
+    throw Error(
+        where, ": takes ", node.op->min_inputs(), " to ",
+        node.op->max_inputs() == kNone ? "any number of" : std::to_string(node.op->max_inputs()),
+        " inputs, not ", count);
   for (std::size_t i = 0; i < node.op->min_inputs(); ++i)
     if (node.inputs[i] == kNone) throw Error(where, ": input ", i, " is absent but required");
   try {

@@ -36,7 +36,14 @@ struct NodeView {
 
 // What kind of operation, on which formats, how often.
 enum class OperationKind {
-  kMultiplyAccumulate, kMultiply, kAdd, kCompare, kDivide, kTranscendental, kTableLookup, kShift,
+  kMultiplyAccumulate,
+  kMultiply,
+  kAdd,
+  kCompare,
+  kDivide,
+  kTranscendental,
+  kTableLookup,
+  kShift,
   kMove
 };
 std::string_view name(OperationKind kind);
@@ -65,8 +72,8 @@ enum class Domain {
 
 struct Traits {
   Domain domain = Domain::kReal;
-  bool elementwise = false;      // output element i depends on input elements i (broadcast) only
-  bool in_place = false;         // output 0 may overwrite input 0 of the same size
+  bool elementwise = false;  // output element i depends on input elements i (broadcast) only
+  bool in_place = false;     // output 0 may overwrite input 0 of the same size
   bool commutative = false;
 };
 

@@ -226,8 +226,10 @@ class Parser {
     if (!in_.accept("]")) {
       do {
         const std::string_view element = in_.until(",]");
-        if (uniform) integers.push_back(parse_integer(element, "element"));
-        else reals.push_back(parse_real(element, "element"));
+        if (uniform)
+          integers.push_back(parse_integer(element, "element"));
+        else
+          reals.push_back(parse_real(element, "element"));
       } while (in_.accept(","));
       in_.expect("]");
     }
@@ -251,8 +253,8 @@ class Parser {
     Tensor tensor(declared.format, shape);
     auto to = tensor.mutable_bytes();
     for (std::size_t i = 0; i < bytes; ++i) {
-      to[i] = static_cast<std::byte>(hex_digit(digits[1 + 2 * i]) * 16 +
-                                     hex_digit(digits[2 + 2 * i]));
+      to[i] =
+          static_cast<std::byte>(hex_digit(digits[1 + 2 * i]) * 16 + hex_digit(digits[2 + 2 * i]));
     }
     return tensor;
   }
@@ -272,10 +274,14 @@ class Parser {
     in_.expect("=");
     state.initial = constant_ref();
     const auto lifetime = in_.word();
-    if (lifetime == "model") state.lifetime = Lifetime::kModel;
-    else if (lifetime == "stream") state.lifetime = Lifetime::kStream;
-    else if (lifetime == "run") state.lifetime = Lifetime::kRun;
-    else throw Error("lifetime '", lifetime, "'", suggestion(lifetime, {"model", "stream", "run"}));
+    if (lifetime == "model")
+      state.lifetime = Lifetime::kModel;
+    else if (lifetime == "stream")
+      state.lifetime = Lifetime::kStream;
+    else if (lifetime == "run")
+      state.lifetime = Lifetime::kRun;
+    else
+      throw Error("lifetime '", lifetime, "'", suggestion(lifetime, {"model", "stream", "run"}));
     module_.states.push_back(std::move(state));
   }
 
@@ -359,8 +365,7 @@ class Parser {
     while (!in_.accept("}")) line_of(graph);
     finish(graph, outputs, updates);
     module_.graphs.push_back(std::move(graph));
-    if (is_function)
-      module_.functions[module_.graphs.back().name] = module_.graphs.size() - 1;
+    if (is_function) module_.functions[module_.graphs.back().name] = module_.graphs.size() - 1;
   }
 
   std::vector<std::pair<StateId, std::string>> pending_updates() {

@@ -117,9 +117,13 @@ class IntElementwise : public IntegerOperator {
   std::vector<SampleCase> samples() const override {
     const std::string call = concat(name(), "(%a, %b)");
     return {{concat("tandem-module 1\ngraph @main(%a : int4[2,3], %b : uint3[3]) -> (%y) {\n"
-                    "  %y : int9[2,3] = ", call, " {format = int9}\n}\n"), ""},
+                    "  %y : int9[2,3] = ",
+                    call, " {format = int9}\n}\n"),
+             ""},
             {concat("tandem-module 1\ngraph @main(%a : int8[2,3], %b : int8[3]) -> (%y) {\n"
-                    "  %y : uint1[2,3] = ", call, " {format = uint1}\n}\n"), "needs format"}};
+                    "  %y : uint1[2,3] = ",
+                    call, " {format = uint1}\n}\n"),
+             "needs format"}};
   }
 
  protected:
@@ -216,8 +220,8 @@ class IntDiv final : public IntElementwise {
     for (const std::int64_t divisor : {b.min, b.max, std::int64_t{1}, std::int64_t{-1}}) {
       if (divisor == 0 || divisor < b.min || divisor > b.max) continue;
       for (const std::int64_t numerator : {a.min, a.max}) {
-        const auto quotient = static_cast<std::int64_t>(
-            round_divide(numerator, divisor, Rounding::kAwayFromZero));
+        const auto quotient =
+            static_cast<std::int64_t>(round_divide(numerator, divisor, Rounding::kAwayFromZero));
         low = std::min(low, quotient);
         high = std::max(high, quotient);
       }
@@ -233,8 +237,8 @@ class IntDiv final : public IntElementwise {
     for (std::size_t i = 0; i < result.size(); ++i) {
       const std::int64_t divisor = in[1].integer(right_at[i]);
       if (divisor == 0) continue;
-      result[i] = static_cast<std::int64_t>(
-          round_divide(in[0].integer(left_at[i]), divisor, rounding));
+      result[i] =
+          static_cast<std::int64_t>(round_divide(in[0].integer(left_at[i]), divisor, rounding));
     }
     return {Tensor::from_integers(node.format("format"), to, result)};
   }
@@ -278,7 +282,8 @@ class Clamp final : public IntUnary {
   }
   std::vector<SampleCase> samples() const override {
     return {{"tandem-module 1\ngraph @main(%x : int8[1,5]) -> (%y) {\n"
-             "  %y : uint3[1,5] = Clamp(%x) {format = uint3, min = 0, max = 6}\n}\n", ""},
+             "  %y : uint3[1,5] = Clamp(%x) {format = uint3, min = 0, max = 6}\n}\n",
+             ""},
             {"tandem-module 1\ngraph @main(%x : int8[1,5]) -> (%y) {\n"
              "  %y : uint3[1,5] = Clamp(%x) {format = uint3, min = 6, max = 0}\n}\n",
              "is above max"}};
@@ -323,8 +328,7 @@ class Rescale final : public IntUnary {
   // The overflow mode brings every result into the format; what has to be proved is that the
   // product, the sum and the rounding stay within 63 bits.
   IntegerRange range(const NodeView& node) const override {
-    const IntegerRange x = input_range(node, 0), m = input_range(node, 1),
-                       b = input_range(node, 2);
+    const IntegerRange x = input_range(node, 0), m = input_range(node, 1), b = input_range(node, 2);
     Int128 low = 0, high = 0;
     for (const Int128 factor : {Int128{m.min}, Int128{m.max}}) {
       for (const Int128 value : {Int128{x.min}, Int128{x.max}}) {
@@ -365,16 +369,20 @@ class Rescale final : public IntUnary {
     std::vector<SampleCase> cases;
     for (const Rounding rounding : kAllRoundings) {
       for (const Overflow overflow : kAllOverflows) {
-        cases.push_back({concat(head, "  %y : int5[2,3] = Rescale(%x, %m, %b, %s) {format = int5, "
-                                "rounding = \"", tandem::name(rounding), "\", overflow = \"",
-                                tandem::name(overflow), "\"}\n}\n"), ""});
+        cases.push_back({concat(head,
+                                "  %y : int5[2,3] = Rescale(%x, %m, %b, %s) {format = int5, "
+                                "rounding = \"",
+                                tandem::name(rounding), "\", overflow = \"", tandem::name(overflow),
+                                "\"}\n}\n"),
+                         ""});
       }
     }
-    cases.push_back({"tandem-module 1\nconstant @b : int8[1] = [9]\nconstant @s : uint6[1] = [4]\n"
-                     "graph @main(%x : int8[2,3]) -> (%y) {\n  %b = constant @b\n"
-                     "  %s = constant @s\n"
-                     "  %y : int5[2,3] = Rescale(%x, %x, %b, %s) {format = int5}\n}\n",
-                     "multiplier must be a constant"});
+    cases.push_back(
+        {"tandem-module 1\nconstant @b : int8[1] = [9]\nconstant @s : uint6[1] = [4]\n"
+         "graph @main(%x : int8[2,3]) -> (%y) {\n  %b = constant @b\n"
+         "  %s = constant @s\n"
+         "  %y : int5[2,3] = Rescale(%x, %x, %b, %s) {format = int5}\n}\n",
+         "multiplier must be a constant"});
     return cases;
   }
 
@@ -395,8 +403,9 @@ class Table final : public IntUnary {
     const IntegerRange x = node.input(0).format.integer_range();
     const Int128 entries = Int128{x.max} - x.min + 1;
     if (Int128{node.constant(1)->shape().back()} != entries) {
-      throw Error("table has ", node.constant(1)->shape().back(), " entries in its last axis where ",
-                  node.input(0).format.name(), " needs ", static_cast<std::int64_t>(entries));
+      throw Error("table has ", node.constant(1)->shape().back(),
+                  " entries in its last axis where ", node.input(0).format.name(), " needs ",
+                  static_cast<std::int64_t>(entries));
     }
     return node.input(0).shape;
   }
@@ -415,13 +424,16 @@ class Table final : public IntUnary {
   std::vector<SampleCase> samples() const override {
     return {{"tandem-module 1\nconstant @t : int8[8] = [9,-1,4,2,0,7,7,-9]\n"
              "graph @main(%x : int3[2,3]) -> (%y) {\n  %t = constant @t\n"
-             "  %y : int8[2,3] = Table(%x, %t) {format = int8}\n}\n", ""},
+             "  %y : int8[2,3] = Table(%x, %t) {format = int8}\n}\n",
+             ""},
             {"tandem-module 1\nconstant @t : int8[2,4] = [9,-1,4,2,0,7,7,-9]\n"
              "graph @main(%x : uint2[3,2]) -> (%y) {\n  %t = constant @t\n"
-             "  %y : int5[3,2] = Table(%x, %t) {format = int5}\n}\n", ""},
+             "  %y : int5[3,2] = Table(%x, %t) {format = int5}\n}\n",
+             ""},
             {"tandem-module 1\nconstant @t : int8[7] = [9,-1,4,2,0,7,7]\n"
              "graph @main(%x : int3[2,3]) -> (%y) {\n  %t = constant @t\n"
-             "  %y : int8[2,3] = Table(%x, %t) {format = int8}\n}\n", "needs 8"}};
+             "  %y : int8[2,3] = Table(%x, %t) {format = int8}\n}\n",
+             "needs 8"}};
   }
 
  protected:
@@ -438,8 +450,11 @@ class Threshold final : public IntUnary {
   std::vector<AttributeSpec> attributes() const override {
     return {format_attribute(),
             {"base", AttributeKind::kInteger, "result below all thresholds", {std::int64_t{0}}, {}},
-            {"step", AttributeKind::kInteger, "what each threshold adds (2 for bipolar)",
-             {std::int64_t{1}}, {}}};
+            {"step",
+             AttributeKind::kInteger,
+             "what each threshold adds (2 for bipolar)",
+             {std::int64_t{1}},
+             {}}};
   }
   std::vector<Dim> shape(const NodeView& node) const override {
     check_constant_operand(node, 1, "thresholds", 1);
@@ -499,15 +514,21 @@ class Threshold final : public IntUnary {
 AttributeSpec rounding_attribute() {
   std::vector<std::string> names;
   for (const Rounding rounding : kAllRoundings) names.emplace_back(name(rounding));
-  return {"rounding", AttributeKind::kString, "what happens between two codes",
-          {std::string("half_even")}, names};
+  return {"rounding",
+          AttributeKind::kString,
+          "what happens between two codes",
+          {std::string("half_even")},
+          names};
 }
 
 AttributeSpec overflow_attribute() {
   std::vector<std::string> names;
   for (const Overflow overflow : kAllOverflows) names.emplace_back(name(overflow));
-  return {"overflow", AttributeKind::kString, "what happens beyond the last code",
-          {std::string("saturate")}, names};
+  return {"overflow",
+          AttributeKind::kString,
+          "what happens beyond the last code",
+          {std::string("saturate")},
+          names};
 }
 
 void register_integer_operators() {

@@ -19,9 +19,9 @@ namespace tandem {
 //   IntConv(x, w[O, kernel..., C/group])          sum over the window, pad_value outside
 //   IntAdd IntSub IntMul IntMax IntMin (a, b)     element by element, broadcast
 //   Clamp(x; min, max)
-//   Rescale(x, multiplier, addend, shift)         overflow(round((x*multiplier + addend) / 2^shift))
-//   Table(x, table[..., codes])                   table[..., x - least integer of x's format]
-//   Threshold(x, thresholds[..., count])          base + step * number of thresholds <= x
+//   Rescale(x, multiplier, addend, shift)         overflow(round((x*multiplier + addend) /
+//   2^shift)) Table(x, table[..., codes])                   table[..., x - least integer of x's
+//   format] Threshold(x, thresholds[..., count])          base + step * number of thresholds <= x
 //   IntDiv(a, b)                                  round(a / b); 0 where b = 0
 //   IntSum IntReduceMax (x; axes)                 over axes, kept as 1
 //   IntSumPool IntMaxPool (x; kernel, ...)        over windows; padding adds 0 / is ignored

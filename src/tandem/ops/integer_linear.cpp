@@ -142,7 +142,8 @@ class IntMatMul final : public IntegerOperator {
         "graph @main(%x : int8[2,3]) -> (%y) {\n  %w = constant @w\n";
     return {{head + "  %y : int12[2,2] = IntMatMul(%x, %w) {format = int12}\n}\n", ""},
             {"tandem-module 1\ngraph @main(%a : int4[2,2,3], %b : uint3[2,3,4]) -> (%y) {\n"
-             "  %y : int10[2,2,4] = IntMatMul(%a, %b) {format = int10}\n}\n", ""},
+             "  %y : int10[2,2,4] = IntMatMul(%a, %b) {format = int10}\n}\n",
+             ""},
             {head + "  %y : int8[2,2] = IntMatMul(%x, %w) {format = int8}\n}\n",
              "needs format = int12"}};
   }
@@ -213,7 +214,8 @@ class IntConv final : public IntegerOperator {
     SumBounds bounds;
     if (const Tensor* w = node.constant(1)) {
       const auto weights = w->to_integers();
-      for (std::size_t begin = 0; begin < weights.size(); begin += static_cast<std::size_t>(depth)) {
+      for (std::size_t begin = 0; begin < weights.size();
+           begin += static_cast<std::size_t>(depth)) {
         SumBounds sum;
         for (std::size_t i = begin; i < begin + static_cast<std::size_t>(depth); ++i)
           sum.add_product(x, weights[i]);
@@ -231,14 +233,16 @@ class IntConv final : public IntegerOperator {
     const std::string head =
         "tandem-module 1\nconstant @w : int4[2,2,2,1] = [1,-2,7,-8,0,5,3,3]\n"
         "graph @main(%x : uint4[1,3,4,2]) -> (%y) {\n  %w = constant @w\n";
-    return {{head + "  %y : int10[1,4,3,2] = IntConv(%x, %w) {format = int10, group = 2, "
-                    "pads = [1,0,1,0], pad_value = 3}\n}\n", ""},
-            {"tandem-module 1\nconstant @w : bipolar[2,3,2] = [1,-1,1,1,-1,-1,1,1,1,-1,1,-1]\n"
-             "graph @main(%x : int3[1,9,2]) -> (%y) {\n  %w = constant @w\n"
-             "  %y : int6[1,3,2] = IntConv(%x, %w) {format = int6, strides = [2], "
-             "dilations = [2]}\n}\n", ""},
-            {head + "  %y : int10[1,2,3,2] = IntConv(%x, %w) {format = int10}\n}\n",
-             "does not fit"}};
+    return {
+        {head + "  %y : int10[1,4,3,2] = IntConv(%x, %w) {format = int10, group = 2, "
+                "pads = [1,0,1,0], pad_value = 3}\n}\n",
+         ""},
+        {"tandem-module 1\nconstant @w : bipolar[2,3,2] = [1,-1,1,1,-1,-1,1,1,1,-1,1,-1]\n"
+         "graph @main(%x : int3[1,9,2]) -> (%y) {\n  %w = constant @w\n"
+         "  %y : int6[1,3,2] = IntConv(%x, %w) {format = int6, strides = [2], "
+         "dilations = [2]}\n}\n",
+         ""},
+        {head + "  %y : int10[1,2,3,2] = IntConv(%x, %w) {format = int10}\n}\n", "does not fit"}};
   }
 
  protected:
@@ -296,8 +300,8 @@ class IntConv final : public IntegerOperator {
 class IntPool : public IntegerOperator {
  public:
   std::vector<AttributeSpec> attributes() const override {
-    return with_window({format_attribute(),
-                        {"kernel", AttributeKind::kIntegers, "window extents", {}, {}}});
+    return with_window(
+        {format_attribute(), {"kernel", AttributeKind::kIntegers, "window extents", {}, {}}});
   }
   std::vector<Dim> shape(const NodeView& node) const override {
     const TensorType& x = node.input(0);
@@ -423,12 +427,13 @@ class IntReduce : public IntegerOperator {
   }
   std::vector<SampleCase> samples() const override {
     const std::string head = "tandem-module 1\ngraph @main(%x : int4[2,5,3]) -> (%y) {\n";
-    return {{concat(head, "  %y : int8[2,1,1] = ", name(), "(%x) {format = int8, axes = [1,2]}\n}\n"),
-             ""},
-            {concat(head, "  %y : int8[2,5,1] = ", name(), "(%x) {format = int8, axes = [2]}\n}\n"),
-             ""},
-            {concat(head, "  %y : int8[2,1,3] = ", name(), "(%x) {format = int8, axes = [1,1]}\n}\n"),
-             "listed twice"}};
+    return {
+        {concat(head, "  %y : int8[2,1,1] = ", name(), "(%x) {format = int8, axes = [1,2]}\n}\n"),
+         ""},
+        {concat(head, "  %y : int8[2,5,1] = ", name(), "(%x) {format = int8, axes = [2]}\n}\n"),
+         ""},
+        {concat(head, "  %y : int8[2,1,3] = ", name(), "(%x) {format = int8, axes = [1,1]}\n}\n"),
+         "listed twice"}};
   }
 
  protected:
@@ -479,8 +484,11 @@ class IntArgMax final : public IntegerOperator {
   std::vector<AttributeSpec> attributes() const override {
     return {format_attribute(),
             {"axis", AttributeKind::kInteger, "axis that becomes 1, non-negative", {}, {}},
-            {"select_last", AttributeKind::kInteger, "1: the last of equal maxima",
-             {std::int64_t{0}}, {}}};
+            {"select_last",
+             AttributeKind::kInteger,
+             "1: the last of equal maxima",
+             {std::int64_t{0}},
+             {}}};
   }
   std::vector<Dim> shape(const NodeView& node) const override {
     if (node.integer("axis") < 0) throw Error("axis must not be negative");
@@ -516,7 +524,8 @@ class IntArgMax final : public IntegerOperator {
     const std::string head = "tandem-module 1\ngraph @main(%x : int2[2,5,3]) -> (%y) {\n";
     return {{head + "  %y : uint3[2,1,3] = IntArgMax(%x) {format = uint3, axis = 1}\n}\n", ""},
             {head + "  %y : uint8[2,5,1] = IntArgMax(%x) {format = uint8, axis = 2, "
-                    "select_last = 1}\n}\n", ""},
+                    "select_last = 1}\n}\n",
+             ""},
             {head + "  %y : uint1[2,1,3] = IntArgMax(%x) {format = uint1, axis = 1}\n}\n",
              "needs format"}};
   }

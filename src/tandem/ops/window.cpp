@@ -47,9 +47,10 @@ Window window_of(const NodeView& node, std::vector<std::int64_t> kernel) {
 
 std::vector<AttributeSpec> window_attributes() {
   const Attribute none = std::vector<std::int64_t>{};
-  return {{"strides", AttributeKind::kIntegers, "step per spatial axis; empty: 1", {none}, {}},
-          {"dilations", AttributeKind::kIntegers, "spacing of kernel elements; empty: 1", {none}, {}},
-          {"pads", AttributeKind::kIntegers, "all begins, then all ends; empty: 0", {none}, {}}};
+  return {
+      {"strides", AttributeKind::kIntegers, "step per spatial axis; empty: 1", {none}, {}},
+      {"dilations", AttributeKind::kIntegers, "spacing of kernel elements; empty: 1", {none}, {}},
+      {"pads", AttributeKind::kIntegers, "all begins, then all ends; empty: 0", {none}, {}}};
 }
 
 }  // namespace tandem

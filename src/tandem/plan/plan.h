@@ -12,11 +12,11 @@ namespace tandem {
 // One value (or scratch) in one memory of the device.
 struct Buffer {
   std::string name;
-  ValueId value = kNone;      // kNone: scratch of a step, or a FIFO between stages
-  std::string memory;         // a memory of the device: "sram", "flash", "bram", ...
-  std::int64_t offset = 0;    // bytes from the start of that memory's region of the plan
+  ValueId value = kNone;    // kNone: scratch of a step, or a FIFO between stages
+  std::string memory;       // a memory of the device: "sram", "flash", "bram", ...
+  std::int64_t offset = 0;  // bytes from the start of that memory's region of the plan
   std::int64_t bytes = 0;
-  int element_bits = 8;       // bits per element as stored (packing)
+  int element_bits = 8;                       // bits per element as stored (packing)
   std::size_t first_step = 0, last_step = 0;  // lifetime, both inclusive
 };
 

@@ -61,20 +61,13 @@ AttributeKind kind_of(const Attribute& attribute) {
 
 std::string_view name(AttributeKind kind) {
   switch (kind) {
-    case AttributeKind::kInteger:
-      return "an integer";
-    case AttributeKind::kReal:
-      return "a real";
-    case AttributeKind::kString:
-      return "a string";
-    case AttributeKind::kFormat:
-      return "a format";
-    case AttributeKind::kIntegers:
-      return "a list of integers";
-    case AttributeKind::kReals:
-      return "a list of reals";
-    case AttributeKind::kStrings:
-      return "a list of strings";
+    case AttributeKind::kInteger: return "an integer";
+    case AttributeKind::kReal: return "a real";
+    case AttributeKind::kString: return "a string";
+    case AttributeKind::kFormat: return "a format";
+    case AttributeKind::kIntegers: return "a list of integers";
+    case AttributeKind::kReals: return "a list of reals";
+    case AttributeKind::kStrings: return "a list of strings";
   }
   return "?";
 }
@@ -117,18 +110,13 @@ Attributes complete_attributes(const std::vector<AttributeSpec>& specs, Attribut
 std::string to_string(const Attribute& attribute) {
   const auto integer_text = [](std::int64_t value) { return std::to_string(value); };
   switch (kind_of(attribute)) {
-    case AttributeKind::kInteger:
-      return integer_text(std::get<std::int64_t>(attribute));
-    case AttributeKind::kReal:
-      return real_text(std::get<double>(attribute));
-    case AttributeKind::kString:
-      return quoted(std::get<std::string>(attribute));
-    case AttributeKind::kFormat:
-      return std::get<Format>(attribute).name();
+    case AttributeKind::kInteger: return integer_text(std::get<std::int64_t>(attribute));
+    case AttributeKind::kReal: return real_text(std::get<double>(attribute));
+    case AttributeKind::kString: return quoted(std::get<std::string>(attribute));
+    case AttributeKind::kFormat: return std::get<Format>(attribute).name();
     case AttributeKind::kIntegers:
       return list(std::get<std::vector<std::int64_t>>(attribute), integer_text);
-    case AttributeKind::kReals:
-      return list(std::get<std::vector<double>>(attribute), real_text);
+    case AttributeKind::kReals: return list(std::get<std::vector<double>>(attribute), real_text);
     case AttributeKind::kStrings:
       return list(std::get<std::vector<std::string>>(attribute), quoted);
   }

@@ -32,12 +32,9 @@ TensorType type_of(const Tensor& tensor) {
 
 std::string_view name(Lifetime lifetime) {
   switch (lifetime) {
-    case Lifetime::kModel:
-      return "model";
-    case Lifetime::kStream:
-      return "stream";
-    case Lifetime::kRun:
-      return "run";
+    case Lifetime::kModel: return "model";
+    case Lifetime::kStream: return "stream";
+    case Lifetime::kRun: return "run";
   }
   return "?";
 }

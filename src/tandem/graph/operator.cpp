@@ -54,24 +54,15 @@ const std::vector<double>& NodeView::reals(std::string_view attribute) const {
 
 std::string_view name(OperationKind kind) {
   switch (kind) {
-    case OperationKind::kMultiplyAccumulate:
-      return "multiply_accumulate";
-    case OperationKind::kMultiply:
-      return "multiply";
-    case OperationKind::kAdd:
-      return "add";
-    case OperationKind::kCompare:
-      return "compare";
-    case OperationKind::kDivide:
-      return "divide";
-    case OperationKind::kTranscendental:
-      return "transcendental";
-    case OperationKind::kTableLookup:
-      return "table_lookup";
-    case OperationKind::kShift:
-      return "shift";
-    case OperationKind::kMove:
-      return "move";
+    case OperationKind::kMultiplyAccumulate: return "multiply_accumulate";
+    case OperationKind::kMultiply: return "multiply";
+    case OperationKind::kAdd: return "add";
+    case OperationKind::kCompare: return "compare";
+    case OperationKind::kDivide: return "divide";
+    case OperationKind::kTranscendental: return "transcendental";
+    case OperationKind::kTableLookup: return "table_lookup";
+    case OperationKind::kShift: return "shift";
+    case OperationKind::kMove: return "move";
   }
   return "?";
 }

@@ -67,12 +67,9 @@ class FloatFamily final : public FormatFamily {
     switch (overflow) {
       case Overflow::kSaturate:
         return sign | (overflow_is_infinite(negative, rounding) ? infinity(m) : infinity(m) - 1);
-      case Overflow::kSaturateSymmetric:
-        return sign | (infinity(m) - 1);
-      case Overflow::kSaturateZero:
-        return sign;
-      case Overflow::kWrap:
-        break;
+      case Overflow::kSaturateSymmetric: return sign | (infinity(m) - 1);
+      case Overflow::kSaturateZero: return sign;
+      case Overflow::kWrap: break;
     }
     throw Error(shortest(value), " is outside format ", m.name,
                 ", and overflow 'wrap' has no meaning there; use a saturating overflow");
@@ -136,14 +133,10 @@ class FloatFamily final : public FormatFamily {
   // when it points away from zero.
   static bool overflow_is_infinite(bool negative, Rounding rounding) {
     switch (rounding) {
-      case Rounding::kFloor:
-        return negative;
-      case Rounding::kCeiling:
-        return !negative;
-      case Rounding::kTowardZero:
-        return false;
-      default:
-        return true;
+      case Rounding::kFloor: return negative;
+      case Rounding::kCeiling: return !negative;
+      case Rounding::kTowardZero: return false;
+      default: return true;
     }
   }
 };

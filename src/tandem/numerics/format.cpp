@@ -13,19 +13,15 @@ namespace tandem {
 int storage_bytes(Storage storage) {
   switch (storage) {
     case Storage::kU8:
-    case Storage::kI8:
-      return 1;
+    case Storage::kI8: return 1;
     case Storage::kU16:
-    case Storage::kI16:
-      return 2;
+    case Storage::kI16: return 2;
     case Storage::kU32:
     case Storage::kI32:
-    case Storage::kF32:
-      return 4;
+    case Storage::kF32: return 4;
     case Storage::kU64:
     case Storage::kI64:
-    case Storage::kF64:
-      return 8;
+    case Storage::kF64: return 8;
   }
   throw InternalError("unknown storage");
 }
@@ -82,14 +78,10 @@ std::uint64_t Format::encode(double value, Rounding rounding, Overflow overflow)
 double Format::decode(std::uint64_t code) const {
   const ExactValue value = exact(code);
   switch (value.kind) {
-    case ExactValue::Kind::kPositiveInfinity:
-      return std::numeric_limits<double>::infinity();
-    case ExactValue::Kind::kNegativeInfinity:
-      return -std::numeric_limits<double>::infinity();
-    case ExactValue::Kind::kNan:
-      return std::numeric_limits<double>::quiet_NaN();
-    case ExactValue::Kind::kFinite:
-      break;
+    case ExactValue::Kind::kPositiveInfinity: return std::numeric_limits<double>::infinity();
+    case ExactValue::Kind::kNegativeInfinity: return -std::numeric_limits<double>::infinity();
+    case ExactValue::Kind::kNan: return std::numeric_limits<double>::quiet_NaN();
+    case ExactValue::Kind::kFinite: break;
   }
   if (value.negative_zero) return -0.0;
   // A significand beyond 53 bits is rounded here, far above the subnormals: scaling is exact.

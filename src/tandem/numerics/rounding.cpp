@@ -37,24 +37,15 @@ std::size_t index_of_name(const std::array<std::string_view, N>& names, std::str
 // positive as the part above the floor is less than, equal to or more than one half.
 bool rounds_up(bool floor_is_odd, bool negative, int half, Rounding rounding) {
   switch (rounding) {
-    case Rounding::kFloor:
-      return false;
-    case Rounding::kTowardZero:
-      return negative;
-    case Rounding::kHalfUp:
-      return half >= 0;
-    case Rounding::kHalfTowardZero:
-      return half > 0 || (half == 0 && negative);
-    case Rounding::kHalfDown:
-      return half > 0;
-    case Rounding::kHalfAwayFromZero:
-      return half > 0 || (half == 0 && !negative);
-    case Rounding::kHalfEven:
-      return half > 0 || (half == 0 && floor_is_odd);
-    case Rounding::kCeiling:
-      return true;
-    case Rounding::kAwayFromZero:
-      return !negative;
+    case Rounding::kFloor: return false;
+    case Rounding::kTowardZero: return negative;
+    case Rounding::kHalfUp: return half >= 0;
+    case Rounding::kHalfTowardZero: return half > 0 || (half == 0 && negative);
+    case Rounding::kHalfDown: return half > 0;
+    case Rounding::kHalfAwayFromZero: return half > 0 || (half == 0 && !negative);
+    case Rounding::kHalfEven: return half > 0 || (half == 0 && floor_is_odd);
+    case Rounding::kCeiling: return true;
+    case Rounding::kAwayFromZero: return !negative;
   }
   throw InternalError("unknown rounding");
 }
@@ -138,10 +129,8 @@ std::int64_t apply_overflow(Int128 value, int bits, bool is_signed, Overflow ove
                        : static_cast<std::int64_t>(low << unused >> unused);
     }
     case Overflow::kSaturate:
-    case Overflow::kSaturateSymmetric:
-      return value < 0 ? lowest : range.max;
-    case Overflow::kSaturateZero:
-      return 0;
+    case Overflow::kSaturateSymmetric: return value < 0 ? lowest : range.max;
+    case Overflow::kSaturateZero: return 0;
   }
   throw InternalError("unknown overflow");
 }

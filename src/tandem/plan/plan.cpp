@@ -8,14 +8,10 @@ namespace tandem {
 
 std::string_view name(StepKind kind) {
   switch (kind) {
-    case StepKind::kRun:
-      return "run";
-    case StepKind::kMove:
-      return "move";
-    case StepKind::kFree:
-      return "free";
-    case StepKind::kRecompute:
-      return "recompute";
+    case StepKind::kRun: return "run";
+    case StepKind::kMove: return "move";
+    case StepKind::kFree: return "free";
+    case StepKind::kRecompute: return "recompute";
   }
   return "?";
 }

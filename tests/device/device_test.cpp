@@ -82,7 +82,7 @@ TEST(Device, RefusalsNameThePlaceAndTheRemedy) {
        "d.toml:5: unknown key 'clock.herz'; did you mean "
        "'hertz'?"},
       {"hertz = 1e6", "hertz = -1", "d.toml:4: 'hertz' must be a positive number"},
-      {"hertz = 1e6", "hertz = nan", "'hertz' must be a positive number"},
+      {"hertz = 1e6", "hertz = nan", "'clock.hertz' must be a finite number"},
       {"hertz = 1e6", "hertz = \"fast\"", "'clock.hertz' must be a number, found a string"},
       {"exact: a data", "exakt: a data",
        "starts with no known kind of source; did you mean "
@@ -95,7 +95,8 @@ TEST(Device, RefusalsNameThePlaceAndTheRemedy) {
       {"cortex-m4", "cortex-m5",
        "d.toml:18: 'core' cannot be 'cortex-m5'; did you mean "
        "'cortex-m4'?"},
-      {"active_milliwatts", "active_milliwats", "missing key 'active_milliwatts' in [unit[0]]"},
+      {"active_milliwatts", "active_milliwats",
+       "missing key 'active_milliwatts' in table 'unit[0]'"},
       {"instructions = 3", "instruction = 3", "did you mean 'instructions'?"},
       {"source = \"assumed: a guess\"", "source = \"assumed: a guess\"\ncosts = \"none.toml\"",
        "d.toml:22: no file of costs 'none.toml'"},

@@ -84,6 +84,28 @@ std::string suggestion(std::string_view name, const std::vector<std::string>& ca
   return text;
 }
 
+std::string quote(std::string_view text, std::size_t most) {
+  std::size_t shown = std::min(most, text.size());
+  // Not within a UTF-8 character, whose later bytes are 10xxxxxx.
+  while (shown > 0 && shown < text.size() && (text[shown] & 0xc0) == 0x80) --shown;
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::string result = "'";
+  for (const char c : text.substr(0, shown)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '\n')
+      result += "\\n";
+    else if (c == '\t')
+      result += "\\t";
+    else if (c == '\'' || c == '\\')
+      result += {'\\', c};
+    else if (byte < 0x20 || byte == 0x7f)
+      result += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
+    else
+      result += c;
+  }
+  return result + (shown < text.size() ? "...'" : "'");
+}
+
 std::vector<std::string> split(std::string_view text, char separator) {
   std::vector<std::string> parts;
   std::size_t begin = 0;

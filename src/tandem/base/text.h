@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +14,10 @@ std::string nearest_name(std::string_view name, const std::vector<std::string>& 
 // "; did you mean 'x'?" or, where nothing is near, "; known: a, b, c" (at most `most` names).
 std::string suggestion(std::string_view name, const std::vector<std::string>& candidates,
                        std::size_t most = 12);
+
+// Text from outside, fit for a message: in single quotes, control characters and quotes escaped,
+// cut after `most` bytes.
+std::string quote(std::string_view text, std::size_t most = 80);
 
 std::vector<std::string> split(std::string_view text, char separator);
 std::string join(const std::vector<std::string>& parts, std::string_view separator);

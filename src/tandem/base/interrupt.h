@@ -1,0 +1,25 @@
+#pragma once
+
+#include <exception>
+
+namespace tandem {
+
+// The user pressed Ctrl-C. Not an Error, so that code which handles errors lets it pass; the
+// command line turns it into exit code 130.
+class Interrupted : public std::exception {
+ public:
+  const char* what() const noexcept override { return "interrupted"; }
+};
+
+// From now on SIGINT and SIGTERM raise a flag instead of ending the program; a second one ends it.
+// Only the command line calls this.
+void install_interrupt_handler();
+
+bool interrupted();
+void throw_if_interrupted();  // throws Interrupted when the flag is up; long loops call it
+
+// What the handler does and its undoing, for tests.
+void request_interrupt();
+void clear_interrupt();
+
+}  // namespace tandem

@@ -2,11 +2,27 @@
 
 #include "tandem/graph/registry.h"
 #include "tandem/ops/integer.h"
+#include "tandem/ops/operators.h"
 
 namespace tandem {
 
 void register_operators() {
   if (!operators().all().empty()) return;
+  register_activation_operators();
+  register_arithmetic_operators();
+  register_comparison_operators();
+  register_conversion_operators();
+  register_convolution_operators();
+  register_function_operators();
+  register_indexing_operators();
+  register_matrix_operators();
+  register_movement_operators();
+  register_normalization_operators();
+  register_padding_operators();
+  register_pooling_operators();
+  register_reduction_operators();
+  register_reshape_operators();
+  register_softmax_operators();
   register_integer_operators();
 }
 

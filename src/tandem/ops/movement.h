@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tandem/graph/builder.h"
+
+namespace tandem {
+
+// The meaning of Transpose on one tensor: axis d of the result is axis perm[d] of the tensor.
+Tensor transposed_tensor(const Tensor& tensor, const std::vector<std::int64_t>& perm);
+
+// The attribute `shape` of a Reshape from `from` to `to`: each entry is an integer, a product with
+// dimensions of the input ("d0", "4*d0": d0 is the first), or once "-1" for what is left. It holds
+// no symbols, so it stays right when symbols are bound. Throws Error where `to` has more than one
+// symbolic dimension that is no multiple of a dimension of `from`.
+std::vector<std::string> reshape_attribute(const std::vector<Dim>& from,
+                                           const std::vector<Dim>& to);
+
+// Appends a Reshape to the given dimensions, or returns `x` when it has them already.
+ValueId add_reshape(Builder& builder, ValueId x, const std::vector<Dim>& to, std::string name = "");
+
+}  // namespace tandem

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <optional>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "tandem/graph/builder.h"
@@ -57,8 +59,10 @@ class LoweringSite {
   }
 };
 
-// The default of Operator::lower, for composites and element-wise operators.
-std::optional<std::vector<CodedValue>> lower_by_body_or_table(const Operator& op,
-                                                              LoweringSite& site);
+// Lowers every node of a real graph into the target's graph, given the coded form of its inputs.
+// Nodes of constants are evaluated. Throws one Error that lists every node without integer form.
+std::vector<CodedValue> lower_graph(const Module& source, GraphId graph, Builder& target,
+                                    const LoweringOptions& options,
+                                    std::span<const std::optional<CodedValue>> inputs);
 
 }  // namespace tandem

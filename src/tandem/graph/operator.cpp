@@ -146,7 +146,16 @@ Work Operator::work(const NodeView& node) const {
   return work;
 }
 
-std::optional<std::vector<CodedValue>> Operator::lower(LoweringSite&) const { return std::nullopt; }
+std::optional<std::vector<CodedValue>> Operator::lower(LoweringSite& site) const {
+  const auto all_forms = forms(site.node);
+  if (all_forms.empty()) return std::nullopt;
+  const Module module = body_module(*this, site.node, all_forms.front());
+  std::vector<std::optional<CodedValue>> computed;
+  for (std::size_t i = 0; i < site.node.input_count(); ++i)
+    if (site.node.has_input(i) && site.node.constant(i) == nullptr)
+      computed.push_back(site.inputs[i]);
+  return lower_graph(module, module.functions.at("main"), site.builder, site.options, computed);
+}
 
 std::vector<TensorType> infer_checked(const Module& module, const Graph& graph, const Node& node) {
   const std::string where = concat(node.op->name(), " '", node.name, "'");

@@ -120,8 +120,7 @@ class Operator {
 
   // Rewrites the real operator over coded inputs into integer primitives (see lowering.h).
   // nullopt: this operator has no integer meaning here; throws Error with a remedy where only
-  // this node's parameters prevent it. The default lowers the first body, and element-wise
-  // operators through tables.
+  // this node's parameters prevent it. The default lowers the first body of a composite.
   virtual std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const;
 
   virtual std::vector<SampleCase> samples() const { return {}; }

@@ -3,6 +3,7 @@
 #include "tandem/graph/registry.h"
 #include "tandem/ops/integer.h"
 #include "tandem/ops/operators.h"
+#include "tandem/ops/quantize.h"
 
 namespace tandem {
 
@@ -24,6 +25,7 @@ void register_operators() {
   register_reshape_operators();
   register_softmax_operators();
   register_integer_operators();
+  register_quantize_operators();
 }
 
 }  // namespace tandem

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tandem/graph/lowering.h"
+
+namespace tandem {
+
+// Arithmetic on CodedValue for the lowering rules: affine changes stay deferred, and only
+// requantize(), materialized() and aligned sums add primitives.
+
+Format f64();
+
+// ---- f64 tensors that broadcast ---------------------------------------------------------------
+Tensor map(const Tensor& a, const std::function<double(double)>& f);
+Tensor combine(const Tensor& a, const Tensor& b, const std::function<double(double, double)>& f);
+Tensor negated(const Tensor& a);
+bool all_of(const Tensor& a, const std::function<bool(double)>& holds);
+bool is_uniform(const Tensor& a);  // all elements equal
+// The same elements with ones put before the shape up to `rank`.
+Tensor with_rank(const Tensor& a, std::size_t rank);
+// Expanded to a shape to which it broadcasts.
+Tensor expanded(const Tensor& a, const Shape& shape);
+
+// ---- Coded values -----------------------------------------------------------------------------
+// real = integer * 2^exponent of its format.
+CodedValue coded_integer(Builder& builder, ValueId integer);
+CodedValue coded_constant(Builder& builder, const Tensor& codes);
+CodedValue affine(ValueId integer, Tensor scale, Tensor offset);
+
+// The real constant at an input as f64: a real constant, or coded integers that are constant.
+// nullopt when it is computed at run time.
+std::optional<Tensor> real_constant(const LoweringSite& site, std::size_t index);
+Tensor required_constant(const LoweringSite& site, std::size_t index, std::string_view what);
+
+bool is_clamped(const CodedValue& value);
+
+// value * factor, value + addend, and the deferred clamp to [low, high].
+CodedValue multiplied(CodedValue value, const Tensor& factor);
+CodedValue shifted(CodedValue value, const Tensor& addend);
+CodedValue clamped(CodedValue value, double low, double high);
+
+// All reals that the value can take as a table with one entry per integer of its format; throws
+// Error with the remedy where the format has more than options.table_bits bits.
+Tensor tabulated(const LoweringSite& site, const CodedValue& value);
+
+// The same reals (up to the alignment grid) without table and clamp; with `uniform`, with one
+// scale for the whole tensor and no offset.
+CodedValue materialized(LoweringSite& site, const CodedValue& value, bool uniform = false);
+
+// Integers whose zero is the real zero: value.offset becomes 0, exactly where the zero point is
+// an integer, else on the alignment grid.
+CodedValue centred(LoweringSite& site, const CodedValue& value);
+
+// A value of positive scale: integers of channels with negative scale are multiplied by -1.
+CodedValue with_positive_scale(LoweringSite& site, const CodedValue& value);
+
+// Both values in one unit, so that their integers add.
+std::pair<CodedValue, CodedValue> aligned(LoweringSite& site, const CodedValue& a,
+                                          const CodedValue& b);
+
+// What a Quantize asks for: overflow(round(real / scale + zero)) within limits.
+struct QuantizeTarget {
+  Format format;
+  Tensor scale, zero;
+  Rounding rounding = Rounding::kHalfEven;
+  Overflow overflow = Overflow::kSaturate;
+  std::vector<std::int64_t> limits;
+};
+
+// The codes, as coded_integer: one Table, Threshold or Rescale (and Clamp).
+CodedValue requantize(LoweringSite& site, const CodedValue& value, const QuantizeTarget& target);
+
+// Adds a node, or its result as a constant when all inputs are constants.
+ValueId add_folded(Builder& builder, std::string_view op, std::vector<ValueId> inputs,
+                   Attributes attributes = {}, const std::string& name = "");
+// The same for primitives with the narrowest format (add_exact of integer.h).
+ValueId add_exact_folded(Builder& builder, std::string_view op, std::vector<ValueId> inputs,
+                         Attributes attributes = {}, const std::string& name = "");
+
+// An integer constant of the narrowest format.
+ValueId integer_constant(Builder& builder, const Shape& shape,
+                         const std::vector<std::int64_t>& values, const std::string& name);
+
+}  // namespace tandem

@@ -17,7 +17,6 @@ namespace {
 constexpr int kExponentialBits = 15;  // fraction bits of the exponentials of a softmax
 constexpr int kSoftmaxBits = 15;      // fraction bits of its result
 
-double times(double a, double b) { return a * b; }
 double over(double a, double b) { return a / b; }
 
 std::vector<std::int64_t> to_last(std::size_t rank) {

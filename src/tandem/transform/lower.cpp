@@ -1,0 +1,207 @@
+#include "tandem/transform/lower.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "tandem/base/error.h"
+#include "tandem/base/text.h"
+#include "tandem/graph/builder.h"
+#include "tandem/graph/operator.h"
+#include "tandem/graph/verifier.h"
+#include "tandem/ops/coded.h"
+#include "tandem/transform/sink_transposes.h"
+
+namespace tandem {
+namespace {
+
+Tensor per_tensor(double value, std::size_t rank) {
+  return with_rank(Tensor::scalar(value, f64()), rank);
+}
+
+// The one way in which an input is quantized, if every reader quantizes it alike with constants.
+std::optional<InputCoding> coding_of_quantize(const Module& module, const Graph& graph,
+                                              ValueId input) {
+  const Node* first = nullptr;
+  for (const Node& node : graph.nodes) {
+    if (std::find(node.inputs.begin(), node.inputs.end(), input) == node.inputs.end()) continue;
+    if (node.op->name() != "Quantize") return std::nullopt;
+    const NodeView view{module, graph, node};
+    const Tensor *scale = view.constant(1), *zero = view.constant(2);
+    if (scale == nullptr || !is_uniform(*scale) || (zero != nullptr && !is_uniform(*zero)) ||
+        (view.has_input(2) && zero == nullptr) || !view.format("format").is_uniform()) {
+      return std::nullopt;
+    }
+    if (first == nullptr) {
+      first = &node;
+      continue;
+    }
+    const NodeView other{module, graph, *first};
+    const bool same_zero = (zero == nullptr) == (other.constant(2) == nullptr) &&
+                           (zero == nullptr || zero->real(0) == other.constant(2)->real(0));
+    if (!same_zero || scale->real(0) != other.constant(1)->real(0) ||
+        node.attributes != first->attributes) {
+      return std::nullopt;
+    }
+  }
+  if (first == nullptr) return std::nullopt;
+  const NodeView view{module, graph, *first};
+  const Format format = view.format("format");
+  const double scale = view.constant(1)->real(0);
+  const double zero = view.constant(2) == nullptr ? 0 : view.constant(2)->real(0);
+  InputCoding coding;
+  coding.format =
+      format.is_integer() ? format : Format::integer(format.bits(), format.is_signed());
+  coding.scale = std::ldexp(scale, format.exponent());
+  coding.offset = -zero * scale;
+  return coding;
+}
+
+class Lowerer {
+ public:
+  Lowerer(const Module& network, const LowerRequest& request)
+      : network_(network), source_(network.main()), request_(request) {
+    lowered_.symbols = network.symbols;
+    lowered_.metadata = network.metadata;
+    graph_ = Builder::add_graph(lowered_, "main");
+  }
+
+  Module run() {
+    if (!network_.states.empty()) {
+      throw Error("the network has the state '", network_.states.front().name,
+                  "'; lowering takes networks without state");
+    }
+    check_request();
+    Builder builder(lowered_, graph_);
+    std::vector<std::optional<CodedValue>> inputs;
+    for (const ValueId input : source_.inputs) inputs.push_back(coded_input(builder, input));
+    const auto outputs = lower_graph(network_, network_.functions.at("main"), builder,
+                                     request_.options, inputs);
+    for (std::size_t i = 0; i < outputs.size(); ++i)
+      add_output(builder, source_.outputs[i], outputs[i]);
+    sink_transposes(lowered_);
+    remove_unused(lowered_);
+    verify(lowered_);
+    return std::move(lowered_);
+  }
+
+ private:
+  void check_request() const {
+    std::vector<std::string> names;
+    for (const ValueId input : source_.inputs) names.push_back(source_.values[input].name);
+    for (const auto& [name, coding] : request_.inputs) {
+      if (std::find(names.begin(), names.end(), name) == names.end())
+        throw Error("the network has no input '", name, "'", suggestion(name, names));
+      if (!coding.format.is_integer() || !(coding.scale > 0) || !std::isfinite(coding.offset)) {
+        throw Error("the coding of input '", name,
+                    "' needs an integer format and a positive scale");
+      }
+    }
+  }
+
+  void set_coding(ValueId value, const Tensor& scale, const Tensor& offset) {
+    const std::string& name = lowered_.graphs[graph_].values[value].name;
+    const ConstantId scale_id = lowered_.add_constant(scale, name + ".scale");
+    const ConstantId offset_id = lowered_.add_constant(offset, name + ".offset");
+    lowered_.graphs[graph_].codings[value] = {scale_id, offset_id};
+  }
+
+  CodedValue coded_input(Builder& builder, ValueId input) {
+    const Value& value = source_.values[input];
+    const Format format = value.type.format;
+    const std::size_t rank = value.type.shape.size();
+    if (format.is_uniform() && !format.is_boolean()) {
+      const Format twin = format.is_integer()
+                              ? format
+                              : Format::integer(format.bits(), format.is_signed());
+      return input_as(builder, value, {twin, std::ldexp(1.0, format.exponent()), 0}, rank);
+    }
+    const auto requested = request_.inputs.find(value.name);
+    if (requested != request_.inputs.end())
+      return input_as(builder, value, requested->second, rank);
+    if (const auto coding = coding_of_quantize(network_, source_, input))
+      return input_as(builder, value, *coding, rank);
+    throw Error("input '", value.name, "' is real (", value.type.to_string(),
+                ") and is not quantized where it is read; say how it arrives as codes (a data set "
+                "with codes, or --input-coding ", value.name, "=uint8,SCALE,OFFSET), or run "
+                "`tandem compress` first");
+  }
+
+  CodedValue input_as(Builder& builder, const Value& value, const InputCoding& coding,
+                      std::size_t rank) {
+    const ValueId input = builder.input(value.name, {value.type.shape, coding.format});
+    const Tensor scale = per_tensor(coding.scale, rank), offset = per_tensor(coding.offset, rank);
+    set_coding(input, scale, offset);
+    return affine(input, scale, offset);
+  }
+
+  // The output as plain integers with a positive scale.
+  void add_output(Builder& builder, ValueId output, const CodedValue& coded) {
+    const Value& value = source_.values[output];
+    Node place;
+    place.name = value.name;
+    if (value.producer != kNone) place = source_.nodes[value.producer];
+    const NodeView view{network_, source_, place};
+    LoweringSite site(view, builder, request_.options, {});
+    CodedValue result = coded;
+    if (coded.table) result = tabulated_output(site, coded);
+    result = with_positive_scale(site, materialized(site, result));
+    ValueId integer = result.integer;
+    Graph& graph = builder.graph();
+    const bool taken = std::find(graph.outputs.begin(), graph.outputs.end(), integer) !=
+                       graph.outputs.end();
+    if (graph.values[integer].producer == kNone || taken)
+      integer = builder.add("Identity", {integer}, {}, value.name);
+    builder.output(integer);
+    rename(graph, integer, value.name);
+    set_coding(integer, result.scale, result.offset);
+  }
+
+  CodedValue tabulated_output(LoweringSite& site, const CodedValue& coded) const {
+    const auto reals = coded.table->to_reals();
+    const auto [least, most] = std::minmax_element(reals.begin(), reals.end());
+    const bool is_signed = *least < 0;
+    const double reach = std::max(std::abs(*least), std::abs(*most));
+    const Format format = Format::integer(request_.output_bits, is_signed);
+    const double unit =
+        reach > 0 ? reach / static_cast<double>(format.integer_range().max) : 1.0;
+    QuantizeTarget target;
+    target.format = format;
+    target.scale = Tensor::scalar(unit, f64());
+    target.zero = Tensor::scalar(0, f64());
+    return multiplied(requantize(site, coded, target), Tensor::scalar(unit, f64()));
+  }
+
+  static void rename(Graph& graph, ValueId id, const std::string& wanted) {
+    const bool taken = std::any_of(graph.values.begin(), graph.values.end(),
+                                   [&](const Value& v) { return v.name == wanted; });
+    if (!taken) graph.values[id].name = wanted;
+  }
+
+  const Module& network_;
+  const Graph& source_;
+  const LowerRequest& request_;
+  Module lowered_;
+  GraphId graph_ = 0;
+};
+
+}  // namespace
+
+Module lower(const Module& network, const LowerRequest& request) {
+  return Lowerer(network, request).run();
+}
+
+bool is_lowered(const Module& module) {
+  const Graph& graph = module.main();
+  const auto coded = [&](ValueId id) {
+    const Format format = graph.values[id].type.format;
+    return format.is_uniform() && !format.is_boolean();
+  };
+  return std::all_of(graph.inputs.begin(), graph.inputs.end(), coded) &&
+         std::all_of(graph.outputs.begin(), graph.outputs.end(), coded) &&
+         std::all_of(graph.nodes.begin(), graph.nodes.end(), [](const Node& node) {
+           const Domain domain = node.op->traits().domain;
+           return domain == Domain::kInteger || domain == Domain::kMovement;
+         });
+}
+
+}  // namespace tandem

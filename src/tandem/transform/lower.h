@@ -1,0 +1,36 @@
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "tandem/graph/lowering.h"
+#include "tandem/graph/module.h"
+
+namespace tandem {
+
+// How a real input of a network arrives as codes: real = scale * integer + offset.
+struct InputCoding {
+  Format format;
+  double scale = 1;
+  double offset = 0;
+};
+
+struct LowerRequest {
+  LoweringOptions options;
+  // By input name. An input that only feeds equal Quantize nodes needs none: it then arrives as
+  // their codes.
+  std::map<std::string, InputCoding> inputs;
+  // Width of an output that is not affine in the last integers (a sigmoid, say).
+  int output_bits = 8;
+};
+
+// The function "main" of a quantized real network (Quantize and Dequantize around its operators)
+// as exact integer primitives and data movement, with a coding for every input and output.
+// A positive affine tail becomes the output's coding. Every sum is proved to fit 63 bits.
+// Throws one Error that names every node without integer form, with its remedy.
+Module lower(const Module& network, const LowerRequest& request = {});
+
+// Whether "main" holds nothing but integer primitives and data movement.
+bool is_lowered(const Module& module);
+
+}  // namespace tandem

@@ -1,0 +1,349 @@
+#include "tandem/transform/sink_transposes.h"
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+
+#include "tandem/base/error.h"
+#include "tandem/graph/builder.h"
+#include "tandem/graph/operator.h"
+#include "tandem/ops/integer.h"
+
+namespace tandem {
+namespace {
+
+using Order = std::vector<std::int64_t>;
+
+Order inverse(const Order& perm) {
+  Order result(perm.size());
+  for (std::size_t i = 0; i < perm.size(); ++i)
+    result[static_cast<std::size_t>(perm[i])] = static_cast<std::int64_t>(i);
+  return result;
+}
+
+bool is_identity(const Order& perm) {
+  for (std::size_t i = 0; i < perm.size(); ++i)
+    if (perm[i] != static_cast<std::int64_t>(i)) return false;
+  return true;
+}
+
+// Elements of a constant of any format picked by flat index.
+Tensor gathered(const Tensor& from, Shape shape, const std::vector<std::int64_t>& indices) {
+  Tensor result(from.format(), std::move(shape));
+  const auto width = static_cast<std::size_t>(storage_bytes(from.format().storage()));
+  const auto source = from.bytes();
+  auto to = result.mutable_bytes();
+  for (std::size_t i = 0; i < indices.size(); ++i) {
+    const auto begin = source.begin() + indices[i] * static_cast<std::ptrdiff_t>(width);
+    std::copy(begin, begin + static_cast<std::ptrdiff_t>(width),
+              to.begin() + static_cast<std::ptrdiff_t>(i * width));
+  }
+  return result;
+}
+
+// The flat source index of every element of a transposed row-major array.
+std::vector<std::int64_t> transposed_indices(const Shape& from, const Order& perm, Shape& to) {
+  const auto strides = row_major_strides(from);
+  to.clear();
+  for (const auto axis : perm) to.push_back(from[static_cast<std::size_t>(axis)]);
+  std::vector<std::int64_t> indices(static_cast<std::size_t>(element_count(to)));
+  Shape index(to.size(), 0);
+  for (auto& flat : indices) {
+    flat = 0;
+    for (std::size_t d = 0; d < to.size(); ++d)
+      flat += index[d] * strides[static_cast<std::size_t>(perm[d])];
+    for (std::size_t d = to.size(); d-- > 0;) {
+      if (++index[d] < to[d]) break;
+      index[d] = 0;
+    }
+  }
+  return indices;
+}
+
+// A value of the old graph in the new one: either Transpose(base, perm), or, when `picks` is not
+// empty, base with its last axis reordered: value[..., i] = base[..., picks[i]].
+struct Carried {
+  ValueId base = kNone;
+  Order perm;   // empty: none
+  Order picks;  // empty: none
+
+  bool plain() const { return perm.empty() && picks.empty(); }
+  bool same_order(const Carried& other) const {
+    return perm == other.perm && picks == other.picks;
+  }
+};
+
+class Sinker {
+ public:
+  explicit Sinker(const Module& module) : old_(module), graph_(module.main()) {
+    new_.symbols = module.symbols;
+    new_.metadata = module.metadata;
+    new_.constants = module.constants;
+    new_.states = module.states;
+    id_ = Builder::add_graph(new_, "main");
+  }
+
+  Module run() {
+    Builder builder(new_, id_);
+    builder_ = &builder;
+    values_.resize(graph_.values.size());
+    for (const ValueId input : graph_.inputs)
+      values_[input].base = builder.input(graph_.values[input].name, graph_.values[input].type);
+    for (ValueId id = 0; id < graph_.values.size(); ++id)
+      if (graph_.values[id].constant != kNone)
+        values_[id].base = builder.constant(graph_.values[id].constant);
+    for (const Node& node : graph_.nodes) move_node(node);
+    for (const ValueId output : graph_.outputs) {
+      const ValueId plain = written(output);
+      builder.output(plain);
+      rename(plain, graph_.values[output].name);
+    }
+    for (const auto& [value, coding] : graph_.codings) {
+      const auto in = std::find(graph_.inputs.begin(), graph_.inputs.end(), value);
+      const auto out = std::find(graph_.outputs.begin(), graph_.outputs.end(), value);
+      if (in != graph_.inputs.end())
+        builder.graph().codings[builder.graph().inputs[static_cast<std::size_t>(
+            in - graph_.inputs.begin())]] = coding;
+      if (out != graph_.outputs.end())
+        builder.graph().codings[builder.graph().outputs[static_cast<std::size_t>(
+            out - graph_.outputs.begin())]] = coding;
+    }
+    return std::move(new_);
+  }
+
+ private:
+  void rename(ValueId id, const std::string& wanted) {
+    Graph& graph = builder_->graph();
+    if (graph.values[id].producer == kNone) return;
+    for (const Value& value : graph.values)
+      if (value.name == wanted) return;
+    graph.values[id].name = wanted;
+  }
+
+  bool is_constant(ValueId id) const { return graph_.values[id].constant != kNone; }
+
+  // The value in its original order, for operators that need it so.
+  ValueId written(ValueId id) {
+    Carried& value = values_[id];
+    if (value.plain()) return value.base;
+    ValueId result = kNone;
+    if (!value.perm.empty()) {
+      result = moves_only_ones(value) ? reshaped(value)
+                                      : builder_->add("Transpose", {value.base},
+                                                      {{"perm", value.perm}}, "transpose");
+    } else {
+      const auto count = static_cast<std::int64_t>(value.picks.size());
+      const Tensor indices =
+          Tensor::from_integers(Format::integer(64, true), {count}, value.picks);
+      result = builder_->add("Gather", {value.base, builder_->constant(indices, "order")},
+                             {{"axis", std::int64_t{-1}}}, "reorder");
+    }
+    value = {result, {}, {}};
+    return result;
+  }
+
+  // Axes of extent 1 change place without any element moving.
+  bool moves_only_ones(const Carried& value) {
+    const auto& shape = builder_->type(value.base).shape;
+    std::int64_t last = -1;
+    for (const auto axis : value.perm) {
+      if (shape[static_cast<std::size_t>(axis)] == Dim(1)) continue;
+      if (axis < last) return false;
+      last = axis;
+    }
+    return true;
+  }
+
+  ValueId reshaped(const Carried& value) {
+    std::vector<std::string> dims;
+    for (const auto axis : value.perm) dims.push_back(concat("d", axis));
+    return builder_->add("Reshape", {value.base}, {{"shape", dims}}, "reshape");
+  }
+
+  void move_node(const Node& node) {
+    const Traits traits = node.op->traits();
+    const std::string_view op = node.op->name();
+    bool done = false;
+    builder_->set_scope(node.scope);
+    if (op == "Transpose") done = move_transpose(node);
+    else if (op == "Reshape") done = move_reshape(node);
+    else if (op == "IntMatMul") done = move_product(node);
+    else if (op == "IntSum" || op == "IntReduceMax") done = move_reduction(node);
+    else if (op == "Concat") done = move_concatenation(node);
+    else if (traits.elementwise) done = move_elementwise(node);
+    if (!done) copy(node);
+  }
+
+  void copy(const Node& node) {
+    std::vector<ValueId> inputs;
+    for (const ValueId input : node.inputs) inputs.push_back(input == kNone ? kNone : written(input));
+    const auto outputs =
+        builder_->add_node(node.op->name(), inputs, node.attributes, node.name);
+    for (std::size_t i = 0; i < outputs.size(); ++i) values_[node.outputs[i]] = {outputs[i], {}, {}};
+  }
+
+  bool move_transpose(const Node& node) {
+    const Carried& x = values_[node.inputs[0]];
+    if (!x.picks.empty()) return false;
+    const auto& perm = std::get<Order>(node.attributes.at("perm"));
+    Order composed;
+    for (const auto axis : perm)
+      composed.push_back(x.perm.empty() ? axis : x.perm[static_cast<std::size_t>(axis)]);
+    values_[node.outputs[0]] = {x.base, is_identity(composed) ? Order{} : composed, {}};
+    return true;
+  }
+
+  // Flattening [N, a, b, c] to [N, a*b*c] in another order is a flattening and a reordering.
+  bool move_reshape(const Node& node) {
+    const Carried x = values_[node.inputs[0]];
+    if (x.perm.empty() || x.perm[0] != 0) return false;
+    const TensorType& type = graph_.values[node.outputs[0]].type;
+    const TensorType& base = builder_->type(x.base);
+    if (type.shape.size() != 2 || base.shape.empty() || type.shape[0] != base.shape[0]) return false;
+    Shape inner;
+    for (std::size_t d = 1; d < base.shape.size(); ++d) {
+      if (!base.shape[d].is_constant()) return false;
+      inner.push_back(base.shape[d].constant());
+    }
+    Order perm;
+    for (std::size_t d = 1; d < x.perm.size(); ++d) perm.push_back(x.perm[d] - 1);
+    Shape to;
+    const Order picks = transposed_indices(inner, perm, to);
+    const ValueId flat = builder_->add("Reshape", {x.base}, node.attributes, node.name);
+    values_[node.outputs[0]] = {flat, {}, is_identity(picks) ? Order{} : picks};
+    return true;
+  }
+
+  // The rows of a constant matrix follow the reordered last axis.
+  bool move_product(const Node& node) {
+    const Carried x = values_[node.inputs[0]];
+    const Tensor* matrix = constant_of(old_, graph_, node.inputs[1]);
+    if (x.picks.empty() || matrix == nullptr || matrix->rank() != 2) return false;
+    const std::int64_t columns = matrix->shape()[1];
+    std::vector<std::int64_t> indices(static_cast<std::size_t>(matrix->size()));
+    for (std::size_t row = 0; row < x.picks.size(); ++row) {
+      for (std::int64_t column = 0; column < columns; ++column) {
+        indices[static_cast<std::size_t>(x.picks[row] * columns + column)] =
+            static_cast<std::int64_t>(row) * columns + column;
+      }
+    }
+    const ValueId weights =
+        builder_->constant(gathered(*matrix, matrix->shape(), indices), "weights");
+    const ValueId result =
+        builder_->add("IntMatMul", {x.base, weights}, node.attributes, node.name);
+    values_[node.outputs[0]] = {result, {}, {}};
+    return true;
+  }
+
+  bool move_reduction(const Node& node) {
+    const Carried& x = values_[node.inputs[0]];
+    if (x.perm.empty()) return false;
+    Attributes attributes = node.attributes;
+    Order axes;
+    for (const auto axis : std::get<Order>(attributes.at("axes")))
+      axes.push_back(x.perm[static_cast<std::size_t>(axis)]);
+    attributes["axes"] = axes;
+    const ValueId result = builder_->add(node.op->name(), {x.base}, attributes, node.name);
+    values_[node.outputs[0]] = {result, x.perm, {}};
+    return true;
+  }
+
+  bool move_concatenation(const Node& node) {
+    const Carried& first = values_[node.inputs[0]];
+    if (first.perm.empty()) return false;
+    std::vector<ValueId> inputs;
+    for (const ValueId input : node.inputs) {
+      if (is_constant(input) || !values_[input].same_order(first)) return false;
+      inputs.push_back(values_[input].base);
+    }
+    Attributes attributes = node.attributes;
+    auto axis = std::get<std::int64_t>(attributes.at("axis"));
+    if (axis < 0) axis += static_cast<std::int64_t>(first.perm.size());
+    attributes["axis"] = first.perm[static_cast<std::size_t>(axis)];
+    const Order perm = first.perm;
+    const ValueId result = builder_->add("Concat", inputs, attributes, node.name);
+    values_[node.outputs[0]] = {result, perm, {}};
+    return true;
+  }
+
+  // Tables and thresholds have one axis more than what they broadcast to.
+  static std::size_t extra_axes(const Node& node, std::size_t input) {
+    const std::string_view op = node.op->name();
+    return input == 1 && (op == "Table" || op == "Threshold") ? 1 : 0;
+  }
+
+  bool move_elementwise(const Node& node) {
+    const Carried* order = nullptr;
+    const std::size_t rank = graph_.values[node.outputs[0]].type.shape.size();
+    for (const ValueId input : node.inputs) {
+      if (is_constant(input)) continue;
+      const Carried& value = values_[input];
+      if (graph_.values[input].type.shape.size() != rank) return false;
+      if (order == nullptr) order = &value;
+      else if (!value.same_order(*order)) return false;
+    }
+    if (order == nullptr || order->plain()) return false;
+    const Carried carried = *order;
+    if (!carried.picks.empty() && !broadcast_keeps_last(node, carried)) return false;
+    std::vector<ValueId> inputs;
+    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+      if (!is_constant(node.inputs[i])) {
+        inputs.push_back(values_[node.inputs[i]].base);
+        continue;
+      }
+      const Tensor moved = reordered(*constant_of(old_, graph_, node.inputs[i]), carried, rank,
+                                     extra_axes(node, i));
+      inputs.push_back(builder_->constant(moved, graph_.values[node.inputs[i]].name));
+    }
+    const ValueId result =
+        builder_->add(node.op->name(), inputs, node.attributes, node.name);
+    values_[node.outputs[0]] = {result, carried.perm, carried.picks};
+    return true;
+  }
+
+  bool broadcast_keeps_last(const Node& node, const Carried& carried) const {
+    const Dim& last = graph_.values[node.outputs[0]].type.shape.back();
+    return last == Dim(static_cast<std::int64_t>(carried.picks.size())) &&
+           std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) {
+             return is_constant(input) || graph_.values[input].type.shape.back() == last;
+           });
+  }
+
+  // A constant in the order of the base.
+  static Tensor reordered(const Tensor& constant, const Carried& carried, std::size_t rank,
+                          std::size_t extra) {
+    Shape shape = constant.shape();
+    if (shape.size() < rank + extra) shape.insert(shape.begin(), rank + extra - shape.size(), 1);
+    const Tensor full = constant.reshaped(shape);
+    Shape to;
+    if (!carried.perm.empty()) {
+      Order perm = inverse(carried.perm);
+      for (std::size_t d = 0; d < extra; ++d) perm.push_back(static_cast<std::int64_t>(rank + d));
+      const auto indices = transposed_indices(shape, perm, to);
+      return gathered(full, to, indices);
+    }
+    if (shape[rank - 1] == 1) return full;
+    const std::int64_t inner = extra == 0 ? 1 : shape.back();
+    const auto count = static_cast<std::int64_t>(carried.picks.size());
+    std::vector<std::int64_t> indices(static_cast<std::size_t>(full.size()));
+    for (std::int64_t i = 0; i < full.size(); ++i) {
+      const std::int64_t lane = i / inner % count;
+      const std::int64_t target = carried.picks[static_cast<std::size_t>(lane)];
+      indices[static_cast<std::size_t>(i + (target - lane) * inner)] = i;
+    }
+    return gathered(full, shape, indices);
+  }
+
+  const Module& old_;
+  const Graph& graph_;
+  Module new_;
+  GraphId id_ = 0;
+  Builder* builder_ = nullptr;
+  std::vector<Carried> values_;
+};
+
+}  // namespace
+
+void sink_transposes(Module& module) { module = Sinker(module).run(); }
+
+}  // namespace tandem

@@ -23,7 +23,7 @@ constexpr const char* kEverything = R"(tandem-module 1
 metadata "a \"quoted\" key" = "line\nbreak"
 symbol N in [1,16]
 constant @w : int4[3,2] = [1,-2,7,-8,0,5]
-constant @"odd name:0/x" : f32[] = [0.1]
+constant @"odd name:0/x" : f32[] = [0.25]
 constant @h0 : int16[1,2] = [0,0]
 state @h : int16[1,2] = @h0 stream
 graph @main(%x : int8[1,3] coded(@"odd name:0/x",@"odd name:0/x"), %n : uint2[N,2]) -> (%z, %n) updates(@h = %z) {

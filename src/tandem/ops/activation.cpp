@@ -1,10 +1,13 @@
 #include <array>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <numbers>
 
 #include "tandem/graph/registry.h"
 #include "tandem/ops/broadcast.h"
+#include "tandem/ops/coded.h"
+#include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/operators.h"
 #include "tandem/ops/strides.h"
 #include "tandem/ops/unary.h"
@@ -17,6 +20,9 @@ struct Relu : RealFunction {
   static constexpr std::string_view kName = "Relu";
   static constexpr std::string_view kDescription = "y = max(x, 0), element by element.";
   static constexpr std::array kCosts = {ElementCost{OperationKind::kCompare}};
+  static Lowered lower(LoweringSite& site) {
+    return lower_clamp(site, 0, std::numeric_limits<double>::infinity());
+  }
   template <typename T>
   T operator()(T x) const {
     return x < 0 ? T{0} : x;
@@ -204,6 +210,10 @@ class PRelu final : public Operator {
                           operations(node, OperationKind::kMultiply, count)});
   }
 
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    return lower_by_table(site);
+  }
+
   std::vector<SampleCase> samples() const override {
     return {{sample_text("symbol N in [1,4]\nconstant @s : f32[3,1] = [0.25,-1,0]",
                          "%x : f32[N,3,5]", "%s = constant @s\n  %y : f32[N,3,5] = PRelu(%x, %s)"),
@@ -256,6 +266,14 @@ class Clip final : public Operator {
     const std::int64_t limits = int{node.has_input(1)} + int{node.has_input(2)};
     return work_of(node,
                    {operations(node, OperationKind::kCompare, limits * output_elements(node))});
+  }
+
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    const auto limit = [&](std::size_t index, double open) {
+      return site.node.has_input(index) ? required_constant(site, index, "a limit").real(0) : open;
+    };
+    const double infinity = std::numeric_limits<double>::infinity();
+    return lower_clamp(site, limit(1, -infinity), limit(2, infinity));
   }
 
   std::vector<SampleCase> samples() const override {

@@ -3,6 +3,7 @@
 
 #include "tandem/graph/registry.h"
 #include "tandem/ops/binary.h"
+#include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/operators.h"
 
 namespace tandem {
@@ -13,6 +14,7 @@ struct Add {
   static constexpr std::string_view kDescription = "y = a + b, element by element, broadcast.";
   static constexpr OperationKind kKind = OperationKind::kAdd;
   static constexpr bool kCommutative = true;
+  static Lowered lower(LoweringSite& site) { return lower_sum(site, false); }
   template <typename T>
   T operator()(T a, T b) const {
     return a + b;
@@ -24,6 +26,7 @@ struct Sub {
   static constexpr std::string_view kDescription = "y = a - b, element by element, broadcast.";
   static constexpr OperationKind kKind = OperationKind::kAdd;
   static constexpr bool kCommutative = false;
+  static Lowered lower(LoweringSite& site) { return lower_sum(site, true); }
   template <typename T>
   T operator()(T a, T b) const {
     return a - b;
@@ -35,6 +38,7 @@ struct Mul {
   static constexpr std::string_view kDescription = "y = a * b, element by element, broadcast.";
   static constexpr OperationKind kKind = OperationKind::kMultiply;
   static constexpr bool kCommutative = true;
+  static Lowered lower(LoweringSite& site) { return lower_product(site); }
   template <typename T>
   T operator()(T a, T b) const {
     return a * b;
@@ -46,6 +50,7 @@ struct Div {
   static constexpr std::string_view kDescription = "y = a / b, element by element, broadcast.";
   static constexpr OperationKind kKind = OperationKind::kDivide;
   static constexpr bool kCommutative = false;
+  static Lowered lower(LoweringSite& site) { return lower_quotient(site); }
   template <typename T>
   T operator()(T a, T b) const {
     return a / b;
@@ -58,6 +63,7 @@ struct Pow {
       "y = a to the power b, element by element, broadcast.";
   static constexpr OperationKind kKind = OperationKind::kTranscendental;
   static constexpr bool kCommutative = false;
+  static Lowered lower(LoweringSite& site) { return lower_by_table(site); }
   template <typename T>
   T operator()(T a, T b) const {
     return std::pow(a, b);
@@ -71,6 +77,7 @@ struct Min {
       "The smaller of a and b, element by element, broadcast; NaN when either is.";
   static constexpr OperationKind kKind = OperationKind::kCompare;
   static constexpr bool kCommutative = true;
+  static Lowered lower(LoweringSite& site) { return lower_by_table(site); }
   template <typename T>
   T operator()(T a, T b) const {
     return a < b || std::isnan(a) ? a : b;
@@ -83,6 +90,7 @@ struct Max {
       "The larger of a and b, element by element, broadcast; NaN when either is.";
   static constexpr OperationKind kKind = OperationKind::kCompare;
   static constexpr bool kCommutative = true;
+  static Lowered lower(LoweringSite& site) { return lower_by_table(site); }
   template <typename T>
   T operator()(T a, T b) const {
     return a > b || std::isnan(a) ? a : b;
@@ -115,6 +123,10 @@ class BinaryOperator final : public Operator {
 
   Work work(const NodeView& node) const override {
     return work_of(node, {operations(node, F::kKind, output_elements(node))});
+  }
+
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    return F::lower(site);
   }
 
   std::vector<SampleCase> samples() const override {

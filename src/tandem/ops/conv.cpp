@@ -2,6 +2,7 @@
 
 #include "tandem/graph/registry.h"
 #include "tandem/kernels/convolution.h"
+#include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/operators.h"
 #include "tandem/ops/support.h"
 #include "tandem/ops/window.h"
@@ -73,6 +74,10 @@ class Conv final : public Operator {
                                                      results * input_elements(node, 1) / filters)};
     if (node.has_input(2)) counts.push_back(operations(node, OperationKind::kAdd, results));
     return work_of(node, std::move(counts));
+  }
+
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    return lower_convolution(site);
   }
 
   std::vector<SampleCase> samples() const override;

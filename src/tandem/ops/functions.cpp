@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "tandem/graph/registry.h"
+#include "tandem/ops/coded.h"
 #include "tandem/ops/operators.h"
 #include "tandem/ops/unary.h"
 
@@ -74,6 +75,9 @@ struct Neg : RealFunction {
   static constexpr std::string_view kName = "Neg";
   static constexpr std::string_view kDescription = "y = -x, element by element.";
   static constexpr auto kCosts = kOneAddition;
+  static Lowered lower(LoweringSite& site) {
+    return std::vector{multiplied(site.coded(0), Tensor::scalar(-1, f64()))};
+  }
   template <typename T>
   T operator()(T x) const {
     return -x;

@@ -5,6 +5,7 @@
 
 #include "tandem/graph/registry.h"
 #include "tandem/ops/broadcast.h"
+#include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/operators.h"
 #include "tandem/ops/support.h"
 
@@ -75,6 +76,12 @@ class ArgMax final : public Operator {
   Work work(const NodeView& node) const override {
     return work_of(node, {operations(node, OperationKind::kCompare,
                                      input_elements(node, 0) - output_elements(node))});
+  }
+
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    const NodeView& node = site.node;
+    return lower_arg_max(site, normalized_axis(node.integer("axis"), node.input(0).shape.size()),
+                         flag(node, "keepdims"), flag(node, "select_last_index"));
   }
 
   std::vector<SampleCase> samples() const override {
@@ -231,6 +238,10 @@ class Gather final : public Operator {
 
   Work work(const NodeView& node) const override {
     return work_of(node, {operations(node, OperationKind::kMove, output_elements(node))});
+  }
+
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    return lower_movement(site);
   }
 
   std::vector<SampleCase> samples() const override {

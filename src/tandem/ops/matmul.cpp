@@ -5,6 +5,7 @@
 #include "tandem/graph/registry.h"
 #include "tandem/kernels/gemm.h"
 #include "tandem/ops/broadcast.h"
+#include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/movement.h"
 #include "tandem/ops/operators.h"
 #include "tandem/ops/strides.h"
@@ -50,6 +51,10 @@ class MatMul final : public Operator {
     const std::int64_t depth = node.input(0).shape.back().constant();
     return work_of(node, {operations(node, OperationKind::kMultiplyAccumulate,
                                      output_elements(node) * depth)});
+  }
+
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    return lower_matrix_product(site);
   }
 
   std::vector<SampleCase> samples() const override {

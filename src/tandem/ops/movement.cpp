@@ -1,3 +1,4 @@
+#include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/movement.h"
 
 #include <algorithm>
@@ -58,6 +59,10 @@ class Transpose final : public Operator {
                                std::span<const Tensor> inputs) const override {
     return {transposed_tensor(inputs[0], permutation(node, inputs[0].shape().size()))};
   }
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    return lower_movement(site);
+  }
+
   std::vector<SampleCase> samples() const override {
     const auto text = [](std::string_view x, std::string_view y, std::string_view attributes) {
       return sample_text("symbol N in [1,8]", concat("%x : ", x),
@@ -129,6 +134,11 @@ class Concat final : public Operator {
     }
     return {y};
   }
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    return lower_concatenation(
+        site, normalized_axis(site.node.integer("axis"), site.node.input(0).shape.size()));
+  }
+
   std::vector<SampleCase> samples() const override {
     const auto text = [](std::string_view a, std::string_view b, std::string_view y,
                          std::string_view axis) {
@@ -217,6 +227,10 @@ class Slice final : public Operator {
     }
     return {strided_copy(inputs[0], std::move(shape), offset, strides)};
   }
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    return lower_movement(site);
+  }
+
   std::vector<SampleCase> samples() const override {
     const auto text = [](std::string_view x, std::string_view y, std::string_view attributes) {
       return sample_text("symbol N in [1,8]", concat("%x : ", x),
@@ -310,6 +324,10 @@ class Split final : public Operator {
   Work work(const NodeView& node) const override {
     return work_of(node, {operations(node, OperationKind::kMove, input_elements(node, 0))});
   }
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    return lower_movement(site);
+  }
+
   std::vector<SampleCase> samples() const override {
     const auto text = [](std::string_view x, std::string_view y, std::string_view z,
                          std::string_view attributes) {
@@ -376,6 +394,10 @@ class BlockMove : public Operator {
                                                : std::vector<std::int64_t>{0, 1, 4, 2, 5, 3};
     return {transposed_tensor(pieces, perm).reshaped({s[0], channels, s[2] * b, s[3] * b})};
   }
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    return lower_movement(site);
+  }
+
   std::vector<SampleCase> samples() const override {
     const auto text = [&](std::string_view x, std::string_view y, std::string_view attributes) {
       return sample_text("symbol N in [1,8]", concat("%x : ", x),

@@ -3,6 +3,7 @@
 
 #include "tandem/graph/builder.h"
 #include "tandem/graph/registry.h"
+#include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/operators.h"
 #include "tandem/ops/support.h"
 
@@ -47,6 +48,10 @@ class BatchNormalization final : public Operator {
       std::tie(factor, summand) = computed(builder, node, rank, inputs);
     }
     return {builder.add("Add", {builder.add("Mul", {inputs[0], factor}), summand})};
+  }
+
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    return lower_batch_normalization(site);
   }
 
   std::vector<SampleCase> samples() const override {

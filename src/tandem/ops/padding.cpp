@@ -1,6 +1,7 @@
 #include <memory>
 
 #include "tandem/graph/registry.h"
+#include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/operators.h"
 #include "tandem/ops/strides.h"
 #include "tandem/ops/support.h"
@@ -66,6 +67,11 @@ class Pad final : public Operator {
     for (std::size_t d = 0; d < rank; ++d)
       if (pads[d] + pads[rank + d] > 0) y = extended(node, y, d, pads[d], pads[rank + d]);
     return {y};
+  }
+
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    if (site.node.string("mode") != "constant") return lower_movement(site);
+    return lower_padding(site, site.node.real("value"));
   }
 
   std::vector<SampleCase> samples() const override {

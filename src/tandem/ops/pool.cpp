@@ -1,3 +1,4 @@
+#include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/pool.h"
 
 #include <algorithm>
@@ -52,6 +53,7 @@ AxisSpans axis_spans(const Window& window, std::size_t axis, std::int64_t extent
 
 struct MaxPool {
   static constexpr std::string_view kName = "MaxPool";
+  static Lowered lower(LoweringSite& site) { return lower_max_pool(site); }
   static constexpr std::string_view kDescription =
       "Greatest element of each window of x [N,C,spatial...] over one or two spatial axes; padding "
       "is ignored, NaN wins.";
@@ -63,6 +65,7 @@ struct MaxPool {
 
 struct AveragePool {
   static constexpr std::string_view kName = "AveragePool";
+  static Lowered lower(LoweringSite& site) { return lower_average_pool(site); }
   static constexpr std::string_view kDescription =
       "Mean of each window of x [N,C,spatial...] over one or two spatial axes; padding counts as "
       "zeros with count_include_pad and is left out otherwise.";
@@ -122,6 +125,10 @@ class Pool final : public Operator {
     std::vector<OperationCount> counts = {operations(node, F::kKind, results * (window - 1))};
     if (F::kIsAverage) counts.push_back(operations(node, OperationKind::kDivide, results));
     return work_of(node, std::move(counts));
+  }
+
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    return F::lower(site);
   }
 
   std::vector<SampleCase> samples() const override {

@@ -5,6 +5,7 @@
 
 #include "tandem/graph/registry.h"
 #include "tandem/ops/broadcast.h"
+#include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/operators.h"
 #include "tandem/ops/strides.h"
 #include "tandem/ops/support.h"
@@ -15,6 +16,7 @@ namespace {
 // Sums are kept in double and rounded once.
 struct ReduceSum {
   static constexpr std::string_view kName = "ReduceSum";
+  static constexpr std::optional<Reduced> kReduced = Reduced::kSum;
   static constexpr std::string_view kDescription = "Sum of x over the given axes.";
   static constexpr OperationKind kKind = OperationKind::kAdd;
   static constexpr double kStart = 0;
@@ -24,6 +26,7 @@ struct ReduceSum {
 
 struct ReduceMean {
   static constexpr std::string_view kName = "ReduceMean";
+  static constexpr std::optional<Reduced> kReduced = Reduced::kMean;
   static constexpr std::string_view kDescription = "Mean of x over the given axes.";
   static constexpr OperationKind kKind = OperationKind::kAdd;
   static constexpr double kStart = 0;
@@ -33,6 +36,7 @@ struct ReduceMean {
 
 struct ReduceMax {
   static constexpr std::string_view kName = "ReduceMax";
+  static constexpr std::optional<Reduced> kReduced = Reduced::kMax;
   static constexpr std::string_view kDescription =
       "Greatest element of x over the given axes; NaN where one is NaN.";
   static constexpr OperationKind kKind = OperationKind::kCompare;
@@ -43,6 +47,7 @@ struct ReduceMax {
 
 struct ReduceMin {
   static constexpr std::string_view kName = "ReduceMin";
+  static constexpr std::optional<Reduced> kReduced = std::nullopt;
   static constexpr std::string_view kDescription =
       "Least element of x over the given axes; NaN where one is NaN.";
   static constexpr OperationKind kKind = OperationKind::kCompare;
@@ -104,6 +109,12 @@ class Reduction final : public Operator {
     if (F::kName == ReduceMean::kName)
       counts.push_back(operations(node, OperationKind::kDivide, results));
     return work_of(node, std::move(counts));
+  }
+
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    if (!F::kReduced) return std::nullopt;
+    return lower_reduction(site, *F::kReduced, site.node.integers("axes"),
+                           flag(site.node, "keepdims"));
   }
 
   std::vector<SampleCase> samples() const override {

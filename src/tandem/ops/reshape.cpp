@@ -5,6 +5,7 @@
 #include "tandem/base/text.h"
 #include "tandem/graph/registry.h"
 #include "tandem/ops/broadcast.h"
+#include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/movement.h"
 #include "tandem/ops/operators.h"
 #include "tandem/ops/strides.h"
@@ -108,6 +109,10 @@ class Identity final : public Operator {
     return {inputs[0]};
   }
   Work work(const NodeView& node) const override { return work_of(node, {}); }
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    return lower_movement(site);
+  }
+
   std::vector<SampleCase> samples() const override {
     return {{sample_text("symbol N in [1,8]", "%x : f32[N,3]", "%y : f32[N,3] = Identity(%x)"), ""},
             {sample_text("", "%x : bipolar[5]", "%y : bipolar[5] = Identity(%x)"), ""},
@@ -136,6 +141,10 @@ class Reshape final : public Operator {
         constants_of(reshaped_dims(shape_attribute(node), dims_of(inputs[0].shape()))))};
   }
   Work work(const NodeView& node) const override { return work_of(node, {}); }
+
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    return lower_movement(site);
+  }
 
   std::vector<SampleCase> samples() const override {
     const auto text = [](std::string_view x, std::string_view y, std::string_view shape) {
@@ -187,6 +196,10 @@ class Expand final : public Operator {
     work.input_bits =
         node.constant(0) != nullptr ? 0 : input_elements(node, 0) * node.input(0).format.bits();
     return work;
+  }
+
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    return lower_movement(site);
   }
 
   std::vector<SampleCase> samples() const override {
@@ -249,6 +262,10 @@ class Tile final : public Operator {
     }
     return {strided_copy(inputs[0], split, 0, strides).reshaped(shape)};
   }
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    return lower_movement(site);
+  }
+
   std::vector<SampleCase> samples() const override {
     const auto text = [](std::string_view x, std::string_view y, std::string_view repeats) {
       return sample_text("symbol N in [1,8]", concat("%x : ", x),

@@ -3,6 +3,7 @@
 #include "tandem/graph/builder.h"
 #include "tandem/graph/registry.h"
 #include "tandem/ops/broadcast.h"
+#include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/operators.h"
 #include "tandem/ops/support.h"
 
@@ -39,6 +40,12 @@ class SoftmaxOperator : public Operator {
     const ValueId sum = builder.add("ReduceSum", {exponentials}, axes);
     if (logarithm_) return {builder.add("Sub", {shifted, builder.add("Log", {sum})})};
     return {builder.add("Div", {exponentials, sum})};
+  }
+
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    if (logarithm_) return std::nullopt;
+    return lower_softmax(
+        site, normalized_axis(site.node.integer("axis"), site.node.input(0).shape.size()));
   }
 
   std::vector<SampleCase> samples() const override {

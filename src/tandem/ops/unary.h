@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/support.h"
 
 namespace tandem {
@@ -22,6 +23,8 @@ struct RealFunction {
   static std::vector<AttributeSpec> attributes() { return {}; }
   // Attribute text of samples beyond the one without attributes.
   static std::vector<std::string> sample_attributes() { return {}; }
+  // Over coded integers any function is a table; those with a cheaper form hide this one.
+  static Lowered lower(LoweringSite& site) { return lower_by_table(site); }
 };
 
 // y[i] = F(x[i]).
@@ -59,6 +62,10 @@ class UnaryOperator final : public Operator {
     for (const ElementCost& cost : F::kCosts)
       counts.push_back(operations(node, cost.kind, cost.count * input_elements(node, 0)));
     return work_of(node, std::move(counts));
+  }
+
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    return F::lower(site);
   }
 
   std::vector<SampleCase> samples() const override {

@@ -7,6 +7,7 @@
 #include "tandem/base/error.h"
 #include "tandem/base/random.h"
 #include "tandem/graph/builder.h"
+#include "tandem/graph/evaluate.h"
 #include "tandem/graph/operator.h"
 #include "tandem/graph/verifier.h"
 #include "tandem/ops/integer.h"
@@ -26,7 +27,7 @@ class Generator {
       live_.push_back(builder_.input(concat("x", i), {dims(random_shape()), random_format()}));
     const auto nodes = static_cast<std::size_t>(pick(options_.min_nodes, options_.max_nodes));
     for (int attempt = 0; builder_.graph().nodes.size() < nodes && attempt < 400; ++attempt) step();
-    for (const ValueId value : unread()) builder_.output(value);
+    choose_outputs();
     remove_unused(module_);
     verify(module_);
     return std::move(module_);
@@ -96,6 +97,24 @@ class Generator {
   ValueId some_value() {
     if (chance(70)) return live_.back();
     return live_[static_cast<std::size_t>(pick(0, static_cast<std::int64_t>(live_.size()) - 1))];
+  }
+
+  // Outputs are the values that nothing reads. Most of those that are the same for every input
+  // would test little and go, with what only they need.
+  void choose_outputs() {
+    const std::vector<ValueId> last = unread();
+    for (const ValueId value : last) builder_.output(value);
+    std::vector<std::vector<Tensor>> results;
+    for (const auto& inputs : random_inputs(module_, static_cast<std::uint64_t>(pick(0, 999)), 5))
+      results.push_back(evaluate(module_, module_.main(), inputs));
+    std::vector<ValueId> kept;
+    for (std::size_t i = 0; i < last.size(); ++i) {
+      const bool varies = std::any_of(results.begin(), results.end(), [&](const auto& result) {
+        return !(result[i] == results[0][i]);
+      });
+      if (varies || chance(25)) kept.push_back(last[i]);
+    }
+    builder_.graph().outputs = kept.empty() ? last : kept;
   }
 
   void step() {

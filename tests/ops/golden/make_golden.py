@@ -1,0 +1,300 @@
+#!/usr/bin/env python3
+"""Writes onnx_cases.txt: random cases of every real and movement operator, as ONNX means them.
+
+Each case is module text whose constants hold the inputs and the expected outputs under the names
+of the values. What is expected comes from PyPI onnx's reference evaluator, and the script stops
+where onnxruntime disagrees. Run it with the packages onnx, onnxruntime and numpy; the result is
+the same at every run.
+"""
+
+import pathlib
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+OPSET = 21
+FORMATS = {"float32": "f32", "float64": "f64", "int64": "int64", "int8": "int8", "uint8": "uint8",
+           "bool": "bool", "int32": "int32"}
+random = np.random.default_rng(2024)
+cases = []
+
+
+def real(*shape, low=-2.0, high=2.0, dtype=np.float32):
+    return np.asarray(np.round(random.uniform(low, high, shape), 3), dtype=dtype)
+
+
+def integer(*shape, low=-128, high=127, dtype=np.int8):
+    return np.asarray(random.integers(low, high, shape, endpoint=True), dtype=dtype)
+
+
+def number(value):
+    if isinstance(value, (bool, np.bool_)):
+        return str(int(value))
+    if isinstance(value, (int, np.integer)):
+        return str(int(value))
+    return repr(float(str(value))) if np.isfinite(value) else str(float(value))
+
+
+def attribute(value):
+    if isinstance(value, str):
+        return value if value in FORMATS.values() else f'"{value}"'
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(attribute(v) for v in value) + "]"
+    return number(value)
+
+
+def type_text(array):
+    return FORMATS[str(array.dtype)] + "[" + ",".join(map(str, array.shape)) + "]"
+
+
+def evaluate(op, arrays, extra, attributes, outputs):
+    """The outputs of one ONNX node by the reference, checked against onnxruntime."""
+    names = [name if array is not None else "" for name, array in (*arrays, *extra)]
+    node = helper.make_node(op, names, [f"y{i}" for i in range(outputs)], **attributes)
+    inputs = [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype),
+                                            array.shape) for name, array in arrays
+              if array is not None]
+    constants = [numpy_helper.from_array(array, name) for name, array in extra
+                 if array is not None]
+    graph = helper.make_graph(
+        [node], "case", inputs,
+        [helper.make_tensor_value_info(f"y{i}", TensorProto.UNDEFINED, None)
+         for i in range(outputs)], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+    feed = {name: array for name, array in arrays if array is not None}
+    expected = ReferenceEvaluator(model).run(None, feed)
+    model = onnx.shape_inference.infer_shapes(model)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors; the warnings are about onnx's shape inference
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options,
+                                               providers=["CPUExecutionProvider"])
+    except onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented:
+        session = None  # onnxruntime lacks this operator for this type
+    if session is not None:
+        for mine, other in zip(expected, session.run(None, feed)):
+            np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-5, err_msg=op)
+    return [np.asarray(array) for array in expected]
+
+
+def case(op, inputs, onnx_attributes=None, tandem_attributes=None, extra=(), outputs=1,
+         tandem=None):
+    """One case: `inputs` are read by both nodes, `extra` are (name, array) inputs of ONNX's alone.
+
+    `tandem_attributes` are those of Tandem's node where they differ from ONNX's.
+    """
+    onnx_attributes = onnx_attributes or {}
+    if tandem_attributes is None:
+        tandem_attributes = onnx_attributes
+    arrays = [(f"x{i}", array) for i, array in enumerate(inputs)]
+    results = evaluate(op, arrays, list(extra), onnx_attributes, outputs)
+    lines = [f"# case {op}", "tandem-module 1"]
+    named = [(name, array) for name, array in arrays if array is not None]
+    for name, array in named + [(f"y{i}", array) for i, array in enumerate(results)]:
+        elements = ",".join(number(v) for v in array.flatten())
+        lines.append(f"constant @{name} : {type_text(array)} = [{elements}]")
+    operands = ", ".join("_" if array is None else f"%{name}" for name, array in arrays)
+    text = ", ".join(f"{key} = {attribute(value)}" for key, value in tandem_attributes.items())
+    made = ", ".join(f"%y{i} : {type_text(array)}" for i, array in enumerate(results))
+    signature = ", ".join(f"%{name} : {type_text(array)}" for name, array in named)
+    lines.append(f"graph @main({signature}) -> ({', '.join(f'%y{i}' for i in range(outputs))}) {{")
+    lines.append(f"  {made} = {tandem or op}({operands})" + (f" {{{text}}}" if text else ""))
+    lines.append("}")
+    cases.append("\n".join(lines))
+
+
+def indices(*values):
+    return np.array(values, dtype=np.int64)
+
+
+def unary_cases():
+    special = np.array([0, -0.0, np.inf, -np.inf, np.nan, 0.5, 1.5, 2.5, -0.5, -1.5],
+                       dtype=np.float32)
+    for op in ["Exp", "Erf", "Abs", "Neg", "Floor", "Ceil", "Round", "Sign", "Relu", "Sigmoid",
+               "HardSwish", "Tanh", "Softplus", "LeakyRelu", "HardSigmoid", "Elu", "Identity"]:
+        case(op, [real(3, 7, low=-6, high=6)])
+        case(op, [special])
+    case("Exp", [real(5, dtype=np.float64)])
+    case("Reciprocal", [real(2, 5, low=0.1)])
+    case("Log", [real(2, 5, low=0.001, high=30)])
+    case("Sqrt", [real(2, 5, low=0, high=30)])
+    case("LeakyRelu", [real(3, 7)], {"alpha": 0.25})
+    case("HardSigmoid", [real(3, 7, low=-4, high=4)], {"alpha": 0.5, "beta": 0.25})
+    case("Elu", [real(3, 7)], {"alpha": 0.5})
+    case("Gelu", [real(3, 7, low=-4, high=4)])
+    case("Gelu", [real(3, 7, low=-4, high=4)], {"approximate": "tanh"})
+    case("PRelu", [real(2, 3, 4), real(3, 1)])
+    case("PRelu", [real(2, 5), real(1)])
+    low, high = np.float32(-0.5), np.float32(1)
+    case("Clip", [real(3, 7), np.array(low), np.array(high)])
+    case("Clip", [real(3, 7), None, np.array(high)])
+    case("Clip", [real(3, 7), np.array(low)])
+
+
+def binary_cases():
+    for op in ["Add", "Sub", "Mul", "Div", "Min", "Max"]:
+        case(op, [real(2, 3, 4), real(2, 3, 4)])
+        case(op, [real(2, 3, 4), real(3, 1, low=0.5)])
+        case(op, [real(4, 1), real(1, 3)])
+        case(op, [real(5), real()])
+    nan = np.array([np.nan, 1, np.nan, np.inf, -np.inf], dtype=np.float32)
+    for op in ["Min", "Max"]:
+        case(op, [nan, real(5)])
+    case("Pow", [real(2, 5, low=0.1), real(2, 5)])
+    case("Pow", [real(2, 5), np.array(2, dtype=np.float32)])
+    for op in ["Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"]:
+        case(op, [np.round(real(3, 4)), np.round(real(3, 4))])
+        case(op, [nan, real(5)])
+        case(op, [integer(3, 4, low=0, high=3, dtype=np.int64),
+                  integer(4, low=0, high=3, dtype=np.int64)])
+    truth = integer(3, 4, low=0, high=1).astype(bool)
+    case("Where", [truth, real(3, 4), real(4)])
+    case("Where", [truth, integer(3, 4, dtype=np.uint8) & 127, integer(1, 1, dtype=np.uint8)])
+
+
+def linear_cases():
+    case("Conv", [real(2, 3, 6, 5), real(4, 3, 3, 2)])
+    case("Conv", [real(1, 3, 7, 6), real(4, 3, 3, 3), real(4)],
+         {"pads": [1, 0, 2, 1], "strides": [2, 1]})
+    case("Conv", [real(1, 4, 5, 5), real(4, 1, 3, 3), real(4)], {"group": 4, "pads": [1, 1, 1, 1]})
+    case("Conv", [real(1, 4, 7, 7), real(6, 2, 3, 3)], {"group": 2, "dilations": [2, 2]})
+    case("Conv", [real(1, 2, 6, 6), real(4, 1, 2, 2)], {"group": 2, "strides": [2, 2]})
+    case("Conv", [real(2, 3, 9), real(4, 3, 3), real(4)], {"pads": [2, 1], "dilations": [2]})
+    case("Conv", [real(1, 5, 4, 4), real(3, 5, 1, 1)])
+    case("MatMul", [real(3, 5), real(5, 4)])
+    case("MatMul", [real(2, 3, 5), real(2, 5, 4)])
+    case("MatMul", [real(2, 1, 3, 5), real(3, 5, 2)])
+    case("MatMul", [real(5), real(2, 5, 4)])
+    case("MatMul", [real(2, 3, 5), real(5)])
+    case("MatMul", [real(5), real(5)])
+    case("MatMul", [real(2, 3, 20), real(20, 3)])
+    case("Gemm", [real(3, 5), real(5, 4), real(4)])
+    case("Gemm", [real(5, 3), real(4, 5), real(3, 1)],
+         {"transA": 1, "transB": 1, "alpha": 0.5, "beta": -2.0})
+    case("Gemm", [real(3, 5), real(4, 5)], {"transB": 1})
+    case("BatchNormalization", [real(2, 3, 4), real(3), real(3), real(3), real(3, low=0.1)])
+    case("BatchNormalization", [real(2, 3, 2, 2), real(3), real(3), real(3), real(3, low=0)],
+         {"epsilon": 0.01})
+    case("BatchNormalization", [real(4, 3), real(3), real(3), real(3), real(3, low=0.5)])
+
+
+def pooling_cases():
+    shapes = [((1, 2, 6, 6), {"kernel_shape": [2, 2], "strides": [2, 2]}),
+              ((1, 2, 7, 6), {"kernel_shape": [3, 2], "strides": [2, 2], "pads": [1, 0, 1, 1]}),
+              ((1, 1, 6, 7), {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1}),
+              ((1, 1, 5, 5), {"kernel_shape": [3, 3], "strides": [3, 3], "pads": [1, 1, 1, 1],
+                              "ceil_mode": 1}),
+              ((2, 2, 9), {"kernel_shape": [3], "dilations": [2], "pads": [1, 2]}),
+              ((1, 1, 4, 4), {"kernel_shape": [1, 1], "strides": [2, 2], "ceil_mode": 1})]
+    for op in ["MaxPool", "AveragePool"]:
+        for shape, onnx_attributes in shapes:
+            variants = [{}]
+            if op == "AveragePool":
+                variants.append({"count_include_pad": 1})
+            for variant in variants:
+                both = onnx_attributes | variant
+                mine = {("kernel" if key == "kernel_shape" else key): value
+                        for key, value in both.items()}
+                case(op, [real(*shape)], both, mine)
+    case("GlobalAveragePool", [real(2, 3, 4, 5)])
+    case("GlobalAveragePool", [real(2, 3, 7)])
+    case("GlobalMaxPool", [real(2, 3, 4, 5)])
+
+
+def reduction_cases():
+    for op in ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"]:
+        for axes, keepdims in [([1], 1), ([-1, 0], 0), ([1, 2], 1), (None, 0)]:
+            attributes = {"keepdims": keepdims}
+            extra = [] if axes is None else [("axes", indices(*axes))]
+            case(op, [real(2, 3, 4)], attributes, attributes | ({"axes": axes} if axes else {}),
+                 extra=extra)
+    case("Softmax", [real(3, 10)])
+    case("Softmax", [real(2, 3, 4, low=-50, high=50)], {"axis": 1})
+    case("Softmax", [real(3, 2)], {"axis": 0})
+    case("LogSoftmax", [real(3, 10)])
+    case("LogSoftmax", [real(2, 3, 4, low=-50, high=50)], {"axis": 1})
+    tied = np.round(real(3, 8))
+    case("ArgMax", [tied], {"axis": 1, "keepdims": 0})
+    case("ArgMax", [tied], {"axis": -1, "select_last_index": 1})
+    case("ArgMax", [real(2, 3, 4)], {"axis": 1})
+    case("ArgMax", [real(3, 4)])
+    for k, axis, largest in [(3, -1, 1), (2, 0, 0), (1, 1, 1)]:
+        case("TopK", [real(4, 5, 3)], {"axis": axis, "largest": largest},
+             {"axis": axis, "largest": largest, "k": k}, extra=[("k", indices(k))], outputs=2)
+
+
+def movement_cases():
+    case("Reshape", [real(2, 3, 4)], {}, {"shape": ["d0", "-1"]}, extra=[("s", indices(0, -1))])
+    case("Reshape", [integer(2, 6)], {}, {"shape": ["3", "4"]}, extra=[("s", indices(3, 4))])
+    case("Expand", [real(3, 1)], {}, {"shape": ["2", "3", "4"]}, extra=[("s", indices(2, 3, 4))])
+    case("Expand", [integer(1, 4)], {}, {"shape": ["3", "4"]}, extra=[("s", indices(3, 4))])
+    case("Tile", [real(2, 3)], {}, {"repeats": [2, 3]}, extra=[("r", indices(2, 3))])
+    case("Tile", [integer(2, 1, 2)], {}, {"repeats": [1, 3, 2]}, extra=[("r", indices(1, 3, 2))])
+    case("Transpose", [real(2, 3, 4)], {"perm": [1, 2, 0]})
+    case("Transpose", [integer(2, 3, 2, 2)], {"perm": [0, 2, 3, 1]})
+    case("Transpose", [real(2, 3, 4)])
+    case("Concat", [real(2, 3), real(2, 1), real(2, 2)], {"axis": -1})
+    case("Concat", [integer(1, 3), integer(2, 3)], {"axis": 0})
+    far = np.iinfo(np.int64).max
+    for starts, ends, axes, steps in [
+            ([1], [-1], [1], None), ([0, -1], [far, -far], [0, 1], [2, -2]),
+            ([5], [0], [2], [-3]), ([-3, 1], [far, 3], [2, 0], None), ([-9], [9], [1], [1])]:
+        attributes = {"starts": starts, "ends": ends, "axes": axes}
+        extra = [("s", indices(*starts)), ("e", indices(*ends)), ("a", indices(*axes))]
+        if steps:
+            attributes["steps"] = steps
+            extra.append(("t", indices(*steps)))
+        case("Slice", [real(3, 4, 6)], {}, attributes, extra=extra)
+    case("Slice", [integer(7)], {}, {"starts": [-1], "ends": [-far], "axes": [0], "steps": [-2]},
+         extra=[("s", indices(-1)), ("e", indices(-far)), ("a", indices(0)), ("t", indices(-2))])
+    case("Split", [real(2, 6)], {"axis": 1}, {"axis": 1, "sizes": [1, 3, 2]},
+         extra=[("s", indices(1, 3, 2))], outputs=3)
+    case("Split", [integer(4, 2)], {"axis": 0}, {"axis": 0, "sizes": [2, 2]},
+         extra=[("s", indices(2, 2))], outputs=2)
+    for mode in ["DCR", "CRD"]:
+        case("DepthToSpace", [real(1, 8, 2, 3)], {"blocksize": 2, "mode": mode})
+    case("SpaceToDepth", [real(1, 2, 4, 6)], {"blocksize": 2})
+    padding_cases()
+    case("Gather", [real(4, 3), indices(3, -1, 0)])
+    case("Gather", [integer(2, 5), indices(1, 1, -2, 4).reshape(2, 2)], {"axis": 1})
+    case("Gather", [real(3, 2), np.array(2, dtype=np.int64)])
+    case("Shape", [real(2, 3, 1)])
+    cast_cases()
+
+
+def padding_cases():
+    pads = [1, 0, 2, 1]
+    case("Pad", [real(3, 4)], {}, {"pads": pads, "value": -1.5},
+         extra=[("p", indices(*pads)), ("v", np.array(-1.5, dtype=np.float32))])
+    case("Pad", [integer(3, 4)], {}, {"pads": pads, "value": -7},
+         extra=[("p", indices(*pads)), ("v", np.array(-7, dtype=np.int8))])
+    for mode in ["edge", "reflect"]:
+        pads = [2, 1, 0, 3]
+        case("Pad", [real(3, 4)], {"mode": mode}, {"mode": mode, "pads": pads},
+             extra=[("p", indices(*pads))])
+
+
+def cast_cases():
+    for array, to in [(real(2, 5, low=-9, high=9), TensorProto.INT32),
+                      (real(2, 5, low=-9, high=9), TensorProto.DOUBLE),
+                      (np.round(real(2, 5)), TensorProto.BOOL),
+                      (integer(2, 5, dtype=np.int64), TensorProto.FLOAT),
+                      (integer(2, 5, low=0, high=1).astype(bool), TensorProto.FLOAT)]:
+        format_name = FORMATS[str(helper.tensor_dtype_to_np_dtype(to))]
+        case("Cast", [array], {"to": to}, {"to": format_name})
+
+
+if __name__ == "__main__":
+    unary_cases()
+    binary_cases()
+    linear_cases()
+    pooling_cases()
+    reduction_cases()
+    movement_cases()
+    target = pathlib.Path(__file__).parent / "onnx_cases.txt"
+    target.write_text("\n".join(cases) + "\n")
+    print(f"{len(cases)} cases, {target.stat().st_size} bytes, onnx {onnx.__version__}, "
+          f"onnxruntime {onnxruntime.__version__}")

@@ -4,7 +4,7 @@ JOBS ?= $(shell nproc)
 BUILD := build/$(PRESET)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build all test test-all bench lint format fuzz install clean
+.PHONY: help demo build all test test-all bench lint format fuzz coverage install clean
 
 help:
 	@echo "make demo      fit the example network to a microcontroller and an FPGA"
@@ -15,6 +15,7 @@ help:
 	@echo "make lint      formatting, include order, lengths, clang-tidy, shellcheck"
 	@echo "make format    format every C++ source"
 	@echo "make fuzz      fuzz each reader with FUZZ_RUNS (1,000,000) inputs, under sanitizers"
+	@echo "make coverage  lines of src/tandem/ROOM that its tests and fuzzers execute"
 	@echo "make install   install the program and the library under PREFIX (/usr/local)"
 	@echo "make clean     remove build/"
 	@echo "PRESET=debug|asan|clang chooses another build, JOBS=N its parallelism."
@@ -60,6 +61,14 @@ FUZZ_RUNS ?= 1000000
 fuzz:
 	@tools/setup.sh test
 	@tools/fuzz.sh $(FUZZ_RUNS) $(JOBS)
+
+coverage:
+	@test -n "$(ROOM)" || { echo "make coverage ROOM=files: name a room" >&2; exit 2; }
+	@tools/setup.sh test
+	@tools/build.sh coverage $(JOBS) all -D TANDEM_TESTS=ON
+	@find build/coverage -name '*.gcda' -delete
+	@ctest --preset coverage --parallel $(JOBS) --label-regex '^($(ROOM)|fuzz)$$' | tail -n 3
+	@.venv/bin/python tools/coverage.py $(ROOM)
 
 PREFIX ?= /usr/local
 install: build

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <vector>
+
+namespace tandem {
+
+using ByteSpan = std::span<const std::byte>;
+
+// The content of a regular file. Throws Error naming the path when it cannot be read or holds more
+// than `limit` bytes.
+std::vector<std::byte> read_file_bytes(const std::filesystem::path& path,
+                                       std::uint64_t limit = std::uint64_t{1} << 32);
+
+// `length` bytes of a regular file from `offset`. Throws Error when the file ends before.
+std::vector<std::byte> read_file_range(const std::filesystem::path& path, std::uint64_t offset,
+                                       std::uint64_t length);
+
+// Reverses the bytes of each element of `width` bytes; the size is a multiple of `width`.
+void swap_elements(std::span<std::byte> bytes, std::size_t width);
+
+// An unsigned big-endian number of 1 to 8 bytes.
+std::uint64_t big_endian(ByteSpan bytes);
+
+}  // namespace tandem

@@ -1,0 +1,398 @@
+#include "tandem/files/onnx_import.h"
+
+#include <algorithm>
+
+#include "tandem/base/text.h"
+#include "tandem/files/onnx_model.h"
+#include "tandem/files/onnx_quant.h"
+#include "tandem/files/onnx_tensor.h"
+
+namespace tandem {
+namespace {
+
+constexpr std::int64_t kNewestOpset = 28;  // the newest set whose operators were read through
+constexpr std::string_view kRemedy =
+    "mend the node in the program that exported the model; `tandem list operators` shows what is "
+    "read";
+
+const OnnxHandlers& handlers() {
+  static const OnnxHandlers kTable = [] {
+    OnnxHandlers table;
+    add_elementwise_handlers(table);
+    add_layer_handlers(table);
+    add_shape_handlers(table);
+    add_quantization_handlers(table);
+    return table;
+  }();
+  return kTable;
+}
+
+std::string known_operators(bool qonnx) {
+  std::vector<std::string> names;
+  for (const auto& [name, handler] : handlers())
+    if (name.starts_with(kQonnxPrefix) == qonnx) names.push_back(name);
+  return join(names, ", ");
+}
+
+// The key of a node's handler; "" where its domain is unknown.
+std::string handler_key(const onnx::NodeProto& proto) {
+  const std::string& domain = proto.domain();
+  if (domain.empty() || domain == "ai.onnx") return proto.op_type();
+  if (is_qonnx_domain(domain)) return concat(kQonnxPrefix, proto.op_type());
+  const bool is_shared = proto.op_type() == "QuantizeLinear" ||
+                         proto.op_type() == "DequantizeLinear" || proto.op_type() == "Gelu";
+  return domain == "com.microsoft" && is_shared ? proto.op_type() : "";
+}
+
+OnnxHandler find_handler(const onnx::NodeProto& proto) {
+  const auto found = handlers().find(handler_key(proto));
+  return found == handlers().end() ? nullptr : found->second;
+}
+
+// Why no handler is there, and what to do about it.
+Refusal unknown_operator(const onnx::NodeProto& proto) {
+  const std::string& op = proto.op_type();
+  if (op == "If" || op == "Loop" || op == "Scan")
+    return {"control flow is not read",
+            "export the model with its condition or number of steps fixed"};
+  if (handler_key(proto).empty()) {
+    return {concat("the operator domain '", proto.domain(), "' is unknown"),
+            "export the model with operators of ONNX or QONNX only (local functions: inline them "
+            "with onnx.inliner)"};
+  }
+  std::vector<std::string> names;
+  for (const auto& [name, handler] : handlers()) names.push_back(name);
+  const std::string nearest = nearest_name(op, names);
+  return {concat("there is no operator ", op, " here",
+                 nearest.empty() ? "" : concat("; the nearest is ", nearest)),
+          is_qonnx_domain(proto.domain())
+              ? concat("of QONNX these are read: ", known_operators(true))
+              : "replace it by operators that are read (`tandem list operators`) before exporting"};
+}
+
+}  // namespace
+
+OnnxImporter::OnnxImporter(onnx::ModelProto& model, std::filesystem::path folder)
+    : model_(model),
+      graph_(*model.mutable_graph()),
+      folder_(std::move(folder)),
+      opsets_(operator_sets(model)),
+      builder_(module_, Builder::add_graph(module_, "main")) {
+  const auto own = opsets_.find("");
+  if (own != opsets_.end() && own->second > kNewestOpset) {
+    throw Error("operator set ", own->second, " is newer than ", kNewestOpset,
+                ", the newest that is read; convert it with onnx.version_converter");
+  }
+}
+
+Module OnnxImporter::run(std::string_view source) {
+  const std::vector<int> order = sorted_nodes(graph_);
+  read_metadata();
+  read_annotations();
+  read_initializers();
+  read_inputs();
+  for (const int index : order) import_node(index);
+  if (!refused_.empty()) throw RefusedModel(source, std::move(refused_));
+  finish_outputs();
+  rename_values();
+  remove_unused(module_);
+  return std::move(module_);
+}
+
+void OnnxImporter::read_metadata() {
+  const auto put = [&](const std::string& key, const std::string& value) {
+    if (!value.empty()) module_.metadata[key] = value;
+  };
+  put("producer", model_.producer_name());
+  put("producer_version", model_.producer_version());
+  put("onnx_graph", graph_.name());
+  const auto own = opsets_.find("");
+  if (own != opsets_.end()) put("onnx_opset", std::to_string(own->second));
+  for (const auto& entry : model_.metadata_props()) put("onnx:" + entry.key(), entry.value());
+}
+
+void OnnxImporter::read_annotations() {
+  for (const auto& annotation : graph_.quantization_annotation()) {
+    for (const auto& entry : annotation.quant_parameter_tensor_names()) {
+      if (entry.key() != "finn_datatype") continue;
+      if (const auto format = qonnx_data_type(entry.value()))
+        annotations_.emplace(annotation.tensor_name(), *format);
+    }
+  }
+}
+
+void OnnxImporter::read_initializers() {
+  if (graph_.sparse_initializer_size() > 0) {
+    throw Error("initializer '", graph_.sparse_initializer(0).values().name(),
+                "' is sparse; export the model with dense initializers");
+  }
+  for (auto& proto : *graph_.mutable_initializer()) {
+    OnnxValue value;
+    try {
+      value.constant = tensor_of(proto, folder_);
+    } catch (const Error& error) {
+      throw error.at(concat("initializer '", proto.name(), "'"));
+    }
+    value.dims = dims_of(*value.constant);
+    const std::string name = proto.name();
+    proto.Clear();  // the elements exist once, as the tensor
+    proto.set_name(name);
+    const auto annotated = annotations_.find(name);
+    if (annotated != annotations_.end() && value.constant->format().is_float())
+      value = annotated_constant(builder_, *value.constant, annotated->second, name);
+    values_.emplace(name, std::move(value));
+  }
+}
+
+Dim OnnxImporter::fresh_symbol(std::string_view wanted) {
+  const auto taken = [&](const std::string& name) {
+    return std::any_of(module_.symbols.begin(), module_.symbols.end(),
+                       [&](const Symbol& symbol) { return symbol.name == name; });
+  };
+  std::string name = identifier(wanted);
+  for (int i = 2; taken(name); ++i) name = concat(identifier(wanted), "_", i);
+  constexpr std::int64_t kMostExtent = 65536;
+  module_.symbols.push_back({name, 1, kMostExtent});
+  return Dim::symbol(name);
+}
+
+TensorType OnnxImporter::declared_type(const onnx::ValueInfoProto& info) {
+  if (!info.type().has_tensor_type())
+    throw Error("'", info.name(), "' is no tensor (or has no type); only tensors are read");
+  const auto& declared = info.type().tensor_type();
+  const auto format = onnx_format(declared.elem_type());
+  if (!format) {
+    throw Error("'", info.name(), "' has elements of type ", onnx_type_name(declared.elem_type()),
+                ", which are not read");
+  }
+  if (!declared.has_shape()) {
+    throw Error("'", info.name(),
+                "' has no shape; export the model with the rank of its inputs "
+                "(onnx.shape_inference, or dynamic axes with names)");
+  }
+  TensorType type{{}, *format};
+  Shape fixed;
+  for (int axis = 0; axis < declared.shape().dim_size(); ++axis) {
+    const auto& dim = declared.shape().dim(axis);
+    if (dim.has_dim_value() && dim.dim_value() == 0) {
+      throw Error("'", info.name(), "' has the size 0 on axis ", axis,
+                  "; give the dimension a size, or a name where it varies");
+    }
+    if (dim.has_dim_value() && dim.dim_value() > 0) {
+      type.shape.emplace_back(dim.dim_value());
+      fixed.push_back(dim.dim_value());
+    } else if (!dim.dim_param().empty()) {
+      const std::string name = identifier(dim.dim_param());
+      const bool known = std::any_of(module_.symbols.begin(), module_.symbols.end(),
+                                     [&](const Symbol& symbol) { return symbol.name == name; });
+      type.shape.push_back(known ? Dim::symbol(name) : fresh_symbol(name));
+    } else {
+      type.shape.push_back(fresh_symbol(axis == 0 ? "N" : concat(info.name(), "_d", axis)));
+    }
+  }
+  element_count(fixed);  // throws on an absurd size
+  return type;
+}
+
+void OnnxImporter::read_input(const onnx::ValueInfoProto& input) {
+  OnnxValue value;
+  value.value = builder_.input(input.name(), declared_type(input));
+  const auto annotated = annotations_.find(input.name());
+  if (annotated != annotations_.end() && builder_.type(value.value).format.is_float())
+    value.value = annotated_value(builder_, value.value, annotated->second, input.name());
+  values_[input.name()] = std::move(value);
+}
+
+void OnnxImporter::read_inputs() {
+  for (const auto& input : graph_.input()) {
+    if (values_.contains(input.name())) continue;  // an initializer listed as input
+    try {
+      read_input(input);
+    } catch (const Error& error) {
+      throw error.at("graph input");
+    }
+  }
+}
+
+const OnnxValue& OnnxImporter::find(const std::string& name) const {
+  const auto found = values_.find(name);
+  ensure(found != values_.end(), concat("ONNX value '", name, "' was not imported"));
+  return found->second;
+}
+
+ValueId OnnxImporter::materialize(const std::string& name) {
+  const auto found = values_.find(name);
+  ensure(found != values_.end(), concat("ONNX value '", name, "' was not imported"));
+  OnnxValue& value = found->second;
+  if (value.value != kNone) return value.value;
+  if (!value.constant) {
+    throw Refusal(concat("'", name, "' is arithmetic on symbolic dimensions and used as data"),
+                  "export the model with fixed dimensions");
+  }
+  if (value.constant->size() == 0)
+    throw Refusal(concat("'", name, "' has a dimension of size 0"), "remove the empty tensor");
+  value.value = builder_.constant(*value.constant, name);
+  return value.value;
+}
+
+bool OnnxImporter::is_poisoned(const onnx::NodeProto& proto) const {
+  return std::any_of(proto.input().begin(), proto.input().end(),
+                     [&](const std::string& input) { return poisoned_.contains(input); });
+}
+
+void OnnxImporter::refuse(int index, std::string reason, std::string remedy) {
+  const auto& proto = graph_.node(index);
+  refused_.push_back(
+      {node_label(graph_, index), proto.op_type(), std::move(reason), std::move(remedy)});
+  poisoned_.insert(proto.output().begin(), proto.output().end());
+}
+
+bool OnnxImporter::import_shape_arithmetic(OnnxNode& node, const onnx::NodeProto& proto) {
+  if (node.output_count() != 1 || node.input_count() == 0) return false;
+  std::vector<std::optional<DimTensor>> inputs;
+  for (std::size_t i = 0; i < node.input_count(); ++i) {
+    inputs.push_back(node.dims(i));
+    if (node.has(i) && !inputs.back()) return false;
+  }
+  DimAttributes attributes;
+  attributes.axis = node.integer("axis", 0);
+  attributes.keepdims = node.integer("keepdims", 1);
+  attributes.axes = node.integers("axes");
+  attributes.starts = node.integers("starts");
+  attributes.ends = node.integers("ends");
+  if (node.has_attribute("to"))
+    attributes.to = onnx_format(static_cast<std::int32_t>(node.integer("to", 0)));
+  if (node.integer("fmod", 0) != 0 || node.integer("allowzero", 0) != 0) return false;
+  node.ignore("saturate");
+  auto result = evaluate_dims(proto.op_type(), inputs, attributes, module_.symbols);
+  if (!result) return false;
+  OnnxValue value;
+  if (result->is_constant()) value.constant = result->tensor();
+  value.dims = std::move(result);
+  node.set(0, std::move(value));
+  return true;
+}
+
+void OnnxImporter::import_node(int index) {
+  const auto& proto = graph_.node(index);
+  const OnnxHandler handler = find_handler(proto);
+  try {
+    if (handler == nullptr) throw unknown_operator(proto);
+    if (is_poisoned(proto)) {
+      poisoned_.insert(proto.output().begin(), proto.output().end());
+      return;
+    }
+    const std::string domain = proto.domain() == "ai.onnx" ? "" : proto.domain();
+    const auto opset = opsets_.find(domain);
+    if (opset == opsets_.end() && domain.empty()) {
+      throw Refusal("the model imports no operator set of ONNX",
+                    "save the model with its opset_import");
+    }
+    OnnxNode node(*this, proto, node_label(graph_, index),
+                  opset == opsets_.end() ? 1 : opset->second);
+    if (!(domain.empty() && import_shape_arithmetic(node, proto))) handler(node);
+    node.check_attributes();
+    for (const std::string& output : proto.output()) {
+      if (!output.empty() && !values_.contains(output))
+        throw Refusal(concat("its output '", output, "' is not supported"),
+                      "export the model for inference, without outputs of training");
+    }
+  } catch (const Refusal& refusal) {
+    refuse(index, refusal.what(), refusal.remedy());
+  } catch (const Error& error) {
+    refuse(index, error.what(), std::string(kRemedy));
+  }
+}
+
+void OnnxImporter::check_output(const onnx::ValueInfoProto& info, ValueId value) {
+  const TensorType& type = builder_.type(value);
+  if (!info.type().has_tensor_type()) return;  // declared without a type, which ONNX allows
+  const auto& declared = info.type().tensor_type();
+  const auto format = onnx_format(declared.elem_type());
+  if (declared.elem_type() != 0 && format != type.format) {
+    throw Error("output '", info.name(), "' is declared ", onnx_type_name(declared.elem_type()),
+                " but computed as ", type.to_string(), "; correct the declaration");
+  }
+  if (!declared.has_shape()) return;
+  bool same = declared.shape().dim_size() == static_cast<int>(type.shape.size());
+  for (int axis = 0; same && axis < declared.shape().dim_size(); ++axis) {
+    const auto& dim = declared.shape().dim(axis);
+    const Dim& computed = type.shape[static_cast<std::size_t>(axis)];
+    same = !dim.has_dim_value() || dim.dim_value() <= 0 || !computed.is_constant() ||
+           dim.dim_value() == computed.constant();
+  }
+  if (!same) {
+    throw Error("output '", info.name(), "' is declared with another shape than the computed ",
+                type.to_string(), "; correct the declaration (onnx.shape_inference)");
+  }
+}
+
+void OnnxImporter::finish_outputs() {
+  if (graph_.output_size() == 0) throw Error("the graph has no outputs");
+  std::set<ValueId> taken(builder_.graph().inputs.begin(), builder_.graph().inputs.end());
+  for (const auto& output : graph_.output()) {
+    ValueId value = materialize(output.name());
+    // An output has a name and a producer of its own.
+    if (taken.contains(value) || builder_.graph().values[value].constant != kNone) {
+      value = builder_.add("Identity", {value}, {}, output.name());
+    }
+    taken.insert(value);
+    values_[output.name()].value = value;
+    check_output(output, value);
+    builder_.output(value);
+  }
+}
+
+void OnnxImporter::rename_values() {
+  Graph& graph = builder_.graph();
+  std::set<std::string> used;
+  std::set<ValueId> named(graph.inputs.begin(), graph.inputs.end());
+  const auto claim = [&](ValueId value, const std::string& name) {
+    if (value == kNone || !named.insert(value).second) return;
+    if (used.insert(name).second)
+      graph.values[value].name = name;
+    else
+      named.erase(value);
+  };
+  for (const ValueId input : graph.inputs) used.insert(graph.values[input].name);
+  for (const auto& output : graph_.output()) claim(find(output.name()).value, output.name());
+  for (const auto& node : graph_.node())
+    for (const std::string& output : node.output())
+      if (!output.empty()) claim(find(output).value, output);
+  for (ValueId id = 0; id < graph.values.size(); ++id) {
+    if (named.contains(id)) continue;
+    std::string name = graph.values[id].name;
+    for (int i = 2; !used.insert(name).second; ++i) name = concat(graph.values[id].name, "_", i);
+    graph.values[id].name = name;
+  }
+}
+
+RefusedModel::RefusedModel(std::string_view source, std::vector<RefusedNode> refused)
+    : Error([&] {
+        std::string text = concat(source, ": ", refused.size(),
+                                  refused.size() == 1 ? " node" : " nodes", " cannot be read:");
+        for (const RefusedNode& node : refused) {
+          text += concat("\n  node '", node.node, "' (", node.op, "): ", node.reason, "; ",
+                         node.remedy);
+        }
+        return text;
+      }()),
+      nodes_(std::move(refused)) {}
+
+Module read_onnx(ByteSpan bytes, std::string_view source, const std::filesystem::path& folder) {
+  try {
+    onnx::ModelProto model = parse_onnx_model(bytes);
+    return OnnxImporter(model, folder).run(source);
+  } catch (const RefusedModel&) {
+    throw;
+  } catch (const Error& error) {
+    throw error.at(source);
+  }
+}
+
+Module read_onnx(const std::filesystem::path& path) {
+  const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  return read_onnx(read_file_bytes(path), path.string(), folder);
+}
+
+}  // namespace tandem

@@ -1,0 +1,164 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include <onnx/onnx-ml.pb.h>
+
+#include "tandem/base/error.h"
+#include "tandem/files/onnx_dims.h"
+#include "tandem/files/onnx_reader.h"
+#include "tandem/graph/builder.h"
+
+namespace tandem {
+
+// Internal to the room: how one ONNX graph becomes the function "main".
+
+// What is known of an ONNX value: its place in the graph once something needed it there, its
+// elements where they are constant, and symbolic elements where it is the result of arithmetic on
+// shapes.
+struct OnnxValue {
+  ValueId value = kNone;
+  std::optional<Tensor> constant;
+  std::optional<DimTensor> dims;
+};
+
+// An Error with the remedy apart.
+class Refusal : public Error {
+ public:
+  Refusal(std::string_view reason, std::string remedy)
+      : Error(reason), remedy_(std::move(remedy)) {}
+  const std::string& remedy() const { return remedy_; }
+
+ private:
+  std::string remedy_;
+};
+
+class OnnxImporter;
+
+// One ONNX node as its handler sees it. Everything a handler does not ask for is an error: an
+// attribute that nobody read makes the node refused.
+class OnnxNode {
+ public:
+  OnnxNode(OnnxImporter& importer, const onnx::NodeProto& proto, std::string label,
+           std::int64_t opset);
+
+  const std::string& op() const { return proto_.op_type(); }
+  std::int64_t opset() const { return opset_; }  // of the node's domain
+  Builder& builder();
+  const std::vector<Symbol>& symbols() const;
+
+  std::size_t input_count() const { return static_cast<std::size_t>(proto_.input_size()); }
+  std::size_t output_count() const { return static_cast<std::size_t>(proto_.output_size()); }
+  bool has(std::size_t input) const;
+  bool has_output(std::size_t output) const;
+  const std::string& output_name(std::size_t output) const;
+
+  // An input's value in the graph, or kNone where it is absent. Throws Error where the input is
+  // arithmetic on symbolic dimensions.
+  ValueId value(std::size_t input);
+  std::vector<ValueId> values();
+  const TensorType& type(std::size_t input);
+  // An input's elements where they are constant, else nullptr.
+  const Tensor* constant(std::size_t input) const;
+  // The same, refused when they are not: `what` names the input ("the scale").
+  const Tensor& required_constant(std::size_t input, std::string_view what) const;
+  std::vector<std::int64_t> integers(std::size_t input, std::string_view what) const;
+  // An input as dimensions, for shapes that may be symbolic.
+  std::optional<DimTensor> dims(std::size_t input) const;
+
+  // Attributes; the first form demands them, the others know ONNX's default.
+  std::int64_t integer(std::string_view name);
+  std::int64_t integer(std::string_view name, std::int64_t otherwise);
+  double real(std::string_view name, double otherwise);
+  std::string text(std::string_view name, std::string_view otherwise);
+  std::optional<std::vector<std::int64_t>> integers(std::string_view name);
+  const onnx::TensorProto* tensor(std::string_view name);
+  const onnx::AttributeProto* attribute(std::string_view name);
+  bool has_attribute(std::string_view name) const;
+  void ignore(std::string_view name) { asked_.emplace(name); }  // of no effect on inference
+  void check_attributes() const;                                // refuses what was never asked for
+
+  // Appends a node named after this one. Where all its inputs are constant the result is folded,
+  // except behind a Dequantize, which stays to tell the number's format.
+  ValueId add(std::string_view tandem_op, std::vector<ValueId> inputs, Attributes attributes = {});
+  std::vector<ValueId> add_node(std::string_view tandem_op, std::vector<ValueId> inputs,
+                                Attributes attributes = {});
+  ValueId add_constant(Tensor tensor);
+  ValueId reshape(ValueId value, const std::vector<Dim>& shape);
+  const TensorType& type_of_value(ValueId value);
+  const Tensor* constant_of_value(ValueId value);
+
+  // The node's outputs.
+  void set(std::size_t output, ValueId value);
+  void set(std::size_t output, OnnxValue value);
+
+  const std::filesystem::path& folder() const;
+  [[noreturn]] static void refuse(std::string_view reason, std::string remedy) {
+    throw Refusal(reason, std::move(remedy));
+  }
+
+ private:
+  OnnxImporter& importer_;
+  const onnx::NodeProto& proto_;
+  std::string label_;
+  std::int64_t opset_;
+  std::set<std::string, std::less<>> asked_;
+};
+
+using OnnxHandler = void (*)(OnnxNode&);
+using OnnxHandlers = std::map<std::string, OnnxHandler, std::less<>>;
+
+// The parts of the table of handlers, one per file. ONNX's own operators have their name as key,
+// QONNX's the prefix "qonnx:".
+void add_elementwise_handlers(OnnxHandlers& handlers);
+void add_layer_handlers(OnnxHandlers& handlers);
+void add_shape_handlers(OnnxHandlers& handlers);
+void add_quantization_handlers(OnnxHandlers& handlers);
+
+class OnnxImporter {
+ public:
+  OnnxImporter(onnx::ModelProto& model, std::filesystem::path folder);
+  // Throws RefusedModel with the nodes that no handler took.
+  Module run(std::string_view source);
+
+ private:
+  friend class OnnxNode;
+
+  void read_metadata();
+  void read_initializers();
+  void read_annotations();
+  void read_inputs();
+  void read_input(const onnx::ValueInfoProto& input);
+  TensorType declared_type(const onnx::ValueInfoProto& info);
+  Dim fresh_symbol(std::string_view wanted);
+  void import_node(int index);
+  bool import_shape_arithmetic(OnnxNode& node, const onnx::NodeProto& proto);
+  bool is_poisoned(const onnx::NodeProto& proto) const;
+  void refuse(int index, std::string reason, std::string remedy);
+  void finish_outputs();
+  void check_output(const onnx::ValueInfoProto& info, ValueId value);
+  void rename_values();
+
+  const OnnxValue& find(const std::string& name) const;
+  ValueId materialize(const std::string& name);
+
+  onnx::ModelProto& model_;
+  onnx::GraphProto& graph_;
+  std::filesystem::path folder_;
+  std::map<std::string, std::int64_t> opsets_;
+  Module module_;
+  Builder builder_;
+  std::unordered_map<std::string, OnnxValue> values_;
+  std::unordered_map<std::string, Format> annotations_;  // QONNX's data types of tensors
+  std::set<std::string> poisoned_;                       // outputs of refused nodes
+  std::vector<RefusedNode> refused_;
+};
+
+}  // namespace tandem

@@ -1,0 +1,194 @@
+#include <cmath>
+
+#include "tandem/base/text.h"
+#include "tandem/files/onnx_import.h"
+#include "tandem/ops/movement.h"
+#include "tandem/transform/constant_fold.h"
+
+namespace tandem {
+
+OnnxNode::OnnxNode(OnnxImporter& importer, const onnx::NodeProto& proto, std::string label,
+                   std::int64_t opset)
+    : importer_(importer), proto_(proto), label_(std::move(label)), opset_(opset) {}
+
+Builder& OnnxNode::builder() { return importer_.builder_; }
+
+const std::vector<Symbol>& OnnxNode::symbols() const { return importer_.module_.symbols; }
+
+const std::filesystem::path& OnnxNode::folder() const { return importer_.folder_; }
+
+bool OnnxNode::has(std::size_t input) const {
+  return input < input_count() && !proto_.input(static_cast<int>(input)).empty();
+}
+
+bool OnnxNode::has_output(std::size_t output) const {
+  return output < output_count() && !proto_.output(static_cast<int>(output)).empty();
+}
+
+const std::string& OnnxNode::output_name(std::size_t output) const {
+  return proto_.output(static_cast<int>(output));
+}
+
+ValueId OnnxNode::value(std::size_t input) {
+  return has(input) ? importer_.materialize(proto_.input(static_cast<int>(input))) : kNone;
+}
+
+std::vector<ValueId> OnnxNode::values() {
+  std::vector<ValueId> all;
+  for (std::size_t i = 0; i < input_count(); ++i) all.push_back(value(i));
+  return all;
+}
+
+const TensorType& OnnxNode::type(std::size_t input) {
+  if (!has(input)) refuse(concat("input ", input, " is absent"), "give the node that input");
+  return builder().type(value(input));
+}
+
+const Tensor* OnnxNode::constant(std::size_t input) const {
+  if (!has(input)) return nullptr;
+  const OnnxValue& value = importer_.find(proto_.input(static_cast<int>(input)));
+  return value.constant ? &*value.constant : nullptr;
+}
+
+const Tensor& OnnxNode::required_constant(std::size_t input, std::string_view what) const {
+  if (const Tensor* tensor = constant(input)) return *tensor;
+  refuse(concat(what, " is ", has(input) ? "computed while the network runs" : "absent"),
+         "export the model with that input as a constant");
+}
+
+std::vector<std::int64_t> OnnxNode::integers(std::size_t input, std::string_view what) const {
+  const Tensor& tensor = required_constant(input, what);
+  if (!tensor.format().is_integer() || tensor.rank() > 1) {
+    refuse(concat(what, " is ", type_of(tensor).to_string(), ", not a list of integers"),
+           "give it as a 1-D int64 tensor");
+  }
+  return tensor.to_integers();
+}
+
+std::optional<DimTensor> OnnxNode::dims(std::size_t input) const {
+  if (!has(input)) return std::nullopt;
+  return importer_.find(proto_.input(static_cast<int>(input))).dims;
+}
+
+const onnx::AttributeProto* OnnxNode::attribute(std::string_view name) {
+  asked_.emplace(name);
+  for (const auto& attribute : proto_.attribute())
+    if (attribute.name() == name) return &attribute;
+  return nullptr;
+}
+
+bool OnnxNode::has_attribute(std::string_view name) const {
+  for (const auto& attribute : proto_.attribute())
+    if (attribute.name() == name) return true;
+  return false;
+}
+
+namespace {
+
+void check_kind(const onnx::AttributeProto* attribute, onnx::AttributeProto::AttributeType kind) {
+  if (attribute == nullptr || attribute->type() == kind) return;
+  OnnxNode::refuse(concat("attribute '", attribute->name(), "' is ",
+                          onnx::AttributeProto::AttributeType_Name(attribute->type()), " where ",
+                          onnx::AttributeProto::AttributeType_Name(kind), " belongs"),
+                   "correct the attribute");
+}
+
+}  // namespace
+
+std::int64_t OnnxNode::integer(std::string_view name) {
+  const auto* found = attribute(name);
+  if (found == nullptr) refuse(concat("attribute '", name, "' is missing"), "give it a value");
+  check_kind(found, onnx::AttributeProto::INT);
+  return found->i();
+}
+
+std::int64_t OnnxNode::integer(std::string_view name, std::int64_t otherwise) {
+  return attribute(name) == nullptr ? otherwise : integer(name);
+}
+
+double OnnxNode::real(std::string_view name, double otherwise) {
+  const auto* found = attribute(name);
+  check_kind(found, onnx::AttributeProto::FLOAT);
+  if (found == nullptr) return otherwise;
+  if (std::isnan(found->f())) refuse(concat("attribute '", name, "' is NaN"), "correct it");
+  return found->f();
+}
+
+std::string OnnxNode::text(std::string_view name, std::string_view otherwise) {
+  const auto* found = attribute(name);
+  check_kind(found, onnx::AttributeProto::STRING);
+  return found == nullptr ? std::string(otherwise) : found->s();
+}
+
+std::optional<std::vector<std::int64_t>> OnnxNode::integers(std::string_view name) {
+  const auto* found = attribute(name);
+  if (found == nullptr) return std::nullopt;
+  check_kind(found, onnx::AttributeProto::INTS);
+  return std::vector<std::int64_t>(found->ints().begin(), found->ints().end());
+}
+
+const onnx::TensorProto* OnnxNode::tensor(std::string_view name) {
+  const auto* found = attribute(name);
+  check_kind(found, onnx::AttributeProto::TENSOR);
+  return found == nullptr ? nullptr : &found->t();
+}
+
+void OnnxNode::check_attributes() const {
+  for (const auto& attribute : proto_.attribute()) {
+    if (asked_.contains(attribute.name())) continue;
+    const std::vector<std::string> known(asked_.begin(), asked_.end());
+    refuse(concat("attribute '", attribute.name(), "' has no meaning here",
+                  suggestion(attribute.name(), known)),
+           "remove or correct the attribute");
+  }
+}
+
+std::vector<ValueId> OnnxNode::add_node(std::string_view tandem_op, std::vector<ValueId> inputs,
+                                        Attributes attributes) {
+  while (!inputs.empty() && inputs.back() == kNone) inputs.pop_back();
+  auto outputs = builder().add_node(tandem_op, std::move(inputs), std::move(attributes), label_);
+  const Graph& graph = builder().graph();
+  const auto folded = fold_node(importer_.module_, graph, graph.nodes.back());
+  if (!folded) return outputs;
+  for (std::size_t i = 0; i < outputs.size(); ++i) outputs[i] = add_constant((*folded)[i]);
+  return outputs;
+}
+
+ValueId OnnxNode::add(std::string_view tandem_op, std::vector<ValueId> inputs,
+                      Attributes attributes) {
+  const auto outputs = add_node(tandem_op, std::move(inputs), std::move(attributes));
+  ensure(outputs.size() == 1, concat(tandem_op, " has not one output"));
+  return outputs.front();
+}
+
+ValueId OnnxNode::add_constant(Tensor tensor) {
+  return builder().constant(std::move(tensor), label_);
+}
+
+const TensorType& OnnxNode::type_of_value(ValueId value) { return builder().type(value); }
+
+const Tensor* OnnxNode::constant_of_value(ValueId value) {
+  return constant_of(importer_.module_, builder().graph(), value);
+}
+
+ValueId OnnxNode::reshape(ValueId value, const std::vector<Dim>& shape) {
+  const auto& from = type_of_value(value).shape;
+  if (from == shape) return value;
+  return add("Reshape", {value}, {{"shape", reshape_attribute(from, shape)}});
+}
+
+void OnnxNode::set(std::size_t output, ValueId value) {
+  OnnxValue result;
+  result.value = value;
+  if (const Tensor* tensor = constant_of_value(value)) {
+    result.constant = *tensor;
+    result.dims = dims_of(*tensor);
+  }
+  set(output, std::move(result));
+}
+
+void OnnxNode::set(std::size_t output, OnnxValue value) {
+  if (has_output(output)) importer_.values_[output_name(output)] = std::move(value);
+}
+
+}  // namespace tandem

@@ -1,0 +1,224 @@
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "tandem/base/text.h"
+#include "tandem/files/onnx_quant.h"
+#include "tandem/files/onnx_tensor.h"
+#include "tandem/ops/broadcast.h"
+
+namespace tandem {
+namespace {
+
+bool is_zero(const Tensor& tensor) {
+  const auto values = tensor.to_reals();
+  return std::all_of(values.begin(), values.end(), [](double value) { return value == 0; });
+}
+
+// The real numbers of a scale or zero point as f32.
+ValueId real_parameter(OnnxNode& node, std::size_t input) {
+  const Format f32;
+  if (const Tensor* constant = node.constant(input); constant && constant->format() != f32)
+    return node.add_constant(constant->converted(f32));
+  return node.value(input);
+}
+
+// A zero point, or kNone where it is absent or zero.
+ValueId zero_parameter(OnnxNode& node, std::size_t input) {
+  if (!node.has(input)) return kNone;
+  if (const Tensor* constant = node.constant(input); constant && is_zero(*constant)) return kNone;
+  return real_parameter(node, input);
+}
+
+// ---- QuantizeLinear and DequantizeLinear ----------------------------------------------------
+
+// ONNX lays the elements of a 1-D parameter along `axis`; broadcasting wants them in its place.
+ValueId along_axis(OnnxNode& node, ValueId parameter, std::int64_t axis, std::size_t rank) {
+  if (parameter == kNone) return kNone;
+  const std::vector<Dim> shape = node.type_of_value(parameter).shape;
+  if (shape.empty()) return parameter;
+  if (shape.size() > 1) {
+    OnnxNode::refuse("its scale has more than one axis (blocks)",
+                     "quantize per tensor or per channel");
+  }
+  if (shape[0] == Dim(1)) return node.reshape(parameter, {});
+  std::vector<Dim> placed(rank, 1);
+  placed[normalized_axis(axis, rank)] = shape[0];
+  return node.reshape(parameter, placed);
+}
+
+Format code_format(OnnxNode& node) {
+  const std::int64_t declared = node.integer("output_dtype", 0);
+  if (node.has(2)) return node.required_constant(2, "the zero point").format();
+  if (declared == 0) return Format::parse("uint8");
+  const auto format = onnx_format(static_cast<std::int32_t>(declared));
+  if (!format || !format->is_integer()) {
+    OnnxNode::refuse(
+        concat("it quantizes to ", onnx_type_name(static_cast<std::int32_t>(declared))),
+        "quantize to an integer type");
+  }
+  return *format;
+}
+
+void refuse_blocks(OnnxNode& node) {
+  if (node.integer("block_size", 0) != 0)
+    OnnxNode::refuse("it quantizes in blocks", "quantize per tensor or per channel");
+}
+
+void quantize_linear(OnnxNode& node) {
+  refuse_blocks(node);
+  node.ignore("saturate");   // of 8-bit floats only
+  node.ignore("precision");  // the division is made in f32
+  const Format format = code_format(node);
+  const std::size_t rank = node.type(0).shape.size();
+  const std::int64_t axis = node.integer("axis", 1);
+  const ValueId scale = along_axis(node, real_parameter(node, 1), axis, rank);
+  const ValueId zero = along_axis(node, zero_parameter(node, 2), axis, rank);
+  node.set(0, node.add("Quantize", {node.value(0), scale, zero}, {{"format", format}}));
+}
+
+void dequantize_linear(OnnxNode& node) {
+  refuse_blocks(node);
+  const std::size_t rank = node.type(0).shape.size();
+  const std::int64_t axis = node.integer("axis", 1);
+  const Format scale_format = node.type(1).format;
+  const std::int64_t declared = node.integer("output_dtype", 0);
+  const Format result = declared == 0
+                            ? scale_format
+                            : onnx_format(static_cast<std::int32_t>(declared)).value_or(Format());
+  const ValueId scale = along_axis(node, real_parameter(node, 1), axis, rank);
+  const ValueId zero = along_axis(node, zero_parameter(node, 2), axis, rank);
+  ValueId real = node.add("Dequantize", {node.value(0), scale, zero});
+  if (result != Format()) real = node.add("Cast", {real}, {{"to", result}});
+  node.set(0, real);
+}
+
+// ---- QONNX ----------------------------------------------------------------------------------
+
+void quant(OnnxNode& node) {
+  const int bits = qonnx_bits(node, 3, "its bit width");
+  const bool is_signed = node.integer("signed") != 0;
+  const bool narrow = node.integer("narrow") != 0;
+  const std::string rounding(name(qonnx_rounding(node.text("rounding_mode", "ROUND"))));
+  QonnxCodes codes = qonnx_codes(bits, is_signed, narrow);
+  if (bits == 1 && is_signed) codes = {Format::parse("bipolar"), {}};  // as in QONNX's executor
+  const ValueId scale = real_parameter(node, 1), zero = zero_parameter(node, 2);
+  const ValueId q =
+      node.add("Quantize", {node.value(0), scale, zero},
+               {{"format", codes.format}, {"limits", codes.limits}, {"rounding", rounding}});
+  node.set(0, node.add("Dequantize", {q, scale, zero}));
+}
+
+// The sign of x, not of x / scale, which may underflow; zero counts as positive.
+void bipolar_quant(OnnxNode& node) {
+  const ValueId one = node.add_constant(Tensor::scalar(1));
+  const ValueId q =
+      node.add("Quantize", {node.value(0), one}, {{"format", Format::parse("bipolar")}});
+  node.set(0, node.add("Dequantize", {q, real_parameter(node, 1)}));
+}
+
+}  // namespace
+
+bool is_qonnx_domain(std::string_view domain) {
+  return domain == "qonnx.custom_op.general" || domain == "finn.custom_op.general" ||
+         domain == "onnx.brevitas";
+}
+
+std::optional<Format> qonnx_data_type(std::string_view name) {
+  if (name == "BIPOLAR") return Format::parse("bipolar");
+  if (name == "BINARY") return Format::integer(1, false);
+  if (name == "TERNARY") return Format::integer(2, true);
+  const bool is_signed = name.starts_with("INT");
+  if (!is_signed && !name.starts_with("UINT")) return std::nullopt;
+  const std::string_view digits = name.substr(is_signed ? 3 : 4);
+  if (digits.empty() || digits.size() > 2 ||
+      digits.find_first_not_of("0123456789") != std::string_view::npos) {
+    return std::nullopt;
+  }
+  const auto bits = static_cast<int>(parse_integer(digits, "bits"));
+  constexpr int kMostBits = 32;
+  if (bits < 1 || bits > kMostBits) return std::nullopt;
+  return Format::integer(bits, is_signed);
+}
+
+int qonnx_bits(OnnxNode& node, std::size_t input, std::string_view what) {
+  const Tensor& width = node.required_constant(input, what);
+  constexpr double kMostBits = 32;
+  const double bits = width.size() == 1 ? width.real(0) : 0;
+  if (!(bits >= 1) || bits > kMostBits || bits != std::floor(bits)) {
+    OnnxNode::refuse(concat(what, " is ", width.size() == 1 ? shortest(bits) : "no scalar",
+                            ", not a whole number from 1 to ", kMostBits),
+                     "give the node such a bit width");
+  }
+  return static_cast<int>(bits);
+}
+
+Rounding qonnx_rounding(std::string_view mode) {
+  static constexpr std::array<std::pair<std::string_view, Rounding>, 8> kModes = {
+      {{"ROUND", Rounding::kHalfEven},
+       {"HALF_EVEN", Rounding::kHalfEven},
+       {"CEIL", Rounding::kCeiling},
+       {"FLOOR", Rounding::kFloor},
+       {"UP", Rounding::kAwayFromZero},
+       {"DOWN", Rounding::kTowardZero},
+       {"HALF_UP", Rounding::kHalfAwayFromZero},
+       {"HALF_DOWN", Rounding::kHalfTowardZero}}};
+  std::string upper(mode);
+  for (char& c : upper)
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  std::vector<std::string> names;
+  for (const auto& [name, rounding] : kModes) {
+    if (name == upper) return rounding;
+    names.emplace_back(name);
+  }
+  OnnxNode::refuse(concat("rounding_mode is '", mode, "'", suggestion(upper, names)),
+                   "correct the attribute");
+}
+
+QonnxCodes qonnx_codes(int bits, bool is_signed, bool narrow) {
+  QonnxCodes codes{Format::integer(bits, is_signed), {}};
+  if (!narrow) return codes;
+  const IntegerRange range = codes.format.integer_range();
+  codes.limits = is_signed ? std::vector<std::int64_t>{range.min + 1, range.max}
+                           : std::vector<std::int64_t>{range.min, range.max - 1};
+  return codes;
+}
+
+ValueId annotated_value(Builder& builder, ValueId value, const Format& format,
+                        const std::string& name) {
+  const ValueId one = builder.constant(Tensor::scalar(1), name + "_scale");
+  const ValueId q = builder.add("Quantize", {value, one}, {{"format", format}}, name + "_codes");
+  return builder.add("Dequantize", {q, one}, {}, name + "_values");
+}
+
+OnnxValue annotated_constant(Builder& builder, const Tensor& tensor, const Format& format,
+                             const std::string& name) {
+  std::vector<std::int64_t> integers;
+  for (std::int64_t i = 0; i < tensor.size(); ++i) {
+    const double value = tensor.real(i);
+    const IntegerRange range = format.integer_range();
+    const bool fits = value == std::floor(value) && value >= static_cast<double>(range.min) &&
+                      value <= static_cast<double>(range.max) &&
+                      (format != Format::parse("bipolar") || value != 0);
+    if (!fits) {
+      throw Error("initializer '", name, "' is annotated as ", format.name(), ", but element ", i,
+                  " is ", shortest(value), "; correct its quantization annotation");
+    }
+    integers.push_back(static_cast<std::int64_t>(value));
+  }
+  const ValueId one = builder.constant(Tensor::scalar(1), name + "_scale");
+  const ValueId q = builder.constant(Tensor::from_integers(format, tensor.shape(), integers), name);
+  OnnxValue result;
+  result.value = builder.add("Dequantize", {q, one}, {}, name + "_values");
+  return result;
+}
+
+void add_quantization_handlers(OnnxHandlers& handlers) {
+  handlers["QuantizeLinear"] = quantize_linear;
+  handlers["DequantizeLinear"] = dequantize_linear;
+  for (const char* name : {"Quant", "IntQuant"}) handlers[concat(kQonnxPrefix, name)] = quant;
+  handlers[concat(kQonnxPrefix, "BipolarQuant")] = bipolar_quant;
+  handlers[concat(kQonnxPrefix, "Trunc")] = import_trunc;
+}
+
+}  // namespace tandem

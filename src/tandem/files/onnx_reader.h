@@ -1,0 +1,43 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tandem/base/error.h"
+#include "tandem/files/bytes.h"
+#include "tandem/graph/module.h"
+
+namespace tandem {
+
+// One node that a reader cannot take: which, why, and how to mend it.
+struct RefusedNode {
+  std::string node, op;
+  std::string reason, remedy;
+};
+
+// All nodes of a model that cannot be read, at once; the message has one line for each.
+class RefusedModel : public Error {
+ public:
+  RefusedModel(std::string_view source, std::vector<RefusedNode> refused);
+  const std::vector<RefusedNode>& nodes() const { return nodes_; }
+
+ private:
+  std::vector<RefusedNode> nodes_;
+};
+
+// Reads an ONNX model (operator sets 7 and later, every IR version, external data beside the file)
+// as a module with the function "main". QuantizeLinear and DequantizeLinear, and the nodes Quant,
+// BipolarQuant and Trunc of QONNX, become Quantize and Dequantize. Arithmetic on constants and on
+// shapes is folded; Identity, Dropout and casts without effect vanish. Symbolic or absent
+// dimensions become symbols with bounds [1, 65536]. Values keep ONNX's tensor names.
+//
+// Throws RefusedModel naming every node that cannot be read, and Error on a file that is no sound
+// model: truncated, cyclic, with duplicate or missing values, NaN weights or 0-sized dimensions.
+Module read_onnx(const std::filesystem::path& path);
+
+// The same from memory. `folder` is where external data lie; without it they are refused.
+Module read_onnx(ByteSpan bytes, std::string_view source, const std::filesystem::path& folder = {});
+
+}  // namespace tandem

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tandem/files/numpy.h"
+
+namespace tandem::testing {
+
+// One group of a golden archive (see make_golden.py).
+struct GoldenCase {
+  std::string name;
+  std::string model;  // bytes of an ONNX file
+  std::string error;  // a part of the expected message, or ""
+  NamedTensors inputs, outputs;
+};
+
+// The cases of tests/files/golden/<name>.npz.
+std::vector<GoldenCase> golden_cases(const std::string& name);
+
+}  // namespace tandem::testing

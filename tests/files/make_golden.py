@@ -1,0 +1,66 @@
+"""Writes the files in golden/: small ONNX graphs with inputs and outputs, and NumPy arrays.
+
+operators.npz  graphs of ONNX's operators over several operator sets; outputs by onnxruntime
+qonnx.npz      graphs of QONNX's nodes; outputs by the executor of PyPI's qonnx
+refused.npz    models that the reader must refuse, each with a part of the message
+arrays.npz, compressed.npz   arrays as NumPy writes them
+
+The first three hold one compressed array, the bytes of an uncompressed .npz archive (a quarter of
+the size of an archive compressed array by array). Each case is a group of arrays there:
+<case>/model holds the bytes of a model, <case>/in/<name> and <case>/out/<name> its tensors,
+<case>/error the expected message. Run by hand when cases change:
+.venv/bin/python tests/files/make_golden.py
+"""
+
+import io
+import pathlib
+import warnings
+
+import golden_operators
+import golden_qonnx
+import golden_refused
+import numpy as np
+
+FOLDER = pathlib.Path(__file__).parent / "golden"
+
+
+def write_arrays() -> None:
+    """Counts 0..5 as [2,3] in every type, byte order and array order that the reader takes."""
+    arrays: dict[str, np.ndarray] = {}
+    for code in ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"]:
+        single_byte = code in ("i1", "u1", "b1")
+        for order in ["|"] if single_byte else ["<", ">"]:
+            values = np.arange(6).reshape(2, 3)
+            values = (values % 2 if code == "b1" else values).astype(order + code)
+            mark = {"<": "little", ">": "big", "|": "byte"}[order]
+            arrays[f"count_{code}_{mark}"] = values
+    for code in ["f4", "i1", "u8", "b1"]:
+        values = np.arange(6).reshape(2, 3)
+        values = (values % 2 if code == "b1" else values).astype(code)
+        arrays[f"count_{code}_fortran"] = np.asfortranarray(values)
+        arrays[f"count_{code}_strided"] = np.repeat(values, 2, axis=0)[::2]
+    arrays["scalar"] = np.array(2.5)
+    arrays["empty"] = np.zeros((0, 4), np.float32)
+    cube = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    arrays["cube"] = cube
+    arrays["cube_fortran"] = np.asfortranarray(cube)
+    np.savez(FOLDER / "arrays.npz", **arrays)
+    np.savez_compressed(FOLDER / "compressed.npz", zeros=np.zeros(10000), ones=np.ones(10, np.int8))
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    FOLDER.mkdir(exist_ok=True)
+    write_arrays()
+    for module in (golden_operators, golden_qonnx, golden_refused):
+        arrays = module.arrays()
+        path = FOLDER / f"{module.__name__.removeprefix('golden_')}.npz"
+        archive = io.BytesIO()
+        np.savez(archive, **arrays)
+        np.savez_compressed(path, cases=np.frombuffer(archive.getvalue(), np.uint8))
+        cases = {name.split("/")[0] for name in arrays}
+        print(f"{path.name}: {len(cases)} cases, {path.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()

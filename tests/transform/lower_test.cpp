@@ -1,9 +1,9 @@
 #include "tandem/transform/lower.h"
 
+#include <cmath>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <cmath>
 
 #include "tandem/base/error.h"
 #include "tandem/base/random.h"
@@ -95,9 +95,9 @@ class RandomNetwork {
     switch (pick(0, 8)) {
       case 0: {
         const std::int64_t outputs = pick(1, 4);
-        x = builder_->add("Conv", {x, weights({outputs, channels_, 3, 3}, {outputs, 1, 1, 1}),
-                                   real({outputs})},
-                          {{"pads", std::vector<std::int64_t>{1, 1, 1, 1}}}, "conv");
+        x = builder_->add(
+            "Conv", {x, weights({outputs, channels_, 3, 3}, {outputs, 1, 1, 1}), real({outputs})},
+            {{"pads", std::vector<std::int64_t>{1, 1, 1, 1}}}, "conv");
         channels_ = outputs;
         break;
       }
@@ -106,15 +106,11 @@ class RandomNetwork {
                           {{"pads", std::vector<std::int64_t>{0, 1, 2, 1}}, {"group", channels_}},
                           "depthwise");
         break;
-      case 2:
-        x = builder_->add("Relu", {x}, {}, "relu");
-        break;
+      case 2: x = builder_->add("Relu", {x}, {}, "relu"); break;
       case 3:
         x = builder_->add("Add", {x, builder_->add("Neg", {quantized(x, true)})}, {}, "residual");
         break;
-      case 4:
-        x = builder_->add("Mul", {x, real({1, channels_, 1, 1})}, {}, "scaled");
-        break;
+      case 4: x = builder_->add("Mul", {x, real({1, channels_, 1, 1})}, {}, "scaled"); break;
       case 5:
         x = builder_->add("MaxPool", {x},
                           {{"kernel", std::vector<std::int64_t>{2, 2}},
@@ -170,8 +166,8 @@ TEST_F(Lower, ExactlyTheRealNetworkWhereRealsAreExact) {
       operands.push_back(
           *constant_of(network.module(), network.module().main(), quantize.inputs[i]));
     }
-    const Tensor codes = evaluate_node(network.module(), network.module().main(), quantize,
-                                       operands)[0];
+    const Tensor codes =
+        evaluate_node(network.module(), network.module().main(), quantize, operands)[0];
     ASSERT_EQ(codes.format(), graph.values[graph.inputs[0]].type.format);
     ASSERT_GT(lowered.constants[in.scale].tensor.real(0), 0);
     const std::vector<Tensor> coded{codes};
@@ -237,7 +233,7 @@ TEST_F(Lower, ARealInputMustBeCoded) {
     EXPECT_THAT(error.what(), HasSubstr("--input-coding"));
   }
   LowerRequest request;
-  request.inputs["pixels"] = {Format::parse("uint8"), 0.25, -1};
+  request.inputs["pixels"] = {Format::parse("uint8"), Tensor::scalar(0.25), Tensor::scalar(-1)};
   const Module lowered = lower(module, request);
   const Coding coding = lowered.main().codings.at(lowered.main().outputs[0]);
   EXPECT_EQ(lowered.constants[coding.scale].tensor.real(0), 0.5);
@@ -253,8 +249,7 @@ TEST_F(Lower, SoftmaxBecomesTableSumAndQuotient) {
   const ValueId x = builder.input("x", {{1, 5}, Format()});
   const ValueId s = builder.constant(Tensor::scalar(0.07));
   const ValueId q = builder.add("Quantize", {x, s}, {{"format", Format::parse("int8")}}, "q");
-  builder.output(
-      builder.add("Softmax", {builder.add("Dequantize", {q, s}, {}, "d")}, {}, "share"));
+  builder.output(builder.add("Softmax", {builder.add("Dequantize", {q, s}, {}, "d")}, {}, "share"));
   const Module lowered = lower(module);
   const CounterRandom random(3, 0);
   for (std::uint64_t run = 0; run < 200; ++run) {

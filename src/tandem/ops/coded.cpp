@@ -61,7 +61,30 @@ Tensor expanded(const Tensor& a, const Shape& shape) {
   return result;
 }
 
-// ---- Making coded values -------------------------------------------------------------------------
+Tensor compacted(const Tensor& a) {
+  const auto values = a.to_reals();
+  const auto strides = row_major_strides(a.shape());
+  Shape shape = a.shape();
+  for (std::size_t d = 0; d < shape.size(); ++d) {
+    bool same = true;
+    for (std::int64_t i = 0; same && i < a.size(); ++i) {
+      const std::int64_t first = i - i / strides[d] % a.shape()[d] * strides[d];
+      same = values[static_cast<std::size_t>(i)] == values[static_cast<std::size_t>(first)];
+    }
+    if (same && a.size() > 0) shape[d] = 1;
+  }
+  std::vector<double> kept;
+  for (std::int64_t i = 0; i < a.size(); ++i) {
+    bool keeps = true;
+    for (std::size_t d = 0; d < shape.size(); ++d)
+      keeps &= shape[d] != 1 || i / strides[d] % a.shape()[d] == 0;
+    if (keeps) kept.push_back(values[static_cast<std::size_t>(i)]);
+  }
+  return Tensor::from_reals(f64(), shape, kept);
+}
+
+// ---- Making coded values
+// -------------------------------------------------------------------------
 
 namespace {
 
@@ -79,8 +102,12 @@ double over(double a, double b) { return a / b; }
 
 CodedValue affine(ValueId integer, Tensor scale, Tensor offset) {
   const std::size_t rank = scale.shape().size();
-  return {integer, std::move(scale), std::move(offset), filled(rank, -kInfinity),
-          filled(rank, kInfinity), std::nullopt};
+  return {integer,
+          std::move(scale),
+          std::move(offset),
+          filled(rank, -kInfinity),
+          filled(rank, kInfinity),
+          std::nullopt};
 }
 
 CodedValue coded_integer(Builder& builder, ValueId integer) {
@@ -93,8 +120,8 @@ CodedValue coded_constant(Builder& builder, const Tensor& codes) {
   const Format format = codes.format();
   if (!format.is_uniform())
     throw Error("constant codes of format ", format.name(), " are no integers; use int or fixed");
-  const Format twin = format.is_integer() ? format
-                                          : Format::integer(format.bits(), format.is_signed());
+  const Format twin =
+      format.is_integer() ? format : Format::integer(format.bits(), format.is_signed());
   const auto values = codes.to_integers();
   const ValueId integer =
       builder.constant(Tensor::from_integers(twin, codes.shape(), values), "weights");
@@ -116,8 +143,7 @@ std::optional<Tensor> real_constant(const LoweringSite& site, std::size_t index)
   }
   if (index >= site.inputs.size() || !site.inputs[index]) return std::nullopt;
   const CodedValue& value = *site.inputs[index];
-  const Tensor* codes =
-      constant_of(site.builder.module(), site.builder.graph(), value.integer);
+  const Tensor* codes = constant_of(site.builder.module(), site.builder.graph(), value.integer);
   if (codes == nullptr || value.table || is_clamped(value)) return std::nullopt;
   const Tensor scaled = combine(*codes, value.scale, times);
   return combine(scaled, value.offset, [](double a, double b) { return a + b; });
@@ -157,7 +183,8 @@ ValueId add_exact_folded(Builder& builder, std::string_view op, std::vector<Valu
                           graph.values[result].name);
 }
 
-// ---- Deferred arithmetic -------------------------------------------------------------------------
+// ---- Deferred arithmetic
+// -------------------------------------------------------------------------
 
 bool is_clamped(const CodedValue& value) {
   return !all_of(value.low, [](double v) { return v == -kInfinity; }) ||
@@ -233,7 +260,8 @@ Tensor tabulated(const LoweringSite& site, const CodedValue& value) {
     out[i] = static_cast<double>(range.min) + static_cast<double>(i);
   const std::size_t rank = value.scale.shape().size();
   Tensor table = combine(beside_table(value.scale, rank), integers, times);
-  table = combine(table, beside_table(value.offset, rank), [](double a, double b) { return a + b; });
+  table =
+      combine(table, beside_table(value.offset, rank), [](double a, double b) { return a + b; });
   table = combine(table, beside_table(value.low, rank),
                   [](double a, double b) { return std::max(a, b); });
   table = combine(table, beside_table(value.high, rank),
@@ -243,7 +271,8 @@ Tensor tabulated(const LoweringSite& site, const CodedValue& value) {
   return table;
 }
 
-// ---- Grids -----------------------------------------------------------------------------------------
+// ---- Grids
+// -----------------------------------------------------------------------------------------
 
 namespace {
 
@@ -290,8 +319,9 @@ ValueId limit_integers(LoweringSite& site, ValueId integer, const Tensor& low, c
     if (min <= range.min && max >= range.max) return integer;
     return add_exact_folded(builder, "Clamp", {integer}, {{"min", min}, {"max", max}});
   }
-  integer = add_exact_folded(
-      builder, "IntMax", {integer, integer_constant(builder, least.shape(), rounded(least), "low")});
+  integer =
+      add_exact_folded(builder, "IntMax",
+                       {integer, integer_constant(builder, least.shape(), rounded(least), "low")});
   return add_exact_folded(
       builder, "IntMin", {integer, integer_constant(builder, most.shape(), rounded(most), "high")});
 }
@@ -345,9 +375,8 @@ CodedValue materialized(LoweringSite& site, const CodedValue& value, bool unifor
       return keeps_offset ? exact : centred(site, exact);
     }
   }
-  Tensor unit = map(value.scale, [&](double s) {
-    return std::ldexp(std::abs(s), -site.options.alignment_bits);
-  });
+  Tensor unit = map(
+      value.scale, [&](double s) { return std::ldexp(std::abs(s), -site.options.alignment_bits); });
   if (uniform) {
     const auto units = unit.to_reals();
     unit = filled(rank, *std::max_element(units.begin(), units.end()));
@@ -373,8 +402,7 @@ CodedValue with_positive_scale(LoweringSite& site, const CodedValue& value) {
   if (value.table || all_of(value.scale, [](double v) { return v > 0; })) return value;
   const Tensor sign = map(value.scale, [](double v) { return v < 0 ? -1.0 : 1.0; });
   CodedValue result = value;
-  result.integer =
-      multiply_add(site, value.integer, sign, filled(value.scale.shape().size(), 0));
+  result.integer = multiply_add(site, value.integer, sign, filled(value.scale.shape().size(), 0));
   result.scale = combine(value.scale, sign, times);
   return result;
 }
@@ -392,9 +420,8 @@ std::pair<CodedValue, CodedValue> aligned(LoweringSite& site, const CodedValue& 
   const auto small = [](double v) { return std::abs(v) <= 65536; };
   const Tensor zeros = filled(rank, 0);
   if (all_integers(ratio) && all_of(ratio, small)) {
-    a = affine(multiply_add(site, a.integer, ratio, zeros), combine(b.scale, map(ratio, [](double) {
-                 return 1.0;
-               }), times), a.offset);
+    a = affine(multiply_add(site, a.integer, ratio, zeros),
+               combine(b.scale, map(ratio, [](double) { return 1.0; }), times), a.offset);
   } else if (all_integers(inverse) && all_of(inverse, small)) {
     b = affine(multiply_add(site, b.integer, inverse, zeros),
                combine(a.scale, map(inverse, [](double) { return 1.0; }), times), b.offset);

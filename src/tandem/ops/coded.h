@@ -22,8 +22,9 @@ bool all_of(const Tensor& a, const std::function<bool(double)>& holds);
 bool is_uniform(const Tensor& a);  // all elements equal
 // The same elements with ones put before the shape up to `rank`.
 Tensor with_rank(const Tensor& a, std::size_t rank);
-// Expanded to a shape to which it broadcasts.
+// Expanded to a shape to which it broadcasts, and back: axes along which nothing changes become 1.
 Tensor expanded(const Tensor& a, const Shape& shape);
+Tensor compacted(const Tensor& a);
 
 // ---- Coded values -----------------------------------------------------------------------------
 // real = integer * 2^exponent of its format.

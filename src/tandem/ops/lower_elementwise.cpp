@@ -29,11 +29,10 @@ std::optional<Sides> with_constant(const LoweringSite& site) {
 
 // A value whose tensors have the rank of the result, so that a constant of higher rank fits.
 CodedValue with_result_rank(LoweringSite& site, CodedValue value, const Tensor& constant) {
-  const std::size_t rank =
-      std::max(value.scale.shape().size(), constant.shape().size());
-  if (value.scale.shape().size() == rank && broadcasts_to(
-          {constant.shape().begin(), constant.shape().end()},
-          site.builder.type(value.integer).shape)) {
+  const std::size_t rank = std::max(value.scale.shape().size(), constant.shape().size());
+  if (value.scale.shape().size() == rank &&
+      broadcasts_to({constant.shape().begin(), constant.shape().end()},
+                    site.builder.type(value.integer).shape)) {
     return value;
   }
   throw Error("a constant of shape ", to_string(constant.shape()),
@@ -45,18 +44,16 @@ CodedValue with_result_rank(LoweringSite& site, CodedValue value, const Tensor& 
 Lowered lower_sum(LoweringSite& site, bool subtract) {
   if (const auto sides = with_constant(site)) {
     CodedValue value = with_result_rank(site, site.coded(sides->computed), *sides->constant);
-    if (subtract && sides->computed == 1)
-      value = multiplied(value, Tensor::scalar(-1, f64()));
+    if (subtract && sides->computed == 1) value = multiplied(value, Tensor::scalar(-1, f64()));
     const bool negative = subtract && sides->computed == 0;
-    return std::vector{
-        shifted(value, negative ? negated(*sides->constant) : *sides->constant)};
+    return std::vector{shifted(value, negative ? negated(*sides->constant) : *sides->constant)};
   }
   auto [a, b] = aligned(site, site.coded(0), site.coded(1));
   const ValueId sum = add_exact_folded(site.builder, subtract ? "IntSub" : "IntAdd",
                                        {a.integer, b.integer}, {}, site.node.node.name);
   const Tensor offset = combine(a.offset, subtract ? negated(b.offset) : b.offset, plus);
-  return std::vector{affine(sum, combine(a.scale, map(b.scale, [](double) { return 1.0; }), times),
-                            offset)};
+  return std::vector{
+      affine(sum, combine(a.scale, map(b.scale, [](double) { return 1.0; }), times), offset)};
 }
 
 Lowered lower_product(LoweringSite& site) {
@@ -65,8 +62,8 @@ Lowered lower_product(LoweringSite& site) {
     return std::vector{multiplied(value, *sides->constant)};
   }
   const CodedValue a = centred(site, site.coded(0)), b = centred(site, site.coded(1));
-  const ValueId product = add_exact_folded(site.builder, "IntMul", {a.integer, b.integer}, {},
-                                           site.node.node.name);
+  const ValueId product =
+      add_exact_folded(site.builder, "IntMul", {a.integer, b.integer}, {}, site.node.node.name);
   const std::size_t rank = std::max(a.scale.shape().size(), b.scale.shape().size());
   const Tensor scale = combine(with_rank(a.scale, rank), with_rank(b.scale, rank), times);
   return std::vector{affine(product, scale, map(scale, [](double) { return 0.0; }))};
@@ -120,7 +117,8 @@ Lowered lower_by_table(LoweringSite& site) {
   return std::vector{result};
 }
 
-// ---- Movement ------------------------------------------------------------------------------------
+// ---- Movement
+// ------------------------------------------------------------------------------------
 
 namespace {
 
@@ -138,7 +136,7 @@ Tensor moved(const LoweringSite& site, const Tensor& deferred, const TensorType&
     return with_rank(Tensor::scalar(deferred.real(0), f64()), types[output].shape.size());
   std::vector<Tensor> arguments{expanded(deferred, shape_for_one(from))};
   arguments.insert(arguments.end(), others.begin(), others.end());
-  return site.node.node.op->evaluate(site.node, arguments)[output];
+  return compacted(site.node.node.op->evaluate(site.node, arguments)[output]);
 }
 
 }  // namespace
@@ -170,10 +168,12 @@ Lowered lower_movement(LoweringSite& site) {
   const TensorType& from = site.node.input(0);
   std::vector<CodedValue> outputs;
   for (std::size_t i = 0; i < results.size(); ++i) {
-    CodedValue output{results[i], moved(site, value.scale, from, i, others),
+    CodedValue output{results[i],
+                      moved(site, value.scale, from, i, others),
                       moved(site, value.offset, from, i, others),
                       moved(site, value.low, from, i, others),
-                      moved(site, value.high, from, i, others), std::nullopt};
+                      moved(site, value.high, from, i, others),
+                      std::nullopt};
     if (value.table) {
       Shape shape(output.scale.shape().size(), 1);
       shape.push_back(value.table->size());
@@ -190,7 +190,8 @@ Lowered lower_padding(LoweringSite& site, double real) {
     throw Error("padding needs one scale for the whole tensor; quantize its input per tensor");
   const double code = (real - value.offset.real(0)) / value.scale.real(0);
   if (std::abs(code - std::nearbyint(code)) > 1e-6) {
-    throw Error("the padding value ", real, " is no code of its input; use a zero point at which "
+    throw Error("the padding value ", real,
+                " is no code of its input; use a zero point at which "
                 "it is one");
   }
   Attributes attributes = site.node.node.attributes;
@@ -227,8 +228,8 @@ Lowered lower_concatenation(LoweringSite& site, std::size_t axis) {
                          : add_folded(site.builder, "Clamp", {part.integer},
                                       {{"format", format}, {"min", held.min}, {"max", held.max}}));
   }
-  const ValueId result = add_folded(site.builder, "Concat", inputs, site.node.node.attributes,
-                                    site.node.node.name);
+  const ValueId result =
+      add_folded(site.builder, "Concat", inputs, site.node.node.attributes, site.node.node.name);
   if (same) return std::vector{affine(result, parts[0].scale, parts[0].offset)};
   // Scales that differ follow their elements along the axis.
   std::vector<double> scales, offsets;
@@ -241,10 +242,10 @@ Lowered lower_concatenation(LoweringSite& site, std::size_t axis) {
         if (d != axis && tensor.shape()[d] != 1 && !is_uniform(tensor))
           throw Error("its inputs have scales along other axes; quantize them per tensor");
       }
-      const Tensor line = tensor.size() == 1 || is_uniform(tensor)
-                              ? expanded(with_rank(Tensor::scalar(tensor.real(0), f64()),
-                                                   along.size()), along)
-                              : tensor;
+      const Tensor line =
+          tensor.size() == 1 || is_uniform(tensor)
+              ? expanded(with_rank(Tensor::scalar(tensor.real(0), f64()), along.size()), along)
+              : tensor;
       for (const double v : line.to_reals()) into.push_back(v);
     };
     collect(parts[i].scale, scales);

@@ -8,15 +8,12 @@
 #include "tandem/graph/builder.h"
 #include "tandem/graph/operator.h"
 #include "tandem/graph/verifier.h"
+#include "tandem/ops/broadcast.h"
 #include "tandem/ops/coded.h"
 #include "tandem/transform/sink_transposes.h"
 
 namespace tandem {
 namespace {
-
-Tensor per_tensor(double value, std::size_t rank) {
-  return with_rank(Tensor::scalar(value, f64()), rank);
-}
 
 // The one way in which an input is quantized, if every reader quantizes it alike with constants.
 std::optional<InputCoding> coding_of_quantize(const Module& module, const Graph& graph,
@@ -27,8 +24,8 @@ std::optional<InputCoding> coding_of_quantize(const Module& module, const Graph&
     if (node.op->name() != "Quantize") return std::nullopt;
     const NodeView view{module, graph, node};
     const Tensor *scale = view.constant(1), *zero = view.constant(2);
-    if (scale == nullptr || !is_uniform(*scale) || (zero != nullptr && !is_uniform(*zero)) ||
-        (view.has_input(2) && zero == nullptr) || !view.format("format").is_uniform()) {
+    if (scale == nullptr || (view.has_input(2) && zero == nullptr) ||
+        !view.format("format").is_uniform()) {
       return std::nullopt;
     }
     if (first == nullptr) {
@@ -36,23 +33,22 @@ std::optional<InputCoding> coding_of_quantize(const Module& module, const Graph&
       continue;
     }
     const NodeView other{module, graph, *first};
-    const bool same_zero = (zero == nullptr) == (other.constant(2) == nullptr) &&
-                           (zero == nullptr || zero->real(0) == other.constant(2)->real(0));
-    if (!same_zero || scale->real(0) != other.constant(1)->real(0) ||
-        node.attributes != first->attributes) {
+    const Tensor* first_zero = other.constant(2);
+    const bool same_zero =
+        (zero == nullptr) == (first_zero == nullptr) && (zero == nullptr || *zero == *first_zero);
+    if (!same_zero || *scale != *other.constant(1) || node.attributes != first->attributes)
       return std::nullopt;
-    }
   }
   if (first == nullptr) return std::nullopt;
   const NodeView view{module, graph, *first};
   const Format format = view.format("format");
-  const double scale = view.constant(1)->real(0);
-  const double zero = view.constant(2) == nullptr ? 0 : view.constant(2)->real(0);
+  const Tensor scale = map(*view.constant(1), [](double v) { return v; });
+  const Tensor* zero = view.constant(2);
   InputCoding coding;
-  coding.format =
-      format.is_integer() ? format : Format::integer(format.bits(), format.is_signed());
-  coding.scale = std::ldexp(scale, format.exponent());
-  coding.offset = -zero * scale;
+  coding.format = format.is_integer() ? format : Format::integer(format.bits(), format.is_signed());
+  coding.scale = map(scale, [&](double s) { return std::ldexp(s, format.exponent()); });
+  if (zero != nullptr)
+    coding.offset = combine(negated(*zero), scale, [](double z, double s) { return z * s; });
   return coding;
 }
 
@@ -74,8 +70,8 @@ class Lowerer {
     Builder builder(lowered_, graph_);
     std::vector<std::optional<CodedValue>> inputs;
     for (const ValueId input : source_.inputs) inputs.push_back(coded_input(builder, input));
-    const auto outputs = lower_graph(network_, network_.functions.at("main"), builder,
-                                     request_.options, inputs);
+    const auto outputs =
+        lower_graph(network_, network_.functions.at("main"), builder, request_.options, inputs);
     for (std::size_t i = 0; i < outputs.size(); ++i)
       add_output(builder, source_.outputs[i], outputs[i]);
     sink_transposes(lowered_);
@@ -91,7 +87,9 @@ class Lowerer {
     for (const auto& [name, coding] : request_.inputs) {
       if (std::find(names.begin(), names.end(), name) == names.end())
         throw Error("the network has no input '", name, "'", suggestion(name, names));
-      if (!coding.format.is_integer() || !(coding.scale > 0) || !std::isfinite(coding.offset)) {
+      const bool scales = all_of(coding.scale, [](double v) { return v > 0 && std::isfinite(v); });
+      const bool finite = all_of(coding.offset, [](double v) { return std::isfinite(v); });
+      if (!coding.format.is_integer() || !scales || !finite) {
         throw Error("the coding of input '", name,
                     "' needs an integer format and a positive scale");
       }
@@ -110,10 +108,10 @@ class Lowerer {
     const Format format = value.type.format;
     const std::size_t rank = value.type.shape.size();
     if (format.is_uniform() && !format.is_boolean()) {
-      const Format twin = format.is_integer()
-                              ? format
-                              : Format::integer(format.bits(), format.is_signed());
-      return input_as(builder, value, {twin, std::ldexp(1.0, format.exponent()), 0}, rank);
+      const Format twin =
+          format.is_integer() ? format : Format::integer(format.bits(), format.is_signed());
+      return input_as(builder, value,
+                      {twin, Tensor::scalar(std::ldexp(1.0, format.exponent()), f64())}, rank);
     }
     const auto requested = request_.inputs.find(value.name);
     if (requested != request_.inputs.end())
@@ -122,14 +120,22 @@ class Lowerer {
       return input_as(builder, value, *coding, rank);
     throw Error("input '", value.name, "' is real (", value.type.to_string(),
                 ") and is not quantized where it is read; say how it arrives as codes (a data set "
-                "with codes, or --input-coding ", value.name, "=uint8,SCALE,OFFSET), or run "
+                "with codes, or --input-coding ",
+                value.name,
+                "=uint8,SCALE,OFFSET), or run "
                 "`tandem compress` first");
   }
 
   CodedValue input_as(Builder& builder, const Value& value, const InputCoding& coding,
                       std::size_t rank) {
     const ValueId input = builder.input(value.name, {value.type.shape, coding.format});
-    const Tensor scale = per_tensor(coding.scale, rank), offset = per_tensor(coding.offset, rank);
+    for (const Tensor* parameter : {&coding.scale, &coding.offset}) {
+      if (!broadcasts_to({parameter->shape().begin(), parameter->shape().end()}, value.type.shape))
+        throw Error("the coding of input '", value.name, "' has the shape ",
+                    to_string(parameter->shape()), ", which does not broadcast to ",
+                    value.type.to_string());
+    }
+    const Tensor scale = with_rank(coding.scale, rank), offset = with_rank(coding.offset, rank);
     set_coding(input, scale, offset);
     return affine(input, scale, offset);
   }
@@ -147,8 +153,8 @@ class Lowerer {
     result = with_positive_scale(site, materialized(site, result));
     ValueId integer = result.integer;
     Graph& graph = builder.graph();
-    const bool taken = std::find(graph.outputs.begin(), graph.outputs.end(), integer) !=
-                       graph.outputs.end();
+    const bool taken =
+        std::find(graph.outputs.begin(), graph.outputs.end(), integer) != graph.outputs.end();
     if (graph.values[integer].producer == kNone || taken)
       integer = builder.add("Identity", {integer}, {}, value.name);
     builder.output(integer);
@@ -162,8 +168,7 @@ class Lowerer {
     const bool is_signed = *least < 0;
     const double reach = std::max(std::abs(*least), std::abs(*most));
     const Format format = Format::integer(request_.output_bits, is_signed);
-    const double unit =
-        reach > 0 ? reach / static_cast<double>(format.integer_range().max) : 1.0;
+    const double unit = reach > 0 ? reach / static_cast<double>(format.integer_range().max) : 1.0;
     QuantizeTarget target;
     target.format = format;
     target.scale = Tensor::scalar(unit, f64());

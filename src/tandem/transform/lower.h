@@ -8,11 +8,12 @@
 
 namespace tandem {
 
-// How a real input of a network arrives as codes: real = scale * integer + offset.
+// How a real input of a network arrives as codes: real = scale * integer + offset. Both are f64 and
+// broadcast to the input: one number, or one for each channel.
 struct InputCoding {
   Format format;
-  double scale = 1;
-  double offset = 0;
+  Tensor scale = Tensor::scalar(1, Format::parse("f64"));
+  Tensor offset = Tensor::scalar(0, Format::parse("f64"));
 };
 
 struct LowerRequest {

@@ -68,9 +68,7 @@ struct Carried {
   Order picks;  // empty: none
 
   bool plain() const { return perm.empty() && picks.empty(); }
-  bool same_order(const Carried& other) const {
-    return perm == other.perm && picks == other.picks;
-  }
+  bool same_order(const Carried& other) const { return perm == other.perm && picks == other.picks; }
 };
 
 class Sinker {
@@ -102,8 +100,9 @@ class Sinker {
       const auto in = std::find(graph_.inputs.begin(), graph_.inputs.end(), value);
       const auto out = std::find(graph_.outputs.begin(), graph_.outputs.end(), value);
       if (in != graph_.inputs.end())
-        builder.graph().codings[builder.graph().inputs[static_cast<std::size_t>(
-            in - graph_.inputs.begin())]] = coding;
+        builder.graph()
+            .codings[builder.graph().inputs[static_cast<std::size_t>(in - graph_.inputs.begin())]] =
+            coding;
       if (out != graph_.outputs.end())
         builder.graph().codings[builder.graph().outputs[static_cast<std::size_t>(
             out - graph_.outputs.begin())]] = coding;
@@ -128,13 +127,12 @@ class Sinker {
     if (value.plain()) return value.base;
     ValueId result = kNone;
     if (!value.perm.empty()) {
-      result = moves_only_ones(value) ? reshaped(value)
-                                      : builder_->add("Transpose", {value.base},
-                                                      {{"perm", value.perm}}, "transpose");
+      result = moves_only_ones(value)
+                   ? reshaped(value)
+                   : builder_->add("Transpose", {value.base}, {{"perm", value.perm}}, "transpose");
     } else {
       const auto count = static_cast<std::int64_t>(value.picks.size());
-      const Tensor indices =
-          Tensor::from_integers(Format::integer(64, true), {count}, value.picks);
+      const Tensor indices = Tensor::from_integers(Format::integer(64, true), {count}, value.picks);
       result = builder_->add("Gather", {value.base, builder_->constant(indices, "order")},
                              {{"axis", std::int64_t{-1}}}, "reorder");
     }
@@ -165,21 +163,28 @@ class Sinker {
     const std::string_view op = node.op->name();
     bool done = false;
     builder_->set_scope(node.scope);
-    if (op == "Transpose") done = move_transpose(node);
-    else if (op == "Reshape") done = move_reshape(node);
-    else if (op == "IntMatMul") done = move_product(node);
-    else if (op == "IntSum" || op == "IntReduceMax") done = move_reduction(node);
-    else if (op == "Concat") done = move_concatenation(node);
-    else if (traits.elementwise) done = move_elementwise(node);
+    if (op == "Transpose")
+      done = move_transpose(node);
+    else if (op == "Reshape")
+      done = move_reshape(node);
+    else if (op == "IntMatMul")
+      done = move_product(node);
+    else if (op == "IntSum" || op == "IntReduceMax")
+      done = move_reduction(node);
+    else if (op == "Concat")
+      done = move_concatenation(node);
+    else if (traits.elementwise)
+      done = move_elementwise(node);
     if (!done) copy(node);
   }
 
   void copy(const Node& node) {
     std::vector<ValueId> inputs;
-    for (const ValueId input : node.inputs) inputs.push_back(input == kNone ? kNone : written(input));
-    const auto outputs =
-        builder_->add_node(node.op->name(), inputs, node.attributes, node.name);
-    for (std::size_t i = 0; i < outputs.size(); ++i) values_[node.outputs[i]] = {outputs[i], {}, {}};
+    for (const ValueId input : node.inputs)
+      inputs.push_back(input == kNone ? kNone : written(input));
+    const auto outputs = builder_->add_node(node.op->name(), inputs, node.attributes, node.name);
+    for (std::size_t i = 0; i < outputs.size(); ++i)
+      values_[node.outputs[i]] = {outputs[i], {}, {}};
   }
 
   bool move_transpose(const Node& node) {
@@ -199,7 +204,8 @@ class Sinker {
     if (x.perm.empty() || x.perm[0] != 0) return false;
     const TensorType& type = graph_.values[node.outputs[0]].type;
     const TensorType& base = builder_->type(x.base);
-    if (type.shape.size() != 2 || base.shape.empty() || type.shape[0] != base.shape[0]) return false;
+    if (type.shape.size() != 2 || base.shape.empty() || type.shape[0] != base.shape[0])
+      return false;
     Shape inner;
     for (std::size_t d = 1; d < base.shape.size(); ++d) {
       if (!base.shape[d].is_constant()) return false;
@@ -279,8 +285,10 @@ class Sinker {
       if (is_constant(input)) continue;
       const Carried& value = values_[input];
       if (graph_.values[input].type.shape.size() != rank) return false;
-      if (order == nullptr) order = &value;
-      else if (!value.same_order(*order)) return false;
+      if (order == nullptr)
+        order = &value;
+      else if (!value.same_order(*order))
+        return false;
     }
     if (order == nullptr || order->plain()) return false;
     const Carried carried = *order;
@@ -291,12 +299,11 @@ class Sinker {
         inputs.push_back(values_[node.inputs[i]].base);
         continue;
       }
-      const Tensor moved = reordered(*constant_of(old_, graph_, node.inputs[i]), carried, rank,
-                                     extra_axes(node, i));
+      const Tensor moved =
+          reordered(*constant_of(old_, graph_, node.inputs[i]), carried, rank, extra_axes(node, i));
       inputs.push_back(builder_->constant(moved, graph_.values[node.inputs[i]].name));
     }
-    const ValueId result =
-        builder_->add(node.op->name(), inputs, node.attributes, node.name);
+    const ValueId result = builder_->add(node.op->name(), inputs, node.attributes, node.name);
     values_[node.outputs[0]] = {result, carried.perm, carried.picks};
     return true;
   }

@@ -1,0 +1,211 @@
+#include "tandem/compress/quantize_network.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tandem/base/error.h"
+#include "tandem/graph/evaluate.h"
+#include "tandem/graph/printer.h"
+#include "tandem/transform/lower.h"
+
+#include "tests/support/networks.h"
+
+namespace tandem {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testing::NetworkMaker;
+using testing::relative_difference;
+
+Module small_network(NetworkMaker& maker) {
+  const ValueId x = maker.input("x", {3, 8, 8});
+  const ValueId stem = maker.unary("Relu", "relu1", maker.conv("conv1", x, 6, 3));
+  const ValueId deep = maker.unary("Relu", "relu2", maker.conv("deep", stem, 6, 3, 6));
+  const ValueId sum = maker.add("sum", maker.conv("conv2", deep, 6, 1), stem);
+  const ValueId pool = maker.max_pool("pool", maker.unary("Relu", "relu3", sum));
+  const ValueId gate = maker.unary("Sigmoid", "gate", maker.conv("conv3", pool, 4, 3));
+  const ValueId average = maker.unary("GlobalAveragePool", "average", gate);
+  return maker.finish(maker.gemm("head", maker.reshape_flat("flat", average), 5));
+}
+
+struct Calibrated {
+  NetworkMaker maker;
+  Module network = small_network(maker);
+  QuantizationSites sites;
+  Calibration calibration;
+  std::vector<Tensor> batches;
+
+  explicit Calibrated(const SiteRules& rules = {}, std::int64_t rows = 32)
+      : sites(find_sites(network, rules)), calibration(network, sites) {
+    const Tensor all = maker.random({64, 3, 8, 8});
+    for (std::int64_t i = 0; i < 64; i += rows) {
+      batches.push_back(all.rows(i, i + rows));
+      calibration.add(std::vector<Tensor>{batches.back()});
+    }
+  }
+  Module quantized(const CompressRecipe& recipe) const {
+    return quantize_network(network, sites, calibration, recipe);
+  }
+};
+
+CompressRecipe recipe_of(int weight_bits, int activation_bits) {
+  CompressRecipe recipe;
+  recipe.weight_bits = weight_bits;
+  recipe.activations.bits = activation_bits;
+  return recipe;
+}
+
+TEST(QuantizeNetwork, ApproachesTheRealNetworkWithMoreBits) {
+  Calibrated set;
+  const Tensor input = set.maker.random({16, 3, 8, 8});
+  double before = 1e9;
+  for (const auto& [bits, most] : {std::pair{4, 0.7}, {8, 0.04}, {12, 0.003}, {16, 0.0005}}) {
+    const Module quantized = set.quantized(recipe_of(bits, bits));
+    const double difference = relative_difference(set.network, quantized, input);
+    EXPECT_LT(difference, most) << bits;
+    EXPECT_LT(difference, before) << bits;
+    before = difference;
+  }
+}
+
+TEST(QuantizeNetwork, LowersToIntegersForEveryWidthAndCoding) {
+  Calibrated set;
+  for (const int bits : {2, 3, 5, 8, 13}) {
+    for (const bool symmetric : {false, true}) {
+      for (const bool power_of_two : {false, true}) {
+        CompressRecipe recipe = recipe_of(bits, bits);
+        recipe.activations.symmetric = symmetric;
+        recipe.activations.power_of_two = recipe.power_of_two_weights = power_of_two;
+        recipe.activations.signed_codes = bits == 8;
+        const Module quantized = set.quantized(recipe);
+        const Module lowered = lower(quantized);
+        EXPECT_TRUE(is_lowered(lowered));
+        EXPECT_EQ(lowered.main().values[lowered.main().inputs[0]].type.format.bits(), bits);
+      }
+    }
+  }
+}
+
+// The lowered network computes what the quantized real one does, up to f32 rounding at ties.
+TEST(QuantizeNetwork, LoweredOutputsFollowTheQuantizedNetwork) {
+  Calibrated set;
+  const Module quantized = set.quantized(recipe_of(8, 8));
+  const Module lowered = lower(quantized);
+  const Graph& graph = lowered.main();
+  const Tensor input = set.maker.random({16, 3, 8, 8});
+  const auto real = evaluate(quantized, quantized.main(), std::vector<Tensor>{input});
+  const Coding in = graph.codings.at(graph.inputs[0]), out = graph.codings.at(graph.outputs[0]);
+  const double scale = lowered.constants[in.scale].tensor.real(0);
+  const double offset = lowered.constants[in.offset].tensor.real(0);
+  std::vector<double> codes;
+  for (const double x : input.to_reals()) codes.push_back(std::nearbyint((x - offset) / scale));
+  const Tensor coded =
+      Tensor::from_reals(graph.values[graph.inputs[0]].type.format, input.shape(), codes);
+  const auto integers = evaluate(lowered, graph, std::vector<Tensor>{coded});
+  const Tensor out_scale = lowered.constants[out.scale].tensor;
+  const Tensor out_offset = lowered.constants[out.offset].tensor;
+  double greatest = 0, difference = 0;
+  for (std::int64_t i = 0; i < real[0].size(); ++i) {
+    const std::int64_t channel = i % 5;
+    const double decoded = static_cast<double>(integers[0].integer(i)) *
+                               out_scale.real(out_scale.size() == 1 ? 0 : channel) +
+                           out_offset.real(out_offset.size() == 1 ? 0 : channel);
+    greatest = std::max(greatest, std::abs(real[0].real(i)));
+    difference = std::max(difference, std::abs(decoded - real[0].real(i)));
+  }
+  EXPECT_LT(difference, 0.01 * greatest);
+}
+
+TEST(QuantizeNetwork, BatchingOfTheCalibrationChangesNothing) {
+  const Calibrated whole({}, 64), pieces({}, 4);
+  EXPECT_EQ(print_module(whole.quantized(recipe_of(5, 6))),
+            print_module(pieces.quantized(recipe_of(5, 6))));
+}
+
+TEST(QuantizeNetwork, SingleLayersHaveTheirOwnWidths) {
+  Calibrated set;
+  CompressRecipe recipe = recipe_of(8, 8);
+  set_weight_widths(recipe, set.sites, {{"conv*", 4}, {"conv3", 3}});
+  set_activation_widths(recipe, set.sites, {{"relu?", 6}});
+  const Module quantized = set.quantized(recipe);
+  const Graph& graph = quantized.main();
+  std::map<std::string, int> weight_bits, activation_bits;
+  for (const Node& node : graph.nodes) {
+    if (node.op->name() == "Quantize")
+      activation_bits[node.name] = graph.values[node.outputs[0]].type.format.bits();
+    if (node.op->name() == "Dequantize") {
+      if (const Tensor* codes = constant_of(quantized, graph, node.inputs[0]))
+        weight_bits[node.name] = codes->format().bits();
+    }
+  }
+  EXPECT_EQ(weight_bits["conv1.weights.decoded"], 4);
+  EXPECT_EQ(weight_bits["conv3.weights.decoded"], 3);
+  EXPECT_EQ(weight_bits["deep.weights.decoded"], 8);
+  EXPECT_EQ(activation_bits["relu2.codes"], 6);
+  EXPECT_EQ(activation_bits["gate.codes"], 8);
+}
+
+TEST(QuantizeNetwork, InputsArriveInTheirOwnCodes) {
+  SiteRules rules;
+  const Format f64 = Format::parse("f64");
+  rules.inputs["x"] = {Format::integer(8, false), Tensor::scalar(1.0 / 128, f64),
+                       Tensor::scalar(-1, f64)};
+  const Calibrated set(rules);
+  const Module lowered = lower(set.quantized(recipe_of(8, 4)));
+  const Graph& graph = lowered.main();
+  EXPECT_EQ(graph.values[graph.inputs[0]].type.format, Format::integer(8, false));
+  const Coding coding = graph.codings.at(graph.inputs[0]);
+  EXPECT_EQ(lowered.constants[coding.scale].tensor.real(0), 1.0 / 128);
+  EXPECT_EQ(lowered.constants[coding.offset].tensor.real(0), -1);
+}
+
+TEST(QuantizeNetwork, InputsWithAScalePerChannelLower) {
+  SiteRules rules;
+  const Format f64 = Format::parse("f64");
+  rules.inputs["x"] = {Format::integer(8, false),
+                       Tensor::from_reals(f64, {1, 3, 1, 1}, std::vector<double>{0.01, 0.02, 0.03}),
+                       Tensor::from_reals(f64, {1, 3, 1, 1}, std::vector<double>{-1, -1.5, -2})};
+  const Calibrated set(rules);
+  EXPECT_TRUE(is_lowered(lower(set.quantized(recipe_of(8, 8)))));
+}
+
+TEST(QuantizeNetwork, PatternsThatMatchNothingAreRefused) {
+  const Calibrated set;
+  CompressRecipe recipe;
+  const auto message_of = [&](const auto& action) -> std::string {
+    try {
+      action();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_THAT(message_of([&] {
+                set_weight_widths(recipe, set.sites, {{"conv9", 4}});
+              }),
+              HasSubstr("'conv9' matches no layer; did you mean"));
+  EXPECT_THAT(message_of([&] {
+                set_activation_widths(recipe, set.sites, {{"*x*y", 4}});
+              }),
+              HasSubstr("'*x*y' matches no layer"));
+}
+
+TEST(QuantizeNetwork, RefusesWithoutCalibrationAndWithBadWidths) {
+  NetworkMaker maker;
+  const Module network = small_network(maker);
+  const QuantizationSites sites = find_sites(network);
+  const Calibration none(network, sites);
+  EXPECT_THROW(quantize_network(network, sites, none, {}), Error);
+  const Calibrated set;
+  EXPECT_THROW(set.quantized(recipe_of(8, 1)), Error);
+  EXPECT_THROW(set.quantized(recipe_of(17, 8)), Error);
+}
+
+}  // namespace
+}  // namespace tandem

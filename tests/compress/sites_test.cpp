@@ -1,0 +1,148 @@
+#include "tandem/compress/sites.h"
+
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tandem/base/error.h"
+
+#include "tests/support/networks.h"
+
+namespace tandem {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testing::NetworkMaker;
+
+std::vector<std::string> activation_names(const QuantizationSites& sites) {
+  std::vector<std::string> names;
+  for (const ActivationSite& site : sites.activations) names.push_back(site.name);
+  return names;
+}
+
+std::vector<std::string> weight_names(const QuantizationSites& sites) {
+  std::vector<std::string> names;
+  for (const WeightSite& site : sites.weights) names.push_back(site.layer);
+  return names;
+}
+
+InputCoding bytes(double scale, double offset) {
+  const Format f64 = Format::parse("f64");
+  return {Format::integer(8, false), Tensor::scalar(scale, f64), Tensor::scalar(offset, f64)};
+}
+
+Module residual_network(NetworkMaker& maker) {
+  const ValueId x = maker.input("x", {3, 8, 8});
+  const ValueId stem = maker.unary("Relu", "relu1", maker.conv("conv1", x, 4, 3));
+  const ValueId sum = maker.add("sum", maker.conv("conv2", stem, 4, 3), stem);
+  const ValueId pool = maker.max_pool("pool", maker.unary("Relu", "relu2", sum));
+  const ValueId average = maker.unary("GlobalAveragePool", "average", pool);
+  return maker.finish(maker.gemm("head", maker.reshape_flat("flat", average), 5));
+}
+
+TEST(Sites, LieBehindActivationsAndBeforeResidualSums) {
+  NetworkMaker maker;
+  const QuantizationSites sites = find_sites(residual_network(maker));
+  EXPECT_THAT(weight_names(sites), ElementsAre("conv1", "conv2", "head"));
+  EXPECT_THAT(activation_names(sites), ElementsAre("x", "relu1", "conv2", "relu2", "average"));
+  EXPECT_EQ(sites.groups, 5U);
+}
+
+TEST(Sites, SumsMayShareOneCoding) {
+  NetworkMaker maker;
+  SiteRules rules;
+  rules.shared_sums = true;
+  const QuantizationSites sites = find_sites(residual_network(maker), rules);
+  EXPECT_EQ(sites.groups, 4U);
+  EXPECT_EQ(sites.activations[1].group, sites.activations[2].group);
+}
+
+TEST(Sites, FunctionsReadCodes) {
+  NetworkMaker maker;
+  const ValueId x = maker.conv("conv1", maker.input("x", {2, 4, 4}), 3, 3);
+  const ValueId y = maker.unary("Sigmoid", "gate", maker.batch_norm("norm", x));
+  const QuantizationSites sites = find_sites(maker.finish(maker.conv("conv2", y, 2, 1)));
+  EXPECT_THAT(activation_names(sites), ElementsAre("x", "norm", "gate"));
+}
+
+TEST(Sites, OutputsStaySums) {
+  NetworkMaker maker;
+  const ValueId x = maker.matmul("product", maker.input("x", {5}), 4);
+  const QuantizationSites sites = find_sites(maker.finish(maker.unary("Relu", "relu", x)));
+  EXPECT_THAT(activation_names(sites), ElementsAre("x"));
+}
+
+TEST(Sites, CodesThatArriveNeedNoSite) {
+  NetworkMaker maker;
+  const Module network = residual_network(maker);
+  SiteRules rules;
+  rules.inputs["x"] = bytes(1.0 / 255, 0);
+  EXPECT_THAT(activation_names(find_sites(network, rules)),
+              ElementsAre("relu1", "conv2", "relu2", "average"));
+  // Zero is no code: products need another coding.
+  rules.inputs["x"] = bytes(1.0 / 255, -0.3);
+  const QuantizationSites sites = find_sites(network, rules);
+  EXPECT_THAT(activation_names(sites), ElementsAre("x", "relu1", "conv2", "relu2", "average"));
+  EXPECT_EQ(sites.inputs.size(), 1U);
+}
+
+TEST(Sites, ConcatenatedValuesShareOneCoding) {
+  NetworkMaker maker;
+  const ValueId x = maker.input("x", {2, 4, 4});
+  const ValueId a = maker.unary("Relu", "a", maker.conv("conv_a", x, 2, 1));
+  const ValueId b = maker.max_pool("pool_b", maker.conv("conv_b", x, 3, 1));
+  const ValueId joined = maker.builder().add("Concat", {maker.max_pool("pool_a", a), b},
+                                             {{"axis", std::int64_t{1}}}, "joined");
+  const QuantizationSites sites = find_sites(maker.finish(maker.conv("last", joined, 2, 1)));
+  EXPECT_THAT(activation_names(sites), ElementsAre("x", "a", "conv_b"));
+  EXPECT_EQ(sites.activations[1].group, sites.activations[2].group);
+  EXPECT_EQ(sites.groups, 2U);
+}
+
+TEST(Sites, RealLayersAskForNothing) {
+  NetworkMaker maker;
+  SiteRules rules;
+  rules.real_layers = {"head"};
+  const QuantizationSites sites = find_sites(residual_network(maker), rules);
+  EXPECT_THAT(weight_names(sites), ElementsAre("conv1", "conv2"));
+  EXPECT_THAT(activation_names(sites), ElementsAre("x", "relu1", "conv2", "relu2"));
+}
+
+TEST(Sites, RefusesUnknownInputsAndLayersByName) {
+  NetworkMaker maker;
+  const Module network = residual_network(maker);
+  const auto message_of = [&](const SiteRules& rules) -> std::string {
+    try {
+      find_sites(network, rules);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  SiteRules rules;
+  rules.inputs["y"] = bytes(1, 0);
+  EXPECT_THAT(message_of(rules), HasSubstr("no input 'y'"));
+  rules.inputs.clear();
+  rules.real_layers = {"conv3"};
+  EXPECT_THAT(message_of(rules), HasSubstr("did you mean 'conv1'?"));
+}
+
+TEST(Sites, RefusesQuantizedNetworks) {
+  NetworkMaker maker;
+  const ValueId scale = maker.builder().constant(Tensor::scalar(0.5));
+  const ValueId codes = maker.builder().add("Quantize", {maker.input("x", {4}), scale},
+                                            {{"format", Format::integer(8, true)}}, "codes");
+  const Module network = maker.finish(maker.builder().add("Dequantize", {codes, scale}));
+  try {
+    find_sites(network);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("already quantized (Quantize 'codes')"));
+  }
+}
+
+}  // namespace
+}  // namespace tandem

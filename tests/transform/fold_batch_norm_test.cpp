@@ -1,0 +1,84 @@
+#include "tandem/transform/fold_batch_norm.h"
+
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tandem/graph/operator.h"
+#include "tandem/graph/verifier.h"
+
+#include "tests/support/networks.h"
+
+namespace tandem {
+namespace {
+
+using testing::NetworkMaker;
+using testing::relative_difference;
+
+std::vector<std::string> operators_of(const Module& module) {
+  std::vector<std::string> names;
+  for (const Node& node : module.main().nodes) names.emplace_back(node.op->name());
+  return names;
+}
+
+// Folds a copy and checks that it computes the same.
+Module folded(NetworkMaker& maker, const Module& network, const Shape& sample) {
+  Module result = network;
+  fold_batch_norm(result);
+  verify(result);
+  Shape shape = sample;
+  shape.insert(shape.begin(), 3);
+  EXPECT_LT(relative_difference(network, result, maker.random(shape)), 1e-5);
+  return result;
+}
+
+TEST(FoldBatchNorm, IntoConvolutions) {
+  NetworkMaker maker;
+  ValueId x = maker.input("x", {3, 6, 5});
+  x = maker.batch_norm("norm1", maker.conv("plain", x, 4, 3, 1, false));
+  x = maker.batch_norm("norm2", maker.conv("depthwise", x, 4, 3, 4, true));
+  x = maker.batch_norm("norm3", maker.conv("pointwise", x, 6, 1, 1, true));
+  const Module network = maker.finish(x);
+  const Module result = folded(maker, network, {3, 6, 5});
+  EXPECT_EQ(operators_of(result), (std::vector<std::string>{"Conv", "Conv", "Conv"}));
+  const Graph& graph = result.main();
+  EXPECT_EQ(graph.values[graph.outputs[0]].name, "norm3") << "outputs keep their names";
+}
+
+TEST(FoldBatchNorm, IntoMatrixProducts) {
+  NetworkMaker maker;
+  ValueId x = maker.input("x", {7});
+  x = maker.batch_norm("norm1", maker.gemm("gemm", x, 5));
+  x = maker.batch_norm("norm2", maker.matmul("matmul", x, 4));
+  const Module result = folded(maker, maker.finish(x), {7});
+  EXPECT_EQ(operators_of(result), (std::vector<std::string>{"Gemm", "MatMul", "Add"}));
+}
+
+TEST(FoldBatchNorm, RespectsFactorsOfGemm) {
+  NetworkMaker maker;
+  const ValueId x = maker.input("x", {7});
+  const ValueId product =
+      maker.builder().add("Gemm", {x, maker.constant({7, 3}, -1, 1), maker.constant({}, -1, 1)},
+                          {{"alpha", 0.5}, {"beta", -3.0}}, "gemm");
+  const Module result = folded(maker, maker.finish(maker.batch_norm("norm", product)), {7});
+  EXPECT_EQ(operators_of(result), (std::vector<std::string>{"Gemm"}));
+}
+
+TEST(FoldBatchNorm, LeavesProductsThatOthersRead) {
+  NetworkMaker maker;
+  const ValueId product = maker.conv("conv", maker.input("x", {3, 4, 4}), 3, 1);
+  const ValueId norm = maker.batch_norm("norm", product);
+  const Module result = folded(maker, maker.finish(maker.add("sum", norm, product)), {3, 4, 4});
+  EXPECT_EQ(operators_of(result), (std::vector<std::string>{"Conv", "BatchNormalization", "Add"}));
+}
+
+TEST(FoldBatchNorm, LeavesNormalizationsWithoutProduct) {
+  NetworkMaker maker;
+  const ValueId x = maker.input("x", {3, 4, 4});
+  const Module result = folded(maker, maker.finish(maker.batch_norm("norm", x)), {3, 4, 4});
+  EXPECT_EQ(operators_of(result), std::vector<std::string>{"BatchNormalization"});
+}
+
+}  // namespace
+}  // namespace tandem

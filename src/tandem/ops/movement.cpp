@@ -1,3 +1,4 @@
+#include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/movement.h"
 
 #include <algorithm>
@@ -7,7 +8,6 @@
 #include "tandem/base/text.h"
 #include "tandem/graph/registry.h"
 #include "tandem/ops/broadcast.h"
-#include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/operators.h"
 #include "tandem/ops/strides.h"
 #include "tandem/ops/support.h"

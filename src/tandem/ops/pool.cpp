@@ -1,3 +1,4 @@
+#include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/pool.h"
 
 #include <algorithm>
@@ -8,7 +9,6 @@
 
 #include "tandem/graph/builder.h"
 #include "tandem/graph/registry.h"
-#include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/operators.h"
 #include "tandem/ops/support.h"
 

@@ -1,0 +1,115 @@
+#include "tandem/data/dataset.h"
+
+#include <algorithm>
+
+#include "tandem/base/error.h"
+#include "tandem/base/random.h"
+#include "tandem/base/text.h"
+#include "tandem/data/sources.h"
+
+namespace tandem {
+namespace {
+
+const std::vector<std::string>& source_kinds() {
+  static const std::vector<std::string> kKinds = {"mnist", "cifar10", "csv", "npz", "random"};
+  return kKinds;
+}
+
+DataSet open_source(const std::string& kind, const std::string& place, const DataOptions& options,
+                    const std::optional<TensorType>& input) {
+  const bool train = options.split == "train";
+  if (kind == "mnist") return open_mnist(place, train);
+  if (kind == "cifar10") return open_cifar10(place, train);
+  if (kind == "csv") return open_csv(place, train, options.seed);
+  if (kind == "npz") return open_npz(place, train, options.seed);
+  const std::int64_t count = parse_integer(place, "number of random samples");
+  if (!input) throw Error("random samples take their type from a network, and there is none here");
+  return random_data(count, *input, options.seed);
+}
+
+void check(const DataSet& data) {
+  if (data.samples.rank() < 2) throw Error("its samples have no dimensions");
+  if (data.samples.size() == 0) throw Error("it holds no samples");
+  if (!data.labels.empty() && static_cast<std::int64_t>(data.labels.size()) != data.count())
+    throw Error(data.count(), " samples but ", data.labels.size(), " labels");
+}
+
+}  // namespace
+
+DataSet DataSet::rows(std::int64_t begin, std::int64_t end) const {
+  ensure(begin >= 0 && begin <= end && end <= count(), "rows of a data set");
+  DataSet part{name, samples.rows(begin, end), {}, coding, preprocessing};
+  if (!labels.empty()) part.labels.assign(labels.begin() + begin, labels.begin() + end);
+  return part;
+}
+
+DataSet DataSet::rows(const std::vector<std::int64_t>& indices) const {
+  Shape shape = samples.shape();
+  shape[0] = static_cast<std::int64_t>(indices.size());
+  DataSet part{name, Tensor(samples.format(), shape), {}, coding, preprocessing};
+  const std::size_t bytes = samples.bytes().size() / static_cast<std::size_t>(count());
+  const auto to = part.samples.mutable_bytes();
+  for (std::size_t i = 0; i < indices.size(); ++i) {
+    ensure(indices[i] >= 0 && indices[i] < count(), "index of a sample");
+    const auto from = samples.bytes().subspan(static_cast<std::size_t>(indices[i]) * bytes, bytes);
+    std::copy(from.begin(), from.end(), to.begin() + static_cast<std::ptrdiff_t>(i * bytes));
+    if (!labels.empty()) part.labels.push_back(labels[static_cast<std::size_t>(indices[i])]);
+  }
+  return part;
+}
+
+DataSet open_data(const DataOptions& options, const std::optional<TensorType>& input) {
+  if (options.split != "train" && options.split != "test") {
+    throw Error("there is no split '", options.split, "'",
+                suggestion(options.split, {"train", "test"}));
+  }
+  const std::size_t colon = options.source.find(':');
+  const std::string kind = options.source.substr(0, colon);
+  const auto& kinds = source_kinds();
+  if (colon == std::string::npos || std::find(kinds.begin(), kinds.end(), kind) == kinds.end()) {
+    throw Error("data '", options.source,
+                "' is no kind and place, such as mnist:DIR, cifar10:DIR, ",
+                "csv:FILE, npz:FILE or random:N", suggestion(kind, kinds));
+  }
+  if (options.limit && *options.limit < 1)
+    throw Error("limit ", *options.limit, " leaves no samples; it must be at least 1");
+  try {
+    DataSet data = open_source(kind, options.source.substr(colon + 1), options, input);
+    check(data);
+    if (options.limit && *options.limit < data.count()) data = data.rows(0, *options.limit);
+    data.name =
+        kind == "random" ? options.source : concat(options.source, " (", options.split, ")");
+    apply_preprocessing(data, options.preprocess);
+    data.preprocessing = describe(data);
+    return data;
+  } catch (const Error& error) {
+    throw error.at(concat("data '", options.source, "'"));
+  }
+}
+
+TrainingParts split_training(const DataSet& training, std::int64_t calibration,
+                             std::int64_t selection, std::uint64_t seed) {
+  const std::int64_t count = training.count();
+  if (calibration < 1 || selection < 1)
+    throw Error("calibration and selection need at least one sample each");
+  if (count < 2) {
+    throw Error(training.name, " has ", count,
+                " sample; calibration and selection need one each, from different samples");
+  }
+  if (calibration > count - selection) {
+    const double share = static_cast<double>(calibration) /
+                         (static_cast<double>(calibration) + static_cast<double>(selection));
+    calibration = std::clamp<std::int64_t>(
+        static_cast<std::int64_t>(static_cast<double>(count) * share), 1, count - 1);
+    selection = count - calibration;
+  }
+  const auto order = random_permutation(count, CounterRandom(seed, "data/parts"));
+  const auto middle = order.begin() + calibration;
+  TrainingParts parts{training.rows(std::vector<std::int64_t>(order.begin(), middle)),
+                      training.rows(std::vector<std::int64_t>(middle, middle + selection))};
+  parts.calibration.name += ", calibration part";
+  parts.selection.name += ", selection part";
+  return parts;
+}
+
+}  // namespace tandem

@@ -44,7 +44,7 @@ class Pad final : public Operator {
       }
       y.shape[i % rank] = y.shape[i % rank] + Dim(pads[i]);
     }
-    fill_value(node);
+    fill_value(node, y.format);
     return {y};
   }
 
@@ -59,7 +59,7 @@ class Pad final : public Operator {
       for (std::size_t d = 0; d < rank; ++d) shape[d] += pads[d] + pads[rank + d];
       const auto strides = row_major_strides(shape);
       for (std::size_t d = 0; d < rank; ++d) begin += pads[d] * strides[d];
-      Tensor y = strided_copy(fill_value(node), shape, 0, std::vector<std::int64_t>(rank, 0));
+      Tensor y = strided_copy(fill_value(node, x.format()), shape, 0, std::vector<std::int64_t>(rank, 0));
       write_block(x, y, begin, strides);
       return {y};
     }
@@ -94,8 +94,7 @@ class Pad final : public Operator {
 
  private:
   // The added element as a tensor of one element.
-  static Tensor fill_value(const NodeView& node) {
-    const Format format = node.input(0).format;
+  static Tensor fill_value(const NodeView& node, const Format& format) {
     const double value = node.real("value");
     if (node.string("mode") != "constant") return Tensor(format, {});
     Tensor fill(format, {});

@@ -1,0 +1,89 @@
+#include "tests/verify/random_modules.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tandem/graph/evaluate.h"
+#include "tandem/verify/equality.h"
+#include "tandem/verify/shrink.h"
+#include "tests/support/random_module.h"
+
+namespace tandem {
+namespace {
+
+Samples reference(const Module& module, const Samples& inputs, std::int64_t samples) {
+  std::vector<std::vector<Tensor>> outputs;
+  for (std::int64_t i = 0; i < samples; ++i)
+    outputs.push_back(evaluate(module, module.main(), one_sample(inputs, i)));
+  return stack(outputs);
+}
+
+// The failing module as small as it gets, as text that reads back.
+std::string shrunk(const Module& module, const std::vector<Tensor>& sample, const RunBatch& run) {
+  const auto fails = [&](const FailingCase& candidate) {
+    const std::vector<Module> modules{candidate.module};
+    const std::vector<Samples> inputs{stack({candidate.inputs})};
+    const Samples expected = reference(candidate.module, inputs[0], 1);
+    return !compare_samples(expected, run(modules, inputs)[0]).equal();
+  };
+  return to_text(shrink({module, sample}, fails));
+}
+
+std::size_t count_varying(const Samples& outputs, std::int64_t samples) {
+  std::size_t varying = 0;
+  for (const Tensor& output : outputs) {
+    bool varies = false;
+    for (std::int64_t i = 1; i < samples; ++i) varies |= !(output.rows(i, i + 1) == output.rows(0, 1));
+    varying += varies;
+  }
+  return varying;
+}
+
+}  // namespace
+
+RandomComparison compare_random_modules(std::uint64_t first, std::int64_t count,
+                                        std::int64_t samples, std::int64_t batch,
+                                        const RunBatch& run) {
+  RandomComparison result;
+  std::vector<Module> all;
+  std::vector<std::size_t> nodes;
+  std::size_t outputs = 0, varying = 0;
+  for (std::int64_t begin = 0; begin < count && !testing::Test::HasFailure(); begin += batch) {
+    std::vector<Module> modules;
+    std::vector<Samples> inputs;
+    for (std::int64_t i = begin; i < std::min(begin + batch, count); ++i) {
+      const std::uint64_t seed = first + static_cast<std::uint64_t>(i);
+      modules.push_back(random_lowered_module(seed));
+      inputs.push_back(stack(random_inputs(modules.back(), seed, static_cast<std::size_t>(samples))));
+    }
+    const std::vector<Samples> actual = run(modules, inputs);
+    for (std::size_t i = 0; i < modules.size(); ++i) {
+      const Samples expected = reference(modules[i], inputs[i], samples);
+      const Equality equality = compare_samples(expected, actual[i]);
+      result.compared_values += equality.compared_values;
+      outputs += expected.size();
+      varying += count_varying(expected, samples);
+      nodes.push_back(modules[i].main().nodes.size());
+      if (!equality.equal()) {
+        ADD_FAILURE() << to_string(equality, "reference", "execution") << "\nshrunk from seed "
+                      << first + static_cast<std::uint64_t>(begin) + i << " to:\n"
+                      << shrunk(modules[i], one_sample(inputs[i], equality.sample), run);
+        break;
+      }
+    }
+    all.insert(all.end(), modules.begin(), modules.end());
+  }
+  result.modules = static_cast<std::int64_t>(all.size());
+  std::nth_element(nodes.begin(), nodes.begin() + static_cast<std::ptrdiff_t>(nodes.size() / 2),
+                   nodes.end());
+  result.median_nodes = nodes[nodes.size() / 2];
+  result.varying_outputs = static_cast<double>(varying) / static_cast<double>(outputs);
+  result.rarest_mode = INT32_MAX;
+  for (const auto& [mode, times] : primitive_census(all)) {
+    if (mode != "Identity") result.rarest_mode = std::min(result.rarest_mode, times);
+  }
+  return result;
+}
+
+}  // namespace tandem

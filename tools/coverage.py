@@ -13,7 +13,7 @@ import sys
 
 def executed_lines(build: pathlib.Path, room: str) -> dict[str, dict[int, int]]:
     """For each source file of the room, how often each line with code was executed."""
-    counts: dict[str, dict[int, int]] = collections.defaultdict(lambda: collections.defaultdict(int))
+    counts = collections.defaultdict(lambda: collections.defaultdict(int))
     objects = build / "src" / "tandem" / "CMakeFiles" / f"tandem_{room}.dir"
     notes = sorted(objects.rglob("*.gcno"))
     if not notes:

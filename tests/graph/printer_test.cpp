@@ -1,9 +1,9 @@
 #include "tandem/graph/printer.h"
 
+#include <limits>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <limits>
 
 #include "tandem/base/error.h"
 #include "tandem/graph/builder.h"
@@ -58,8 +58,8 @@ TEST_F(Printer, LargeAndSpecialConstantsAreLossless) {
     const IntegerRange range = f.integer_range();
     builder.output(builder.constant(
         Tensor::from_integers(f, {2}, std::vector<std::int64_t>{range.min, range.max})));
-    builder.output(builder.constant(
-        Tensor::from_integers(f, {40}, std::vector<std::int64_t>(40, range.max))));
+    builder.output(
+        builder.constant(Tensor::from_integers(f, {40}, std::vector<std::int64_t>(40, range.max))));
   }
   const Module read = parse_module(print_module(module));
   ASSERT_EQ(read.constants.size(), module.constants.size());
@@ -114,10 +114,10 @@ INSTANTIATE_TEST_SUITE_P(
 TEST_F(Printer, StatesCarryValuesBetweenRuns) {
   const Module module = parse_module(kEverything);
   auto states = initial_states(module);
-  const Tensor x = Tensor::from_integers(Format::parse("int8"), {1, 3},
-                                         std::vector<std::int64_t>{1, 2, 3});
-  const Tensor n = Tensor::from_integers(Format::parse("uint2"), {5, 2},
-                                         std::vector<std::int64_t>(10, 3));
+  const Tensor x =
+      Tensor::from_integers(Format::parse("int8"), {1, 3}, std::vector<std::int64_t>{1, 2, 3});
+  const Tensor n =
+      Tensor::from_integers(Format::parse("uint2"), {5, 2}, std::vector<std::int64_t>(10, 3));
   const std::vector<Tensor> inputs{x, n};
   // [1,2,3] * [[1,-2],[7,-8],[0,5]] = [15,-3], added up run by run.
   for (std::int64_t run = 1; run <= 3; ++run) {

@@ -2,9 +2,9 @@
 // about its modules, and that the reference runs them.
 #include "tests/support/random_module.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
+
+#include <gtest/gtest.h>
 
 #include "tandem/graph/evaluate.h"
 #include "tandem/graph/printer.h"
@@ -52,10 +52,10 @@ TEST_F(RandomModules, HaveAtLeastFiveNodesInTheMedian) {
 // them has each at least 4 times.
 TEST_F(RandomModules, HoldEveryPrimitiveInEveryMode) {
   auto census = primitive_census(modules_);
-  for (const char* op : {"IntAdd", "IntSub", "IntMul", "IntMax", "IntMin", "Clamp", "Table",
-                         "Threshold", "IntMatMul", "IntConv", "IntSum", "IntReduceMax",
-                         "IntSumPool", "IntMaxPool", "IntArgMax", "Reshape", "Transpose", "Concat",
-                         "Slice", "Pad", "Gather"}) {
+  for (const char* op :
+       {"IntAdd",    "IntSub",    "IntMul",    "IntMax", "IntMin",       "Clamp",      "Table",
+        "Threshold", "IntMatMul", "IntConv",   "IntSum", "IntReduceMax", "IntSumPool", "IntMaxPool",
+        "IntArgMax", "Reshape",   "Transpose", "Concat", "Slice",        "Pad",        "Gather"}) {
     EXPECT_GE(census[op], 4) << op;
   }
   for (const Rounding rounding : kAllRoundings) {

@@ -18,7 +18,8 @@ namespace {
 class Generator {
  public:
   Generator(std::uint64_t seed, const RandomModuleOptions& options)
-      : random_(seed, "random module"), options_(options),
+      : random_(seed, "random module"),
+        options_(options),
         builder_(module_, Builder::add_graph(module_, "main")) {}
 
   Module run() {
@@ -67,8 +68,8 @@ class Generator {
 
   ValueId integers(const Shape& shape, const std::vector<std::int64_t>& values, const char* name) {
     const auto [low, high] = std::minmax_element(values.begin(), values.end());
-    return builder_.constant(
-        Tensor::from_integers(Format::holding({*low, *high}), shape, values), name);
+    return builder_.constant(Tensor::from_integers(Format::holding({*low, *high}), shape, values),
+                             name);
   }
 
   // ones, or a shape that varies along the last axis or everywhere.
@@ -120,8 +121,7 @@ class Generator {
   void step() {
     const ValueId x = some_value();
     try {
-      const std::optional<ValueId> result =
-          bits(x) > 20 ? std::optional(rescale(x)) : primitive(x);
+      const std::optional<ValueId> result = bits(x) > 20 ? std::optional(rescale(x)) : primitive(x);
       if (!result) return;
       const TensorType& type = builder_.type(*result);
       if (element_count(type.static_shape()) <= options_.max_elements &&
@@ -135,10 +135,16 @@ class Generator {
 
   std::optional<ValueId> primitive(ValueId x) {
     switch (pick(0, 19)) {
-      case 0: case 1: case 2: case 3: return rescale(x);
-      case 4: case 5: return matrix_product(x);
-      case 6: case 7: return convolution(x);
-      case 8: case 9: return pair(x);
+      case 0:
+      case 1:
+      case 2:
+      case 3: return rescale(x);
+      case 4:
+      case 5: return matrix_product(x);
+      case 6:
+      case 7: return convolution(x);
+      case 8:
+      case 9: return pair(x);
       case 10: return quotient(x);
       case 11: return clamp(x);
       case 12: return table(x);
@@ -158,8 +164,8 @@ class Generator {
     while (to == Format::parse("bipolar")) to = random_format();
     const std::int64_t multiplier_bits = pick(1, 14);
     const std::int64_t top = std::int64_t{1} << multiplier_bits;
-    const std::int64_t shift = std::clamp<std::int64_t>(
-        from.bits() + multiplier_bits - to.bits() + pick(-3, 1), 0, 40);
+    const std::int64_t shift =
+        std::clamp<std::int64_t>(from.bits() + multiplier_bits - to.bits() + pick(-3, 1), 0, 40);
     const ValueId m = chance(15) ? constant(Shape(shape.size(), 1), 1, 1, "multiplier")
                                  : constant(broadcast_shape(shape), -top, top, "multiplier");
     const std::int64_t reach = (std::int64_t{1} << shift) * 4;
@@ -217,8 +223,11 @@ class Generator {
                                  ? (chance(50) ? 1 : -1)
                                  : std::clamp<std::int64_t>(pick(-3, 3), range.min, range.max);
     return add_exact(builder_, "IntConv", {x, weights(kernel)},
-                     {{"strides", strides}, {"dilations", dilations}, {"pads", pads},
-                      {"group", group}, {"pad_value", pad}},
+                     {{"strides", strides},
+                      {"dilations", dilations},
+                      {"pads", pads},
+                      {"group", group},
+                      {"pad_value", pad}},
                      "conv");
   }
 
@@ -244,8 +253,8 @@ class Generator {
     const std::int64_t top = std::int64_t{1} << std::min(bits(x), 10);
     const ValueId y = partner(x, -top, top);
     const bool swap = chance(30);
-    return add_exact(builder_, kOps[pick(0, 4)],
-                     swap ? std::vector{y, x} : std::vector{x, y}, {}, "pair");
+    return add_exact(builder_, kOps[pick(0, 4)], swap ? std::vector{y, x} : std::vector{x, y}, {},
+                     "pair");
   }
 
   std::optional<ValueId> quotient(ValueId x) {
@@ -328,7 +337,8 @@ class Generator {
                      "arg_max");
   }
 
-  // ---- Movement ----------------------------------------------------------------------------------
+  // ---- Movement
+  // ----------------------------------------------------------------------------------
   std::optional<ValueId> movement(ValueId x) {
     const Shape shape = builder_.shape(x);
     const auto rank = static_cast<std::int64_t>(shape.size());
@@ -387,14 +397,13 @@ class Generator {
 
   std::optional<ValueId> reshape(ValueId x, const Shape& shape) {
     if (shape.size() > 2) {
-      return builder_.add("Reshape", {x},
-                          {{"shape", std::vector<std::string>{"1", "-1"}}}, "flat");
+      return builder_.add("Reshape", {x}, {{"shape", std::vector<std::string>{"1", "-1"}}}, "flat");
     }
     for (const std::int64_t factor : {3, 2, 4}) {
       if (shape[1] % factor != 0) continue;
-      return builder_.add(
-          "Reshape", {x},
-          {{"shape", std::vector<std::string>{"1", std::to_string(factor), "-1"}}}, "folded");
+      return builder_.add("Reshape", {x},
+                          {{"shape", std::vector<std::string>{"1", std::to_string(factor), "-1"}}},
+                          "folded");
     }
     return std::nullopt;
   }

@@ -219,6 +219,33 @@ TEST_F(Lower, NamesEveryNodeWithoutIntegerForm) {
   }
 }
 
+// A node behind one that cannot be lowered is judged too, with its reason and remedy apart.
+TEST_F(Lower, NamesNodesWithoutIntegerFormThatFollowEachOther) {
+  Module module;
+  Builder builder(module, Builder::add_graph(module, "main"));
+  ValueId x = builder.input("x", {{1, 4}, Format::parse("int8")});
+  x = builder.add("Dequantize", {x, builder.constant(Tensor::scalar(0.5))}, {}, "d");
+  for (const std::string name : {"first", "second", "third"}) {
+    const ValueId w = builder.constant(
+        Tensor::from_reals(Format(), {4, 4}, std::vector<double>(16, 0.3)), name + ".weights");
+    x = builder.add("Relu", {builder.add("MatMul", {x, w}, {}, name)});
+  }
+  builder.output(x);
+  try {
+    lower(module);
+    FAIL();
+  } catch (const LoweringError& error) {
+    ASSERT_EQ(error.problems().size(), 3U);
+    EXPECT_EQ(error.problems()[0].node, "first");
+    EXPECT_EQ(error.problems()[2].node, "third");
+    for (const LoweringProblem& problem : error.problems()) {
+      EXPECT_EQ(problem.op, "MatMul");
+      EXPECT_THAT(problem.reason, HasSubstr("real constant"));
+      EXPECT_THAT(problem.remedy, HasSubstr("quantize it"));
+    }
+  }
+}
+
 TEST_F(Lower, ARealInputMustBeCoded) {
   Module module;
   Builder builder(module, Builder::add_graph(module, "main"));

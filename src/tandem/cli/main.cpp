@@ -1,10 +1,10 @@
-#include <CLI/CLI.hpp>
+#include <iostream>
 
-#include "tandem/base/version.h"
+#include "tandem/base/interrupt.h"
+#include "tandem/cli/command_line.h"
 
 int main(int argc, char** argv) {
-  CLI::App app("Algorithm-hardware co-design of neural networks.", "tandem");
-  app.set_version_flag("--version", "tandem " + tandem::version_details());
-  CLI11_PARSE(app, argc, argv);
-  return 0;
+  std::ios::sync_with_stdio(false);
+  tandem::install_interrupt_handler();
+  return tandem::run_command_line({argv + 1, argv + argc}, std::cout, std::cerr);
 }

@@ -2,9 +2,11 @@
 
 #include <optional>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "tandem/base/error.h"
 #include "tandem/graph/builder.h"
 #include "tandem/graph/operator.h"
 
@@ -59,8 +61,25 @@ class LoweringSite {
   }
 };
 
+// One node that cannot be lowered: which, why, and how to mend it.
+struct LoweringProblem {
+  std::string node, op;
+  std::string reason, remedy;
+};
+
+// All of them at once; the message has one line for each.
+class LoweringError : public Error {
+ public:
+  explicit LoweringError(std::vector<LoweringProblem> problems);
+  const std::vector<LoweringProblem>& problems() const { return problems_; }
+
+ private:
+  std::vector<LoweringProblem> problems_;
+};
+
 // Lowers every node of a real graph into the target's graph, given the coded form of its inputs.
-// Nodes of constants are evaluated. Throws one Error that lists every node without integer form.
+// Nodes of constants are evaluated. Throws LoweringError with every node without integer form: what
+// follows such a node is judged as if it were fed by 8-bit codes.
 std::vector<CodedValue> lower_graph(const Module& source, GraphId graph, Builder& target,
                                     const LoweringOptions& options,
                                     std::span<const std::optional<CodedValue>> inputs);

@@ -84,17 +84,18 @@ Lowered lower_convolution(LoweringSite& site) {
     zero = 0;
   }
   Builder& builder = site.builder;
-  const ValueId last = add_folded(builder, "Transpose", {x.integer}, {{"perm", channels_last(rank)}});
+  const ValueId last =
+      add_folded(builder, "Transpose", {x.integer}, {{"perm", channels_last(rank)}});
   const ValueId kernel =
       add_folded(builder, "Transpose", {w.integer}, {{"perm", channels_last(rank)}}, "weights");
-  const ValueId sums = add_exact_folded(
-      builder, "IntConv", {last, kernel},
-      {{"strides", window.strides},
-       {"dilations", window.dilations},
-       {"pads", site.node.integers("pads")},
-       {"group", site.node.integer("group")},
-       {"pad_value", padded ? static_cast<std::int64_t>(zero) : std::int64_t{0}}},
-      site.node.node.name);
+  const ValueId sums =
+      add_exact_folded(builder, "IntConv", {last, kernel},
+                       {{"strides", window.strides},
+                        {"dilations", window.dilations},
+                        {"pads", site.node.integers("pads")},
+                        {"group", site.node.integer("group")},
+                        {"pad_value", padded ? static_cast<std::int64_t>(zero) : std::int64_t{0}}},
+                       site.node.node.name);
   const ValueId result =
       add_folded(builder, "Transpose", {sums}, {{"perm", channels_second(rank)}});
   const std::int64_t outputs = weights.shape()[0], depth = weights.size() / outputs;
@@ -130,7 +131,8 @@ Lowered lower_matrix_product(LoweringSite& site) {
     const std::int64_t columns = weights->shape()[1];
     column_sums.assign(static_cast<std::size_t>(columns), 0);
     for (std::int64_t i = 0; i < weights->size(); ++i)
-      column_sums[static_cast<std::size_t>(i % columns)] += static_cast<double>(weights->integer(i));
+      column_sums[static_cast<std::size_t>(i % columns)] +=
+          static_cast<double>(weights->integer(i));
   } else {
     a = centred(site, a);
   }
@@ -162,12 +164,11 @@ Lowered lower_batch_normalization(LoweringSite& site) {
   const double epsilon = site.node.real("epsilon");
   const Tensor gamma = channels(1, "scale"), beta = channels(2, "bias"), mean = channels(3, "mean"),
                variance = channels(4, "variance");
-  const Tensor factor = combine(
-      gamma, variance, [&](double g, double v) { return g / std::sqrt(v + epsilon); });
-  const Tensor addend = combine(beta, combine(mean, factor, times),
-                                [](double b, double m) { return b - m; });
+  const Tensor factor =
+      combine(gamma, variance, [&](double g, double v) { return g / std::sqrt(v + epsilon); });
+  const Tensor addend =
+      combine(beta, combine(mean, factor, times), [](double b, double m) { return b - m; });
   return std::vector{shifted(multiplied(site.coded(0), factor), addend)};
 }
-
 
 }  // namespace tandem

@@ -1,8 +1,9 @@
 // Pools, reductions, arg-max and softmax of coded integers.
 #include <algorithm>
-#include <boost/multiprecision/cpp_bin_float.hpp>
 #include <cmath>
 #include <numeric>
+
+#include <boost/multiprecision/cpp_bin_float.hpp>
 
 #include "tandem/base/error.h"
 #include "tandem/ops/broadcast.h"
@@ -49,10 +50,9 @@ Attributes window_of_pool(const Window& window) {
 
 ValueId pooled(LoweringSite& site, std::string_view op, ValueId integer, const Window& window) {
   const std::size_t rank = site.node.input(0).shape.size();
-  const ValueId last =
-      add_folded(site.builder, "Transpose", {integer}, {{"perm", to_last(rank)}});
-  const ValueId result = add_exact_folded(site.builder, op, {last}, window_of_pool(window),
-                                          site.node.node.name);
+  const ValueId last = add_folded(site.builder, "Transpose", {integer}, {{"perm", to_last(rank)}});
+  const ValueId result =
+      add_exact_folded(site.builder, op, {last}, window_of_pool(window), site.node.node.name);
   return add_folded(site.builder, "Transpose", {result}, {{"perm", to_second(rank)}});
 }
 
@@ -69,8 +69,7 @@ void check_constant_along(const CodedValue& value, const std::vector<std::size_t
 CodedValue per_tensor_where_uniform(CodedValue value) {
   const std::size_t rank = value.scale.shape().size();
   for (Tensor* tensor : {&value.scale, &value.offset, &value.low, &value.high}) {
-    if (is_uniform(*tensor))
-      *tensor = with_rank(Tensor::scalar(tensor->real(0), f64()), rank);
+    if (is_uniform(*tensor)) *tensor = with_rank(Tensor::scalar(tensor->real(0), f64()), rank);
   }
   return value;
 }
@@ -151,7 +150,8 @@ Lowered lower_reduction(LoweringSite& site, Reduced kind, const std::vector<std:
   value.integer = add_folded(site.builder, "Reshape", {value.integer}, {{"shape", dims}});
   for (Tensor* tensor : {&value.scale, &value.offset, &value.low, &value.high}) {
     Shape squeezed;
-    for (const std::int64_t d : shape) squeezed.push_back(tensor->shape()[static_cast<std::size_t>(d)]);
+    for (const std::int64_t d : shape)
+      squeezed.push_back(tensor->shape()[static_cast<std::size_t>(d)]);
     *tensor = tensor->reshaped(squeezed);
   }
   return std::vector{value};
@@ -226,8 +226,7 @@ Lowered lower_softmax(LoweringSite& site, std::size_t axis) {
   const ValueId table =
       integer_constant(builder, {last + 1}, exponentials(unit, last + 1), "exponentials");
   const ValueId powers = builder.add(
-      "Table", {distance, table},
-      {{"format", Format::integer(kExponentialBits + 1, false)}}, name);
+      "Table", {distance, table}, {{"format", Format::integer(kExponentialBits + 1, false)}}, name);
   const ValueId sum = add_exact(builder, "IntSum", {powers}, {{"axes", axes}}, name);
   const ValueId wide = add_exact(
       builder, "IntMul",

@@ -16,9 +16,9 @@ Lowered lower_convolution(LoweringSite& site);          // Conv(x, w, bias)
 Lowered lower_matrix_product(LoweringSite& site);       // MatMul(a, b)
 Lowered lower_batch_normalization(LoweringSite& site);  // BatchNormalization
 
-Lowered lower_sum(LoweringSite& site, bool subtract);   // Add, Sub
-Lowered lower_product(LoweringSite& site);              // Mul
-Lowered lower_quotient(LoweringSite& site);             // Div by a constant
+Lowered lower_sum(LoweringSite& site, bool subtract);              // Add, Sub
+Lowered lower_product(LoweringSite& site);                         // Mul
+Lowered lower_quotient(LoweringSite& site);                        // Div by a constant
 Lowered lower_clamp(LoweringSite& site, double low, double high);  // Relu, Clip, Relu6
 // Any element-wise operator with one input that is not constant: a deferred table.
 Lowered lower_by_table(LoweringSite& site);

@@ -1,4 +1,3 @@
-#include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/movement.h"
 
 #include <algorithm>
@@ -8,6 +7,7 @@
 #include "tandem/base/text.h"
 #include "tandem/graph/registry.h"
 #include "tandem/ops/broadcast.h"
+#include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/operators.h"
 #include "tandem/ops/strides.h"
 #include "tandem/ops/support.h"

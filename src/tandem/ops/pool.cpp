@@ -1,4 +1,3 @@
-#include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/pool.h"
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 
 #include "tandem/graph/builder.h"
 #include "tandem/graph/registry.h"
+#include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/operators.h"
 #include "tandem/ops/support.h"
 

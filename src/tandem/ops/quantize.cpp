@@ -24,7 +24,8 @@ void check_parameter(const NodeView& node, std::size_t index, std::string_view w
   if (constant == nullptr) return;
   for (const double value : constant->to_reals()) {
     if (!std::isfinite(value)) throw Error(what, " contains ", value);
-    if (what == "scale" && value <= 0) throw Error("scale contains ", value, "; it must be positive");
+    if (what == "scale" && value <= 0)
+      throw Error("scale contains ", value, "; it must be positive");
   }
 }
 
@@ -60,9 +61,11 @@ class Quantize final : public Operator {
     return {{"format", AttributeKind::kFormat, "format of the codes", {}, {}},
             rounding_attribute(),
             overflow_attribute(),
-            {"limits", AttributeKind::kIntegers,
+            {"limits",
+             AttributeKind::kIntegers,
              "least and greatest integer of the result where narrower than the format's",
-             {std::vector<std::int64_t>{}}, {}}};
+             {std::vector<std::int64_t>{}},
+             {}}};
   }
   std::vector<TensorType> infer(const NodeView& node) const override {
     if (!node.input(0).format.is_float())
@@ -116,13 +119,15 @@ class Quantize final : public Operator {
         "constant @z : f32[] = [3]\n"
         "graph @main(%x : f32[2,3]) -> (%y) {\n  %s = constant @s\n  %c = constant @c\n"
         "  %z = constant @z\n";
-    return {{head + "  %y : int4[2,3] = Quantize(%x, %s, %z) {format = int4}\n}\n", ""},
-            {head + "  %y : fixed<6,2>[2,3] = Quantize(%x, %c) {format = fixed<6,2>, rounding = "
-                    "\"floor\", overflow = \"wrap\"}\n}\n", ""},
-            {head + "  %y : int4[2,3] = Quantize(%x, %s) {format = int4, limits = [-7,7]}\n}\n", ""},
-            {head + "  %y : bipolar[2,3] = Quantize(%x, %s) {format = bipolar}\n}\n", ""},
-            {head + "  %y : int4[2,3] = Quantize(%x, %s) {format = int4, limits = [-9,7]}\n}\n",
-             "limits must be two ascending integers"}};
+    return {
+        {head + "  %y : int4[2,3] = Quantize(%x, %s, %z) {format = int4}\n}\n", ""},
+        {head + "  %y : fixed<6,2>[2,3] = Quantize(%x, %c) {format = fixed<6,2>, rounding = "
+                "\"floor\", overflow = \"wrap\"}\n}\n",
+         ""},
+        {head + "  %y : int4[2,3] = Quantize(%x, %s) {format = int4, limits = [-7,7]}\n}\n", ""},
+        {head + "  %y : bipolar[2,3] = Quantize(%x, %s) {format = bipolar}\n}\n", ""},
+        {head + "  %y : int4[2,3] = Quantize(%x, %s) {format = int4, limits = [-9,7]}\n}\n",
+         "limits must be two ascending integers"}};
   }
 };
 
@@ -148,19 +153,20 @@ class Dequantize final : public Operator {
     auto out = result.mutable_data<float>();
     const auto decoded = in[0].to_reals();
     for (std::size_t i = 0; i < out.size(); ++i) {
-      const float centred = domain.zero(i) == 0.0F
-                                ? static_cast<float>(decoded[i])
-                                : static_cast<float>(decoded[i] - static_cast<double>(domain.zero(i)));
+      const float centred =
+          domain.zero(i) == 0.0F
+              ? static_cast<float>(decoded[i])
+              : static_cast<float>(decoded[i] - static_cast<double>(domain.zero(i)));
       out[i] = centred * domain.scale(i);
     }
     return {result};
   }
   std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
     const Tensor scale = required_constant(site, 1, "scale");
-    const Tensor zero = site.node.has_input(2) ? required_constant(site, 2, "zero")
-                                               : Tensor::scalar(0, f64());
-    CodedValue value = site.inputs[0] ? *site.inputs[0]
-                                      : coded_constant(site.builder, *site.constant(0));
+    const Tensor zero =
+        site.node.has_input(2) ? required_constant(site, 2, "zero") : Tensor::scalar(0, f64());
+    CodedValue value =
+        site.inputs[0] ? *site.inputs[0] : coded_constant(site.builder, *site.constant(0));
     return std::vector<CodedValue>{multiplied(shifted(value, negated(zero)), scale)};
   }
   std::vector<SampleCase> samples() const override {

@@ -58,8 +58,8 @@ struct Rounder {
     return round_real(std::clamp(real, -0x1p100, 0x1p100), rounding);
   }
   Int128 at(const Line& line, Int128 q) const {
-    return (*this)(std::clamp(line.ratio * static_cast<double>(q) + line.offset, line.low,
-                              line.high));
+    return (*this)(
+        std::clamp(line.ratio * static_cast<double>(q) + line.offset, line.low, line.high));
   }
 };
 
@@ -69,8 +69,10 @@ std::int64_t first_reaching(const Line& line, const Rounder& round, Int128 code,
   Int128 below = input.min, reached = Int128{input.max} + 1;
   while (below < reached) {
     const Int128 middle = below + (reached - below) / 2;
-    if (round.at(line, middle) >= code) reached = middle;
-    else below = middle + 1;
+    if (round.at(line, middle) >= code)
+      reached = middle;
+    else
+      below = middle + 1;
   }
   return static_cast<std::int64_t>(reached);
 }
@@ -104,8 +106,7 @@ ValueId by_thresholds(LoweringSite& site, ValueId integer, const Plane& plane,
   shape.push_back((codes.max - codes.min) / step);
   const ValueId constant = integer_constant(site.builder, shape, thresholds, "thresholds");
   return add_folded(site.builder, "Threshold", {integer, constant},
-                    {{"format", format}, {"base", codes.min}, {"step", step}},
-                    site.node.node.name);
+                    {{"format", format}, {"base", codes.min}, {"step", step}}, site.node.node.name);
 }
 
 // (q * multiplier + addend) / 2^shift for one channel.
@@ -119,11 +120,10 @@ struct Dyadic {
 };
 
 // nullopt when the multiplier or the sum would be too wide.
-std::optional<Dyadic> dyadic(const Line& line, int shift, int multiplier_bits,
-                             IntegerRange input) {
+std::optional<Dyadic> dyadic(const Line& line, int shift, int multiplier_bits, IntegerRange input) {
   const double multiplier = std::ldexp(line.ratio, shift), addend = std::ldexp(line.offset, shift);
-  const double most = std::max(std::abs(static_cast<double>(input.min)),
-                               std::abs(static_cast<double>(input.max)));
+  const double most =
+      std::max(std::abs(static_cast<double>(input.min)), std::abs(static_cast<double>(input.max)));
   if (std::abs(multiplier) >= std::ldexp(1.0, multiplier_bits) ||
       std::abs(multiplier) * most + std::abs(addend) >= 0x1p60) {
     return std::nullopt;
@@ -255,9 +255,9 @@ ValueId limited(LoweringSite& site, ValueId integer, const Plane& plane, const R
   if (same(low) && same(high)) {
     if (low[0] <= range.min && high[0] >= range.max) return integer;
     // The format stays: it is the one that the network names.
-    return add_folded(site.builder, "Clamp", {integer},
-                      {{"format", site.builder.type(integer).format}, {"min", low[0]},
-                       {"max", high[0]}});
+    return add_folded(
+        site.builder, "Clamp", {integer},
+        {{"format", site.builder.type(integer).format}, {"min", low[0]}, {"max", high[0]}});
   }
   const Format format = site.builder.type(integer).format;
   integer = add_folded(site.builder, "IntMax",
@@ -270,8 +270,8 @@ ValueId limited(LoweringSite& site, ValueId integer, const Plane& plane, const R
 
 ValueId by_rescale(LoweringSite& site, ValueId integer, const Plane& plane,
                    const QuantizeTarget& target, const Rounder& round, const Format& format) {
-  const bool saturates = target.overflow == Overflow::kSaturate ||
-                         target.overflow == Overflow::kSaturateSymmetric;
+  const bool saturates =
+      target.overflow == Overflow::kSaturate || target.overflow == Overflow::kSaturateSymmetric;
   Codes codes = code_limits(target);
   const bool has_clamp = std::any_of(plane.lines.begin(), plane.lines.end(), [](const Line& l) {
     return !std::isinf(l.low) || !std::isinf(l.high);
@@ -295,8 +295,7 @@ ValueId by_rescale(LoweringSite& site, ValueId integer, const Plane& plane,
                    static_cast<std::int64_t>(std::ceil(most))};
   const auto forms = dyadics(site, plane, round, open);
   if (!has_clamp) {
-    ValueId result =
-        rescale(site, integer, plane, forms, format, target.rounding, target.overflow);
+    ValueId result = rescale(site, integer, plane, forms, format, target.rounding, target.overflow);
     return target.limits.empty() ? result : limited(site, result, plane, round, codes);
   }
   ValueId wide = rescale(site, integer, plane, forms, Format::holding({open.min, open.max}),
@@ -336,13 +335,13 @@ ValueId by_table(LoweringSite& site, const CodedValue& value, const Tensor& tabl
 
 CodedValue requantize(LoweringSite& site, const CodedValue& value, const QuantizeTarget& target) {
   if (!target.format.is_uniform()) {
-    throw Error("format ", target.format.name(), " has no integer codes; quantize to int, uint, "
+    throw Error("format ", target.format.name(),
+                " has no integer codes; quantize to int, uint, "
                 "bipolar or fixed");
   }
-  const Format format =
-      target.format.is_integer()
-          ? target.format
-          : Format::integer(target.format.bits(), target.format.is_signed());
+  const Format format = target.format.is_integer()
+                            ? target.format
+                            : Format::integer(target.format.bits(), target.format.is_signed());
   const double unit = std::ldexp(1.0, target.format.exponent());
   ValueId integer = kNone;
   if (value.table) {
@@ -351,8 +350,8 @@ CodedValue requantize(LoweringSite& site, const CodedValue& value, const Quantiz
     const Rounder round{target.rounding, target.format == Format::parse("bipolar")};
     const Tensor scale = map(target.scale, [&](double s) { return s * unit; });
     const Tensor zero = map(target.zero, [&](double z) { return z / unit; });
-    const bool saturates = target.overflow == Overflow::kSaturate ||
-                           target.overflow == Overflow::kSaturateSymmetric;
+    const bool saturates =
+        target.overflow == Overflow::kSaturate || target.overflow == Overflow::kSaturateSymmetric;
     if (round.bipolar || (saturates && target.format.bits() <= kThresholdBits)) {
       const CodedValue rising = with_positive_scale(site, value);
       integer = by_thresholds(site, rising.integer, plane_of(site, rising, scale, zero), target,

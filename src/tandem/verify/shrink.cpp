@@ -72,8 +72,7 @@ FailingCase with_input(const FailingCase& failing, ValueId value, const Tensor& 
   const ValueId input = graph.values.size() - 1;
   graph.inputs.push_back(input);
   candidate.inputs.push_back(held);
-  for (Node& node : graph.nodes)
-    std::replace(node.inputs.begin(), node.inputs.end(), value, input);
+  for (Node& node : graph.nodes) std::replace(node.inputs.begin(), node.inputs.end(), value, input);
   graph.codings.clear();
   tidy(candidate);
   return candidate;
@@ -139,8 +138,8 @@ std::string to_text(const FailingCase& failing) {
     std::vector<std::string> elements;
     for (const std::int64_t value : failing.inputs[i].to_integers())
       elements.push_back(std::to_string(value));
-    text += concat("# input ", graph.values[graph.inputs[i]].name, " = [", join(elements, ","),
-                   "]\n");
+    text +=
+        concat("# input ", graph.values[graph.inputs[i]].name, " = [", join(elements, ","), "]\n");
   }
   return text;
 }

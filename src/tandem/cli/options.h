@@ -1,0 +1,28 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "tandem/cli/verb.h"
+#include "tandem/graph/module.h"
+
+namespace tandem {
+
+// Options that several verbs share: each struct adds its options to a verb's and reads what the
+// user gave.
+
+// MODEL and --bind.
+struct ModelOptions {
+  std::string path;
+  std::vector<std::string> bindings;  // "N=1"
+
+  void add_to(OptionTable& options, const std::string& metavariable = "MODEL");
+  // The model with the named symbols bound. Throws Error naming the file.
+  Module load() const;
+};
+
+// "N=1" and so on as a map. Throws Error naming the text that is no SYMBOL=NUMBER.
+std::map<std::string, std::int64_t> parse_bindings(const std::vector<std::string>& bindings);
+
+}  // namespace tandem

@@ -1,0 +1,12 @@
+#include "tandem/cli/verbs.h"
+
+namespace tandem {
+
+std::vector<std::unique_ptr<Verb>> make_verbs() {
+  std::vector<std::unique_ptr<Verb>> verbs;
+  verbs.push_back(make_list_verb());
+  verbs.push_back(make_show_verb());
+  return verbs;
+}
+
+}  // namespace tandem

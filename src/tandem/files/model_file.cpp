@@ -1,0 +1,18 @@
+#include "tandem/files/model_file.h"
+
+#include "tandem/base/error.h"
+#include "tandem/base/file.h"
+#include "tandem/files/onnx_reader.h"
+#include "tandem/graph/printer.h"
+
+namespace tandem {
+
+Module read_model(const std::filesystem::path& path) {
+  const std::string suffix = path.extension().string();
+  if (suffix == ".onnx") return read_onnx(path);
+  if (suffix == ".tandem") return parse_module(read_file(path), path.string());
+  throw Error(path.string(), ": a network is a file .onnx or .tandem",
+              suffix.empty() ? "" : concat(", not ", suffix));
+}
+
+}  // namespace tandem

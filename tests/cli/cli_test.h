@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace tandem::testing {
+
+struct CliRun {
+  int exit_code = 0;
+  std::string out, err;
+  nlohmann::json json() const { return nlohmann::json::parse(out); }
+};
+
+// Runs the program of this build as a process with these arguments.
+CliRun run_cli(std::vector<std::string> arguments);
+
+// A module text with one dense layer and everything that a lowered network has.
+std::string small_module_text();
+
+}  // namespace tandem::testing

@@ -1,0 +1,75 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tandem/base/file.h"
+
+#include "tests/cli/cli_test.h"
+#include "tests/support/paths.h"
+
+namespace tandem::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+class ShowVerb : public ::testing::Test {
+ protected:
+  std::string model(const std::string& text = small_module_text()) {
+    const auto path = folder_ / "net.tandem";
+    write_file_atomic(path, text);
+    return path.string();
+  }
+  TemporaryDir folder_;
+};
+
+TEST_F(ShowVerb, PrintsTheTextAndTheWorkOfEveryNode) {
+  const CliRun run = run_cli({"show", model()});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_THAT(run.out, HasSubstr("%sums : int12[N,2] = IntMatMul"));
+  EXPECT_THAT(run.out, HasSubstr("counted for N = 1"));
+}
+
+TEST_F(ShowVerb, JsonHasInputsNodesAndWork) {
+  const auto json = run_cli({"show", model(), "--json"}).json();
+  EXPECT_EQ(json["schema"], "tandem-show/1");
+  const auto& main = json["functions"][0];
+  EXPECT_EQ(main["inputs"][0]["name"], "x");
+  EXPECT_EQ(main["inputs"][0]["scale"][0], 0.5);
+  ASSERT_EQ(main["nodes"].size(), 2U);
+  EXPECT_EQ(main["nodes"][0]["name"], "dense");
+  EXPECT_EQ(main["nodes"][0]["work"]["operations"]["multiply_accumulate"], 6);
+}
+
+TEST_F(ShowVerb, BindsSymbols) {
+  const auto json = run_cli({"show", model(), "--bind", "N=4", "--json"}).json();
+  EXPECT_EQ(json["functions"][0]["inputs"][0]["type"], "int8[4,3]");
+  EXPECT_EQ(json["functions"][0]["nodes"][0]["work"]["operations"]["multiply_accumulate"], 24);
+}
+
+TEST_F(ShowVerb, RefusesBindingsThatAreNone) {
+  for (const std::string binding : {"N", "=3", "N=x", "M=1", "N=0"}) {
+    const CliRun run = run_cli({"show", model(), "--bind", binding});
+    EXPECT_EQ(run.exit_code, 2) << binding;
+    EXPECT_THAT(run.err, HasSubstr("--bind")) << binding;
+  }
+  const CliRun twice = run_cli({"show", model(), "--bind", "N=1", "--bind", "N=2"});
+  EXPECT_EQ(twice.exit_code, 2);
+  EXPECT_THAT(twice.err, HasSubstr("names N twice"));
+}
+
+TEST_F(ShowVerb, NamesFileAndLineOfABrokenText) {
+  std::string text = small_module_text();
+  text.replace(text.find("IntMatMul"), 9, "IntMatMol");
+  const CliRun run = run_cli({"show", model(text)});
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.err, HasSubstr("net.tandem:14"));
+  EXPECT_THAT(run.err, HasSubstr("did you mean 'IntMatMul'?"));
+}
+
+TEST_F(ShowVerb, KnowsNetworksByTheirSuffix) {
+  const CliRun run = run_cli({"show", "network.pt"});
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.err, HasSubstr(".onnx or .tandem, not .pt"));
+}
+
+}  // namespace
+}  // namespace tandem::testing

@@ -8,10 +8,32 @@ namespace tandem {
 
 std::string_view name(StepKind kind) {
   switch (kind) {
-    case StepKind::kRun: return "run";
-    case StepKind::kMove: return "move";
-    case StepKind::kFree: return "free";
-    case StepKind::kRecompute: return "recompute";
+    case StepKind::kRun:
+      return "run";
+    case StepKind::kMove:
+      return "move";
+    case StepKind::kFree:
+      return "free";
+    case StepKind::kRecompute:
+      return "recompute";
+  }
+  return "?";
+}
+
+std::string_view name(BufferRole role) {
+  switch (role) {
+    case BufferRole::kValue:
+      return "value";
+    case BufferRole::kScratch:
+      return "scratch";
+    case BufferRole::kInput:
+      return "input";
+    case BufferRole::kOutput:
+      return "output";
+    case BufferRole::kWeights:
+      return "weights";
+    case BufferRole::kTable:
+      return "table";
   }
   return "?";
 }
@@ -29,9 +51,9 @@ std::string print_plan(const Module& module, const Plan& plan) {
     text += "\n";
   }
   for (const Buffer& buffer : plan.buffers) {
-    text += concat("  buffer ", buffer.name, ": ", buffer.memory, " [", buffer.offset, ",",
-                   buffer.offset + buffer.bytes, ") ", buffer.element_bits, "-bit elements, steps ",
-                   buffer.first_step, "..", buffer.last_step, "\n");
+    text += concat("  buffer ", buffer.name, ": ", name(buffer.role), " in ", buffer.memory, " [",
+                   buffer.offset, ",", buffer.offset + buffer.bytes, ") ", buffer.element_bits,
+                   "-bit elements, steps ", buffer.first_step, "..", buffer.last_step, "\n");
   }
   for (const auto& [memory, bytes] : plan.peak_bytes) {
     text += concat("  peak ", memory, ": ", bytes, " bytes");

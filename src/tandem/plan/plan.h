@@ -9,9 +9,21 @@
 
 namespace tandem {
 
-// One value (or scratch) in one memory of the device.
+// What the bytes of a buffer are for.
+enum class BufferRole {
+  kValue,    // a value between steps, or a FIFO between stages
+  kScratch,  // of one step only
+  kInput,
+  kOutput,   // handed over by the caller
+  kWeights,  // constant operands of sums and element-wise operators
+  kTable     // other constants: tables, thresholds, multipliers, offsets
+};
+std::string_view name(BufferRole role);
+
+// One value (or scratch, or constant) in one memory of the device.
 struct Buffer {
   std::string name;
+  BufferRole role = BufferRole::kValue;
   ValueId value = kNone;    // kNone: scratch of a step, or a FIFO between stages
   std::string memory;       // a memory of the device: "sram", "flash", "bram", ...
   std::int64_t offset = 0;  // bytes from the start of that memory's region of the plan

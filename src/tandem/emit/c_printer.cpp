@@ -1,0 +1,239 @@
+#include "tandem/emit/c_printer.h"
+
+#include <algorithm>
+
+#include "tandem/base/error.h"
+#include "tandem/base/text.h"
+
+namespace tandem {
+namespace {
+
+constexpr std::size_t kLineWidth = 100;
+
+bool is_narrow(Storage storage) { return storage_bytes(storage) < 4; }
+
+// How tightly an expression binds in C: 3 for names and calls down to 0 for ?:.
+int binding(const Expr& e) {
+  switch (e.op) {
+    case ExprOp::kConstant:
+      return e.value < 0 && e.type == Storage::kI32 ? 2 : 3;
+    case ExprOp::kVariable:
+    case ExprOp::kLoad:
+      return 3;
+    case ExprOp::kConvert:
+      return 2;
+    default:
+      return 1;
+  }
+}
+
+class CPrinter {
+ public:
+  explicit CPrinter(const std::function<std::string(const std::string&)>& global)
+      : global_(global) {}
+
+  std::string text(const Expr& e) const {
+    switch (e.op) {
+      case ExprOp::kConstant:
+        return c_literal(e.value, e.type);
+      case ExprOp::kVariable:
+        return e.name;
+      case ExprOp::kLoad:
+        return concat(global_(e.name), "[", text(e.args[0]), "]");
+      case ExprOp::kConvert:
+        return conversion(e);
+      case ExprOp::kSelect:
+        return concat(operand(e.args[0], 1), " ? ", operand(e.args[1], 2), " : ",
+                      operand(e.args[2], 2));
+      case ExprOp::kMultiply:
+        return concat(operand(e.args[0], 2), " * ", operand(e.args[1], 2));
+      case ExprOp::kAdd:
+        return sum(e);
+      default:
+        return concat(operand(e.args[0], 2), " ", sign(e.op), " ", shift_count(e));
+    }
+  }
+
+  std::string print(const Statements& statements, int indent) const {
+    std::string result;
+    for (const Statement& s : statements)
+      result += print(s, std::string(static_cast<std::size_t>(indent), ' '), indent);
+    return result;
+  }
+
+ private:
+  std::string operand(const Expr& e, int needed) const {
+    return binding(e) >= needed ? text(e) : concat("(", text(e), ")");
+  }
+
+  // Sums and products nest without parentheses where C groups them the same way.
+  std::string sum(const Expr& e) const {
+    const Expr &a = e.args[0], &b = e.args[1];
+    const bool chain = a.op == ExprOp::kAdd || a.op == ExprOp::kMultiply;
+    const bool product = b.op == ExprOp::kMultiply;
+    if (b.op == ExprOp::kConstant && b.value < 0 && b.value > -(std::int64_t{1} << 31))
+      return concat(chain ? text(a) : operand(a, 2), " - ", c_literal(-b.value, b.type));
+    return concat(chain ? text(a) : operand(a, 2), " + ", product ? text(b) : operand(b, 2));
+  }
+
+  std::string conversion(const Expr& e) const {
+    const Expr& from = e.args[0];
+    // The integer promotions of C do this, without a warning.
+    if (e.type == Storage::kI32 && is_narrow(from.type)) return text(from);
+    return concat("(", c_type(e.type), ")", operand(from, 2));
+  }
+
+  std::string shift_count(const Expr& e) const {
+    const Expr& b = e.args[1];
+    const bool is_shift = e.op == ExprOp::kShiftLeft || e.op == ExprOp::kShiftRight;
+    return is_shift && b.op == ExprOp::kConstant ? std::to_string(b.value) : operand(b, 2);
+  }
+
+  static std::string_view sign(ExprOp op) {
+    switch (op) {
+      case ExprOp::kSubtract:
+        return "-";
+      case ExprOp::kAnd:
+        return "&";
+      case ExprOp::kXor:
+        return "^";
+      case ExprOp::kDivide:
+        return "/";
+      case ExprOp::kRemainder:
+        return "%";
+      case ExprOp::kShiftLeft:
+        return "<<";
+      case ExprOp::kShiftRight:
+        return ">>";
+      case ExprOp::kLess:
+        return "<";
+      case ExprOp::kLessEqual:
+        return "<=";
+      case ExprOp::kEqual:
+        return "==";
+      default:
+        throw InternalError("no C operator");
+    }
+  }
+
+  std::string assignment(const Statement& s) const {
+    const Expr& value = s.value;
+    if (value.op == ExprOp::kAdd && value.args[0].op == ExprOp::kVariable &&
+        value.args[0].name == s.name)
+      return concat(s.name, " += ", text(value.args[1]), ";\n");
+    return concat(s.name, " = ", text(value), ";\n");
+  }
+
+  std::string address(const std::string& array, const Expr& index) const {
+    const std::string name = global_(array);
+    if (index.op == ExprOp::kConstant && index.value == 0) return name;
+    return concat(name, " + ",
+                  index.op == ExprOp::kAdd || index.op == ExprOp::kMultiply ? text(index)
+                                                                            : operand(index, 2));
+  }
+
+  std::string loop(const Statement& s, const std::string& space, int indent) const {
+    const std::string step = s.step == 1 ? concat("++", s.name) : concat(s.name, " += ", s.step);
+    return concat(space, "for (int32_t ", s.name, " = ", text(s.value), "; ", s.name, " < ",
+                  operand(s.index, 2), "; ", step, ") {\n", print(s.body, indent + 2), space,
+                  "}\n");
+  }
+
+  std::string print(const Statement& s, const std::string& space, int indent) const {
+    switch (s.kind) {
+      case StatementKind::kLet:
+        return concat(space, "const ", c_type(s.type), " ", s.name, " = ", text(s.value), ";\n");
+      case StatementKind::kVariable:
+        return concat(space, c_type(s.type), " ", s.name, " = ", text(s.value), ";\n");
+      case StatementKind::kAssign:
+        return space + assignment(s);
+      case StatementKind::kStore:
+        return concat(space, s.name, "[", text(s.index), "] = ", text(s.value), ";\n");
+      case StatementKind::kFor:
+        return loop(s, space, indent);
+      case StatementKind::kIf: {
+        std::string result =
+            concat(space, "if (", text(s.value), ") {\n", print(s.body, indent + 2), space, "}");
+        if (!s.otherwise.empty())
+          result += concat(" else {\n", print(s.otherwise, indent + 2), space, "}");
+        return result + "\n";
+      }
+      case StatementKind::kPointer:
+        return concat(space, "const ", c_type(s.type), " *", s.name, " = ",
+                      address(s.array, s.index), ";\n");
+      case StatementKind::kAdvance:
+        return concat(space, s.name, " += ", s.step, ";\n");
+      case StatementKind::kCopy:
+        return concat(space, "memcpy(", address(s.name, s.index), ", ", address(s.array, s.value),
+                      ", ", s.step, " * sizeof(", c_type(s.type), "));\n");
+      case StatementKind::kFill:
+        return concat(space, "memset(", address(s.name, s.index), ", ", text(s.value), ", ", s.step,
+                      ");\n");
+    }
+    throw InternalError("a statement without a C form");
+  }
+
+  const std::function<std::string(const std::string&)>& global_;
+};
+
+}  // namespace
+
+std::string c_type(Storage storage) {
+  return concat(is_signed(storage) ? "int" : "uint", 8 * storage_bytes(storage), "_t");
+}
+
+std::string c_name(const std::string& text, const std::vector<std::string>& taken) {
+  // Including what <stdint.h> and <string.h> define, and the names that emitted code uses itself.
+  static const std::vector<std::string> reserved = {
+      "alignas",  "alignof",  "and",      "asm",      "auto",    "bool",      "break",
+      "case",     "catch",    "char",     "class",    "const",   "constexpr", "continue",
+      "decltype", "default",  "delete",   "do",       "double",  "else",      "enum",
+      "explicit", "export",   "extern",   "false",    "float",   "for",       "friend",
+      "goto",     "if",       "inline",   "int",      "long",    "mutable",   "namespace",
+      "new",      "not",      "nullptr",  "operator", "or",      "private",   "protected",
+      "public",   "register", "restrict", "return",   "short",   "signed",    "sizeof",
+      "static",   "struct",   "switch",   "template", "this",    "throw",     "true",
+      "try",      "typedef",  "typeid",   "typename", "union",   "unsigned",  "using",
+      "virtual",  "void",     "volatile", "while",    "xor",     "memcpy",    "memset",
+      "int8_t",   "int16_t",  "int32_t",  "int64_t",  "uint8_t", "uint16_t",  "uint32_t",
+      "uint64_t", "NULL",     "size_t"};
+  const std::string base = identifier(text);
+  const auto usable = [&](const std::string& name) {
+    return std::ranges::find(taken, name) == taken.end() &&
+           std::ranges::find(reserved, name) == reserved.end();
+  };
+  std::string name = base;
+  for (int i = 2; !usable(name); ++i) name = concat(base, "_", i);
+  return name;
+}
+
+std::string c_literal(std::int64_t value, Storage storage) {
+  if (storage_bytes(storage) < 4) return std::to_string(value);
+  if (storage == Storage::kI32)
+    return value == INT32_MIN ? "(-2147483647 - 1)" : std::to_string(value);
+  if (storage == Storage::kU32) return concat("UINT32_C(", value, ")");
+  if (storage == Storage::kU64) return concat("UINT64_C(", value, ")");
+  if (value == INT64_MIN) return "(-INT64_C(9223372036854775807) - 1)";
+  return value < 0 ? concat("(-INT64_C(", -value, "))") : concat("INT64_C(", value, ")");
+}
+
+std::string print_c(const Statements& statements,
+                    const std::function<std::string(const std::string&)>& global, int indent) {
+  return CPrinter(global).print(statements, indent);
+}
+
+std::string c_initializer(const Array& array) {
+  std::string text = "{\n ", line;
+  for (std::size_t i = 0; i < array.values.size(); ++i) {
+    const std::string word = concat(" ", c_literal(array.values[i], array.storage),
+                                    i + 1 < array.values.size() ? "," : "");
+    if (line.size() + word.size() + 1 > kLineWidth) {
+      text += line + "\n ";
+      line.clear();
+    }
+    line += word;
+  }
+  return text + line + "\n}";
+}
+
+}  // namespace tandem

@@ -1,0 +1,13 @@
+#pragma once
+
+#include <string>
+
+#include "tandem/plan/target.h"
+
+namespace tandem {
+
+// What a user needs to build the emitted network alone: main.c, which runs one input and compares
+// the result with what the reference computed for it, a Makefile and a CMakeLists.txt.
+Artifacts c_project(const Module& module, const std::string& name, bool has_constants);
+
+}  // namespace tandem

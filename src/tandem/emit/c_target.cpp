@@ -1,0 +1,341 @@
+#include "tandem/emit/c_target.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include "tandem/base/error.h"
+#include "tandem/base/text.h"
+#include "tandem/emit/c_printer.h"
+#include "tandem/emit/c_project.h"
+#include "tandem/graph/operator.h"
+#include "tandem/plan/mcu_plan.h"
+
+namespace tandem {
+namespace {
+
+constexpr std::int64_t kMostBytes = std::int64_t{1} << 31;
+
+// What the names of a step and of its arrays are in C.
+struct StepNames {
+  std::string function;                 // net_fc1
+  std::vector<std::string> arguments;   // of the call, and
+  std::vector<std::string> parameters;  // of the definition, in the order of the arrays
+  std::vector<std::pair<std::string, std::string>> constants;  // array, its C name
+};
+
+class CWriter {
+ public:
+  CWriter(const Module& module, const Plan& plan, const std::string& name, const COptions& options)
+      : module_(module),
+        graph_(module.function(plan.function)),
+        plan_(plan),
+        name_(name),
+        options_(options),
+        programs_(step_programs(module, plan)),
+        interface_(c_interface(graph_)) {
+    std::size_t inputs = 0, outputs = 0;
+    std::vector<std::string> members;
+    for (const Buffer& buffer : plan.buffers) {
+      if (buffer.role == BufferRole::kInput) {
+        addresses_.push_back(interface_.inputs[inputs++].name);
+      } else if (buffer.role == BufferRole::kOutput) {
+        addresses_.push_back(interface_.outputs[outputs++].name);
+      } else {
+        members.push_back(c_name(buffer.name, members));
+        addresses_.push_back(members.back());
+      }
+    }
+    for (std::size_t i = 0; i < plan.steps.size(); ++i) names_.push_back(names_of(i));
+  }
+
+  Artifacts write() const {
+    Artifacts artifacts = {{name_ + ".h", header()}, {name_ + ".c", source()}};
+    if (has_constants()) {
+      artifacts.push_back({name_ + "_weights.h", weights_header()});
+      artifacts.push_back({name_ + "_weights.c", weights_source()});
+    }
+    if (options_.project)
+      for (Artifact& artifact : c_project(module_, name_, has_constants()))
+        artifacts.push_back(std::move(artifact));
+    return artifacts;
+  }
+
+ private:
+  bool has_constants() const {
+    return std::ranges::any_of(names_, [](const StepNames& n) { return !n.constants.empty(); });
+  }
+
+  static bool in_arena(const Buffer& buffer) {
+    return buffer.role == BufferRole::kValue || buffer.role == BufferRole::kScratch;
+  }
+
+  // Where the bytes of a buffer are, in C.
+  std::string address_of(std::size_t buffer) const {
+    const std::string& name = addresses_[buffer];
+    return in_arena(plan_.buffers[buffer]) ? concat(name_, "_arena.", name, ".data") : name;
+  }
+
+  StepNames names_of(std::size_t index) const {
+    const Step& step = plan_.steps[index];
+    const LoopProgram& program = programs_[index];
+    const std::vector<std::size_t> buffers = array_buffers(step, program);
+    StepNames names;
+    std::string stem = step.nodes.empty() ? concat("copy_", plan_.buffers[step.writes[0]].name)
+                                          : identifier(graph_.nodes[step.nodes[0]].name);
+    // Names of nodes may differ in characters that C does not have.
+    for (const StepNames& other : names_)
+      if (other.function == concat(name_, "_", stem)) stem += concat("_step", index);
+    if (stem == "run" || stem == "arena" || stem == "trace") stem += "_step";
+    names.function = concat(name_, "_", stem);
+    for (std::size_t i = 0; i < program.arrays.size(); ++i) {
+      const Array& array = program.arrays[i];
+      if (array.is_constant()) {
+        names.constants.emplace_back(array.name, concat(name_, "_", addresses_[buffers[i]]));
+        continue;
+      }
+      const bool written = array.role == ArrayRole::kOutput || array.role == ArrayRole::kScratch;
+      names.parameters.push_back(
+          concat(written ? "" : "const ", c_type(array.storage), " *", array.name));
+      names.arguments.push_back(address_of(buffers[i]));
+    }
+    return names;
+  }
+
+  std::string guard(const std::string& file) const {
+    std::string text = file;
+    std::ranges::transform(text, text.begin(), [](unsigned char c) {
+      return std::isalnum(c) != 0 ? static_cast<char>(std::toupper(c)) : '_';
+    });
+    return text;
+  }
+
+  std::string run_signature() const {
+    std::vector<std::string> parameters;
+    for (const CParameter& p : interface_.inputs)
+      parameters.push_back(concat("const ", p.type, " *", p.name));
+    for (const CParameter& p : interface_.outputs)
+      parameters.push_back(concat(p.type, " *", p.name));
+    return concat("void ", name_, "_run(", parameters.empty() ? "void" : join(parameters, ", "),
+                  ")");
+  }
+
+  std::string describe(const std::vector<ValueId>& values,
+                       const std::vector<CParameter>& parameters, const std::string& kind) const {
+    std::string text;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const std::string macro = concat(guard(name_), "_", guard(parameters[i].name));
+      text += concat("/* ", kind, " ", i, ": '", graph_.values[values[i]].name, "', ",
+                     graph_.values[values[i]].type.to_string(), ", row-major",
+                     coding_text(values[i]), " */\n");
+      text += concat("#define ", macro, "_SIZE ", parameters[i].elements, "\n");
+      text += coding_macros(values[i], macro) + "\n";
+    }
+    return text;
+  }
+
+  std::string coding_text(ValueId value) const {
+    const auto coding = graph_.codings.find(value);
+    if (coding == graph_.codings.end()) return "";
+    return "; real = SCALE * integer + OFFSET";
+  }
+
+  std::string coding_macros(ValueId value, const std::string& macro) const {
+    const auto coding = graph_.codings.find(value);
+    if (coding == graph_.codings.end()) return "";
+    const auto define = [&](const std::string& what, ConstantId id) {
+      if (id == kNone) return std::string();
+      const Tensor& tensor = module_.constants[id].tensor;
+      std::vector<std::string> numbers;
+      for (const double number : tensor.to_reals()) numbers.push_back(shortest(number));
+      const std::string list = join(numbers, ", ");
+      return concat("#define ", macro, "_", what, " ",
+                    tensor.size() == 1 ? list : concat("{", list, "}"), "\n");
+    };
+    return define("SCALE", coding->second.scale) + define("OFFSET", coding->second.offset);
+  }
+
+  std::string header() const {
+    const std::string macro = guard(name_ + ".h");
+    std::string text =
+        concat("#ifndef ", macro, "\n#define ", macro, "\n\n#include <stdint.h>\n\n");
+    text += describe(graph_.inputs, interface_.inputs, "input") +
+            describe(graph_.outputs, interface_.outputs, "output");
+    text += concat("/* Bytes of the one static arena and of the constants. */\n#define ",
+                   guard(name_), "_ARENA_BYTES ", plan_.peak_bytes.at("sram"), "\n#define ",
+                   guard(name_), "_CONSTANT_BYTES ", plan_.peak_bytes.at("flash"), "\n\n");
+    text += "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
+    text += concat(
+        "/* Runs the network once. Inputs and outputs must not overlap. Not reentrant: "
+        "it works in\n   the static arena. */\n",
+        run_signature(), ";\n");
+    if (options_.trace)
+      text += concat("\n/* Called after each step with what it wrote. */\nvoid ", name_,
+                     "_trace(int step, int write, const void *data, unsigned long bytes);\n");
+    return text + concat("\n#ifdef __cplusplus\n}\n#endif\n\n#endif /* ", macro, " */\n");
+  }
+
+  std::string arena() const {
+    std::string members;
+    for (std::size_t i = 0; i < plan_.buffers.size(); ++i) {
+      const Buffer& buffer = plan_.buffers[i];
+      if (!in_arena(buffer)) continue;
+      const std::string gap =
+          buffer.offset == 0 ? "" : concat("uint8_t gap[", buffer.offset, "]; ");
+      members += concat("  struct { ", gap, c_type(buffer_storage(i)), " data[",
+                        buffer.bytes * 8 / buffer.element_bits, "]; } ", addresses_[i], ";\n");
+    }
+    if (members.empty()) return "";
+    return concat(
+        "/* Values live at fixed places; those that are never needed together share "
+        "bytes. */\nstatic union {\n",
+        members, "} ", name_, "_arena;\n\n");
+  }
+
+  Storage buffer_storage(std::size_t buffer) const {
+    for (std::size_t s = 0; s < plan_.steps.size(); ++s) {
+      const std::vector<std::size_t> buffers = array_buffers(plan_.steps[s], programs_[s]);
+      for (std::size_t i = 0; i < buffers.size(); ++i)
+        if (buffers[i] == buffer) return programs_[s].arrays[i].storage;
+    }
+    throw InternalError(concat("no step uses buffer ", plan_.buffers[buffer].name));
+  }
+
+  std::string step_comment(std::size_t index) const {
+    const Step& step = plan_.steps[index];
+    std::vector<std::string> parts;
+    for (const NodeId id : step.nodes)
+      parts.push_back(concat(graph_.nodes[id].op->name(), " '", graph_.nodes[id].name, "'"));
+    const std::string what = parts.empty() ? "copy of a value" : join(parts, ", ");
+    const ValueId result = plan_.buffers[step.writes[0]].value;
+    std::string text = concat("/* ", what);
+    if (result != kNone) text += concat(" -> ", graph_.values[result].type.to_string());
+    return text + concat("; form ", step.form, " */\n");
+  }
+
+  std::string function(std::size_t index) const {
+    const StepNames& names = names_[index];
+    const auto global = [&](const std::string& array) {
+      for (const auto& [known, c_name] : names.constants)
+        if (known == array) return c_name;
+      return array;
+    };
+    return concat(step_comment(index), "static void ", names.function, "(",
+                  join(names.parameters, ", "), ") {\n", print_c(programs_[index].body, global, 2),
+                  "}\n\n");
+  }
+
+  std::string call(std::size_t index) const {
+    std::string text =
+        concat("  ", names_[index].function, "(", join(names_[index].arguments, ", "), ");\n");
+    if (!options_.trace) return text;
+    const Step& step = plan_.steps[index];
+    for (std::size_t i = 0; i < step.writes.size(); ++i) {
+      const Buffer& buffer = plan_.buffers[step.writes[i]];
+      if (buffer.role == BufferRole::kScratch) continue;
+      text += concat("  ", name_, "_trace(", index, ", ", i, ", ", address_of(step.writes[i]), ", ",
+                     buffer.bytes, ");\n");
+    }
+    return text;
+  }
+
+  std::string source() const {
+    std::string text = concat("#include \"", name_, ".h\"\n\n#include <string.h>\n\n");
+    if (has_constants()) text += concat("#include \"", name_, "_weights.h\"\n\n");
+    text += concat(
+        "/* Right shifts below are floor divisions also of negative numbers. */\n"
+        "typedef char ",
+        name_, "_needs_arithmetic_shifts[((-3) >> 1) == -2 ? 1 : -1];\n\n");
+    text += arena();
+    for (std::size_t i = 0; i < plan_.steps.size(); ++i) text += function(i);
+    text += run_signature() + " {\n";
+    for (std::size_t i = 0; i < plan_.steps.size(); ++i) text += call(i);
+    return text + "}\n";
+  }
+
+  std::string weights_header() const {
+    const std::string macro = guard(name_ + "_weights.h");
+    std::string text = concat("#ifndef ", macro, "\n#define ", macro,
+                              "\n\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n"
+                              "#endif\n\n");
+    for (std::size_t s = 0; s < programs_.size(); ++s)
+      for (const auto& [array, c_name] : names_[s].constants)
+        text += declaration(s, array, c_name, "extern ") + ";\n";
+    return text + concat("\n#ifdef __cplusplus\n}\n#endif\n\n#endif /* ", macro, " */\n");
+  }
+
+  std::string declaration(std::size_t step, const std::string& array, const std::string& c_name,
+                          const std::string& linkage) const {
+    const Array& content = constant(step, array);
+    return concat(linkage, "const ", c_type(content.storage), " ", c_name, "[", content.size, "]");
+  }
+
+  const Array& constant(std::size_t step, const std::string& name) const {
+    for (const Array& array : programs_[step].arrays)
+      if (array.name == name) return array;
+    throw InternalError(concat("no constant ", name));
+  }
+
+  // In a file of their own: a compiler that sees their values might fold some of them into code.
+  std::string weights_source() const {
+    std::string text = concat("#include \"", name_, "_weights.h\"\n");
+    for (std::size_t s = 0; s < programs_.size(); ++s)
+      for (const auto& [array, c_name] : names_[s].constants)
+        text += concat("\n", declaration(s, array, c_name, ""), " = ",
+                       c_initializer(constant(s, array)), ";\n");
+    return text;
+  }
+
+  const Module& module_;
+  const Graph& graph_;
+  const Plan& plan_;
+  const std::string& name_;
+  const COptions& options_;
+  std::vector<LoopProgram> programs_;
+  CInterface interface_;
+  std::vector<std::string> addresses_;  // by buffer: parameter, member of the arena, or constant
+  std::vector<StepNames> names_;
+};
+
+}  // namespace
+
+CInterface c_interface(const Graph& graph) {
+  CInterface interface;
+  std::vector<std::string> taken;
+  const auto add = [&](const std::vector<ValueId>& values, std::vector<CParameter>& parameters) {
+    for (const ValueId id : values) {
+      const TensorType& type = graph.values[id].type;
+      const Storage storage = type.format.storage();
+      const std::int64_t elements = element_count(type.static_shape());
+      const std::string name = c_name(graph.values[id].name, taken);
+      taken.push_back(name);
+      parameters.push_back({name, c_type(storage), elements, elements * storage_bytes(storage)});
+    }
+  };
+  add(graph.inputs, interface.inputs);
+  add(graph.outputs, interface.outputs);
+  return interface;
+}
+
+std::vector<Issue> CTarget::check(const Module& module) const {
+  const Graph& graph = module.main();
+  std::vector<Issue> issues = sequential_issues(module, graph);
+  for (const Value& value : graph.values) {
+    if (!value.type.is_static()) continue;
+    const std::int64_t bytes =
+        element_count(value.type.static_shape()) * storage_bytes(value.type.format.storage());
+    if (bytes >= kMostBytes)
+      issues.push_back({value.name, "value", concat("its ", bytes, " bytes need 64-bit indices"),
+                        "use smaller tensors"});
+  }
+  return issues;
+}
+
+Artifacts CTarget::emit(const Module& module, const Plan& plan, const std::string& name) const {
+  throw_issues(check(module), "c");
+  if (identifier(name) != name)
+    throw Error("'", name, "' cannot start C names; use letters, digits and '_', for example '",
+                identifier(name), "'");
+  return CWriter(module, plan, name, options_).write();
+}
+
+}  // namespace tandem

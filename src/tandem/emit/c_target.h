@@ -1,0 +1,53 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tandem/plan/target.h"
+
+namespace tandem {
+
+struct COptions {
+  // After every step the code calls
+  //   void <name>_trace(int step, int write, const void *data, unsigned long bytes);
+  // which whoever links it must define: to find the first layer that differs.
+  bool trace = false;
+  // main.c, Makefile and CMakeLists.txt beside the network's own files.
+  bool project = true;
+};
+
+// C99 for a microcontroller or a host, specialised step by step: constants are literals or
+// `const` arrays, nothing is allocated, only <stdint.h> and <string.h> are needed. The plan is one
+// of assemble_mcu_plan() (see plan/mcu_plan.h).
+//
+//   <name>.h          what goes in and out, and void <name>_run(inputs..., outputs...)
+//   <name>.c          the steps, the arena
+//   <name>_weights.c  the constants, <name>_weights.h their declarations
+//   main.c            an example that runs one input and checks the result against the reference
+//   Makefile, CMakeLists.txt
+//
+// Every symbol begins with `name`, so that two networks live in one program.
+class CTarget final : public Target {
+ public:
+  explicit CTarget(COptions options = {}) : options_(options) {}
+  std::string name() const override { return "c"; }
+  std::vector<Issue> check(const Module& module) const override;
+  Artifacts emit(const Module& module, const Plan& plan, const std::string& name) const override;
+
+ private:
+  COptions options_;
+};
+
+// The C name, type and size of an input or output: a parameter of <name>_run().
+struct CParameter {
+  std::string name;  // unique, and no word of C
+  std::string type;
+  std::int64_t elements = 0;
+  std::int64_t bytes = 0;
+};
+struct CInterface {
+  std::vector<CParameter> inputs, outputs;
+};
+CInterface c_interface(const Graph& graph);
+
+}  // namespace tandem

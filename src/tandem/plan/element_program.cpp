@@ -1,0 +1,512 @@
+#include "tandem/plan/element_program.h"
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+
+#include "tandem/base/error.h"
+#include "tandem/graph/operator.h"
+#include "tandem/ops/broadcast.h"
+#include "tandem/ops/integer.h"
+
+namespace tandem {
+namespace {
+
+constexpr Int128 kLimit = Int128{1} << 62;
+
+Shape output_shape(const Graph& graph, const Node& node) {
+  return graph.values[node.outputs[0]].type.static_shape();
+}
+
+IntegerRange range_of_values(const std::vector<std::int64_t>& values) {
+  const auto [low, high] = std::ranges::minmax(values);
+  return {low, high};
+}
+
+IntegerRange cover(IntegerRange a, IntegerRange b) {
+  return {std::min(a.min, b.min), std::max(a.max, b.max)};
+}
+
+// How many axes at the end of an input belong to the row of each element: the entries of a table.
+std::size_t row_axes_of(const Node& node, std::size_t input) {
+  const std::string_view op = node.op->name();
+  return input == 1 && (op == "Table" || op == "Threshold") ? 1 : 0;
+}
+
+// Rows of a constant: its shape without the row axes, the length of a row.
+struct Rows {
+  Shape shape;
+  std::int64_t length = 1;
+};
+Rows rows_of(Shape shape, std::size_t row_axes) {
+  Rows rows;
+  for (std::size_t i = 0; i < row_axes; ++i) {
+    rows.length *= shape.back();
+    shape.pop_back();
+  }
+  rows.shape = std::move(shape);
+  return rows;
+}
+
+bool has_equal_rows(const Tensor& constant, std::int64_t length) {
+  for (std::int64_t i = length; i < constant.size(); ++i)
+    if (constant.integer(i) != constant.integer(i - length)) return false;
+  return true;
+}
+
+// The strides, by axis of the nest, at which a node's constant advances in rows: zeros when all
+// rows are equal.
+std::optional<std::vector<std::int64_t>> constant_strides(const Tensor& constant,
+                                                          std::size_t row_axes, const Shape& output,
+                                                          const Nest& nest) {
+  const Rows rows = rows_of(constant.shape(), row_axes);
+  if (has_equal_rows(constant, rows.length)) return std::vector<std::int64_t>(nest.size(), 0);
+  return affine_strides(broadcast_offsets(rows.shape, output), nest);
+}
+
+std::string new_array(LoopProgram& program, const std::string& stem, ArrayRole role,
+                      std::vector<std::int64_t> values) {
+  Array array;
+  array.role = role;
+  array.storage = storage_for(range_of_values(values));
+  array.size = static_cast<std::int64_t>(values.size());
+  array.values = std::move(values);
+  const auto known = [&](const std::string& name) {
+    return std::ranges::any_of(program.arrays, [&](const Array& a) { return a.name == name; });
+  };
+  array.name = stem;
+  for (int i = 2; known(array.name); ++i) array.name = concat(stem, i);
+  program.arrays.push_back(array);
+  return array.name;
+}
+
+}  // namespace
+
+std::optional<std::vector<std::int64_t>> affine_strides(std::span<const std::int64_t> sequence,
+                                                        const Nest& nest) {
+  std::vector<std::int64_t> strides(nest.size(), 0);
+  const std::vector<std::int64_t> steps = row_major_strides(nest);
+  for (std::size_t d = 0; d < nest.size(); ++d)
+    if (nest[d] > 1) strides[d] = sequence[static_cast<std::size_t>(steps[d])] - sequence[0];
+  std::vector<std::int64_t> index(nest.size(), 0);
+  std::int64_t expected = sequence.empty() ? 0 : sequence[0];
+  for (const std::int64_t actual : sequence) {
+    if (actual != expected) return std::nullopt;
+    for (std::size_t d = nest.size(); d-- > 0;) {
+      expected += strides[d];
+      if (++index[d] < nest[d]) break;
+      expected -= strides[d] * nest[d];
+      index[d] = 0;
+    }
+  }
+  return strides;
+}
+
+bool fits_nest(const Module& module, const Graph& graph, const Node& node, std::size_t running,
+               const Nest& nest) {
+  const Shape output = output_shape(graph, node);
+  for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+    if (running != kNone && node.inputs[i] == node.inputs[running]) continue;
+    if (const Tensor* constant = constant_of(module, graph, node.inputs[i])) {
+      if (!constant_strides(*constant, row_axes_of(node, i), output, nest)) return false;
+      continue;
+    }
+    const Shape shape = graph.values[node.inputs[i]].type.static_shape();
+    if (!affine_strides(broadcast_offsets(shape, output), nest)) return false;
+  }
+  return true;
+}
+
+std::string input_array(LoopProgram& program, const Graph& graph, ValueId base) {
+  std::size_t inputs = 0;
+  for (const Array& array : program.arrays) {
+    if (array.role != ArrayRole::kInput) continue;
+    if (array.value == base) return array.name;
+    ++inputs;
+  }
+  const TensorType& type = graph.values[base].type;
+  Array array;
+  array.name = concat("x", inputs);
+  array.role = ArrayRole::kInput;
+  array.storage = type.format.storage();
+  array.size = element_count(type.static_shape());
+  array.value = base;
+  program.arrays.push_back(array);
+  return array.name;
+}
+
+ElementProgram::ElementProgram(const Module& module, const Graph& graph, LoopProgram& program,
+                               const std::vector<ValueId>& base_of, Nest nest)
+    : module_(module),
+      graph_(graph),
+      program_(program),
+      base_of_(base_of),
+      nest_(std::move(nest)) {}
+
+ElementProgram::Pattern ElementProgram::pattern_of(const Node& node,
+                                                   std::span<const std::size_t> inputs,
+                                                   std::int64_t row_axes) const {
+  const Shape output = output_shape(graph_, node);
+  std::vector<std::vector<std::int64_t>> strides;
+  std::vector<bool> varies(nest_.size(), false);
+  for (const std::size_t input : inputs) {
+    const auto found = constant_strides(*constant_of(module_, graph_, node.inputs[input]),
+                                        static_cast<std::size_t>(row_axes), output, nest_);
+    ensure(found.has_value(), "a constant does not fit the nest of its step");
+    strides.push_back(*found);
+    for (std::size_t d = 0; d < nest_.size(); ++d)
+      if (strides.back()[d] != 0) varies[d] = true;
+  }
+  Pattern pattern;
+  pattern.strides.assign(nest_.size(), 0);
+  pattern.points.resize(inputs.size());
+  std::int64_t count = 1;
+  for (std::size_t d = nest_.size(); d-- > 0;) {
+    if (!varies[d]) continue;
+    pattern.strides[d] = count;
+    count *= nest_[d];
+  }
+  for (std::int64_t point = 0; point < count; ++point)
+    for (std::size_t k = 0; k < inputs.size(); ++k) {
+      std::int64_t offset = 0;
+      for (std::size_t d = 0; d < nest_.size(); ++d)
+        if (varies[d]) offset += point / pattern.strides[d] % nest_[d] * strides[k][d];
+      pattern.points[k].push_back(offset);
+    }
+  return pattern;
+}
+
+ElementProgram::Operand ElementProgram::compacted(const Pattern& pattern,
+                                                  std::vector<std::int64_t> values,
+                                                  std::int64_t row, const std::string& stem,
+                                                  ArrayRole role) {
+  Operand result;
+  result.range = range_of_values(values);
+  result.storage = storage_for(result.range);
+  result.row = row;
+  result.strides = pattern.strides;
+  bool equal_rows = true;
+  for (std::size_t i = static_cast<std::size_t>(row); equal_rows && i < values.size(); ++i)
+    equal_rows = values[i] == values[i - static_cast<std::size_t>(row)];
+  if (equal_rows) {
+    values.resize(static_cast<std::size_t>(row));
+    result.strides.assign(nest_.size(), 0);
+    result.values = std::move(values);
+    return result;
+  }
+  result.array = new_array(program_, stem, role, std::move(values));
+  return result;
+}
+
+ElementProgram::Operand ElementProgram::operand(const Node& node, std::size_t input) {
+  const ValueId value = node.inputs[input];
+  if (const Tensor* constant = constant_of(module_, graph_, value)) {
+    const std::size_t inputs[] = {input};
+    const Pattern pattern = pattern_of(node, inputs, 0);
+    std::vector<std::int64_t> values;
+    for (const std::int64_t at : pattern.points[0]) values.push_back(constant->integer(at));
+    return compacted(pattern, std::move(values), 1, "operand", ArrayRole::kWeights);
+  }
+  Operand result;
+  const TensorType& type = graph_.values[value].type;
+  result.array = input_array(program_, graph_, base_of_[value]);
+  result.storage = type.format.storage();
+  result.range = type.format.integer_range();
+  result.strides =
+      *affine_strides(broadcast_offsets(type.static_shape(), output_shape(graph_, node)), nest_);
+  return result;
+}
+
+void ElementProgram::add(const Node& node, std::size_t running, IntegerRange x) {
+  Link link;
+  link.node = &node;
+  link.running = running;
+  link.operands.resize(node.inputs.size());
+  const std::string_view op = node.op->name();
+  const bool has_tables = op == "Rescale" || op == "Table" || op == "Threshold";
+  for (std::size_t i = 0; i < (has_tables ? 1 : node.inputs.size()); ++i)
+    if (running == kNone || node.inputs[i] != node.inputs[running])
+      link.operands[i] = operand(node, i);
+  if (running == kNone) x = link.operands[0].range;
+  link.range = dynamic_cast<const IntegerOperator&>(*node.op).range({module_, graph_, node});
+  if (op == "Rescale") prepare_rescale(link, x);
+  if (op == "Table") prepare_table(link);
+  if (op == "Threshold") prepare_threshold(link, x);
+  links_.push_back(std::move(link));
+}
+
+namespace {
+
+// One point of a Rescale: exact integers and what they yield for x in a range.
+struct ScalePoint {
+  std::int64_t multiplier = 0, addend = 0, shift = 0;
+
+  void reduce() {  // (x m + b) / 2^s is the same when m, b and 2^s lose a common factor of 2
+    while (shift > 0 && multiplier % 2 == 0 && addend % 2 == 0) {
+      multiplier /= 2;
+      addend /= 2;
+      --shift;
+    }
+  }
+  // The ends of x * multiplier + addend, times 2^more.
+  std::pair<Int128, Int128> sum(IntegerRange x, std::int64_t more) const {
+    const Int128 a = Int128{multiplier} * x.min + addend, b = Int128{multiplier} * x.max + addend;
+    const Int128 factor = Int128{1} << more;
+    return {std::min(a, b) * factor, std::max(a, b) * factor};
+  }
+};
+
+// Whether a common shift for all points keeps the sums and the rounding within `limit`.
+bool shift_fits(const std::vector<ScalePoint>& points, IntegerRange x, std::int64_t shift,
+                Rounding rounding, Int128 limit) {
+  const Int128 extra = Int128{folded_addend(static_cast<int>(shift), rounding)} +
+                       rounding_margin(static_cast<int>(shift), rounding);
+  for (const ScalePoint& point : points) {
+    const std::int64_t more = shift - point.shift;
+    const auto [low, high] = point.sum(x, more);
+    const auto [least, most] = ScalePoint{point.multiplier, 0, 0}.sum(x, more);
+    const Int128 addend = Int128{point.addend} * (Int128{1} << more);
+    const Int128 factor = Int128{point.multiplier} * (Int128{1} << more);
+    if (std::min({low - extra, least, addend, factor}) < -limit) return false;
+    if (std::max({high, most, addend, factor}) + extra > limit - 1) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+void ElementProgram::prepare_rescale(Link& link, IntegerRange x) {
+  const Node& node = *link.node;
+  const NodeView view{module_, graph_, node};
+  const Rounding rounding = parse_rounding(view.string("rounding"));
+  const std::size_t inputs[] = {1, 2, 3};
+  const Pattern pattern = pattern_of(node, inputs, 0);
+  std::vector<ScalePoint> points;
+  std::int64_t shift = 0;
+  for (std::size_t i = 0; i < pattern.points[0].size(); ++i) {
+    points.push_back({view.constant(1)->integer(pattern.points[0][i]),
+                      view.constant(2)->integer(pattern.points[1][i]),
+                      view.constant(3)->integer(pattern.points[2][i])});
+    points.back().reduce();
+    shift = std::max(shift, points.back().shift);
+  }
+  Scaling& scaling = link.scaling;
+  scaling.folded = shift_fits(points, x, shift, rounding, kLimit);
+  const bool narrow = scaling.folded && shift_fits(points, x, shift, rounding, Int128{1} << 31);
+  // With a shift of 32 the upper word is the result.
+  if (scaling.folded && !narrow && shift < 32 && shift_fits(points, x, 32, rounding, kLimit))
+    shift = 32;
+  scaling.type = narrow ? Storage::kI32 : Storage::kI64;
+
+  std::vector<std::int64_t> multipliers, addends, shifts;
+  Int128 low = kLimit, high = -kLimit, first = kLimit, last = -kLimit;
+  for (const ScalePoint& point : points) {
+    const std::int64_t more = scaling.folded ? shift - point.shift : 0;
+    const int by = static_cast<int>(scaling.folded ? shift : point.shift);
+    const std::int64_t rounding_addend = scaling.folded ? folded_addend(by, rounding) : 0;
+    multipliers.push_back(point.multiplier * (std::int64_t{1} << more));
+    addends.push_back(point.addend * (std::int64_t{1} << more) + rounding_addend);
+    shifts.push_back(by);
+    const auto [from, to] = point.sum(x, more);
+    low = std::min(low, from + rounding_addend);
+    high = std::max(high, to + rounding_addend);
+    first = std::min(first, round_shift(from, by, rounding));
+    last = std::max(last, round_shift(to, by, rounding));
+  }
+  scaling.sum = {static_cast<std::int64_t>(low), static_cast<std::int64_t>(high)};
+  scaling.rounded = {static_cast<std::int64_t>(first), static_cast<std::int64_t>(last)};
+  scaling.multiplier =
+      compacted(pattern, std::move(multipliers), 1, "multipliers", ArrayRole::kTable);
+  scaling.addend = compacted(pattern, std::move(addends), 1, "addends", ArrayRole::kTable);
+  scaling.shift = compacted(pattern, std::move(shifts), 1, "shifts", ArrayRole::kTable);
+
+  const Format format = view.format("format");
+  const IntegerRange held = format.integer_range();
+  link.range = {std::max(held.min, scaling.rounded.min), std::min(held.max, scaling.rounded.max)};
+  const Overflow overflow = parse_overflow(view.string("overflow"));
+  const bool symmetric = overflow == Overflow::kSaturateSymmetric;
+  const std::int64_t least = symmetric ? -held.max : held.min;
+  const bool fits = scaling.rounded.min >= least && scaling.rounded.max <= held.max;
+  const bool narrowed = overflow == Overflow::kSaturate && link.range.min <= link.range.max;
+  if (!fits && !narrowed) link.range = held;
+}
+
+void ElementProgram::prepare_table(Link& link) {
+  const Tensor& table = *constant_of(module_, graph_, link.node->inputs[1]);
+  const std::int64_t entries = table.shape().back();
+  const std::size_t inputs[] = {1};
+  const Pattern pattern = pattern_of(*link.node, inputs, 1);
+  std::vector<std::int64_t> values;
+  for (const std::int64_t row : pattern.points[0])
+    for (std::int64_t i = 0; i < entries; ++i) values.push_back(table.integer(row * entries + i));
+  Operand& operand = link.operands[1];
+  operand = compacted(pattern, std::move(values), entries, "table", ArrayRole::kTable);
+  // A table is looked up at run time, so it needs its array even where there is one row only.
+  if (operand.array.empty())
+    operand.array = new_array(program_, "table", ArrayRole::kTable, operand.values);
+}
+
+void ElementProgram::prepare_threshold(Link& link, IntegerRange x) {
+  const Tensor& thresholds = *constant_of(module_, graph_, link.node->inputs[1]);
+  const std::int64_t count = thresholds.shape().back();
+  const std::size_t inputs[] = {1};
+  const Pattern pattern = pattern_of(*link.node, inputs, 1);
+  // Beyond x's range only the side matters, so the array can be as narrow as x.
+  const std::int64_t never = x.max == std::numeric_limits<std::int64_t>::max() ? x.max : x.max + 1;
+  std::vector<std::int64_t> values;
+  for (const std::int64_t row : pattern.points[0])
+    for (std::int64_t i = 0; i < count; ++i)
+      values.push_back(std::clamp(thresholds.integer(row * count + i), x.min, never));
+  Operand& operand = link.operands[1];
+  operand = compacted(pattern, std::move(values), count, "thresholds", ArrayRole::kTable);
+  constexpr std::int64_t kFewThresholds = 4;
+  if (operand.array.empty() && count > kFewThresholds)
+    operand.array = new_array(program_, "thresholds", ArrayRole::kTable, operand.values);
+}
+
+Expr ElementProgram::index_of(const Operand& operand, std::span<const Expr> position) const {
+  Expr index = constant_expr(0);
+  for (std::size_t d = 0; d < nest_.size(); ++d)
+    index = index + position[d] * constant_expr(operand.strides[d]);
+  return index * constant_expr(operand.row);
+}
+
+Ranged ElementProgram::fetch(const Operand& operand, std::span<const Expr> position) const {
+  if (operand.array.empty())
+    return {constant_expr(operand.values[0], arithmetic_for(operand.range)), operand.range};
+  return {load_expr(operand.array, operand.storage, index_of(operand, position)), operand.range};
+}
+
+Ranged ElementProgram::apply(Statements& body, std::optional<Ranged> running,
+                             std::span<const Expr> position) {
+  ScalarCode code(body, program_);
+  for (const Link& link : links_) {
+    running = apply_link(code, link, std::move(running), position);
+    running->range = link.range;
+  }
+  return *running;
+}
+
+Ranged ElementProgram::apply_link(ScalarCode& code, const Link& link, std::optional<Ranged> running,
+                                  std::span<const Expr> position) {
+  const bool twice =
+      running && link.node->inputs.size() > 1 && link.node->inputs[0] == link.node->inputs[1];
+  if (twice) running->value = code.local(std::move(running->value));
+  const auto input = [&](std::size_t i) {
+    return i == link.running || twice ? *running : fetch(link.operands[i], position);
+  };
+  const std::string_view op = link.node->op->name();
+  const NodeView view{module_, graph_, *link.node};
+  if (op == "Rescale") return apply_rescale(code, link, input(0), position);
+  if (op == "Table") return apply_table(code, link, input(0), position);
+  if (op == "Threshold") return apply_threshold(code, link, input(0), position);
+  if (op == "Clamp") {
+    const Ranged x = code.in_type(input(0), arithmetic_for(cover(input(0).range, link.range)));
+    return code.clamp(x, view.integer("min"), view.integer("max"));
+  }
+  return apply_binary(code, link, input(0), input(1));
+}
+
+Ranged ElementProgram::apply_binary(ScalarCode& code, const Link& link, Ranged a, Ranged b) {
+  const std::string_view op = link.node->op->name();
+  const NodeView view{module_, graph_, *link.node};
+  Storage type = arithmetic_for(cover(cover(a.range, b.range), link.range));
+  // The least 32-bit number has no counterpart: -x and x / -1 leave the type.
+  if (op == "IntDiv" && std::min(a.range.min, b.range.min) == range_of(Storage::kI32).min)
+    type = Storage::kI64;
+  a = code.in_type(std::move(a), type);
+  b = code.in_type(std::move(b), type);
+  if (op == "IntDiv")
+    return code.divide(std::move(a), std::move(b), link.range,
+                       parse_rounding(view.string("rounding")));
+  if (op == "IntAdd") return {std::move(a.value) + std::move(b.value), link.range};
+  if (op == "IntSub") return {std::move(a.value) - std::move(b.value), link.range};
+  if (op == "IntMul") return {std::move(a.value) * std::move(b.value), link.range};
+  ensure(op == "IntMax" || op == "IntMin", concat("no element program for ", op));
+  const Expr x = code.local(std::move(a.value)), y = code.local(std::move(b.value));
+  const Expr smaller = binary_expr(ExprOp::kLess, x, y);
+  return {op == "IntMax" ? select_expr(smaller, y, x) : select_expr(smaller, x, y), link.range};
+}
+
+Ranged ElementProgram::apply_rescale(ScalarCode& code, const Link& link, Ranged x,
+                                     std::span<const Expr> position) {
+  const Scaling& scaling = link.scaling;
+  const NodeView view{module_, graph_, *link.node};
+  const Rounding rounding = parse_rounding(view.string("rounding"));
+  const auto number = [&](const Operand& operand) {
+    return convert_expr(fetch(operand, position).value, scaling.type);
+  };
+  // Where the multiplier is 0 the product is right although x may lose bits.
+  Ranged result{convert_expr(std::move(x.value), scaling.type) * number(scaling.multiplier) +
+                    number(scaling.addend),
+                scaling.sum};
+  if (scaling.folded) {
+    result =
+        code.round_shift(std::move(result), static_cast<int>(scaling.shift.values[0]), rounding);
+    result.range = scaling.rounded;
+  } else {
+    const Expr shift = code.local(number(scaling.shift));
+    result = code.round_variable_shift(std::move(result), shift, scaling.rounded, rounding);
+  }
+  const Format format = view.format("format");
+  if (arithmetic_for(scaling.rounded) == Storage::kI32)
+    result.value = convert_expr(std::move(result.value), Storage::kI32);
+  result = code.apply_overflow(std::move(result), format.bits(), format.is_signed(),
+                               parse_overflow(view.string("overflow")));
+  if (arithmetic_for(link.range) == Storage::kI32)
+    result.value = convert_expr(std::move(result.value), Storage::kI32);
+  return result;
+}
+
+Ranged ElementProgram::apply_table(ScalarCode&, const Link& link, Ranged x,
+                                   std::span<const Expr> position) {
+  const Operand& table = link.operands[1];
+  const std::int64_t least = graph_.values[link.node->inputs[0]].type.format.integer_range().min;
+  // The index lies in the table, so it fits 32 bits even where x - least is written wider.
+  const Storage type = arithmetic_for(cover(x.range, {std::min<std::int64_t>(least, 0), -least}));
+  const Expr entry = convert_expr(
+      convert_expr(std::move(x.value), type) - constant_expr(least, type), Storage::kI32);
+  return {load_expr(table.array, table.storage, index_of(table, position) + entry), link.range};
+}
+
+Ranged ElementProgram::apply_threshold(ScalarCode& code, const Link& link, Ranged x,
+                                       std::span<const Expr> position) {
+  const Operand& thresholds = link.operands[1];
+  const NodeView view{module_, graph_, *link.node};
+  const Storage type = arithmetic_for(cover(x.range, thresholds.range));
+  const Expr value = code.local(convert_expr(std::move(x.value), type));
+  const Expr row = index_of(thresholds, position);
+  const std::int64_t count = thresholds.row;
+  const auto passed = [&](const Expr& at, std::int64_t known) {
+    const Expr threshold =
+        thresholds.array.empty()
+            ? constant_expr(thresholds.values[static_cast<std::size_t>(known)], type)
+            : convert_expr(load_expr(thresholds.array, thresholds.storage, at), type);
+    return binary_expr(ExprOp::kLessEqual, threshold, value);
+  };
+  Expr number = constant_expr(0);
+  if (count <= 4) {
+    for (std::int64_t i = 0; i < count; ++i) number = number + passed(row + constant_expr(i), i);
+  } else {
+    // Binary search without branches: `number` thresholds are known to be passed.
+    const Expr start = code.local(row, "row");
+    number = code.variable(constant_expr(0), "passed");
+    std::int64_t most = 0;
+    for (auto step = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(count)));
+         step > 0; step /= 2) {
+      const Expr next = number + constant_expr(step);
+      Expr chosen = select_expr(passed(start + number + constant_expr(step - 1), 0), next, number);
+      if (most + step > count)
+        chosen = select_expr(binary_expr(ExprOp::kLessEqual, next, constant_expr(count)),
+                             std::move(chosen), number);
+      code.append(assign_statement(number.name, std::move(chosen)));
+      most += step;
+    }
+  }
+  Storage result = arithmetic_for(link.range);
+  return {convert_expr(number, result) * constant_expr(view.integer("step"), result) +
+              constant_expr(view.integer("base"), result),
+          link.range};
+}
+
+}  // namespace tandem

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tandem/plan/loop_program.h"
+#include "tandem/plan/mcu_groups.h"
+
+namespace tandem {
+
+// The ways in which a group of nodes can be computed, the plainest first:
+//   dot_1, dot_2, dot_4        matrix product; so many columns share each load of the input
+//   plain                      matrix product of two computed matrices
+//   window_1, _2, _4           convolution that reads the input where it lies
+//   patch_1, _2, _4            convolution that first gathers the window of each position
+//   pool, reduce, argmax, elements, move
+std::vector<std::string> kernel_forms(const Module& module, const Graph& graph,
+                                      const std::vector<NodeId>& nodes);
+
+// The program of a group in one of its forms. The arrays named "x0", "x1", ... are what it reads,
+// "y" ("y0", "y1", ... of a movement with several outputs) what it writes.
+LoopProgram build_kernel(const Module& module, const Graph& graph,
+                         const std::vector<ValueId>& base_of, const std::vector<NodeId>& nodes,
+                         const std::string& form);
+
+}  // namespace tandem

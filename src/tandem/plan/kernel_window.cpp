@@ -1,0 +1,330 @@
+#include <algorithm>
+
+#include "tandem/base/error.h"
+#include "tandem/plan/kernel_builder.h"
+
+namespace tandem {
+namespace {
+
+Expr less(Expr a, Expr b) { return binary_expr(ExprOp::kLess, std::move(a), std::move(b)); }
+
+// The part [low, high) of an axis of the kernel that meets the input at one output index.
+struct Meeting {
+  std::int64_t low = 0, high = 0;
+};
+Meeting meeting(const Window& window, std::size_t d, std::int64_t extent, std::int64_t output) {
+  const std::int64_t start = output * window.strides[d] - window.pads_begin[d];
+  const std::int64_t dilation = window.dilations[d];
+  Meeting result;
+  result.low = start < 0 ? (-start + dilation - 1) / dilation : 0;
+  const std::int64_t left = extent - start;
+  result.high = left <= 0 ? 0 : std::min(window.kernel[d], (left + dilation - 1) / dilation);
+  return result;
+}
+
+// How often windows are clipped, and how many taps of each axis remain then on average.
+struct Clipping {
+  double interior_share = 1;
+  std::vector<double> mean;
+};
+Clipping clipping_of(const Window& window, const std::vector<std::int64_t>& input,
+                     const std::vector<std::int64_t>& output) {
+  const std::size_t rank = window.rank();
+  const std::int64_t count = element_count(output);
+  std::vector<double> taps(rank + 1, 0);  // of the first d axes together, over clipped positions
+  double clipped = 0;
+  for (std::int64_t position = 0; position < count; ++position) {
+    std::vector<double> lengths(rank);
+    bool whole = true;
+    std::int64_t rest = position;
+    for (std::size_t d = rank; d-- > 0;) {
+      const Meeting meets = meeting(window, d, input[d], rest % output[d]);
+      rest /= output[d];
+      lengths[d] = static_cast<double>(std::max<std::int64_t>(meets.high - meets.low, 0));
+      whole = whole && meets.low == 0 && meets.high == window.kernel[d];
+    }
+    if (whole) continue;
+    clipped += 1;
+    double product = 1;
+    taps[0] += 1;
+    for (std::size_t d = 0; d < rank; ++d) taps[d + 1] += product *= lengths[d];
+  }
+  Clipping result;
+  result.interior_share = 1 - clipped / static_cast<double>(count);
+  for (std::size_t d = 0; d < rank; ++d)
+    result.mean.push_back(taps[d] == 0 ? 0 : taps[d + 1] / taps[d]);
+  return result;
+}
+
+std::vector<std::int64_t> spatial_of(const Shape& shape) {
+  return {shape.begin() + 1, shape.end() - 1};
+}
+
+}  // namespace
+
+std::vector<KernelBuilder::Axis> KernelBuilder::merged(const std::vector<Axis>& axes,
+                                                       bool clipped) {
+  std::vector<Axis> result;
+  for (std::size_t d = axes.size(); d-- > 0;) {
+    Axis axis = axes[d];
+    if (!clipped) axis.clipped = false;
+    if (axis.extent == 1 && !axis.clipped) continue;
+    if (result.empty() || result.back().clipped ||
+        axis.stride != result.back().extent * result.back().stride ||
+        axis.weight_stride != result.back().extent * result.back().weight_stride) {
+      result.push_back(std::move(axis));
+      continue;
+    }
+    Axis& inner = result.back();
+    const std::int64_t length = inner.extent;
+    inner.extent *= axis.extent;
+    inner.clipped = axis.clipped;
+    inner.mean = axis.mean * static_cast<double>(length);
+    if (!axis.clipped) continue;
+    inner.low = axis.low * constant_expr(length);
+    inner.high = axis.high * constant_expr(length);
+  }
+  if (result.empty()) result.push_back(Axis{});
+  std::ranges::reverse(result);
+  return result;
+}
+
+KernelBuilder::Placement KernelBuilder::place(Statements& to, const Window& window,
+                                              const Shape& input, const std::vector<Expr>& position,
+                                              const Shape& output) {
+  const auto extents = spatial_of(input), outputs = spatial_of(output);
+  const Clipping clipping = clipping_of(window, extents, outputs);
+  const std::vector<std::int64_t> strides = row_major_strides(input);
+  ScalarCode code(to, program_);
+  Placement result;
+  result.interior_share = clipping.interior_share;
+  result.base = position[0] * constant_expr(strides[0]);
+  Expr interior = constant_expr(1);
+  std::int64_t weight_stride = input.back() / group_of_first();
+  for (std::size_t d = window.rank(); d-- > 0;) {
+    result.axes.insert(result.axes.begin(), Axis{window.kernel[d],
+                                                 window.dilations[d] * strides[d + 1],
+                                                 weight_stride,
+                                                 false,
+                                                 {},
+                                                 {},
+                                                 clipping.mean[d]});
+    weight_stride *= window.kernel[d];
+  }
+  for (std::size_t d = 0; d < window.rank(); ++d) {
+    Axis& axis = result.axes[d];
+    const std::int64_t reach = window.dilations[d] * (window.kernel[d] - 1) + 1;
+    const std::int64_t dilation = window.dilations[d];
+    const bool below = window.pads_begin[d] > 0;
+    const std::int64_t last = (outputs[d] - 1) * window.strides[d] - window.pads_begin[d];
+    const bool above = last + reach > extents[d];
+    Expr start =
+        position[d + 1] * constant_expr(window.strides[d]) - constant_expr(window.pads_begin[d]);
+    if (below || above) start = code.local(std::move(start), "start");
+    result.base = result.base + start * constant_expr(strides[d + 1]);
+    if (!below && !above) continue;
+    axis.clipped = result.ever_clipped = true;
+    axis.low = constant_expr(0);
+    axis.high = constant_expr(window.kernel[d]);
+    const auto steps = [&](Expr distance) {  // in taps, rounded up; the distance is positive
+      return dilation == 1 ? distance
+                           : binary_expr(ExprOp::kDivide, distance + constant_expr(dilation - 1),
+                                         constant_expr(dilation));
+    };
+    if (below)
+      axis.low = code.local(select_expr(less(start, constant_expr(0)),
+                                        steps(constant_expr(0) - start), constant_expr(0)),
+                            "low");
+    if (above) {
+      const Expr left = code.local(constant_expr(extents[d]) - start, "left");
+      axis.high = code.local(select_expr(less(left, constant_expr(reach)), steps(left),
+                                         constant_expr(window.kernel[d])),
+                             "high");
+    }
+    Expr inside = constant_expr(1);
+    if (below) inside = binary_expr(ExprOp::kLessEqual, constant_expr(0), start);
+    if (above) {
+      const Expr ends = binary_expr(ExprOp::kLessEqual, start, constant_expr(extents[d] - reach));
+      inside = below ? binary_expr(ExprOp::kAnd, inside, ends) : ends;
+    }
+    interior =
+        interior.op == ExprOp::kConstant ? inside : binary_expr(ExprOp::kAnd, interior, inside);
+  }
+  if (result.ever_clipped && result.interior_share > 0)
+    result.interior = code.local(std::move(interior), "interior");
+  result.base = code.local(std::move(result.base), "base");
+  return result;
+}
+
+void KernelBuilder::for_each_position(
+    Statements& to, const Window& window, const Shape& input, const Shape& output,
+    const std::function<void(Statements&, std::vector<Expr>, const Placement&)>& body) {
+  std::vector<Expr> position(output.size(), constant_expr(0));
+  const std::function<void(Statements&, std::size_t)> nested = [&](Statements& inner,
+                                                                   std::size_t d) {
+    if (d + 1 == output.size())
+      return body(inner, position, place(inner, window, input, position, output));
+    loop(inner, d == 0 ? "image" : "o", output[d], [&](Statements& next, const Expr& index) {
+      position[d] = index;
+      nested(next, d + 1);
+    });
+  };
+  nested(to, 0);
+}
+
+std::int64_t KernelBuilder::group_of_first() const {
+  return first_.op->name() == "IntConv" ? view_.integer("group") : 1;
+}
+
+void KernelBuilder::add_patch(const std::string& source, const Window& window,
+                              std::int64_t channels) {
+  Array patch;
+  patch.name = "patch";
+  patch.role = ArrayRole::kScratch;
+  patch.storage = storage_of_array(source);
+  patch.size = element_count(window.kernel) * channels;
+  program_.arrays.push_back(std::move(patch));
+}
+
+KernelBuilder::Placement KernelBuilder::patch_placement(const Window& window,
+                                                        std::int64_t channels) const {
+  Placement result;
+  result.base = constant_expr(0);
+  std::int64_t stride = channels, weight_stride = channels / group_of_first();
+  for (std::size_t d = window.rank(); d-- > 0;) {
+    result.axes.insert(result.axes.begin(),
+                       Axis{window.kernel[d], stride, weight_stride, false, {}, {}, 0});
+    stride *= window.kernel[d];
+    weight_stride *= window.kernel[d];
+  }
+  return result;
+}
+
+void KernelBuilder::gather_patch(Statements& to, const Window& window, const Shape& input,
+                                 const Placement& place, const std::string& source) {
+  const std::int64_t channels = input.back();
+  const Storage type = storage_of_array(source);
+  const std::int64_t pad = view_.integer("pad_value");
+  const std::vector<std::int64_t> extents = spatial_of(input);
+  const auto copy = [&](Statements& body, const Expr& to_index, const Expr& from,
+                        std::int64_t count) {
+    loop(body, "c", count, [&](Statements& inner, const Expr& c) {
+      inner.push_back(
+          store_statement("patch", type, to_index + c, load_expr(source, type, from + c)));
+    });
+  };
+  const auto fill = [&](Statements& body, const Expr& to_index, std::int64_t count) {
+    loop(body, "c", count, [&](Statements& inner, const Expr& c) {
+      inner.push_back(store_statement("patch", type, to_index + c,
+                                      constant_expr(pad, arithmetic_for({pad, pad}))));
+    });
+  };
+  // Rows of taps that lie side by side are copied together where nothing is clipped.
+  const std::function<void(Statements&, std::size_t, Expr, Expr, Expr, double)> nested =
+      [&](Statements& body, std::size_t d, const Expr& at, const Expr& from, const Expr& inside,
+          double share) {
+        if (d == window.rank()) {
+          if (inside.op == ExprOp::kConstant) return copy(body, at, from, channels);
+          Statements copied, filled;
+          copy(copied, at, from, channels);
+          fill(filled, at, channels);
+          body.push_back(if_statement(inside, share, std::move(copied), std::move(filled)));
+          return;
+        }
+        const Axis& axis = place.axes[d];
+        const std::int64_t row =
+            element_count({window.kernel.begin() + static_cast<int>(d) + 1, window.kernel.end()}) *
+            channels;
+        loop(body, "k", window.kernel[d], [&](Statements& inner, const Expr& k) {
+          Expr meets = inside;
+          if (axis.clipped) {
+            const Expr meets_here = binary_expr(
+                ExprOp::kAnd, binary_expr(ExprOp::kLessEqual, axis.low, k), less(k, axis.high));
+            meets = inside.op == ExprOp::kConstant ? meets_here
+                                                   : binary_expr(ExprOp::kAnd, inside, meets_here);
+            if (d + 1 < window.rank()) {
+              const std::string name = program_.fresh("meets");
+              inner.push_back(let_statement(name, std::move(meets)));
+              meets = variable_expr(name);
+            }
+          }
+          const double part = axis.clipped
+                                  ? place.interior_share + (1 - place.interior_share) * axis.mean /
+                                                               static_cast<double>(axis.extent)
+                                  : 1;
+          nested(inner, d + 1, at + k * constant_expr(row), from + k * constant_expr(axis.stride),
+                 meets, share * part);
+        });
+      };
+  if (!place.ever_clipped) {
+    // Copies whole runs of taps that are neighbours in the input.
+    std::vector<Axis> axes = place.axes;
+    for (Axis& axis : axes) axis.weight_stride *= group_of_first();
+    axes.push_back(Axis{channels, 1, 1, false, {}, {}, 0});
+    const std::vector<Axis> runs = merged(axes, false);
+    const std::function<void(Statements&, std::size_t, Expr, Expr)> whole =
+        [&](Statements& body, std::size_t d, const Expr& at, const Expr& from) {
+          if (d + 1 == runs.size() && runs[d].stride == 1)
+            return copy(body, at, from, runs[d].extent);
+          if (d == runs.size()) return copy(body, at, from, 1);
+          loop(body, "k", runs[d].extent, [&](Statements& inner, const Expr& k) {
+            whole(inner, d + 1, at + k * constant_expr(runs[d].weight_stride),
+                  from + k * constant_expr(runs[d].stride));
+          });
+        };
+    return whole(to, 0, constant_expr(0), place.base);
+  }
+  nested(to, 0, constant_expr(0), place.base, constant_expr(1), 1.0);
+}
+
+void KernelBuilder::build_pool() {
+  const bool is_sum = first_.op->name() == "IntSumPool";
+  const Shape input = shape(first_.inputs[0]), output = nest_;
+  const Window window = window_of(view_, view_.integers("kernel"));
+  const std::string source = read(first_.inputs[0]);
+  const Storage source_type = storage_of_array(source);
+  const std::int64_t least = view_.input(0).format.integer_range().min;
+  const auto join = [&](Statements& to, const Expr& result, const Expr& at) {
+    Expr value = convert_expr(load_expr(source, source_type, at), sum_type_);
+    if (is_sum) {
+      to.push_back(assign_statement(result.name, result + value));
+      return;
+    }
+    const std::string name = program_.fresh("v");
+    to.push_back(let_statement(name, std::move(value)));
+    const Expr v = variable_expr(name, sum_type_);
+    to.push_back(assign_statement(result.name,
+                                  select_expr(binary_expr(ExprOp::kLess, result, v), v, result)));
+  };
+  const auto over_window = [&](Statements& to, const Placement& place, const Expr& result,
+                               const Expr& channel, bool clipped) {
+    const std::function<void(Statements&, std::size_t, Expr)> nested =
+        [&](Statements& body, std::size_t d, const Expr& at) {
+          if (d == place.axes.size()) return join(body, result, at);
+          const Axis& axis = place.axes[d];
+          const auto step = [&](Statements& inner, const Expr& k) {
+            nested(inner, d + 1, at + k * constant_expr(axis.stride));
+          };
+          if (!clipped || !axis.clipped) return loop(body, "k", axis.extent, step);
+          const std::string name = program_.fresh("k");
+          Statements inner;
+          step(inner, variable_expr(name));
+          body.push_back(for_statement(name, axis.low, axis.high, axis.mean, std::move(inner)));
+        };
+    nested(to, 0, place.base + channel);
+  };
+  for_each_position(
+      program_.body, window, input, output,
+      [&](Statements& body, std::vector<Expr> position, const Placement& place) {
+        loop(body, "c", input.back(), [&](Statements& to, const Expr& c) {
+          const std::string name = program_.fresh(is_sum ? "sum" : "most");
+          to.push_back(variable_statement(name, constant_expr(is_sum ? 0 : least, sum_type_)));
+          const Expr result = variable_expr(name, sum_type_);
+          over_window(to, place, result, c, place.ever_clipped);
+          position.back() = c;
+          finish(to, result, position);
+        });
+      });
+}
+
+}  // namespace tandem

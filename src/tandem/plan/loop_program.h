@@ -1,0 +1,150 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tandem/graph/module.h"
+
+namespace tandem {
+
+// What one step of a plan for a sequential machine does, statement by statement: loops over scalar
+// integer arithmetic on arrays. The emitter prints it, the cost model counts it; so the estimate
+// describes the code that exists.
+
+enum class ExprOp {
+  kConstant,  // value
+  kVariable,  // name
+  kLoad,      // name[args[0]]
+  kAdd,
+  kSubtract,
+  kMultiply,
+  kAnd,
+  kXor,
+  kDivide,
+  kRemainder,  // toward zero, as in C
+  kShiftLeft,
+  kShiftRight,  // right: floor, also of negative numbers
+  kLess,
+  kLessEqual,
+  kEqual,   // 0 or 1, of type I32
+  kSelect,  // args[0] != 0 ? args[1] : args[2]
+  kConvert  // args[0] in another type; keeps the low bits
+};
+
+// Values are trees; arithmetic is done in I32, U32, I64 or U64 and must not overflow where signed.
+struct Expr {
+  ExprOp op = ExprOp::kConstant;
+  Storage type = Storage::kI32;
+  std::int64_t value = 0;
+  std::string name;
+  std::vector<Expr> args;
+};
+
+Expr constant_expr(std::int64_t value, Storage type = Storage::kI32);
+Expr variable_expr(std::string name, Storage type = Storage::kI32);
+Expr load_expr(std::string array, Storage type, Expr index);
+// Converts where the types differ; constants are converted at once.
+Expr convert_expr(Expr value, Storage type);
+// Both operands must be of one type (InternalError); adding 0 and multiplying by 0 or 1 fold.
+Expr binary_expr(ExprOp op, Expr a, Expr b);
+Expr select_expr(Expr condition, Expr then, Expr otherwise);
+inline Expr operator+(Expr a, Expr b) {
+  return binary_expr(ExprOp::kAdd, std::move(a), std::move(b));
+}
+inline Expr operator-(Expr a, Expr b) {
+  return binary_expr(ExprOp::kSubtract, std::move(a), std::move(b));
+}
+inline Expr operator*(Expr a, Expr b) {
+  return binary_expr(ExprOp::kMultiply, std::move(a), std::move(b));
+}
+
+enum class StatementKind {
+  kLet,       // a new constant local `name` = value
+  kVariable,  // a new local `name` = value
+  kAssign,    // name = value
+  kStore,     // name[index] = value, converted to the array's type
+  kFor,       // for (name = begin; name < end; name += step) body
+  kPointer,   // a new local pointer `name` = array + index
+  kAdvance,   // pointer `name` moves by `step` elements
+  kCopy,      // `step` elements of array[value] and on to name[index] and on
+  kFill,      // `step` elements from name[index] on become the constant `value` (of 8 bits)
+  kIf         // if (value) body else otherwise
+};
+
+struct Statement {
+  StatementKind kind = StatementKind::kLet;
+  std::string name;
+  Storage type = Storage::kI32;  // of the local, or of the array's elements
+  std::string array;             // kPointer, kCopy: what it points into, what is copied
+  Expr value, index;             // kFor: value = begin, index = end
+  std::int64_t step = 1;
+  double trips = 0;  // kFor: mean number of iterations; kIf: share of runs of body
+  std::vector<Statement> body, otherwise;
+};
+using Statements = std::vector<Statement>;
+
+Statement let_statement(std::string name, Expr value);
+Statement variable_statement(std::string name, Expr value);
+Statement assign_statement(std::string name, Expr value);
+Statement store_statement(std::string array, Storage type, Expr index, Expr value);
+Statement pointer_statement(std::string name, std::string array, Storage type, Expr index);
+Statement advance_statement(std::string pointer, std::int64_t step);
+Statement copy_statement(std::string to, Expr to_index, std::string from, Expr from_index,
+                         Storage type, std::int64_t count);
+Statement fill_statement(std::string to, Expr index, Storage type, std::int64_t value,
+                         std::int64_t count);
+// From 0 (or `begin`) up to an end that is known, or that is `trips` iterations away on average.
+Statement for_statement(std::string name, std::int64_t end, Statements body, std::int64_t step = 1,
+                        std::int64_t begin = 0);
+Statement for_statement(std::string name, Expr begin, Expr end, double trips, Statements body);
+Statement if_statement(Expr condition, double share, Statements then, Statements otherwise = {});
+
+// Where the elements of an array come from.
+enum class ArrayRole {
+  kInput,    // a value that an earlier step or the caller wrote
+  kOutput,   // a value that this step writes
+  kScratch,  // of this step only
+  kWeights,  // constant operands of sums and element-wise operators
+  kTable     // other constants: tables, thresholds, multipliers, offsets
+};
+
+struct Array {
+  std::string name;  // as the statements know it
+  ArrayRole role = ArrayRole::kInput;
+  Storage storage = Storage::kI8;
+  std::int64_t size = 0;             // elements
+  ValueId value = kNone;             // of inputs and outputs
+  std::vector<std::int64_t> values;  // of weights and tables
+
+  bool is_constant() const { return role == ArrayRole::kWeights || role == ArrayRole::kTable; }
+  std::int64_t bytes() const { return size * storage_bytes(storage); }
+};
+
+struct LoopProgram {
+  std::vector<Array> arrays;
+  Statements body;
+
+  // A name that no local of this program has: the stem, or the stem and a number.
+  std::string fresh(const std::string& stem);
+
+ private:
+  std::map<std::string, int> names_;
+};
+
+// Removes locals that nothing reads, loops that do nothing and arrays that nothing touches.
+void remove_unused(LoopProgram& program);
+
+// The narrowest storage for constants of such values.
+Storage storage_for(IntegerRange range);
+// I32 when the range fits, else I64.
+Storage arithmetic_for(IntegerRange range);
+bool is_signed(Storage storage);
+IntegerRange range_of(Storage storage);
+
+// The program as text for people and for text tests.
+std::string print_program(const LoopProgram& program);
+
+}  // namespace tandem

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tandem/graph/module.h"
+#include "tandem/plan/element_program.h"
+#include "tandem/plan/target.h"
+
+namespace tandem {
+
+// How the nodes of a lowered function are run on a sequential machine.
+struct McuGroups {
+  // By value: the value whose memory it shares (itself, or what a reshape made it from).
+  std::vector<ValueId> base_of;
+  // In execution order. The first node of a group is anything but a reshape; the others are
+  // element-wise, each computed from the one before it without touching memory.
+  std::vector<std::vector<NodeId>> groups;
+};
+
+McuGroups group_nodes(const Module& module, const Graph& graph);
+
+// What a sequential machine cannot run: every node that is no integer primitive and no data
+// movement, symbols that are not bound, states, formats that are no integers. The whole list.
+std::vector<Issue> sequential_issues(const Module& module, const Graph& graph);
+
+// The loops in which the first node of a group computes its result; empty where any nest serves
+// (element-wise nodes and data movement).
+Nest producer_nest(const Module& module, const Graph& graph, const Node& node);
+
+// The nest in which a group is computed: the producer's, or for element-wise groups the one with
+// the fewest loops in which all operands can be addressed.
+Nest group_nest(const Module& module, const Graph& graph, const std::vector<ValueId>& base_of,
+                const std::vector<NodeId>& nodes);
+
+// The input of `node` that is computed by the node before it in its group; kNone for none.
+std::size_t running_input(const Graph& graph, const std::vector<ValueId>& base_of,
+                          const Node& before, const Node& node);
+
+}  // namespace tandem

@@ -1,0 +1,308 @@
+#include "tandem/plan/mcu_plan.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "tandem/base/error.h"
+#include "tandem/base/text.h"
+#include "tandem/graph/operator.h"
+#include "tandem/plan/lifetime_planner.h"
+
+namespace tandem {
+namespace {
+
+std::int64_t round_up(std::int64_t value, std::int64_t to) { return (value + to - 1) / to * to; }
+
+bool is_written(const Array& array) {
+  return array.role == ArrayRole::kOutput || array.role == ArrayRole::kScratch;
+}
+
+// Whether the result may overwrite an operand: each element is read before it is written, and the
+// access through two types is legal C (one of them a character type, or both of one width).
+bool may_overwrite(const Step& step, const Array& operand, const Array& result) {
+  const int from = storage_bytes(operand.storage), to = storage_bytes(result.storage);
+  return step.form == "elements" && operand.size == result.size && (to == from || to == 1);
+}
+
+class Assembler {
+ public:
+  Assembler(const Module& module, const McuGroups& groups, const std::vector<std::string>& forms,
+            const std::string& device, const std::string& unit)
+      : module_(module), graph_(module.main()), groups_(groups), forms_(forms), unit_(unit) {
+    plan_.device = device;
+    buffer_of_.assign(graph_.values.size(), kNone);
+  }
+
+  Plan run() {
+    add_callers_buffers();
+    for (std::size_t i = 0; i < groups_.groups.size(); ++i) add_step(i);
+    for (std::size_t i = 0; i < graph_.outputs.size(); ++i) add_copied_output(i);
+    place_arena();
+    place_constants();
+    return std::move(plan_);
+  }
+
+ private:
+  bool is_computed(ValueId base) const { return graph_.values[base].producer != kNone; }
+
+  std::size_t add_buffer(std::string name, BufferRole role, ValueId value, std::int64_t bytes,
+                         Storage storage) {
+    Buffer buffer;
+    buffer.name = unique_name(std::move(name));
+    buffer.role = role;
+    buffer.value = value;
+    const bool constant = role == BufferRole::kWeights || role == BufferRole::kTable;
+    buffer.memory = constant ? "flash" : "sram";
+    buffer.bytes = bytes;
+    buffer.element_bits = 8 * storage_bytes(storage);
+    buffer.first_step = buffer.last_step = plan_.steps.size();
+    plan_.buffers.push_back(std::move(buffer));
+    slot_of_.push_back(plan_.buffers.size() - 1);
+    return plan_.buffers.size() - 1;
+  }
+
+  std::string unique_name(std::string wanted) const {
+    const auto taken = [&](const std::string& name) {
+      return std::ranges::any_of(plan_.buffers, [&](const Buffer& b) { return b.name == name; });
+    };
+    std::string name = wanted;
+    for (int i = 2; taken(name); ++i) name = concat(wanted, "_", i);
+    return name;
+  }
+
+  std::size_t value_buffer(ValueId value, BufferRole role) {
+    const TensorType& type = graph_.values[value].type;
+    const Storage storage = type.format.storage();
+    return add_buffer(identifier(graph_.values[value].name), role, value,
+                      element_count(type.static_shape()) * storage_bytes(storage), storage);
+  }
+
+  void add_callers_buffers() {
+    for (const ValueId input : graph_.inputs)
+      buffer_of_[input] = value_buffer(input, BufferRole::kInput);
+    for (const ValueId output : graph_.outputs) {
+      const ValueId base = groups_.base_of[output];
+      // What is computed once can be computed into one output; others are copied at the end.
+      const bool direct = is_computed(base) && buffer_of_[base] == kNone;
+      const std::size_t buffer = value_buffer(output, BufferRole::kOutput);
+      if (direct) buffer_of_[base] = buffer;
+      outputs_.push_back({buffer, direct});
+    }
+  }
+
+  void use(std::size_t buffer) {
+    plan_.buffers[buffer].last_step = std::max(plan_.buffers[buffer].last_step, plan_.steps.size());
+  }
+
+  void add_step(std::size_t group) {
+    const std::vector<NodeId>& nodes = groups_.groups[group];
+    const LoopProgram program =
+        build_kernel(module_, graph_, groups_.base_of, nodes, forms_[group]);
+    Step step;
+    step.nodes = nodes;
+    step.unit = unit_;
+    step.form = forms_[group];
+    const std::string name = identifier(graph_.nodes[nodes.front()].name);
+    for (const Array& array : program.arrays) {
+      if (array.role == ArrayRole::kInput) {
+        ensure(buffer_of_[array.value] != kNone,
+               concat("'", graph_.values[array.value].name, "' is read before it is computed"));
+        use(buffer_of_[array.value]);
+        step.reads.push_back(buffer_of_[array.value]);
+      } else if (array.is_constant()) {
+        const BufferRole role =
+            array.role == ArrayRole::kWeights ? BufferRole::kWeights : BufferRole::kTable;
+        step.reads.push_back(
+            add_buffer(concat(name, "_", array.name), role, kNone, array.bytes(), array.storage));
+      } else if (array.role == ArrayRole::kScratch) {
+        step.writes.push_back(add_buffer(concat(name, "_", array.name), BufferRole::kScratch, kNone,
+                                         array.bytes(), array.storage));
+      } else {
+        step.writes.push_back(output_buffer(step, program, array));
+      }
+    }
+    plan_.steps.push_back(std::move(step));
+  }
+
+  std::size_t output_buffer(const Step& step, const LoopProgram& program, const Array& array) {
+    if (buffer_of_[array.value] != kNone) {
+      use(buffer_of_[array.value]);
+      return buffer_of_[array.value];
+    }
+    const std::size_t buffer = value_buffer(array.value, BufferRole::kValue);
+    buffer_of_[array.value] = buffer;
+    for (const Array& operand : program.arrays) {
+      if (operand.role != ArrayRole::kInput || !may_overwrite(step, operand, array)) continue;
+      const std::size_t given = buffer_of_[operand.value];
+      if (plan_.buffers[given].role != BufferRole::kValue || read_later(operand.value)) continue;
+      slot_of_[buffer] = slot_of_[given];
+      break;
+    }
+    return buffer;
+  }
+
+  // Whether a group after the one that is being added, or the caller, reads a value.
+  bool read_later(ValueId base) const {
+    for (std::size_t i = plan_.steps.size() + 1; i < groups_.groups.size(); ++i)
+      for (const NodeId id : groups_.groups[i])
+        for (const ValueId input : graph_.nodes[id].inputs)
+          if (input != kNone && groups_.base_of[input] == base) return true;
+    return std::ranges::any_of(graph_.outputs,
+                               [&](ValueId output) { return groups_.base_of[output] == base; });
+  }
+
+  void add_copied_output(std::size_t index) {
+    const auto [buffer, direct] = outputs_[index];
+    if (direct) return;
+    const ValueId base = groups_.base_of[graph_.outputs[index]];
+    Step step;
+    step.kind = StepKind::kMove;
+    step.unit = unit_;
+    step.form = "copy";
+    const Tensor* constant = constant_of(module_, graph_, base);
+    if (constant != nullptr) {
+      const auto values = constant->to_integers();
+      const auto [low, high] = std::ranges::minmax(values);
+      const Storage storage = storage_for({low, high});
+      step.reads = {add_buffer(concat(plan_.buffers[buffer].name, "_weights"), BufferRole::kWeights,
+                               base, constant->size() * storage_bytes(storage), storage)};
+    } else {
+      use(buffer_of_[base]);
+      step.reads = {buffer_of_[base]};
+    }
+    use(buffer);
+    step.writes = {buffer};
+    plan_.steps.push_back(std::move(step));
+  }
+
+  static bool in_arena(const Buffer& buffer) {
+    return buffer.role == BufferRole::kValue || buffer.role == BufferRole::kScratch;
+  }
+
+  // Buffers that share a slot are one block.
+  void place_arena() {
+    std::vector<LifetimeBlock> blocks;
+    std::vector<std::size_t> block_of(plan_.buffers.size(), kNone);
+    std::int64_t alignment = 1;
+    for (std::size_t i = 0; i < plan_.buffers.size(); ++i) {
+      const Buffer& buffer = plan_.buffers[i];
+      if (!in_arena(buffer)) continue;
+      const std::int64_t element = buffer.element_bits / 8;
+      alignment = std::max(alignment, element);
+      if (slot_of_[i] == i) {
+        block_of[i] = blocks.size();
+        blocks.push_back({buffer.bytes, element, buffer.first_step, buffer.last_step});
+        continue;
+      }
+      LifetimeBlock& block = blocks[block_of[i] = block_of[slot_of_[i]]];
+      block.bytes = std::max(block.bytes, buffer.bytes);
+      block.alignment = std::max(block.alignment, element);
+      block.first_step = std::min(block.first_step, buffer.first_step);
+      block.last_step = std::max(block.last_step, buffer.last_step);
+    }
+    const LifetimeLayout layout = plan_lifetimes(blocks);
+    for (std::size_t i = 0; i < plan_.buffers.size(); ++i)
+      if (block_of[i] != kNone) plan_.buffers[i].offset = layout.offsets[block_of[i]];
+    plan_.peak_bytes["sram"] = round_up(layout.peak_bytes, alignment);
+    plan_.bound_bytes["sram"] = layout.bound_bytes;
+  }
+
+  void place_constants() {
+    std::int64_t end = 0;
+    for (Buffer& buffer : plan_.buffers) {
+      if (buffer.memory != "flash") continue;
+      end = round_up(end, buffer.element_bits / 8);
+      buffer.offset = end;
+      end += buffer.bytes;
+      buffer.first_step = 0;
+      buffer.last_step = plan_.steps.size() - 1;
+    }
+    plan_.peak_bytes["flash"] = plan_.bound_bytes["flash"] = end;
+  }
+
+  struct Output {
+    std::size_t buffer;
+    bool direct;
+  };
+  const Module& module_;
+  const Graph& graph_;
+  const McuGroups& groups_;
+  const std::vector<std::string>& forms_;
+  const std::string& unit_;
+  Plan plan_;
+  std::vector<std::size_t> buffer_of_;  // by base value
+  std::vector<std::size_t> slot_of_;    // by buffer: the one whose bytes it takes over
+  std::vector<Output> outputs_;
+};
+
+}  // namespace
+
+Plan assemble_mcu_plan(const Module& module, const std::string& device, const std::string& unit,
+                       const McuGroups& groups, const std::vector<std::string>& forms) {
+  ensure(forms.size() == groups.groups.size(), "one form for each group");
+  return Assembler(module, groups, forms, device, unit).run();
+}
+
+LoopProgram copy_program(const Graph& graph, ValueId from, ValueId to,
+                         const std::vector<std::int64_t>& constant) {
+  LoopProgram program;
+  if (!constant.empty()) {
+    const auto [low, high] = std::ranges::minmax(constant);
+    Array array;
+    array.name = "weights";
+    array.role = ArrayRole::kWeights;
+    array.storage = storage_for({low, high});
+    array.size = static_cast<std::int64_t>(constant.size());
+    array.values = constant;
+    program.arrays.push_back(std::move(array));
+  } else {
+    input_array(program, graph, from);
+  }
+  const Array source = program.arrays[0];
+  Array array;
+  array.name = "y";
+  array.role = ArrayRole::kOutput;
+  array.storage = graph.values[to].type.format.storage();
+  array.size = source.size;
+  array.value = to;
+  program.arrays.push_back(array);
+  if (source.storage == array.storage) {
+    program.body.push_back(copy_statement("y", constant_expr(0), source.name, constant_expr(0),
+                                          array.storage, array.size));
+    return program;
+  }
+  const std::string i = program.fresh("i");
+  program.body.push_back(
+      for_statement(i, array.size,
+                    {store_statement("y", array.storage, variable_expr(i),
+                                     load_expr(source.name, source.storage, variable_expr(i)))}));
+  return program;
+}
+
+std::vector<LoopProgram> step_programs(const Module& module, const Plan& plan) {
+  const Graph& graph = module.function(plan.function);
+  const McuGroups groups = group_nodes(module, graph);
+  std::vector<LoopProgram> programs;
+  for (const Step& step : plan.steps) {
+    if (!step.nodes.empty()) {
+      programs.push_back(build_kernel(module, graph, groups.base_of, step.nodes, step.form));
+      continue;
+    }
+    const ValueId from = plan.buffers[step.reads[0]].value, to = plan.buffers[step.writes[0]].value;
+    const Tensor* constant = constant_of(module, graph, from);
+    programs.push_back(
+        copy_program(graph, from, to,
+                     constant == nullptr ? std::vector<std::int64_t>{} : constant->to_integers()));
+  }
+  return programs;
+}
+
+std::vector<std::size_t> array_buffers(const Step& step, const LoopProgram& program) {
+  std::vector<std::size_t> buffers;
+  std::size_t reads = 0, writes = 0;
+  for (const Array& array : program.arrays)
+    buffers.push_back(is_written(array) ? step.writes.at(writes++) : step.reads.at(reads++));
+  return buffers;
+}
+
+}  // namespace tandem

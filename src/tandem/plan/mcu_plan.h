@@ -1,0 +1,31 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tandem/plan/kernel.h"
+#include "tandem/plan/plan.h"
+
+namespace tandem {
+
+// The plan of a sequential machine that runs one group of nodes after the other, each in the given
+// form. Values lie in one arena in "sram" (BufferRole::kValue, kScratch), constants in "flash";
+// inputs and outputs are the caller's, also in "sram". An element-wise step writes its result over
+// an operand of which it is the last reader. peak_bytes: the arena in "sram", the constants in
+// "flash".
+Plan assemble_mcu_plan(const Module& module, const std::string& device, const std::string& unit,
+                       const McuGroups& groups, const std::vector<std::string>& forms);
+
+// What the steps of such a plan do, in order. The arrays of program i are the buffers
+// steps[i].reads and .writes, in the order: reads are inputs and constants as they occur among the
+// arrays, writes are outputs and scratch as they occur.
+std::vector<LoopProgram> step_programs(const Module& module, const Plan& plan);
+
+// The buffer of each array of a step's program.
+std::vector<std::size_t> array_buffers(const Step& step, const LoopProgram& program);
+
+// The program of a step of kind kMove without nodes: a copy of one buffer to another.
+LoopProgram copy_program(const Graph& graph, ValueId from, ValueId to,
+                         const std::vector<std::int64_t>& constant);
+
+}  // namespace tandem

@@ -1,0 +1,217 @@
+#include "tandem/plan/movement_map.h"
+
+#include <algorithm>
+
+#include "tandem/base/error.h"
+#include "tandem/tensor/tensor.h"
+
+namespace tandem {
+namespace {
+
+constexpr std::int64_t kFirstBase = std::int64_t{1} << 40;
+constexpr std::int64_t kSecondBase = std::int64_t{1} << 41;
+
+bool is_moved_input(const NodeView& node, std::size_t index, const Format& moved,
+                    bool number_constants) {
+  return node.has_input(index) && node.input(index).format == moved &&
+         (node.constant(index) == nullptr || number_constants || index == 0);
+}
+
+// The node alone in a graph in which what it moves are 64-bit integers.
+struct NumberedNode {
+  Graph graph;
+  Node node;
+};
+NumberedNode numbered_node(const NodeView& node, const Format& moved, bool number_constants) {
+  NumberedNode result{{}, node.node};
+  const auto copy = [&](ValueId& id, bool is_moved) {
+    if (id == kNone) return;
+    Value value = node.graph.values[id];
+    if (is_moved) {
+      value.type.format = Format::integer(64, true);
+      value.constant = kNone;
+    }
+    id = result.graph.values.size();
+    result.graph.values.push_back(std::move(value));
+  };
+  for (std::size_t i = 0; i < result.node.inputs.size(); ++i)
+    copy(result.node.inputs[i], is_moved_input(node, i, moved, number_constants));
+  for (ValueId& output : result.node.outputs) copy(output, true);
+  return result;
+}
+
+// The inputs with their elements numbered from `base` on; constants that are not moved themselves
+// (indices) as they are when `number_constants` is false.
+std::optional<std::vector<Tensor>> numbered_inputs(const NodeView& node, const Format& moved,
+                                                   std::int64_t base, bool number_constants) {
+  std::vector<Tensor> inputs;
+  std::int64_t next = base;
+  for (std::size_t i = 0; i < node.input_count(); ++i) {
+    if (!node.has_input(i)) {
+      inputs.emplace_back(moved, Shape{0});
+      continue;
+    }
+    const Tensor* constant = node.constant(i);
+    const TensorType& type = node.input(i);
+    const bool is_moved = is_moved_input(node, i, moved, number_constants);
+    if (!is_moved && constant == nullptr) return std::nullopt;
+    if (!is_moved) {
+      inputs.push_back(*constant);
+      continue;
+    }
+    const Shape shape = type.static_shape();
+    std::vector<std::int64_t> numbers(static_cast<std::size_t>(element_count(shape)));
+    for (std::int64_t& number : numbers) number = next++;
+    inputs.push_back(Tensor::from_integers(Format::integer(64, true), shape, numbers));
+  }
+  return inputs;
+}
+
+std::optional<MovementMap> try_map(const NodeView& node, std::size_t output,
+                                   bool number_constants) {
+  const Format moved = node.graph.values[node.node.outputs[output]].type.format;
+  const auto first = numbered_inputs(node, moved, kFirstBase, number_constants);
+  const auto second = numbered_inputs(node, moved, kSecondBase, number_constants);
+  if (!first || !second) return std::nullopt;
+  const NumberedNode numbered = numbered_node(node, moved, number_constants);
+  const NodeView view{node.module, numbered.graph, numbered.node};
+  std::vector<std::int64_t> a, b;
+  try {
+    a = node.node.op->evaluate(view, *first).at(output).to_integers();
+    b = node.node.op->evaluate(view, *second).at(output).to_integers();
+  } catch (const Error&) {
+    return std::nullopt;  // numbers are no indices
+  }
+  std::vector<std::int64_t> sizes;
+  for (const Tensor& tensor : *first) sizes.push_back(tensor.size());
+  MovementMap map;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::int64_t number = a[i] - kFirstBase;
+    std::int32_t input = -1;
+    if (b[i] - a[i] == kSecondBase - kFirstBase) {
+      for (std::size_t k = 0; k < sizes.size() && input < 0; ++k) {
+        const Tensor& tensor = (*first)[k];
+        if (tensor.size() == 0 || tensor.integer(0) < kFirstBase) continue;
+        if (number < sizes[k])
+          input = static_cast<std::int32_t>(k);
+        else
+          number -= sizes[k];
+      }
+    } else if (a[i] == b[i]) {
+      number = a[i];
+    } else {
+      return std::nullopt;
+    }
+    map.input.push_back(input);
+    map.offset.push_back(number);
+  }
+  return map;
+}
+
+// A box of the output while it is taken apart.
+struct Range {
+  std::vector<std::int64_t> start, extents;
+};
+
+std::size_t flat_index(const std::vector<std::int64_t>& index,
+                       const std::vector<std::int64_t>& strides) {
+  std::int64_t flat = 0;
+  for (std::size_t d = 0; d < index.size(); ++d) flat += index[d] * strides[d];
+  return static_cast<std::size_t>(flat);
+}
+
+// The box as one affine piece, if it is one.
+std::optional<MovementBox> affine_box(const MovementMap& map, const Range& range,
+                                      const std::vector<std::int64_t>& strides) {
+  const std::size_t rank = range.start.size();
+  const std::size_t origin = flat_index(range.start, strides);
+  MovementBox box{range.start, range.extents, map.input[origin], map.offset[origin],
+                  std::vector<std::int64_t>(rank, 0)};
+  for (std::size_t d = 0; d < rank; ++d)
+    if (range.extents[d] > 1 && box.input >= 0)
+      box.strides[d] = map.offset[origin + static_cast<std::size_t>(strides[d])] - box.base;
+  std::vector<std::int64_t> index(rank, 0);
+  const std::int64_t count = element_count(range.extents);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::size_t at = origin + flat_index(index, strides);
+    const std::int64_t expected =
+        box.base + static_cast<std::int64_t>(flat_index(index, box.strides));
+    if (map.input[at] != box.input || map.offset[at] != expected) return std::nullopt;
+    for (std::size_t d = rank; d-- > 0;) {
+      if (++index[d] < range.extents[d]) break;
+      index[d] = 0;
+    }
+  }
+  return box;
+}
+
+// The longest prefix of the box along an axis that is one piece; 0 when none is.
+std::int64_t affine_prefix(const MovementMap& map, Range range, std::size_t axis,
+                           const std::vector<std::int64_t>& strides) {
+  std::int64_t low = 0, high = range.extents[axis];
+  while (low < high) {
+    range.extents[axis] = (low + high + 1) / 2;
+    if (affine_box(map, range, strides))
+      low = range.extents[axis];
+    else
+      high = range.extents[axis] - 1;
+  }
+  return low;
+}
+
+}  // namespace
+
+bool MovementMap::is_identity(std::size_t input_size) const {
+  if (input.size() != input_size) return false;
+  for (std::size_t i = 0; i < input.size(); ++i)
+    if (input[i] != 0 || offset[i] != static_cast<std::int64_t>(i)) return false;
+  return true;
+}
+
+std::optional<MovementMap> movement_map(const NodeView& node, std::size_t output) {
+  if (auto map = try_map(node, output, true)) return map;
+  return try_map(node, output, false);
+}
+
+std::optional<std::vector<MovementBox>> decompose(const MovementMap& map,
+                                                  const std::vector<std::int64_t>& shape,
+                                                  std::size_t most) {
+  const std::vector<std::int64_t> strides = row_major_strides(shape);
+  std::vector<MovementBox> boxes;
+  std::vector<Range> open{{std::vector<std::int64_t>(shape.size(), 0), shape}};
+  while (!open.empty()) {
+    const Range range = open.back();
+    open.pop_back();
+    if (auto box = affine_box(map, range, strides)) {
+      boxes.push_back(std::move(*box));
+      continue;
+    }
+    if (boxes.size() + open.size() + 2 > most) return std::nullopt;
+    // Cut off the largest piece; where none starts here, halve the box at its first long axis.
+    std::size_t axis = 0;
+    std::int64_t length = 0;
+    double best = 0;
+    for (std::size_t d = 0; d < shape.size(); ++d) {
+      const std::int64_t prefix = affine_prefix(map, range, d, strides);
+      const double share = static_cast<double>(prefix) / static_cast<double>(range.extents[d]);
+      if (share > best) {
+        best = share;
+        axis = d;
+        length = prefix;
+      }
+    }
+    if (length == 0) {
+      while (range.extents[axis] < 2) ++axis;
+      length = 1;
+    }
+    Range head = range, rest = range;
+    head.extents[axis] = length;
+    rest.start[axis] += length;
+    rest.extents[axis] -= length;
+    open.push_back(std::move(rest));
+    open.push_back(std::move(head));
+  }
+  return boxes;
+}
+
+}  // namespace tandem

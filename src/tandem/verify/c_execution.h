@@ -1,0 +1,55 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tandem/base/file.h"
+#include "tandem/plan/plan.h"
+#include "tandem/verify/execution.h"
+
+namespace tandem {
+
+struct CBatchOptions {
+  std::string compiler = "cc";
+  std::vector<std::string> flags = {"-O2"};
+  // Under the address and undefined-behaviour sanitizers; what they find is an Error.
+  bool sanitize = false;
+  double timeout_seconds = 600;
+  std::string folder = {};  // where it is built; empty: a temporary folder
+};
+
+// Runs many modules (symbols bound), each on its own samples, in one program: one compilation, one
+// start. Returns the outputs of each. `plans` says how each is emitted.
+std::vector<Samples> run_c_batch(std::span<const Module> modules, std::span<const Plan> plans,
+                                 std::span<const Samples> inputs,
+                                 const CBatchOptions& options = {});
+// The same with the plans that plan_mcu() makes for the default device.
+std::vector<Samples> run_c_batch(std::span<const Module> modules, std::span<const Samples> inputs,
+                                 const CBatchOptions& options = {});
+
+// The emitted C, compiled by the host's compiler.
+class CExecution final : public Execution {
+ public:
+  CExecution(const Module& module, const ExecutionOptions& options);
+  std::string name() const override { return "c"; }
+  Samples run(std::span<const Tensor> inputs) override;
+  std::map<ValueId, Tensor> trace(std::span<const Tensor> inputs) override;
+  const Plan& plan() const { return plan_; }
+
+ private:
+  std::string build(bool trace);
+  std::string run_program(const std::string& program, const std::string& input);
+
+  Module module_;
+  ExecutionOptions options_;
+  Plan plan_;
+  std::optional<TemporaryFolder> temporary_;
+  std::string folder_, program_;
+};
+
+// The values that a traced program writes for one sample, before the outputs: by step and write.
+std::vector<ValueId> traced_values(const Plan& plan);
+
+}  // namespace tandem

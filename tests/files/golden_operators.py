@@ -344,6 +344,7 @@ def quantized() -> None:
     pair(np.int8(0), name="int8")
     pair(np.uint8(128), name="uint8_even")
     pair(np.uint8(7), name="uint8_odd")
+    pair(np.int8(3), np.float32(1), name="ties_odd", data=ties)
     pair(np.int8(4), np.float32(1), name="ties_even", data=ties)
     pair(np.zeros(3, np.int8), f32(0.1, 0.2, 0.05), name="axis", axis=1)
     pair(np.array([1, 5, 128], np.uint8), f32(0.1, 0.2, 0.05), name="axis_zero", axis=-3)

@@ -1,5 +1,6 @@
 #include "tandem/transform/lower.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include <gmock/gmock.h>
@@ -71,8 +72,12 @@ class RandomNetwork {
     const auto overflow = kAllOverflows[static_cast<std::size_t>(pick(0, 3))];
     const double zero = pick(0, 2) == 0 ? static_cast<double>(pick(-2, 2)) : 0.0;
     const ValueId s = scalar(scale), z = scalar(zero);
+    const bool saturates =
+        overflow == Overflow::kSaturate || overflow == Overflow::kSaturateSymmetric;
+    const std::string added = saturates && pick(0, 1) == 1 ? "after_rounding" : "before_rounding";
     const ValueId codes = builder_->add("Quantize", {x, s, z},
                                         {{"format", format},
+                                         {"zero_added", added},
                                          {"rounding", std::string(name(rounding))},
                                          {"overflow", std::string(name(overflow))}},
                                         "q");
@@ -267,6 +272,48 @@ TEST_F(Lower, ARealInputMustBeCoded) {
   EXPECT_EQ(lowered.constants[coding.offset].tensor.real(0), -2);
   request.inputs["pixel"] = request.inputs["pixels"];
   EXPECT_THROW(lower(module, request), Error);
+}
+
+// Quarters from -32 to 31.75 to 6-bit codes, every rounding and zeros of every kind: all codes
+// equal, ties included, whether the zero moves through the rounding or is added behind it.
+TEST_F(Lower, ZerosAddedAfterRounding) {
+  for (const Rounding rounding : kAllRoundings) {
+    for (const double zero : {-31.0, -3.0, -2.0, 0.0, 1.0, 4.0}) {
+      Module module;
+      Builder builder(module, Builder::add_graph(module, "main"));
+      const ValueId x = builder.input("x", {{256}, Format()});
+      const ValueId quarter = builder.constant(Tensor::scalar(0.25));
+      const ValueId one = builder.constant(Tensor::scalar(1));
+      const ValueId z = builder.constant(Tensor::scalar(zero));
+      const Format int8 = Format::parse("int8"), int6 = Format::parse("int6");
+      const ValueId codes = builder.add("Quantize", {x, quarter}, {{"format", int8}}, "codes");
+      const ValueId reals = builder.add("Dequantize", {codes, quarter}, {}, "reals");
+      const ValueId q = builder.add("Quantize", {reals, one, z},
+                                    {{"format", int6},
+                                     {"rounding", std::string(name(rounding))},
+                                     {"zero_added", std::string("after_rounding")}},
+                                    "q");
+      builder.output(builder.add("Dequantize", {q, one}, {}, "y"));
+      std::vector<std::int64_t> all;
+      std::vector<double> expected;
+      for (std::int64_t code = -128; code < 128; ++code) {
+        all.push_back(code);
+        const auto rounded =
+            static_cast<double>(round_real(static_cast<double>(code) / 4, rounding));
+        expected.push_back(std::clamp(rounded + zero, -32.0, 31.0));
+      }
+      const std::vector<Tensor> inputs{Tensor::from_integers(int8, {256}, all)};
+      const Module lowered = lower(module);
+      EXPECT_EQ(evaluate(lowered, lowered.main(), inputs)[0].to_reals(), expected)
+          << name(rounding) << " " << zero;
+      const std::vector<Tensor> quarters{Tensor::from_reals(Format(), {256}, [&] {
+        std::vector<double> values;
+        for (const auto code : all) values.push_back(static_cast<double>(code) / 4);
+        return values;
+      }())};
+      EXPECT_EQ(evaluate(module, module.main(), quarters)[0].to_reals(), expected);
+    }
+  }
 }
 
 // Softmax over coded logits: within a few steps of the real one, and its shares add up to one.

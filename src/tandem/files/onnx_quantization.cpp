@@ -74,7 +74,9 @@ void quantize_linear(OnnxNode& node) {
   const std::int64_t axis = node.integer("axis", 1);
   const ValueId scale = along_axis(node, real_parameter(node, 1), axis, rank);
   const ValueId zero = along_axis(node, zero_parameter(node, 2), axis, rank);
-  node.set(0, node.add("Quantize", {node.value(0), scale, zero}, {{"format", format}}));
+  Attributes attributes = {{"format", format}};
+  if (zero != kNone) attributes["zero_added"] = std::string("after_rounding");
+  node.set(0, node.add("Quantize", {node.value(0), scale, zero}, std::move(attributes)));
 }
 
 void dequantize_linear(OnnxNode& node) {

@@ -63,13 +63,15 @@ CodedValue with_positive_scale(LoweringSite& site, const CodedValue& value);
 std::pair<CodedValue, CodedValue> aligned(LoweringSite& site, const CodedValue& a,
                                           const CodedValue& b);
 
-// What a Quantize asks for: overflow(round(real / scale + zero)) within limits.
+// What a Quantize asks for: overflow(round(real / scale + zero)) within limits, or
+// overflow(round(real / scale) + zero), for integer formats that saturate.
 struct QuantizeTarget {
   Format format;
   Tensor scale, zero;
   Rounding rounding = Rounding::kHalfEven;
   Overflow overflow = Overflow::kSaturate;
   std::vector<std::int64_t> limits;
+  bool zero_after_rounding = false;
 };
 
 // The codes, as coded_integer: one Table, Threshold or Rescale (and Clamp).

@@ -48,6 +48,28 @@ class CodeDomain {
   std::vector<std::int64_t> scale_at_, zero_at_;
 };
 
+bool zero_after_rounding(const NodeView& node) {
+  return node.string("zero_added") == "after_rounding";
+}
+
+void check_whole_zero(const NodeView& node) {
+  const Format format = node.format("format");
+  if (!format.is_integer() || format == Format::parse("bipolar"))
+    throw Error("zero_added = after_rounding needs an int or uint format, not ", format.name());
+  const Tensor* zero = node.constant(2);
+  if (zero == nullptr) return;
+  for (const double value : zero->to_reals()) {
+    if (value != std::floor(value))
+      throw Error("zero contains ", value, ", which is not whole; add it before rounding");
+  }
+}
+
+// Beyond 2^100 every sum with a zero saturates or wraps alike.
+double rounded(float value, Rounding rounding) {
+  constexpr float kMost = 0x1p100F;
+  return static_cast<double>(round_real(std::clamp(value, -kMost, kMost), rounding));
+}
+
 class Quantize final : public Operator {
  public:
   std::string_view name() const override { return "Quantize"; }
@@ -65,7 +87,12 @@ class Quantize final : public Operator {
              AttributeKind::kIntegers,
              "least and greatest integer of the result where narrower than the format's",
              {std::vector<std::int64_t>{}},
-             {}}};
+             {}},
+            {"zero_added",
+             AttributeKind::kString,
+             "before the rounding, as in QONNX, or after it, as in ONNX (whole zeros only)",
+             {std::string("before_rounding")},
+             {"before_rounding", "after_rounding"}}};
   }
   std::vector<TensorType> infer(const NodeView& node) const override {
     if (!node.input(0).format.is_float())
@@ -82,6 +109,7 @@ class Quantize final : public Operator {
         throw Error("limits must be two ascending integers of ", format.name());
       }
     }
+    if (zero_after_rounding(node)) check_whole_zero(node);
     return {{node.input(0).shape, format}};
   }
   std::vector<Tensor> evaluate(const NodeView& node, std::span<const Tensor> in) const override {
@@ -90,10 +118,13 @@ class Quantize final : public Operator {
     const Overflow overflow = parse_overflow(node.string("overflow"));
     const CodeDomain domain(in);
     const auto x = in[0].to_floats();
+    const bool after = zero_after_rounding(node);
     std::vector<double> scaled(x.size());
     for (std::size_t i = 0; i < x.size(); ++i) {
       if (std::isnan(x[i])) throw Error("element ", i, " of its input is NaN");
-      scaled[i] = static_cast<double>(x[i] / domain.scale(i) + domain.zero(i));
+      const float ratio = x[i] / domain.scale(i);
+      scaled[i] = after ? rounded(ratio, rounding) + static_cast<double>(domain.zero(i))
+                        : static_cast<double>(ratio + domain.zero(i));
     }
     Tensor codes = Tensor::from_reals(format, in[0].shape(), scaled, rounding, overflow);
     const auto& limits = node.integers("limits");
@@ -109,6 +140,7 @@ class Quantize final : public Operator {
     target.rounding = parse_rounding(node.string("rounding"));
     target.overflow = parse_overflow(node.string("overflow"));
     target.limits = node.integers("limits");
+    target.zero_after_rounding = zero_after_rounding(node);
     target.scale = required_constant(site, 1, "scale");
     target.zero = node.has_input(2) ? required_constant(site, 2, "zero") : Tensor::scalar(0, f64());
     return std::vector<CodedValue>{requantize(site, site.coded(0), target)};
@@ -126,6 +158,12 @@ class Quantize final : public Operator {
          ""},
         {head + "  %y : int4[2,3] = Quantize(%x, %s) {format = int4, limits = [-7,7]}\n}\n", ""},
         {head + "  %y : bipolar[2,3] = Quantize(%x, %s) {format = bipolar}\n}\n", ""},
+        {head + "  %y : uint4[2,3] = Quantize(%x, %s, %z) {format = uint4, zero_added = "
+                "\"after_rounding\"}\n}\n",
+         ""},
+        {head + "  %y : uint4[2,3] = Quantize(%x, %s, %s) {format = uint4, zero_added = "
+                "\"after_rounding\"}\n}\n",
+         "is not whole"},
         {head + "  %y : int4[2,3] = Quantize(%x, %s) {format = int4, limits = [-9,7]}\n}\n",
          "limits must be two ascending integers"}};
   }

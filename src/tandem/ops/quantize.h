@@ -8,7 +8,9 @@ namespace tandem {
 
 // The two operators that cross the border between real numbers and codes.
 //
-//   Quantize(x, scale, zero)    format.encode(x / scale + zero), then limited to `limits`
+//   Quantize(x, scale, zero)    format.encode(x / scale + zero), then limited to `limits`; with
+//                               zero_added = after_rounding format.encode(round(x / scale) + zero),
+//                               ONNX's QuantizeLinear, which differs at ties and in f32's last bit
 //   Dequantize(q, scale, zero)  (format.decode(q) - zero) * scale
 //
 // scale and zero are real and broadcast to the first input (per tensor: rank 0; per channel:

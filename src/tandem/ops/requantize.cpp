@@ -331,6 +331,46 @@ ValueId by_table(LoweringSite& site, const CodedValue& value, const Tensor& tabl
                     site.node.node.name);
 }
 
+// Whether a whole zero may be added before the rounding as well as after it.
+bool moves_with(Rounding rounding, const Tensor& zero) {
+  switch (rounding) {
+    case Rounding::kFloor:
+    case Rounding::kCeiling:
+    case Rounding::kHalfUp:
+    case Rounding::kHalfDown: return true;
+    case Rounding::kHalfEven: return all_of(zero, [](double z) { return std::fmod(z, 2) == 0; });
+    default: return all_of(zero, [](double z) { return z == 0; });
+  }
+}
+
+// Codes without their zero in a format that holds them, then the zero as an integer sum.
+CodedValue requantize_before_zero(LoweringSite& site, const CodedValue& value,
+                                  const QuantizeTarget& target) {
+  if (target.overflow != Overflow::kSaturate && target.overflow != Overflow::kSaturateSymmetric) {
+    throw Error("a zero added after rounding needs a saturating overflow, not ",
+                name(target.overflow));
+  }
+  const Codes codes = code_limits(target);
+  std::vector<std::int64_t> zeros;
+  for (const double zero : target.zero.to_reals()) zeros.push_back(std::llround(zero));
+  const auto [least, most] = std::minmax_element(zeros.begin(), zeros.end());
+  QuantizeTarget centred = target;
+  centred.zero_after_rounding = false;
+  centred.zero = Tensor::scalar(0, f64());
+  centred.limits = {codes.min - *most, codes.max - *least};
+  centred.format = Format::holding({centred.limits[0], centred.limits[1]});
+  centred.overflow = Overflow::kSaturate;
+  const CodedValue before = requantize(site, value, centred);
+  const std::size_t rank = value.scale.shape().size();
+  const ValueId zero =
+      integer_constant(site.builder, with_rank(target.zero, rank).shape(), zeros, "zero");
+  const ValueId sum = add_exact_folded(site.builder, "IntAdd", {before.integer, zero});
+  return coded_integer(
+      site.builder, add_folded(site.builder, "Clamp", {sum},
+                               {{"format", target.format}, {"min", codes.min}, {"max", codes.max}},
+                               site.node.node.name));
+}
+
 }  // namespace
 
 CodedValue requantize(LoweringSite& site, const CodedValue& value, const QuantizeTarget& target) {
@@ -339,6 +379,8 @@ CodedValue requantize(LoweringSite& site, const CodedValue& value, const Quantiz
                 " has no integer codes; quantize to int, uint, "
                 "bipolar or fixed");
   }
+  if (target.zero_after_rounding && !moves_with(target.rounding, target.zero))
+    return requantize_before_zero(site, value, target);
   const Format format = target.format.is_integer()
                             ? target.format
                             : Format::integer(target.format.bits(), target.format.is_signed());

@@ -34,12 +34,9 @@ bool is_dead(const Statement& s, const Names& read) {
     case StatementKind::kAdvance:
     case StatementKind::kStore:
     case StatementKind::kCopy:
-    case StatementKind::kFill:
-      return !read.contains(s.name);
-    case StatementKind::kFor:
-      return s.body.empty();
-    case StatementKind::kIf:
-      return s.body.empty() && s.otherwise.empty();
+    case StatementKind::kFill: return !read.contains(s.name);
+    case StatementKind::kFor: return s.body.empty();
+    case StatementKind::kIf: return s.body.empty() && s.otherwise.empty();
   }
   return false;
 }

@@ -29,32 +29,19 @@ bool fold(ExprOp op, const Expr& a, const Expr& b, Expr& result) {
 
 std::string_view sign_of(ExprOp op) {
   switch (op) {
-    case ExprOp::kAdd:
-      return "+";
-    case ExprOp::kSubtract:
-      return "-";
-    case ExprOp::kMultiply:
-      return "*";
-    case ExprOp::kAnd:
-      return "&";
-    case ExprOp::kXor:
-      return "^";
-    case ExprOp::kDivide:
-      return "/";
-    case ExprOp::kRemainder:
-      return "%";
-    case ExprOp::kShiftLeft:
-      return "<<";
-    case ExprOp::kShiftRight:
-      return ">>";
-    case ExprOp::kLess:
-      return "<";
-    case ExprOp::kLessEqual:
-      return "<=";
-    case ExprOp::kEqual:
-      return "==";
-    default:
-      return "?";
+    case ExprOp::kAdd: return "+";
+    case ExprOp::kSubtract: return "-";
+    case ExprOp::kMultiply: return "*";
+    case ExprOp::kAnd: return "&";
+    case ExprOp::kXor: return "^";
+    case ExprOp::kDivide: return "/";
+    case ExprOp::kRemainder: return "%";
+    case ExprOp::kShiftLeft: return "<<";
+    case ExprOp::kShiftRight: return ">>";
+    case ExprOp::kLess: return "<";
+    case ExprOp::kLessEqual: return "<=";
+    case ExprOp::kEqual: return "==";
+    default: return "?";
   }
 }
 
@@ -64,14 +51,10 @@ std::string type_name(Storage storage) {
 
 std::string text_of(const Expr& e) {
   switch (e.op) {
-    case ExprOp::kConstant:
-      return std::to_string(e.value);
-    case ExprOp::kVariable:
-      return e.name;
-    case ExprOp::kLoad:
-      return concat(e.name, "[", text_of(e.args[0]), "]");
-    case ExprOp::kConvert:
-      return concat(type_name(e.type), "(", text_of(e.args[0]), ")");
+    case ExprOp::kConstant: return std::to_string(e.value);
+    case ExprOp::kVariable: return e.name;
+    case ExprOp::kLoad: return concat(e.name, "[", text_of(e.args[0]), "]");
+    case ExprOp::kConvert: return concat(type_name(e.type), "(", text_of(e.args[0]), ")");
     case ExprOp::kSelect:
       return concat("(", text_of(e.args[0]), " ? ", text_of(e.args[1]), " : ", text_of(e.args[2]),
                     ")");
@@ -89,18 +72,14 @@ void print(const Statements& statements, const std::string& indent, std::string&
         text += concat(s.kind == StatementKind::kLet ? "let " : "var ", s.name, " : ",
                        type_name(s.type), " = ", text_of(s.value));
         break;
-      case StatementKind::kAssign:
-        text += concat(s.name, " = ", text_of(s.value));
-        break;
+      case StatementKind::kAssign: text += concat(s.name, " = ", text_of(s.value)); break;
       case StatementKind::kStore:
         text += concat(s.name, "[", text_of(s.index), "] = ", text_of(s.value));
         break;
       case StatementKind::kPointer:
         text += concat("pointer ", s.name, " = ", s.array, " + ", text_of(s.index));
         break;
-      case StatementKind::kAdvance:
-        text += concat(s.name, " += ", s.step);
-        break;
+      case StatementKind::kAdvance: text += concat(s.name, " += ", s.step); break;
       case StatementKind::kFor:
         text += concat("for ", s.name, " in ", text_of(s.value), "..", text_of(s.index), " by ",
                        s.step);
@@ -113,9 +92,7 @@ void print(const Statements& statements, const std::string& indent, std::string&
         text += concat("fill ", s.step, " of ", s.name, "[", text_of(s.index), "] with ",
                        text_of(s.value));
         break;
-      case StatementKind::kIf:
-        text += concat("if ", text_of(s.value));
-        break;
+      case StatementKind::kIf: text += concat("if ", text_of(s.value)); break;
     }
     text += "\n";
     print(s.body, indent + "  ", text);

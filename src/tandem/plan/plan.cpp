@@ -8,32 +8,22 @@ namespace tandem {
 
 std::string_view name(StepKind kind) {
   switch (kind) {
-    case StepKind::kRun:
-      return "run";
-    case StepKind::kMove:
-      return "move";
-    case StepKind::kFree:
-      return "free";
-    case StepKind::kRecompute:
-      return "recompute";
+    case StepKind::kRun: return "run";
+    case StepKind::kMove: return "move";
+    case StepKind::kFree: return "free";
+    case StepKind::kRecompute: return "recompute";
   }
   return "?";
 }
 
 std::string_view name(BufferRole role) {
   switch (role) {
-    case BufferRole::kValue:
-      return "value";
-    case BufferRole::kScratch:
-      return "scratch";
-    case BufferRole::kInput:
-      return "input";
-    case BufferRole::kOutput:
-      return "output";
-    case BufferRole::kWeights:
-      return "weights";
-    case BufferRole::kTable:
-      return "table";
+    case BufferRole::kValue: return "value";
+    case BufferRole::kScratch: return "scratch";
+    case BufferRole::kInput: return "input";
+    case BufferRole::kOutput: return "output";
+    case BufferRole::kWeights: return "weights";
+    case BufferRole::kTable: return "table";
   }
   return "?";
 }

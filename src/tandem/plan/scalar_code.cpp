@@ -30,14 +30,10 @@ std::int64_t narrow(Int128 value) { return static_cast<std::int64_t>(value); }
 std::int64_t folded_addend(int shift, Rounding rounding) {
   if (shift == 0) return 0;
   switch (rounding) {
-    case Rounding::kHalfUp:
-      return half_of(shift);
-    case Rounding::kHalfDown:
-      return half_of(shift) - 1;
-    case Rounding::kCeiling:
-      return (std::int64_t{1} << shift) - 1;
-    default:
-      return 0;
+    case Rounding::kHalfUp: return half_of(shift);
+    case Rounding::kHalfDown: return half_of(shift) - 1;
+    case Rounding::kCeiling: return (std::int64_t{1} << shift) - 1;
+    default: return 0;
   }
 }
 
@@ -99,8 +95,7 @@ Ranged ScalarCode::round_shift(Ranged sum, int shift, Rounding rounding) {
     case Rounding::kFloor:
     case Rounding::kHalfUp:
     case Rounding::kHalfDown:
-    case Rounding::kCeiling:
-      break;
+    case Rounding::kCeiling: break;
     case Rounding::kTowardZero:  // + 2^shift - 1 where negative
       value = value + both(value >> (8 * storage_bytes(type) - 1), number(2 * half - 1));
       break;
@@ -108,12 +103,8 @@ Ranged ScalarCode::round_shift(Ranged sum, int shift, Rounding rounding) {
       value =
           value + both((number(0) - value) >> (8 * storage_bytes(type) - 1), number(2 * half - 1));
       break;
-    case Rounding::kHalfAwayFromZero:
-      value = value + number(half) - sign_bit(value);
-      break;
-    case Rounding::kHalfTowardZero:
-      value = value + number(half - 1) + sign_bit(value);
-      break;
+    case Rounding::kHalfAwayFromZero: value = value + number(half) - sign_bit(value); break;
+    case Rounding::kHalfTowardZero: value = value + number(half - 1) + sign_bit(value); break;
     case Rounding::kHalfEven:
       value = value + number(half - 1) + both(value >> shift, number(1));
       break;
@@ -139,32 +130,15 @@ Ranged ScalarCode::round_variable_shift(Ranged value, Expr shift, IntegerRange r
       local(convert_expr(less(number(1), whole), type));  // 1 where the shift is not 0
   Expr addend = number(0);
   switch (rounding) {
-    case Rounding::kFloor:
-      break;
-    case Rounding::kTowardZero:
-      addend = sign_bit(v) * (whole - number(1));
-      break;
-    case Rounding::kHalfUp:
-      addend = half;
-      break;
-    case Rounding::kHalfDown:
-      addend = half - some;
-      break;
-    case Rounding::kHalfTowardZero:
-      addend = half - some + both(some, sign_bit(v));
-      break;
-    case Rounding::kHalfAwayFromZero:
-      addend = half - both(some, sign_bit(v));
-      break;
-    case Rounding::kHalfEven:
-      addend = half - some + both(some, shifted(v));
-      break;
-    case Rounding::kCeiling:
-      addend = whole - number(1);
-      break;
-    case Rounding::kAwayFromZero:
-      addend = sign_bit(number(0) - v) * (whole - number(1));
-      break;
+    case Rounding::kFloor: break;
+    case Rounding::kTowardZero: addend = sign_bit(v) * (whole - number(1)); break;
+    case Rounding::kHalfUp: addend = half; break;
+    case Rounding::kHalfDown: addend = half - some; break;
+    case Rounding::kHalfTowardZero: addend = half - some + both(some, sign_bit(v)); break;
+    case Rounding::kHalfAwayFromZero: addend = half - both(some, sign_bit(v)); break;
+    case Rounding::kHalfEven: addend = half - some + both(some, shifted(v)); break;
+    case Rounding::kCeiling: addend = whole - number(1); break;
+    case Rounding::kAwayFromZero: addend = sign_bit(number(0) - v) * (whole - number(1)); break;
   }
   return {shifted(v + addend), result};
 }
@@ -175,8 +149,7 @@ Ranged ScalarCode::apply_overflow(Ranged value, int bits, bool is_signed, Overfl
   const Storage type = value.value.type;
   const auto number = [&](std::int64_t n) { return constant_expr(n, type); };
   switch (overflow) {
-    case Overflow::kSaturate:
-      return clamp(std::move(value), held.min, held.max);
+    case Overflow::kSaturate: return clamp(std::move(value), held.min, held.max);
     case Overflow::kSaturateSymmetric:
       return clamp(std::move(value), is_signed ? -held.max : 0, held.max);
     case Overflow::kSaturateZero: {
@@ -210,16 +183,11 @@ Expr ScalarCode::round_up(Expr quotient, Expr remainder, Expr divisor, Expr nega
   const Expr not_negative = binary_expr(ExprOp::kXor, negative, constant_expr(1));
   const Expr inexact = binary_expr(ExprOp::kXor, equal(remainder, number(0)), constant_expr(1));
   switch (rounding) {
-    case Rounding::kTowardZero:
-      return constant_expr(0);
-    case Rounding::kFloor:
-      return both(inexact, negative);
-    case Rounding::kCeiling:
-      return both(inexact, not_negative);
-    case Rounding::kAwayFromZero:
-      return inexact;
-    default:
-      break;
+    case Rounding::kTowardZero: return constant_expr(0);
+    case Rounding::kFloor: return both(inexact, negative);
+    case Rounding::kCeiling: return both(inexact, not_negative);
+    case Rounding::kAwayFromZero: return inexact;
+    default: break;
   }
   // -|remainder| against what is left of -|divisor|: negative numbers have the larger range.
   const auto minus_magnitude = [&](const Expr& v) {

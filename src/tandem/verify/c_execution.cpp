@@ -68,7 +68,8 @@ void compile(const CProgram& program, const std::string& folder, const CBatchOpt
         command.insert(command.end(), options.flags.begin(), options.flags.end());
       command.insert(command.end(), sanitizers.begin(), sanitizers.end());
       try {
-        run_tool(command, "compiling the emitted C", {.folder = folder, .timeout_seconds = options.timeout_seconds});
+        run_tool(command, "compiling the emitted C",
+                 {.folder = folder, .timeout_seconds = options.timeout_seconds});
       } catch (...) {
         failures[i] = std::current_exception();
       }
@@ -82,13 +83,15 @@ void compile(const CProgram& program, const std::string& folder, const CBatchOpt
   std::vector<std::string> link = {options.compiler, "-o", output};
   for (const Job& job : jobs) link.push_back(job.source + ".o");
   link.insert(link.end(), sanitizers.begin(), sanitizers.end());
-  run_tool(link, "linking the emitted C", {.folder = folder, .timeout_seconds = options.timeout_seconds});
+  run_tool(link, "linking the emitted C",
+           {.folder = folder, .timeout_seconds = options.timeout_seconds});
 }
 
 std::string run_host_program(const std::string& program, const std::string& folder,
                              const std::string& input, double timeout_seconds) {
   write_files({{"in.bin", input}}, folder);
-  run_tool({program, "in.bin", "out.bin"}, "running the emitted C", {.folder = folder, .timeout_seconds = timeout_seconds});
+  run_tool({program, "in.bin", "out.bin"}, "running the emitted C",
+           {.folder = folder, .timeout_seconds = timeout_seconds});
   return read_file(folder + "/out.bin");
 }
 

@@ -398,11 +398,68 @@ CodedValue centred(LoweringSite& site, const CodedValue& value) {
                  }));
 }
 
+namespace {
+
+// The constant operand with the slices of one axis multiplied by +1 or -1; in its own format
+// where that holds the result.
+ValueId with_signs(LoweringSite& site, ValueId constant, std::size_t axis, const Tensor& sign) {
+  const Tensor& weights =
+      *constant_of(site.builder.module(), site.builder.graph(), constant);
+  const AxisSplit split = split_at(weights.shape(), axis);
+  auto values = weights.to_integers();
+  const IntegerRange held = weights.format().integer_range();
+  bool fits = true;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const auto channel = static_cast<std::int64_t>(i) / split.inner % split.extent;
+    if (sign.real(sign.size() == 1 ? 0 : channel) < 0) values[i] = -values[i];
+    fits &= values[i] >= held.min && values[i] <= held.max;
+  }
+  const std::string name = site.builder.graph().values[constant].name;
+  if (!fits) return integer_constant(site.builder, weights.shape(), values, name);
+  return site.builder.constant(Tensor::from_integers(weights.format(), weights.shape(), values),
+                               name);
+}
+
+bool varies_only_along(const Tensor& a, std::size_t axis) {
+  for (std::size_t d = 0; d < a.shape().size(); ++d)
+    if (d != axis && a.shape()[d] != 1) return false;
+  return true;
+}
+
+// The same sums with some channels negated, where weights can take the signs; kNone elsewhere.
+// The first sums stay behind for other readers and are removed when there are none.
+ValueId with_negated_weights(LoweringSite& site, ValueId sums, const Tensor& sign) {
+  Builder& builder = site.builder;
+  if (builder.graph().values[sums].producer == kNone) return kNone;
+  Node node = builder.graph().nodes[builder.graph().values[sums].producer];
+  const std::string_view op = node.op->name();
+  const std::size_t rank = sign.shape().size();
+  if (op == "Transpose") {
+    const auto& perm = std::get<std::vector<std::int64_t>>(node.attributes.at("perm"));
+    Shape shape(rank, 1);
+    for (std::size_t d = 0; d < rank; ++d)
+      shape[static_cast<std::size_t>(perm[d])] = sign.shape()[d];
+    if (sign.size() != 1 && !varies_only_along(sign.reshaped(shape), rank - 1)) return kNone;
+    const ValueId inner = with_negated_weights(site, node.inputs[0], sign.reshaped(shape));
+    if (inner == kNone) return kNone;
+    return builder.add("Transpose", {inner}, node.attributes, node.name);
+  }
+  if ((op != "IntMatMul" && op != "IntConv") || !varies_only_along(sign, rank - 1)) return kNone;
+  const Tensor* weights = constant_of(builder.module(), builder.graph(), node.inputs[1]);
+  if (weights == nullptr || (op == "IntMatMul" && weights->rank() != 2)) return kNone;
+  node.inputs[1] = with_signs(site, node.inputs[1], op == "IntMatMul" ? 1 : 0, sign);
+  return add_exact(builder, op, node.inputs, node.attributes, node.name);
+}
+
+}  // namespace
+
 CodedValue with_positive_scale(LoweringSite& site, const CodedValue& value) {
   if (value.table || all_of(value.scale, [](double v) { return v > 0; })) return value;
   const Tensor sign = map(value.scale, [](double v) { return v < 0 ? -1.0 : 1.0; });
   CodedValue result = value;
-  result.integer = multiply_add(site, value.integer, sign, filled(value.scale.shape().size(), 0));
+  result.integer = with_negated_weights(site, value.integer, sign);
+  if (result.integer == kNone)
+    result.integer = multiply_add(site, value.integer, sign, filled(sign.shape().size(), 0));
   result.scale = combine(value.scale, sign, times);
   return result;
 }

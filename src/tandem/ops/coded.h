@@ -56,7 +56,8 @@ CodedValue materialized(LoweringSite& site, const CodedValue& value, bool unifor
 // an integer, else on the alignment grid.
 CodedValue centred(LoweringSite& site, const CodedValue& value);
 
-// A value of positive scale: integers of channels with negative scale are multiplied by -1.
+// A value of positive scale: channels with negative scale are negated, in the weights that make
+// them where that is possible.
 CodedValue with_positive_scale(LoweringSite& site, const CodedValue& value);
 
 // Both values in one unit, so that their integers add.

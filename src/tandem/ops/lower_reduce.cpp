@@ -17,6 +17,8 @@ namespace {
 
 constexpr int kExponentialBits = 15;  // fraction bits of the exponentials of a softmax
 constexpr int kSoftmaxBits = 15;      // fraction bits of its result
+constexpr int kDistanceBits = 12;     // resolution of the distances below the greatest
+constexpr int kTableBits = 8;
 
 double over(double a, double b) { return a / b; }
 
@@ -189,6 +191,66 @@ std::vector<std::int64_t> exponentials(double scale, std::int64_t entries) {
   return table;
 }
 
+// x / 2^shift, rounded, in the given format.
+ValueId shifted_right(LoweringSite& site, ValueId x, int shift, std::string_view rounding,
+                      const Format& format, std::size_t rank) {
+  Builder& builder = site.builder;
+  const Shape ones(rank, 1);
+  return builder.add("Rescale",
+                     {x, integer_constant(builder, ones, {1}, "multiplier"),
+                      integer_constant(builder, ones, {0}, "addend"),
+                      integer_constant(builder, ones, {shift}, "shift")},
+                     {{"format", format}, {"rounding", std::string(rounding)}},
+                     site.node.node.name);
+}
+
+ValueId limited_to(LoweringSite& site, ValueId x, int bits) {
+  return site.builder.add("Clamp", {x},
+                          {{"format", Format::integer(bits, false)},
+                           {"min", std::int64_t{0}},
+                           {"max", (std::int64_t{1} << bits) - 1}},
+                          site.node.node.name);
+}
+
+ValueId exponential_table(LoweringSite& site, ValueId x, double unit) {
+  const std::int64_t entries = std::int64_t{1} << site.builder.type(x).format.bits();
+  const ValueId table = integer_constant(site.builder, {entries}, exponentials(unit, entries),
+                                         "exponentials");
+  return site.builder.add("Table", {x, table},
+                          {{"format", Format::integer(kExponentialBits + 1, false)}},
+                          site.node.node.name);
+}
+
+// exp(-unit * distance) with kExponentialBits fraction bits, for distances that are not negative.
+// One table, or for more than kTableBits the product of one for the upper and one for the lower
+// half of the bits: exp(-(h + l)) = exp(-h) exp(-l).
+ValueId negative_exponentials(LoweringSite& site, ValueId distance, double unit, std::size_t rank) {
+  // Beyond this distance the exponential rounds to zero.
+  const double reach = (kExponentialBits + 1) * std::log(2.0) + 1;
+  int drop = 0;
+  for (; reach / unit > std::ldexp(1.0, kDistanceBits); unit *= 2) ++drop;
+  if (drop > 0) {
+    distance = shifted_right(site, distance, drop, "half_even",
+                             site.builder.type(distance).format, rank);
+  }
+  const int bits = bits_for({0, static_cast<std::int64_t>(std::ceil(reach / unit))});
+  const ValueId limited = limited_to(site, distance, bits);
+  if (bits <= kTableBits) return exponential_table(site, limited, unit);
+  const int low_bits = bits / 2;
+  const ValueId high = shifted_right(site, limited, low_bits, "floor",
+                                     Format::integer(bits - low_bits, false), rank);
+  const ValueId whole = add_exact(
+      site.builder, "IntMul",
+      {high, integer_constant(site.builder, Shape(rank, 1), {std::int64_t{1} << low_bits}, "two")});
+  const ValueId low =
+      limited_to(site, add_exact(site.builder, "IntSub", {limited, whole}), low_bits);
+  const ValueId product = add_exact(
+      site.builder, "IntMul",
+      {exponential_table(site, high, std::ldexp(unit, low_bits)), exponential_table(site, low, unit)});
+  return shifted_right(site, product, kExponentialBits, "half_up",
+                       Format::integer(kExponentialBits + 1, false), rank);
+}
+
 }  // namespace
 
 Lowered lower_softmax(LoweringSite& site, std::size_t axis) {
@@ -198,35 +260,10 @@ Lowered lower_softmax(LoweringSite& site, std::size_t axis) {
     value = materialized(site, value, true);
   const std::string& name = site.node.node.name;
   const std::vector<std::int64_t> axes{static_cast<std::int64_t>(axis)};
-  double unit = value.scale.real(0);
-  const ValueId most = add_exact(builder, "IntReduceMax", {value.integer}, {{"axes", axes}}, name);
-  ValueId below = add_exact(builder, "IntSub", {most, value.integer}, {}, name);
-  // Beyond this distance the exponential rounds to zero.
-  const double reach = (kExponentialBits + 1) * std::log(2.0) + 1;
   const std::size_t rank = value.scale.shape().size();
-  int drop = 0;
-  while (reach / unit > std::ldexp(1.0, site.options.table_bits - 2)) {
-    unit *= 2;
-    ++drop;
-  }
-  if (drop > 0) {
-    const Shape ones(rank, 1);
-    const ValueId one = integer_constant(builder, ones, {1}, "multiplier");
-    const ValueId none = integer_constant(builder, ones, {0}, "addend");
-    const ValueId shift = integer_constant(builder, ones, {drop}, "shift");
-    below = builder.add("Rescale", {below, one, none, shift},
-                        {{"format", builder.type(below).format}}, name);
-  }
-  const auto limit = static_cast<std::int64_t>(std::ceil(reach / unit));
-  const int bits = bits_for({0, limit});
-  const std::int64_t last = (std::int64_t{1} << bits) - 1;
-  const ValueId distance = builder.add(
-      "Clamp", {below},
-      {{"format", Format::integer(bits, false)}, {"min", std::int64_t{0}}, {"max", last}}, name);
-  const ValueId table =
-      integer_constant(builder, {last + 1}, exponentials(unit, last + 1), "exponentials");
-  const ValueId powers = builder.add(
-      "Table", {distance, table}, {{"format", Format::integer(kExponentialBits + 1, false)}}, name);
+  const ValueId most = add_exact(builder, "IntReduceMax", {value.integer}, {{"axes", axes}}, name);
+  const ValueId below = add_exact(builder, "IntSub", {most, value.integer}, {}, name);
+  const ValueId powers = negative_exponentials(site, below, value.scale.real(0), rank);
   const ValueId sum = add_exact(builder, "IntSum", {powers}, {{"axes", axes}}, name);
   const ValueId wide = add_exact(
       builder, "IntMul",

@@ -371,6 +371,17 @@ CodedValue requantize_before_zero(LoweringSite& site, const CodedValue& value,
                                site.node.node.name));
 }
 
+// Whether every integer of the value is already its own code.
+bool is_identity(const Plane& plane, const QuantizeTarget& target) {
+  const Codes codes = code_limits(target);
+  return plane.input.min >= codes.min && plane.input.max <= codes.max &&
+         std::ranges::all_of(plane.lines, [&](const Line& line) {
+           return line.ratio == 1 && line.offset == 0 &&
+                  line.low <= static_cast<double>(plane.input.min) &&
+                  line.high >= static_cast<double>(plane.input.max);
+         });
+}
+
 }  // namespace
 
 CodedValue requantize(LoweringSite& site, const CodedValue& value, const QuantizeTarget& target) {
@@ -394,7 +405,10 @@ CodedValue requantize(LoweringSite& site, const CodedValue& value, const Quantiz
     const Tensor zero = map(target.zero, [&](double z) { return z / unit; });
     const bool saturates =
         target.overflow == Overflow::kSaturate || target.overflow == Overflow::kSaturateSymmetric;
-    if (round.bipolar || (saturates && target.format.bits() <= kThresholdBits)) {
+    const bool same_format = site.integer_format(value) == format;
+    if (same_format && is_identity(plane_of(site, value, scale, zero), target)) {
+      integer = value.integer;
+    } else if (round.bipolar || (saturates && target.format.bits() <= kThresholdBits)) {
       const CodedValue rising = with_positive_scale(site, value);
       integer = by_thresholds(site, rising.integer, plane_of(site, rising, scale, zero), target,
                               round, format);

@@ -1,12 +1,13 @@
 #include "tests/verify/random_modules.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
+
+#include <gtest/gtest.h>
 
 #include "tandem/graph/evaluate.h"
 #include "tandem/verify/equality.h"
 #include "tandem/verify/shrink.h"
+
 #include "tests/support/random_module.h"
 
 namespace tandem {
@@ -34,7 +35,8 @@ std::size_t count_varying(const Samples& outputs, std::int64_t samples) {
   std::size_t varying = 0;
   for (const Tensor& output : outputs) {
     bool varies = false;
-    for (std::int64_t i = 1; i < samples; ++i) varies |= !(output.rows(i, i + 1) == output.rows(0, 1));
+    for (std::int64_t i = 1; i < samples; ++i)
+      varies |= !(output.rows(i, i + 1) == output.rows(0, 1));
     varying += varies;
   }
   return varying;
@@ -55,7 +57,8 @@ RandomComparison compare_random_modules(std::uint64_t first, std::int64_t count,
     for (std::int64_t i = begin; i < std::min(begin + batch, count); ++i) {
       const std::uint64_t seed = first + static_cast<std::uint64_t>(i);
       modules.push_back(random_lowered_module(seed));
-      inputs.push_back(stack(random_inputs(modules.back(), seed, static_cast<std::size_t>(samples))));
+      inputs.push_back(
+          stack(random_inputs(modules.back(), seed, static_cast<std::size_t>(samples))));
     }
     const std::vector<Samples> actual = run(modules, inputs);
     for (std::size_t i = 0; i < modules.size(); ++i) {

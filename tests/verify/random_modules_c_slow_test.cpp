@@ -1,10 +1,11 @@
-#include <gtest/gtest.h>
-
 #include <cstdlib>
+
+#include <gtest/gtest.h>
 
 #include "tandem/base/text.h"
 #include "tandem/ops/register.h"
 #include "tandem/verify/c_execution.h"
+
 #include "tests/verify/random_modules.h"
 
 namespace tandem {
@@ -19,11 +20,12 @@ TEST(RandomModulesInC, EqualTheReferenceInEveryBit) {
       0, modules, 8, 250, [](std::span<const Module> batch, std::span<const Samples> inputs) {
         return run_c_batch(batch, inputs, {.flags = {"-O1"}});
       });
-  std::printf("%lld modules, %lld values, median %zu nodes, %.1f %% of outputs vary, the rarest "
-              "mode occurs %d times\n",
-              static_cast<long long>(comparison.modules),
-              static_cast<long long>(comparison.compared_values), comparison.median_nodes,
-              100 * comparison.varying_outputs, comparison.rarest_mode);
+  std::printf(
+      "%lld modules, %lld values, median %zu nodes, %.1f %% of outputs vary, the rarest "
+      "mode occurs %d times\n",
+      static_cast<long long>(comparison.modules),
+      static_cast<long long>(comparison.compared_values), comparison.median_nodes,
+      100 * comparison.varying_outputs, comparison.rarest_mode);
   EXPECT_EQ(comparison.modules, modules);
   EXPECT_GE(comparison.median_nodes, 5U);
   EXPECT_GE(comparison.varying_outputs, 0.7);

@@ -403,8 +403,7 @@ namespace {
 // The constant operand with the slices of one axis multiplied by +1 or -1; in its own format
 // where that holds the result.
 ValueId with_signs(LoweringSite& site, ValueId constant, std::size_t axis, const Tensor& sign) {
-  const Tensor& weights =
-      *constant_of(site.builder.module(), site.builder.graph(), constant);
+  const Tensor& weights = *constant_of(site.builder.module(), site.builder.graph(), constant);
   const AxisSplit split = split_at(weights.shape(), axis);
   auto values = weights.to_integers();
   const IntegerRange held = weights.format().integer_range();

@@ -214,8 +214,8 @@ ValueId limited_to(LoweringSite& site, ValueId x, int bits) {
 
 ValueId exponential_table(LoweringSite& site, ValueId x, double unit) {
   const std::int64_t entries = std::int64_t{1} << site.builder.type(x).format.bits();
-  const ValueId table = integer_constant(site.builder, {entries}, exponentials(unit, entries),
-                                         "exponentials");
+  const ValueId table =
+      integer_constant(site.builder, {entries}, exponentials(unit, entries), "exponentials");
   return site.builder.add("Table", {x, table},
                           {{"format", Format::integer(kExponentialBits + 1, false)}},
                           site.node.node.name);
@@ -230,8 +230,8 @@ ValueId negative_exponentials(LoweringSite& site, ValueId distance, double unit,
   int drop = 0;
   for (; reach / unit > std::ldexp(1.0, kDistanceBits); unit *= 2) ++drop;
   if (drop > 0) {
-    distance = shifted_right(site, distance, drop, "half_even",
-                             site.builder.type(distance).format, rank);
+    distance =
+        shifted_right(site, distance, drop, "half_even", site.builder.type(distance).format, rank);
   }
   const int bits = bits_for({0, static_cast<std::int64_t>(std::ceil(reach / unit))});
   const ValueId limited = limited_to(site, distance, bits);
@@ -244,9 +244,9 @@ ValueId negative_exponentials(LoweringSite& site, ValueId distance, double unit,
       {high, integer_constant(site.builder, Shape(rank, 1), {std::int64_t{1} << low_bits}, "two")});
   const ValueId low =
       limited_to(site, add_exact(site.builder, "IntSub", {limited, whole}), low_bits);
-  const ValueId product = add_exact(
-      site.builder, "IntMul",
-      {exponential_table(site, high, std::ldexp(unit, low_bits)), exponential_table(site, low, unit)});
+  const ValueId product = add_exact(site.builder, "IntMul",
+                                    {exponential_table(site, high, std::ldexp(unit, low_bits)),
+                                     exponential_table(site, low, unit)});
   return shifted_right(site, product, kExponentialBits, "half_up",
                        Format::integer(kExponentialBits + 1, false), rank);
 }

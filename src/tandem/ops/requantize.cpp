@@ -371,15 +371,12 @@ CodedValue requantize_before_zero(LoweringSite& site, const CodedValue& value,
                                site.node.node.name));
 }
 
-// Whether every integer of the value is already its own code.
-bool is_identity(const Plane& plane, const QuantizeTarget& target) {
-  const Codes codes = code_limits(target);
-  return plane.input.min >= codes.min && plane.input.max <= codes.max &&
-         std::ranges::all_of(plane.lines, [&](const Line& line) {
-           return line.ratio == 1 && line.offset == 0 &&
-                  line.low <= static_cast<double>(plane.input.min) &&
-                  line.high >= static_cast<double>(plane.input.max);
-         });
+// Whether every integer of the value is its own code, apart from limits.
+bool is_identity(const Plane& plane, const Format& format) {
+  const IntegerRange held = format.integer_range();
+  return plane.input.min >= held.min && plane.input.max <= held.max &&
+         std::ranges::all_of(plane.lines,
+                             [](const Line& line) { return line.ratio == 1 && line.offset == 0; });
 }
 
 }  // namespace
@@ -405,16 +402,15 @@ CodedValue requantize(LoweringSite& site, const CodedValue& value, const Quantiz
     const Tensor zero = map(target.zero, [&](double z) { return z / unit; });
     const bool saturates =
         target.overflow == Overflow::kSaturate || target.overflow == Overflow::kSaturateSymmetric;
-    const bool same_format = site.integer_format(value) == format;
-    if (same_format && is_identity(plane_of(site, value, scale, zero), target)) {
-      integer = value.integer;
+    const Plane plane = plane_of(site, value, scale, zero);
+    if (site.integer_format(value) == format && is_identity(plane, format)) {
+      integer = limited(site, value.integer, plane, round, code_limits(target));
     } else if (round.bipolar || (saturates && target.format.bits() <= kThresholdBits)) {
       const CodedValue rising = with_positive_scale(site, value);
       integer = by_thresholds(site, rising.integer, plane_of(site, rising, scale, zero), target,
                               round, format);
     } else {
-      integer = by_rescale(site, value.integer, plane_of(site, value, scale, zero), target, round,
-                           format);
+      integer = by_rescale(site, value.integer, plane, target, round, format);
     }
   }
   CodedValue codes = coded_integer(site.builder, integer);

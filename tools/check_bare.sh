@@ -5,7 +5,6 @@
 #   BARE_DIR     where the roots lie (default /var/tmp/tandem-bare); the base is made once and kept
 #   BARE_MIRROR  the Debian mirror (default http://deb.debian.org/debian)
 #   BARE_DATA    folder of shared data to mount beside the clone; none by default
-#   BARE_CCACHE  a ccache folder to mount, to repeat a check quickly; none by default
 #
 # The host's DNS, proxy, pip and certificate settings are handed in; nothing else of it is.
 set -euo pipefail
@@ -48,7 +47,7 @@ if [ -n "${PIP_CERT:-}" ]; then
 fi
 
 # The mounts live in a namespace of their own and go with it, also when this script is killed.
-export BARE_DATA=${BARE_DATA:-} BARE_CCACHE=${BARE_CCACHE:-} root
+export BARE_DATA=${BARE_DATA:-} root
 # shellcheck disable=SC2016  # expands in the inner shell
 unshare --mount bash -euc '
   mount --bind /proc "$root/proc"
@@ -56,10 +55,6 @@ unshare --mount bash -euc '
   if [ -n "$BARE_DATA" ]; then
     mkdir -p "$root/work/shared/data"
     mount --bind "$BARE_DATA" "$root/work/shared/data"
-  fi
-  if [ -n "$BARE_CCACHE" ]; then
-    mkdir -p "$root/root/.cache/ccache"
-    mount --bind "$BARE_CCACHE" "$root/root/.cache/ccache"
   fi
   start=$SECONDS status=0
   chroot "$root" env -i "$@" || status=$?

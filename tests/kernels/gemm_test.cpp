@@ -6,7 +6,6 @@
 #include <gtest/gtest.h>
 
 #include "tandem/kernels/convolution.h"
-#include "tandem/kernels/instruction_set.h"
 
 namespace tandem {
 namespace {
@@ -24,21 +23,6 @@ class GemmTest : public testing::Test {};
 using Reals = testing::Types<float, double>;
 TYPED_TEST_SUITE(GemmTest, Reals);
 
-// The sets that this processor has; the widest one is chosen again at the end of the test.
-class EachInstructionSet {
- public:
-  EachInstructionSet() : widest_(instruction_set()) {}
-  ~EachInstructionSet() { set_instruction_set(widest_); }
-  std::vector<InstructionSet> sets() const {
-    std::vector<InstructionSet> sets = {InstructionSet::kPortable};
-    if (widest_ != InstructionSet::kPortable) sets.push_back(widest_);
-    return sets;
-  }
-
- private:
-  InstructionSet widest_;
-};
-
 // Sizes around the edges of tiles, panels and slices. The order of addition is part of the
 // contract, so the plain loop gives the same bits.
 TYPED_TEST(GemmTest, EqualsThePlainLoopInEveryBit) {
@@ -50,17 +34,13 @@ TYPED_TEST(GemmTest, EqualsThePlainLoopInEveryBit) {
         const auto b = random_values<TypeParam>(depth * n, generator);
         const std::int64_t stride = n + 3;
         std::vector<TypeParam> c(static_cast<std::size_t>(m * stride), 99);
-        const EachInstructionSet each;
-        for (const InstructionSet set : each.sets()) {
-          set_instruction_set(set);
-          gemm<TypeParam>({m, n, depth, stride}, a.data(), b.data(), c.data());
-          for (std::int64_t i = 0; i < m; ++i) {
-            for (std::int64_t j = 0; j < stride; ++j) {
-              TypeParam sum = j < n ? 0 : 99;
-              for (std::int64_t k = 0; j < n && k < depth; ++k)
-                sum += a.data()[i * depth + k] * b.data()[k * n + j];
-              ASSERT_EQ(c.data()[i * stride + j], sum) << m << " " << n << " " << depth;
-            }
+        gemm<TypeParam>({m, n, depth, stride}, a.data(), b.data(), c.data());
+        for (std::int64_t i = 0; i < m; ++i) {
+          for (std::int64_t j = 0; j < stride; ++j) {
+            TypeParam sum = j < n ? 0 : 99;
+            for (std::int64_t k = 0; j < n && k < depth; ++k)
+              sum += a.data()[i * depth + k] * b.data()[k * n + j];
+            ASSERT_EQ(c.data()[i * stride + j], sum) << m << " " << n << " " << depth;
           }
         }
       }

@@ -139,9 +139,13 @@ class NetworkQuantizer {
     return Tensor::from_reals(Format::parse("f64"), shape, values);
   }
 
-  // Quantize and Dequantize with the parameters {x, scale[, zero]}.
-  ValueId coded_pair(std::vector<ValueId> parameters, Format format, const std::string& name) {
-    parameters[0] = builder_.add("Quantize", parameters, {{"format", format}}, name + ".codes");
+  // Quantize and Dequantize with the parameters {x, scale[, zero]}. A whole zero is added after the
+  // rounding, which QuantizeLinear of ONNX can say.
+  ValueId coded_pair(std::vector<ValueId> parameters, Format format, const std::string& name,
+                     bool whole_zero = false) {
+    Attributes attributes = {{"format", format}};
+    if (whole_zero) attributes["zero_added"] = std::string("after_rounding");
+    parameters[0] = builder_.add("Quantize", parameters, std::move(attributes), name + ".codes");
     return builder_.add("Dequantize", parameters, {}, name + ".decoded");
   }
 
@@ -152,7 +156,7 @@ class NetworkQuantizer {
       parameters.push_back(
           builder_.constant(Tensor::scalar(static_cast<double>(quantizer.zero)), name + ".zero"));
     }
-    return coded_pair(std::move(parameters), quantizer.format, name);
+    return coded_pair(std::move(parameters), quantizer.format, name, quantizer.zero != 0);
   }
 
   void add_site(ValueId value) {

@@ -92,7 +92,7 @@ Module OnnxImporter::run(std::string_view source) {
   read_initializers();
   read_inputs();
   for (const int index : order) import_node(index);
-  if (!refused_.empty()) throw RefusedModel(source, std::move(refused_));
+  if (!refused_.empty()) throw RefusedModel(source, "read", std::move(refused_));
   finish_outputs();
   rename_values();
   remove_unused(module_);
@@ -108,7 +108,32 @@ void OnnxImporter::read_metadata() {
   put("onnx_graph", graph_.name());
   const auto own = opsets_.find("");
   if (own != opsets_.end()) put("onnx_opset", std::to_string(own->second));
-  for (const auto& entry : model_.metadata_props()) put("onnx:" + entry.key(), entry.value());
+  for (const auto& entry : model_.metadata_props()) {
+    if (entry.key().starts_with(kSymbolKey)) {
+      symbol_bounds_[entry.key().substr(kSymbolKey.size())] = entry.value();
+    } else {
+      put(module_.metadata.contains(entry.key()) ? "onnx:" + entry.key() : entry.key(),
+          entry.value());
+    }
+  }
+}
+
+// Bounds that an earlier writing recorded, or those of a batch.
+Symbol OnnxImporter::bounded_symbol(const std::string& name) const {
+  constexpr std::int64_t kMostExtent = 65536;
+  const auto recorded = symbol_bounds_.find(name);
+  if (recorded == symbol_bounds_.end()) return {name, 1, kMostExtent};
+  const std::size_t comma = recorded->second.find(',');
+  const std::string what = concat("metadata ", kSymbolKey, name);
+  if (comma == std::string::npos)
+    throw Error(what, " is '", recorded->second, "', not two numbers with a comma");
+  const std::string_view text = recorded->second;
+  const std::int64_t min = parse_integer(text.substr(0, comma), what);
+  const std::int64_t max = parse_integer(text.substr(comma + 1), what);
+  constexpr std::int64_t kLargest = std::int64_t{1} << 40;
+  if (min < 1 || max < min || max > kLargest)
+    throw Error(what, " gives the bounds [", min, ",", max, "]; they must be positive and ordered");
+  return {name, min, max};
 }
 
 void OnnxImporter::read_annotations() {
@@ -151,8 +176,7 @@ Dim OnnxImporter::fresh_symbol(std::string_view wanted) {
   };
   std::string name = identifier(wanted);
   for (int i = 2; taken(name); ++i) name = concat(identifier(wanted), "_", i);
-  constexpr std::int64_t kMostExtent = 65536;
-  module_.symbols.push_back({name, 1, kMostExtent});
+  module_.symbols.push_back(bounded_symbol(name));
   return Dim::symbol(name);
 }
 
@@ -367,10 +391,12 @@ void OnnxImporter::rename_values() {
   }
 }
 
-RefusedModel::RefusedModel(std::string_view source, std::vector<RefusedNode> refused)
+RefusedModel::RefusedModel(std::string_view source, std::string_view done,
+                           std::vector<RefusedNode> refused)
     : Error([&] {
-        std::string text = concat(source, ": ", refused.size(),
-                                  refused.size() == 1 ? " node" : " nodes", " cannot be read:");
+        std::string text =
+            concat(source, ": ", refused.size(), refused.size() == 1 ? " node" : " nodes",
+                   " cannot be ", done, ":");
         for (const RefusedNode& node : refused) {
           text += concat("\n  node '", node.node, "' (", node.op, "): ", node.reason, "; ",
                          node.remedy);

@@ -109,7 +109,8 @@ std::int64_t OnnxNode::integer(std::string_view name, std::int64_t otherwise) {
 double OnnxNode::real(std::string_view name, double otherwise) {
   const auto* found = attribute(name);
   check_kind(found, onnx::AttributeProto::FLOAT);
-  if (found == nullptr) return otherwise;
+  // ONNX's attributes are f32, its defaults too.
+  if (found == nullptr) return static_cast<double>(static_cast<float>(otherwise));
   if (std::isnan(found->f())) refuse(concat("attribute '", name, "' is NaN"), "correct it");
   return found->f();
 }

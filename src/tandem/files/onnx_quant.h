@@ -12,6 +12,9 @@ namespace tandem {
 // Internal to the room: QONNX's domains and data types.
 
 inline constexpr std::string_view kQonnxPrefix = "qonnx:";
+inline constexpr std::string_view kQonnxDomain = "qonnx.custom_op.general";  // the one written
+// Metadata in which the writer keeps the bounds of a symbol: "tandem_symbol:N" is "1,64".
+inline constexpr std::string_view kSymbolKey = "tandem_symbol:";
 
 // "qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas".
 bool is_qonnx_domain(std::string_view domain);

@@ -11,16 +11,17 @@
 
 namespace tandem {
 
-// One node that a reader cannot take: which, why, and how to mend it.
+// One node that a reader or writer cannot take: which, why, and how to mend it.
 struct RefusedNode {
   std::string node, op;
   std::string reason, remedy;
 };
 
-// All nodes of a model that cannot be read, at once; the message has one line for each.
+// All nodes of a model that cannot be read (or written), at once; the message has a line for each.
 class RefusedModel : public Error {
  public:
-  RefusedModel(std::string_view source, std::vector<RefusedNode> refused);
+  // `done` is what cannot be done with them: "read".
+  RefusedModel(std::string_view source, std::string_view done, std::vector<RefusedNode> refused);
   const std::vector<RefusedNode>& nodes() const { return nodes_; }
 
  private:

@@ -4,8 +4,6 @@
 #include <cstring>
 #include <vector>
 
-#include "tandem/kernels/instruction_set.h"
-
 namespace tandem {
 namespace {
 
@@ -128,7 +126,8 @@ void gemm(const GemmShape& shape, const T* a, const T* b, T* c) {
   if (shape.m < 4) return gemm_rows(shape, a, b, c);
   std::vector<T> panel(static_cast<std::size_t>(std::min(kDepth, shape.depth) * kPanel<T>));
 #if defined(__x86_64__)
-  if (instruction_set() == InstructionSet::kAvx2) return gemm_avx2(shape, a, b, c, panel.data());
+  static const bool has_avx2 = __builtin_cpu_supports("avx2") != 0;
+  if (has_avx2) return gemm_avx2(shape, a, b, c, panel.data());
 #endif
   gemm_baseline(shape, a, b, c, panel.data());
 }

@@ -59,18 +59,8 @@ struct MaxPool {
       "is ignored, NaN wins.";
   static constexpr OperationKind kKind = OperationKind::kCompare;
   static constexpr bool kIsAverage = false;
-
-  // NaN is noted apart, so that the search itself has no branches.
-  template <typename T>
-  struct Result {
-    void add(T x) {
-      best = x > best ? x : best;
-      has_nan |= x != x;
-    }
-    T value(std::int64_t) const { return has_nan ? std::numeric_limits<T>::quiet_NaN() : best; }
-    T best = -std::numeric_limits<T>::infinity();
-    bool has_nan = false;
-  };
+  static constexpr double kStart = -std::numeric_limits<double>::infinity();
+  static double join(double best, double x) { return x > best || std::isnan(x) ? x : best; }
 };
 
 struct AveragePool {
@@ -81,15 +71,8 @@ struct AveragePool {
       "zeros with count_include_pad and is left out otherwise.";
   static constexpr OperationKind kKind = OperationKind::kAdd;
   static constexpr bool kIsAverage = true;
-
-  template <typename T>
-  struct Result {
-    void add(T x) { sum += x; }
-    T value(std::int64_t divisor) const {
-      return static_cast<T>(sum / static_cast<double>(divisor));
-    }
-    double sum = 0;
-  };
+  static constexpr double kStart = 0;
+  static double join(double sum, double x) { return sum + x; }
 };
 
 Extents spatial(const Shape& shape) { return {shape.begin() + 2, shape.end()}; }
@@ -208,13 +191,14 @@ class Pool final : public Operator {
     for (const KernelSpan& vertical : rows.spans) {
       std::int64_t left = -columns.pad;
       for (const KernelSpan& horizontal : columns.spans) {
-        typename F::template Result<T> seen;
+        double result = F::kStart;
         for (std::int64_t ky = vertical.first; ky < vertical.last; ++ky) {
           const T* row = from + (top + ky * rows.dilation) * columns.extent + left;
           for (std::int64_t kx = horizontal.first; kx < horizontal.last; ++kx)
-            seen.add(row[kx * columns.dilation]);
+            result = F::join(result, row[kx * columns.dilation]);
         }
-        *to++ = seen.value(F::kIsAverage ? *divisor++ : 1);
+        if constexpr (F::kIsAverage) result /= static_cast<double>(*divisor++);
+        *to++ = static_cast<T>(result);
         left += columns.stride;
       }
       top += rows.stride;

@@ -1,0 +1,58 @@
+#include "tandem/compress/recoder.h"
+
+#include "tandem/base/error.h"
+#include "tandem/base/progress.h"
+#include "tandem/compress/measure.h"
+#include "tandem/data/batch.h"
+#include "tandem/transform/constant_fold.h"
+#include "tandem/transform/fold_batch_norm.h"
+#include "tandem/transform/hoist_clamps.h"
+#include "tandem/transform/pass_log.h"
+
+namespace tandem {
+
+void prepare_for_quantization(Module& network) {
+  run_pass("fold_constants", network, fold_constants);
+  run_pass("fold_batch_norm", network, fold_batch_norm);
+  run_pass("hoist_clamps", network, hoist_clamps);
+  run_pass("remove_unused", network, remove_unused);
+}
+
+std::map<std::string, InputCoding> codings_of_samples(const Module& network, const DataSet& data) {
+  const Graph& graph = network.main();
+  if (graph.inputs.size() != 1) {
+    throw Error("the network has ", graph.inputs.size(),
+                " inputs; a data set serves networks with one");
+  }
+  const Value& input = graph.values[graph.inputs[0]];
+  const BatchLayout layout(data, input.type);
+  if (!data.samples.format().is_integer() || !input.type.format.is_float()) return {};
+  return {{input.name, {data.samples.format(), layout.scale(), layout.offset()}}};
+}
+
+namespace {
+
+Module prepared(Module network) {
+  prepare_for_quantization(network);
+  return network;
+}
+
+SiteRules with_codings(const Module& network, const DataSet& data, SiteRules rules) {
+  rules.inputs.merge(codings_of_samples(network, data));
+  return rules;
+}
+
+}  // namespace
+
+Recoder::Recoder(Module network, const DataSet& calibration, SiteRules rules)
+    : network_(prepared(std::move(network))),
+      sites_(find_sites(network_, with_codings(network_, calibration, std::move(rules)))),
+      calibration_(network_, sites_) {
+  Progress progress("calibrating", calibration.count());
+  for_each_batch(network_, calibration, [&](std::span<const Tensor> inputs) {
+    calibration_.add(inputs);
+    progress.advance(inputs.front().shape().empty() ? 1 : inputs.front().shape()[0]);
+  });
+}
+
+}  // namespace tandem

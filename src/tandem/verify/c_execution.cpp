@@ -149,7 +149,7 @@ CExecution::CExecution(const Module& module, const ExecutionOptions& options)
   const Device device =
       find_device(options.device.empty() ? default_device("mcu") : options.device);
   throw_issues(CTarget().check(module_), "c");
-  plan_ = plan_mcu(module_, device);
+  plan_ = options_.plan ? *options_.plan : plan_mcu(module_, device);
   folder_ = options.folder;
   if (folder_.empty())
     folder_ = temporary_.emplace("c").path().string();

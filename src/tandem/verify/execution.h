@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -10,6 +11,7 @@
 
 #include "tandem/device/device.h"
 #include "tandem/graph/module.h"
+#include "tandem/plan/plan.h"
 
 namespace tandem {
 
@@ -49,6 +51,8 @@ class Execution {
 struct ExecutionOptions {
   // The device that plans are made for; empty: the default of the kind that the execution needs.
   std::string device;
+  // The plan to run; absent: the one that the planner makes for the device.
+  std::optional<Plan> plan;
   // Where sources and programs are built and stay; empty: a temporary folder.
   std::string folder;
   double timeout_seconds = 600;  // for each tool that is started

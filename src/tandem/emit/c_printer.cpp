@@ -15,15 +15,11 @@ bool is_narrow(Storage storage) { return storage_bytes(storage) < 4; }
 // How tightly an expression binds in C: 3 for names and calls down to 0 for ?:.
 int binding(const Expr& e) {
   switch (e.op) {
-    case ExprOp::kConstant:
-      return e.value < 0 && e.type == Storage::kI32 ? 2 : 3;
+    case ExprOp::kConstant: return e.value < 0 && e.type == Storage::kI32 ? 2 : 3;
     case ExprOp::kVariable:
-    case ExprOp::kLoad:
-      return 3;
-    case ExprOp::kConvert:
-      return 2;
-    default:
-      return 1;
+    case ExprOp::kLoad: return 3;
+    case ExprOp::kConvert: return 2;
+    default: return 1;
   }
 }
 
@@ -34,23 +30,16 @@ class CPrinter {
 
   std::string text(const Expr& e) const {
     switch (e.op) {
-      case ExprOp::kConstant:
-        return c_literal(e.value, e.type);
-      case ExprOp::kVariable:
-        return e.name;
-      case ExprOp::kLoad:
-        return concat(global_(e.name), "[", text(e.args[0]), "]");
-      case ExprOp::kConvert:
-        return conversion(e);
+      case ExprOp::kConstant: return c_literal(e.value, e.type);
+      case ExprOp::kVariable: return e.name;
+      case ExprOp::kLoad: return concat(global_(e.name), "[", text(e.args[0]), "]");
+      case ExprOp::kConvert: return conversion(e);
       case ExprOp::kSelect:
         return concat(operand(e.args[0], 1), " ? ", operand(e.args[1], 2), " : ",
                       operand(e.args[2], 2));
-      case ExprOp::kMultiply:
-        return concat(operand(e.args[0], 2), " * ", operand(e.args[1], 2));
-      case ExprOp::kAdd:
-        return sum(e);
-      default:
-        return concat(operand(e.args[0], 2), " ", sign(e.op), " ", shift_count(e));
+      case ExprOp::kMultiply: return concat(operand(e.args[0], 2), " * ", operand(e.args[1], 2));
+      case ExprOp::kAdd: return sum(e);
+      default: return concat(operand(e.args[0], 2), " ", sign(e.op), " ", shift_count(e));
     }
   }
 
@@ -91,28 +80,17 @@ class CPrinter {
 
   static std::string_view sign(ExprOp op) {
     switch (op) {
-      case ExprOp::kSubtract:
-        return "-";
-      case ExprOp::kAnd:
-        return "&";
-      case ExprOp::kXor:
-        return "^";
-      case ExprOp::kDivide:
-        return "/";
-      case ExprOp::kRemainder:
-        return "%";
-      case ExprOp::kShiftLeft:
-        return "<<";
-      case ExprOp::kShiftRight:
-        return ">>";
-      case ExprOp::kLess:
-        return "<";
-      case ExprOp::kLessEqual:
-        return "<=";
-      case ExprOp::kEqual:
-        return "==";
-      default:
-        throw InternalError("no C operator");
+      case ExprOp::kSubtract: return "-";
+      case ExprOp::kAnd: return "&";
+      case ExprOp::kXor: return "^";
+      case ExprOp::kDivide: return "/";
+      case ExprOp::kRemainder: return "%";
+      case ExprOp::kShiftLeft: return "<<";
+      case ExprOp::kShiftRight: return ">>";
+      case ExprOp::kLess: return "<";
+      case ExprOp::kLessEqual: return "<=";
+      case ExprOp::kEqual: return "==";
+      default: throw InternalError("no C operator");
     }
   }
 
@@ -145,12 +123,10 @@ class CPrinter {
         return concat(space, "const ", c_type(s.type), " ", s.name, " = ", text(s.value), ";\n");
       case StatementKind::kVariable:
         return concat(space, c_type(s.type), " ", s.name, " = ", text(s.value), ";\n");
-      case StatementKind::kAssign:
-        return space + assignment(s);
+      case StatementKind::kAssign: return space + assignment(s);
       case StatementKind::kStore:
         return concat(space, s.name, "[", text(s.index), "] = ", text(s.value), ";\n");
-      case StatementKind::kFor:
-        return loop(s, space, indent);
+      case StatementKind::kFor: return loop(s, space, indent);
       case StatementKind::kIf: {
         std::string result =
             concat(space, "if (", text(s.value), ") {\n", print(s.body, indent + 2), space, "}");
@@ -161,8 +137,7 @@ class CPrinter {
       case StatementKind::kPointer:
         return concat(space, "const ", c_type(s.type), " *", s.name, " = ",
                       address(s.array, s.index), ";\n");
-      case StatementKind::kAdvance:
-        return concat(space, s.name, " += ", s.step, ";\n");
+      case StatementKind::kAdvance: return concat(space, s.name, " += ", s.step, ";\n");
       case StatementKind::kCopy:
         return concat(space, "memcpy(", address(s.name, s.index), ", ", address(s.array, s.value),
                       ", ", s.step, " * sizeof(", c_type(s.type), "));\n");

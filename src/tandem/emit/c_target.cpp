@@ -15,6 +15,16 @@ namespace {
 
 constexpr std::int64_t kMostBytes = std::int64_t{1} << 31;
 
+// By buffer: the name of its member of the arena, or of its constant without the prefix.
+std::vector<std::string> member_names(const Plan& plan) {
+  std::vector<std::string> names, taken;
+  for (const Buffer& buffer : plan.buffers) {
+    names.push_back(c_name(buffer.name, taken));
+    taken.push_back(names.back());
+  }
+  return names;
+}
+
 // What the names of a step and of its arrays are in C.
 struct StepNames {
   std::string function;                 // net_fc1
@@ -33,17 +43,13 @@ class CWriter {
         options_(options),
         programs_(step_programs(module, plan)),
         interface_(c_interface(graph_)) {
+    const std::vector<std::string> members = member_names(plan);
     std::size_t inputs = 0, outputs = 0;
-    std::vector<std::string> members;
-    for (const Buffer& buffer : plan.buffers) {
-      if (buffer.role == BufferRole::kInput) {
-        addresses_.push_back(interface_.inputs[inputs++].name);
-      } else if (buffer.role == BufferRole::kOutput) {
-        addresses_.push_back(interface_.outputs[outputs++].name);
-      } else {
-        members.push_back(c_name(buffer.name, members));
-        addresses_.push_back(members.back());
-      }
+    for (std::size_t i = 0; i < plan.buffers.size(); ++i) {
+      const BufferRole role = plan.buffers[i].role;
+      addresses_.push_back(role == BufferRole::kInput    ? interface_.inputs[inputs++].name
+                           : role == BufferRole::kOutput ? interface_.outputs[outputs++].name
+                                                         : members[i]);
     }
     for (std::size_t i = 0; i < plan.steps.size(); ++i) names_.push_back(names_of(i));
   }
@@ -314,6 +320,15 @@ CInterface c_interface(const Graph& graph) {
   add(graph.inputs, interface.inputs);
   add(graph.outputs, interface.outputs);
   return interface;
+}
+
+std::map<std::string, BufferRole> c_constants(const Plan& plan, const std::string& name) {
+  const std::vector<std::string> members = member_names(plan);
+  std::map<std::string, BufferRole> constants;
+  for (std::size_t i = 0; i < plan.buffers.size(); ++i)
+    if (plan.buffers[i].memory == "flash")
+      constants[concat(name, "_", members[i])] = plan.buffers[i].role;
+  return constants;
 }
 
 std::vector<Issue> CTarget::check(const Module& module) const {

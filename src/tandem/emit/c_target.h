@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -49,5 +50,8 @@ struct CInterface {
   std::vector<CParameter> inputs, outputs;
 };
 CInterface c_interface(const Graph& graph);
+
+// The symbols of the constants of an emitted network, and what they are for.
+std::map<std::string, BufferRole> c_constants(const Plan& plan, const std::string& name);
 
 }  // namespace tandem

@@ -256,6 +256,13 @@ struct ScalePoint {
   }
 };
 
+bool multipliers_fit(const std::vector<ScalePoint>& points, std::int64_t shift, Int128 limit) {
+  return std::ranges::all_of(points, [&](const ScalePoint& point) {
+    const Int128 factor = Int128{point.multiplier} * (Int128{1} << (shift - point.shift));
+    return factor >= -limit && factor < limit;
+  });
+}
+
 // Whether a common shift for all points keeps the sums and the rounding within `limit`.
 bool shift_fits(const std::vector<ScalePoint>& points, IntegerRange x, std::int64_t shift,
                 Rounding rounding, Int128 limit) {
@@ -266,11 +273,10 @@ bool shift_fits(const std::vector<ScalePoint>& points, IntegerRange x, std::int6
     const auto [low, high] = point.sum(x, more);
     const auto [least, most] = ScalePoint{point.multiplier, 0, 0}.sum(x, more);
     const Int128 addend = Int128{point.addend} * (Int128{1} << more);
-    const Int128 factor = Int128{point.multiplier} * (Int128{1} << more);
-    if (std::min({low - extra, least, addend, factor}) < -limit) return false;
-    if (std::max({high, most, addend, factor}) + extra > limit - 1) return false;
+    if (std::min({low - extra, least, addend}) < -limit) return false;
+    if (std::max({high, most, addend}) + extra > limit - 1) return false;
   }
-  return true;
+  return multipliers_fit(points, shift, limit);
 }
 
 }  // namespace
@@ -294,7 +300,8 @@ void ElementProgram::prepare_rescale(Link& link, IntegerRange x) {
   scaling.folded = shift_fits(points, x, shift, rounding, kLimit);
   const bool narrow = scaling.folded && shift_fits(points, x, shift, rounding, Int128{1} << 31);
   // With a shift of 32 the upper word is the result.
-  if (scaling.folded && !narrow && shift < 32 && shift_fits(points, x, 32, rounding, kLimit))
+  if (scaling.folded && !narrow && shift < 32 && shift_fits(points, x, 32, rounding, kLimit) &&
+      multipliers_fit(points, 32, Int128{1} << 31))
     shift = 32;
   scaling.type = narrow ? Storage::kI32 : Storage::kI64;
 
@@ -381,7 +388,12 @@ Ranged ElementProgram::apply(Statements& body, std::optional<Ranged> running,
                              std::span<const Expr> position) {
   ScalarCode code(body, program_);
   for (const Link& link : links_) {
-    running = apply_link(code, link, std::move(running), position);
+    // What can only be one number is not computed; a compiler would find that out as well, and
+    // drop the tables that the plan counts.
+    if (link.range.min == link.range.max)
+      running = {constant_expr(link.range.min, arithmetic_for(link.range)), link.range};
+    else
+      running = apply_link(code, link, std::move(running), position);
     running->range = link.range;
   }
   return *running;

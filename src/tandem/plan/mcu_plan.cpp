@@ -34,8 +34,10 @@ class Assembler {
   }
 
   Plan run() {
+    build_programs();
     add_callers_buffers();
-    for (std::size_t i = 0; i < groups_.groups.size(); ++i) add_step(i);
+    for (std::size_t i = 0; i < groups_.groups.size(); ++i)
+      if (needed_[i]) add_step(i);
     for (std::size_t i = 0; i < graph_.outputs.size(); ++i) add_copied_output(i);
     place_arena();
     place_constants();
@@ -43,6 +45,24 @@ class Assembler {
   }
 
  private:
+  // A program may turn out not to read an operand (a product with 0, a clamp to one number); groups
+  // that only fed such operands are left out.
+  void build_programs() {
+    std::vector<bool> wanted(graph_.values.size(), false);
+    for (const ValueId output : graph_.outputs) wanted[groups_.base_of[output]] = true;
+    const std::size_t count = groups_.groups.size();
+    programs_.resize(count);
+    needed_.resize(count);
+    for (std::size_t i = count; i-- > 0;) {
+      programs_[i] = build_kernel(module_, graph_, groups_.base_of, groups_.groups[i], forms_[i]);
+      for (const Array& array : programs_[i].arrays)
+        if (array.role == ArrayRole::kOutput && wanted[array.value]) needed_[i] = true;
+      if (!needed_[i]) continue;
+      for (const Array& array : programs_[i].arrays)
+        if (array.role == ArrayRole::kInput) wanted[array.value] = true;
+    }
+  }
+
   bool is_computed(ValueId base) const { return graph_.values[base].producer != kNone; }
 
   std::size_t add_buffer(std::string name, BufferRole role, ValueId value, std::int64_t bytes,
@@ -96,8 +116,8 @@ class Assembler {
 
   void add_step(std::size_t group) {
     const std::vector<NodeId>& nodes = groups_.groups[group];
-    const LoopProgram program =
-        build_kernel(module_, graph_, groups_.base_of, nodes, forms_[group]);
+    const LoopProgram& program = programs_[group];
+    group_ = group;
     Step step;
     step.nodes = nodes;
     step.unit = unit_;
@@ -143,10 +163,9 @@ class Assembler {
 
   // Whether a group after the one that is being added, or the caller, reads a value.
   bool read_later(ValueId base) const {
-    for (std::size_t i = plan_.steps.size() + 1; i < groups_.groups.size(); ++i)
-      for (const NodeId id : groups_.groups[i])
-        for (const ValueId input : graph_.nodes[id].inputs)
-          if (input != kNone && groups_.base_of[input] == base) return true;
+    for (std::size_t i = group_ + 1; i < programs_.size(); ++i)
+      for (const Array& array : programs_[i].arrays)
+        if (needed_[i] && array.role == ArrayRole::kInput && array.value == base) return true;
     return std::ranges::any_of(graph_.outputs,
                                [&](ValueId output) { return groups_.base_of[output] == base; });
   }
@@ -215,7 +234,7 @@ class Assembler {
       buffer.offset = end;
       end += buffer.bytes;
       buffer.first_step = 0;
-      buffer.last_step = plan_.steps.size() - 1;
+      buffer.last_step = plan_.steps.empty() ? 0 : plan_.steps.size() - 1;
     }
     plan_.peak_bytes["flash"] = plan_.bound_bytes["flash"] = end;
   }
@@ -229,6 +248,9 @@ class Assembler {
   const McuGroups& groups_;
   const std::vector<std::string>& forms_;
   const std::string& unit_;
+  std::vector<LoopProgram> programs_;  // by group
+  std::vector<bool> needed_;
+  std::size_t group_ = 0;  // that is being added
   Plan plan_;
   std::vector<std::size_t> buffer_of_;  // by base value
   std::vector<std::size_t> slot_of_;    // by buffer: the one whose bytes it takes over

@@ -35,15 +35,8 @@ int main(int count, char **arguments) {
 }
 )";
 
-std::string count_bytes(std::int64_t count) {
-  std::string bytes;
-  for (int i = 0; i < 8; ++i)
-    bytes += static_cast<char>((static_cast<std::uint64_t>(count) >> (8 * i)) & 0xff);
-  return bytes;
-}
-
 std::string packed_input(const Module& module, std::span<const Tensor> inputs) {
-  return count_bytes(check_samples(module, inputs)) + pack_samples(inputs);
+  return pack_count(check_samples(module, inputs)) + pack_samples(inputs);
 }
 
 // Compiles every source to an object, two compilers at a time, and links.
@@ -178,22 +171,23 @@ std::map<ValueId, Tensor> CExecution::trace(std::span<const Tensor> inputs) {
   const std::string program = build(true);
   const std::string output = run_host_program(
       program, folder_ + "/trace", packed_input(module_, inputs), options_.timeout_seconds);
-  std::vector<ValueId> values = traced_values(plan_);
-  const std::size_t traced = values.size();
-  values.insert(values.end(), module_.main().outputs.begin(), module_.main().outputs.end());
-  const Samples all = unpack_samples(module_, values, 1, output, "the traced C");
-  std::map<ValueId, Tensor> seen;
-  for (std::size_t i = 0; i < traced; ++i) seen.insert_or_assign(values[i], one_sample(all, 0)[i]);
-  return seen;
+  return unpack_trace(module_, plan_, output);
 }
 
-std::vector<ValueId> traced_values(const Plan& plan) {
+std::map<ValueId, Tensor> unpack_trace(const Module& module, const Plan& plan,
+                                       const std::string& output) {
   std::vector<ValueId> values;
   for (const Step& step : plan.steps)
     for (const std::size_t write : step.writes)
       if (plan.buffers[write].role != BufferRole::kScratch)
         values.push_back(plan.buffers[write].value);
-  return values;
+  const std::size_t traced = values.size();
+  values.insert(values.end(), module.main().outputs.begin(), module.main().outputs.end());
+  const std::vector<Tensor> all =
+      one_sample(unpack_samples(module, values, 1, output, "the traced C"), 0);
+  std::map<ValueId, Tensor> seen;
+  for (std::size_t i = 0; i < traced; ++i) seen.insert_or_assign(values[i], all[i]);
+  return seen;
 }
 
 }  // namespace tandem

@@ -49,7 +49,9 @@ class CExecution final : public Execution {
   std::string folder_, program_;
 };
 
-// The values that a traced program writes for one sample, before the outputs: by step and write.
-std::vector<ValueId> traced_values(const Plan& plan);
+// What a program emitted with COptions::trace wrote for one sample: the values of each step, then
+// the outputs.
+std::map<ValueId, Tensor> unpack_trace(const Module& module, const Plan& plan,
+                                       const std::string& output);
 
 }  // namespace tandem

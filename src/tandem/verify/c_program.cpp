@@ -29,8 +29,10 @@ std::string network_loop(const CNetwork& network, std::size_t index,
   add(interface.inputs, "in", "harness_read", reads);
   add(interface.outputs, "out", "harness_write", writes);
   std::string run = concat("    ", network.name, "_run(", arguments, ");\n");
-  if (options.count)
-    run = concat("    harness_start();\n", run, "    harness_stop(", index, ");\n");
+  if (options.counted_runs > 0)
+    run = concat("    harness_start();\n    for (repeat = 0; repeat < ", options.counted_runs,
+                 "; ++repeat)\n  ", run, "    harness_stop(", index, ", ", options.counted_runs,
+                 ");\n");
   std::string trace;
   if (options.trace)
     trace = concat("void ", network.name,
@@ -40,7 +42,9 @@ std::string network_loop(const CNetwork& network, std::size_t index,
   return concat("#include \"", network.name, ".h\"\n", arrays, trace, "static void harness_run_",
                 index,
                 "(void) {\n"
-                "  int64_t count;\n  harness_read(&count, sizeof count);\n"
+                "  int64_t count;\n",
+                options.counted_runs > 0 ? "  int repeat;\n" : "",
+                "  harness_read(&count, sizeof count);\n"
                 "  for (; count > 0; --count) {\n",
                 reads, run, writes, "  }\n}\n\n");
 }
@@ -50,7 +54,7 @@ constexpr std::string_view kInterface = R"(#ifndef HARNESS_H
 void harness_read(void *to, unsigned long bytes);
 void harness_write(const void *from, unsigned long bytes);
 void harness_start(void);
-void harness_stop(int network);
+void harness_stop(int network, int runs);
 void harness_networks(void);
 #endif
 )";

@@ -28,7 +28,8 @@ struct CProgram {
 
 struct CProgramOptions {
   bool trace = false;  // write what each step wrote, step by step, before the outputs
-  bool count = false;  // call harness_start() and harness_stop() around each run
+  // Call harness_start() before and harness_stop() after so many runs of each sample; 0: neither.
+  int counted_runs = 0;
   std::size_t networks_per_file = 32;  // compiled together
 };
 CProgram c_program(const std::vector<CNetwork>& networks, const CProgramOptions& options = {});

@@ -53,6 +53,13 @@ Samples stack(const std::vector<std::vector<Tensor>>& samples) {
   return result;
 }
 
+std::string pack_count(std::int64_t samples) {
+  std::string bytes;
+  for (int i = 0; i < 8; ++i)
+    bytes += static_cast<char>((static_cast<std::uint64_t>(samples) >> (8 * i)) & 0xff);
+  return bytes;
+}
+
 std::string pack_samples(std::span<const Tensor> samples) {
   std::string bytes;
   if (samples.empty()) return bytes;

@@ -18,6 +18,7 @@ Samples stack(const std::vector<std::vector<Tensor>>& samples);
 
 // The stored bytes of one sample after the other, each input (output) in turn, little endian: what
 // programs under test read and write.
+std::string pack_count(std::int64_t samples);  // eight bytes
 std::string pack_samples(std::span<const Tensor> samples);
 // Throws Error when the text has another length than `count` samples of the values.
 Samples unpack_samples(const Module& module, std::span<const ValueId> values, std::int64_t count,

@@ -1,0 +1,149 @@
+#include "tandem/verify/arm_firmware.h"
+
+#include <array>
+
+#include "tandem/base/error.h"
+#include "tandem/base/text.h"
+
+namespace tandem {
+namespace {
+
+// Under -icount one instruction takes one nanosecond of virtual time, and the board's CMSDK timer
+// counts down at 25 MHz, so a tick is 40 instructions.
+constexpr std::string_view kStartup = R"(
+#define TIMER ((volatile uint32_t *)0x40000000u) /* CMSDK timer 0: control, value, reload */
+#define CALIBRATION_LOOPS 2000000u               /* of two instructions */
+
+extern uint32_t firmware_data_load, firmware_data_start, firmware_data_end;
+extern uint32_t firmware_bss_start, firmware_bss_end, firmware_stack_top;
+
+static uint32_t ticks[NETWORKS + 1], runs[NETWORKS + 1], started;
+static int in, out;
+
+static int semihost(int operation, const void *argument) {
+  register int r0 __asm__("r0") = operation;
+  register const void *r1 __asm__("r1") = argument;
+  __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
+  return r0;
+}
+
+static void leave(int failed) {
+  semihost(0x18, (const void *)(failed ? 0x20023 : 0x20026));
+  for (;;) {
+  }
+}
+
+static void fail(const char *what) {
+  semihost(0x04, what);
+  leave(1);
+}
+
+static int open_file(const char *name, int mode, unsigned length) {
+  const void *block[3];
+  block[0] = name;
+  block[1] = (const void *)mode;
+  block[2] = (const void *)length;
+  const int handle = semihost(0x01, block);
+  if (handle < 0) fail("firmware: a file cannot be opened\n");
+  return handle;
+}
+
+/* SYS_READ and SYS_WRITE return the number of bytes that are left. */
+static void transfer(int operation, int file, const void *at, unsigned long bytes) {
+  const void *block[3];
+  block[0] = (const void *)file;
+  block[1] = at;
+  block[2] = (const void *)bytes;
+  if (bytes > 0 && semihost(operation, block) != 0)
+    fail(operation == 0x06 ? "firmware: the input file ends early\n"
+                           : "firmware: the output file cannot be written\n");
+}
+
+void harness_read(void *to, unsigned long bytes) { transfer(0x06, in, to, bytes); }
+void harness_write(const void *from, unsigned long bytes) { transfer(0x05, out, from, bytes); }
+
+void __attribute__((noinline)) harness_start(void) { started = TIMER[1]; }
+void __attribute__((noinline)) harness_stop(int network, int count) {
+  ticks[network] += started - TIMER[1];
+  runs[network] += (uint32_t)count;
+}
+
+static void calibrate(void) {
+  uint32_t count = CALIBRATION_LOOPS;
+  TIMER[2] = 0xffffffffu;
+  TIMER[1] = 0xffffffffu;
+  TIMER[0] = 1;
+  harness_start();
+  __asm__ volatile("1: subs %0, %0, #1\n   bne 1b\n" : "+r"(count) : : "cc");
+  harness_stop(NETWORKS, 1);
+}
+
+static void reset(void) {
+  const uint32_t *from = &firmware_data_load;
+  uint32_t *to;
+  int counts;
+  for (to = &firmware_data_start; to < &firmware_data_end;) *to++ = *from++;
+  for (to = &firmware_bss_start; to < &firmware_bss_end;) *to++ = 0;
+  in = open_file("in.bin", 1, 6);
+  out = open_file("out.bin", 5, 7);
+  calibrate();
+  harness_networks();
+  counts = open_file("counts.bin", 5, 10);
+  transfer(0x05, counts, &ticks[NETWORKS], 4);
+  transfer(0x05, counts, ticks, 4 * NETWORKS);
+  transfer(0x05, counts, runs, 4 * NETWORKS);
+  leave(0);
+}
+
+static void fault(void) { fail("firmware: the processor took a fault\n"); }
+
+__attribute__((section(".vectors"), used)) static void (*const vectors[16])(void) = {
+    (void (*)(void))&firmware_stack_top, reset, fault, fault, fault, fault, fault};
+)";
+
+}  // namespace
+
+ArmMachine arm_machine(const std::string& core) {
+  constexpr std::int64_t kBytes = 4 << 20;
+  static const std::array<ArmMachine, 2> machines = {
+      ArmMachine{"cortex-m4", "mps2-an386", kBytes, kBytes},
+      ArmMachine{"cortex-m7", "mps2-an500", kBytes, kBytes}};
+  std::vector<std::string> known;
+  for (const ArmMachine& machine : machines) {
+    if (machine.core == core) return machine;
+    known.push_back(machine.core);
+  }
+  throw Error("no QEMU machine has a ", core, suggestion(core, known));
+}
+
+Artifacts arm_firmware(const ArmMachine& machine, std::size_t networks) {
+  const std::string script =
+      concat("MEMORY {\n  FLASH (rx) : ORIGIN = 0x00000000, LENGTH = ", machine.flash_bytes,
+             "\n  RAM (rwx) : ORIGIN = 0x20000000, LENGTH = ", machine.sram_bytes, "\n}\n",
+             R"(ENTRY(reset)
+SECTIONS {
+  .text : { KEEP(*(.vectors)) *(.text*) *(.rodata*) } > FLASH
+  .data : {
+    firmware_data_start = .;
+    *(.data*)
+    . = ALIGN(4);
+    firmware_data_end = .;
+  } > RAM AT > FLASH
+  firmware_data_load = LOADADDR(.data);
+  .bss (NOLOAD) : {
+    . = ALIGN(8);
+    firmware_bss_start = .;
+    *(.bss*) *(COMMON)
+    . = ALIGN(4);
+    firmware_bss_end = .;
+  } > RAM
+  firmware_stack_top = ORIGIN(RAM) + LENGTH(RAM);
+  ASSERT(firmware_bss_end + 65536 <= firmware_stack_top, "no room for the stack")
+}
+)");
+  const std::string startup =
+      concat("#include <stdint.h>\n#include \"harness.h\"\n#define NETWORKS ", networks, kStartup);
+  return {{"startup.c", startup}, {"firmware.ld", script}};
+}
+
+}  // namespace tandem

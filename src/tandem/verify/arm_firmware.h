@@ -1,0 +1,28 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tandem/plan/target.h"
+
+namespace tandem {
+
+// What stands around emitted networks in a firmware for a Cortex-M under QEMU: the start-up code,
+// a linker script, and the harness' reading and writing through semihosting, with a timer that
+// counts instructions.
+struct ArmMachine {
+  std::string core;     // "cortex-m4": -mcpu
+  std::string machine;  // "mps2-an386": -machine
+  std::int64_t flash_bytes = 0, sram_bytes = 0;
+};
+
+// The QEMU machine for a core of a device file; Error where QEMU has none.
+ArmMachine arm_machine(const std::string& core);
+
+// startup.c, firmware.ld. The firmware reads "in.bin" and writes "out.bin" and, as 32-bit words,
+// "counts.bin": the timer ticks that kCalibrationInstructions took, for each network the ticks of
+// its counted runs, for each network their number.
+Artifacts arm_firmware(const ArmMachine& machine, std::size_t networks);
+inline constexpr std::int64_t kCalibrationInstructions = 4'000'000;
+
+}  // namespace tandem

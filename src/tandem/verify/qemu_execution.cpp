@@ -1,0 +1,193 @@
+#include "tandem/verify/qemu_execution.h"
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+
+#include "tandem/base/error.h"
+#include "tandem/base/process.h"
+#include "tandem/emit/c_target.h"
+#include "tandem/mapping/mcu_planner.h"
+#include "tandem/verify/c_execution.h"
+#include "tandem/verify/samples.h"
+
+namespace tandem {
+namespace {
+
+constexpr std::string_view kCompiler = "arm-none-eabi-gcc";
+
+std::vector<std::string> compile_command(const ArmOptions& options, const std::string& source,
+                                         bool is_network) {
+  std::vector<std::string> command = {std::string(kCompiler), "-mcpu=" + options.core, "-mthumb",
+                                      "-ffunction-sections", "-fdata-sections"};
+  command.push_back(is_network ? options.optimisation : "-O1");
+  // The start-up code uses the compiler's register variables and assembler.
+  command.push_back(source == "startup.c" ? "-std=gnu99" : "-std=c99");
+  command.insert(command.end(), {"-c", source, "-o", source + ".o"});
+  return command;
+}
+
+std::vector<std::uint32_t> words_of(const std::string& bytes) {
+  std::vector<std::uint32_t> words(bytes.size() / 4);
+  std::memcpy(words.data(), bytes.data(), words.size() * 4);
+  return words;
+}
+
+// Instructions in one run of each network, from the ticks of a timer whose rate is checked.
+std::vector<double> instructions_of(const std::string& counts, std::size_t networks) {
+  const std::vector<std::uint32_t> words = words_of(counts);
+  if (words.size() != 1 + 2 * networks)
+    throw Error("the firmware wrote ", words.size(), " counters where ", 1 + 2 * networks,
+                " were expected; it did not run to its end");
+  const double per_tick = static_cast<double>(kCalibrationInstructions) / words[0];
+  constexpr double kExpected = 40;
+  if (!(std::abs(per_tick - kExpected) < 0.05 * kExpected))
+    throw Error("qemu-system-arm does not count instructions: ", kCalibrationInstructions,
+                " of them took ", words[0], " ticks; use a QEMU with -icount");
+  std::vector<double> result;
+  for (std::size_t i = 0; i < networks; ++i) {
+    const std::uint32_t runs = words[1 + networks + i];
+    result.push_back(runs == 0 ? 0 : kExpected * words[1 + i] / runs);
+  }
+  return result;
+}
+
+std::string packed_input(const Module& module, std::span<const Tensor> inputs) {
+  return pack_count(check_samples(module, inputs)) + pack_samples(inputs);
+}
+
+std::string core_of(const std::string& device_name) {
+  const Device device = find_device(device_name.empty() ? default_device("mcu") : device_name);
+  if (device.kind() != "mcu")
+    throw Error("device '", device.name, "' is of kind '", device.kind(),
+                "'; qemu runs devices of kind 'mcu'");
+  return device.unit().text("core");
+}
+
+Plan planned(const Module& module, const std::string& device_name) {
+  throw_issues(CTarget().check(module), "c");
+  return plan_mcu(module, find_device(device_name.empty() ? default_device("mcu") : device_name));
+}
+
+}  // namespace
+
+ArmProgram build_arm_program(const std::vector<CNetwork>& networks, const std::string& folder,
+                             const ArmOptions& options) {
+  ArmProgram result{folder, arm_machine(options.core), options, networks.size(), {}};
+  const CProgram program =
+      c_program(networks, {.trace = options.trace, .counted_runs = options.counted_runs});
+  write_files(program.files, folder);
+  write_files(arm_firmware(result.machine, networks.size()), folder);
+  std::vector<std::string> link = {std::string(kCompiler),
+                                   "-mcpu=" + options.core,
+                                   "-mthumb",
+                                   "-nostartfiles",
+                                   "--specs=nano.specs",
+                                   "-T",
+                                   "firmware.ld",
+                                   "-Wl,--gc-sections",
+                                   "-Wl,-Map=firmware.map",
+                                   "-o",
+                                   "firmware.elf"};
+  const ProcessOptions process{.folder = folder, .timeout_seconds = options.timeout_seconds};
+  const auto compile = [&](const std::string& source, bool is_network) {
+    run_tool(compile_command(options, source, is_network), "compiling the emitted C for Arm",
+             process);
+    link.push_back(source + ".o");
+  };
+  for (const std::string& source : program.code) compile(source, true);
+  for (const std::string& source : program.constants) compile(source, false);
+  compile("startup.c", false);
+  try {
+    run_tool(link, "linking the emitted C for Arm", process);
+  } catch (const Error& error) {
+    const std::string text = error.what();
+    if (text.find("will not fit in region") == std::string::npos &&
+        text.find("no room for the stack") == std::string::npos)
+      throw;
+    throw Error("the network does not fit the QEMU machine ", result.machine.machine, " (",
+                result.machine.flash_bytes, " bytes of flash, ", result.machine.sram_bytes,
+                " bytes of SRAM); make it smaller or run it as C on the host");
+  }
+  const std::string map = folder + "/firmware.map";
+  result.sections = parse_linker_map(read_file(map), map);
+  return result;
+}
+
+ArmRun run_arm_program(const ArmProgram& program, const std::string& input) {
+  write_files({{"in.bin", input}}, program.folder);
+  for (const char* file : {"out.bin", "counts.bin"})
+    std::filesystem::remove(program.folder + "/" + file);
+  std::vector<std::string> command = {"qemu-system-arm",
+                                      "-machine",
+                                      program.machine.machine,
+                                      "-display",
+                                      "none",
+                                      "-monitor",
+                                      "none",
+                                      "-serial",
+                                      "none",
+                                      "-semihosting-config",
+                                      "enable=on,target=native",
+                                      "-kernel",
+                                      "firmware.elf"};
+  // Counting is what makes the timer's ticks instructions; without it QEMU runs faster.
+  const bool counts = program.options.counted_runs > 0;
+  if (counts) command.insert(command.end(), {"-icount", "shift=0,sleep=off"});
+  run_tool(command, "running the emitted C under QEMU",
+           {.folder = program.folder, .timeout_seconds = program.options.timeout_seconds});
+  ArmRun run;
+  run.output = read_file(program.folder + "/out.bin");
+  if (counts)
+    run.instructions = instructions_of(read_file(program.folder + "/counts.bin"), program.networks);
+  return run;
+}
+
+QemuExecution::QemuExecution(const Module& module, const ExecutionOptions& options)
+    : QemuExecution(module, planned(module, options.device), options) {}
+
+QemuExecution::QemuExecution(const Module& module, Plan plan, const ExecutionOptions& options)
+    : module_(module), options_(options), plan_(std::move(plan)), core_(core_of(options.device)) {
+  folder_ = options.folder;
+  if (folder_.empty())
+    folder_ = temporary_.emplace("qemu").path().string();
+  else
+    std::filesystem::create_directories(folder_);
+}
+
+ArmProgram QemuExecution::build(const std::string& folder, bool trace) const {
+  std::filesystem::create_directories(folder);
+  ArmOptions options;
+  options.core = core_;
+  options.trace = trace;
+  options.counted_runs = trace ? 0 : 1;
+  options.timeout_seconds = options_.timeout_seconds;
+  return build_arm_program({{&module_, &plan_, "net"}}, folder, options);
+}
+
+Samples QemuExecution::run(std::span<const Tensor> inputs) {
+  const std::int64_t count = check_samples(module_, inputs);
+  if (!program_) program_ = build(folder_, false);
+  const ArmRun run = run_arm_program(*program_, packed_input(module_, inputs));
+  const LinkedSizes sizes = linked_sizes(program_->sections, plan_, "net");
+  std::int64_t io_bytes = 0;
+  for (const MapSection& section : program_->sections)
+    if (section.symbol().starts_with("harness_0_")) io_bytes += section.bytes;
+  measured_ = {{"instructions_per_run", run.instructions.at(0)},
+               {"weights_bytes", static_cast<double>(sizes.weights_bytes)},
+               {"tables_bytes", static_cast<double>(sizes.tables_bytes)},
+               {"arena_bytes", static_cast<double>(sizes.arena_bytes)},
+               {"code_bytes", static_cast<double>(sizes.code_bytes)},
+               {"library_bytes", static_cast<double>(sizes.library_bytes)},
+               {"io_bytes", static_cast<double>(io_bytes)}};
+  return unpack_samples(module_, module_.main().outputs, count, run.output,
+                        "the emitted C under QEMU");
+}
+
+std::map<ValueId, Tensor> QemuExecution::trace(std::span<const Tensor> inputs) {
+  const ArmProgram program = build(folder_ + "/trace", true);
+  const ArmRun run = run_arm_program(program, packed_input(module_, inputs));
+  return unpack_trace(module_, plan_, run.output);
+}
+
+}  // namespace tandem

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tandem/base/file.h"
+#include "tandem/plan/plan.h"
+#include "tandem/verify/arm_firmware.h"
+#include "tandem/verify/c_program.h"
+#include "tandem/verify/execution.h"
+#include "tandem/verify/linker_map.h"
+
+namespace tandem {
+
+struct ArmOptions {
+  std::string core = "cortex-m4";
+  std::string optimisation = "-O2";
+  bool trace = false;
+  int counted_runs = 1;  // of each sample, for the instruction count; 0: none
+  double timeout_seconds = 600;
+};
+
+// A firmware that was built in a folder, which must stay.
+struct ArmProgram {
+  std::string folder;
+  ArmMachine machine;
+  ArmOptions options;
+  std::size_t networks = 0;
+  std::vector<MapSection> sections;  // of the linker's map
+};
+
+// Compiles and links networks with arm-none-eabi-gcc. Throws Error when they do not fit the
+// machine.
+ArmProgram build_arm_program(const std::vector<CNetwork>& networks, const std::string& folder,
+                             const ArmOptions& options = {});
+
+struct ArmRun {
+  std::string output;                // what the harness wrote
+  std::vector<double> instructions;  // executed in one run, by network, where they were counted
+};
+
+// Runs it in qemu-system-arm; one instruction takes one nanosecond of virtual time, which a timer
+// of the board counts (see arm_firmware.h). `input` as in CProgram.
+ArmRun run_arm_program(const ArmProgram& program, const std::string& input);
+
+// The emitted C on an emulated Cortex-M of the device's core. measured(): "instructions_per_run",
+// and the sizes from the linker's map: "weights_bytes", "tables_bytes", "arena_bytes",
+// "code_bytes", "library_bytes", "io_bytes".
+class QemuExecution final : public Execution {
+ public:
+  QemuExecution(const Module& module, const ExecutionOptions& options);
+  QemuExecution(const Module& module, Plan plan, const ExecutionOptions& options);
+  std::string name() const override { return "qemu"; }
+  Samples run(std::span<const Tensor> inputs) override;
+  std::map<ValueId, Tensor> trace(std::span<const Tensor> inputs) override;
+  const Plan& plan() const { return plan_; }
+
+ private:
+  ArmProgram build(const std::string& folder, bool trace) const;
+
+  Module module_;
+  ExecutionOptions options_;
+  Plan plan_;
+  std::string core_;
+  std::optional<TemporaryFolder> temporary_;
+  std::string folder_;
+  std::optional<ArmProgram> program_;
+};
+
+}  // namespace tandem

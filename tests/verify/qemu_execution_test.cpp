@@ -1,0 +1,168 @@
+#include "tandem/verify/qemu_execution.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tandem/base/error.h"
+#include "tandem/graph/printer.h"
+#include "tandem/mapping/mcu_planner.h"
+#include "tandem/ops/register.h"
+#include "tandem/verify/equality.h"
+#include "tandem/verify/samples.h"
+
+#include "tests/support/random_module.h"
+
+namespace tandem {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
+
+constexpr std::string_view kLayer = R"(tandem-module 1
+constant @w : int4[4,3] = [1,-2,3,4,5,-6,7,-8,0,1,2,3]
+constant @m : int32[3] = [1234567,-3456789,99991]
+constant @b : int8[1] = [5]
+constant @s : uint6[1] = [22]
+graph @main(%x : int8[1,4]) -> (%z) {
+  %w = constant @w
+  %m = constant @m
+  %b = constant @b
+  %s = constant @s
+  %y : int13[1,3] = IntMatMul(%x, %w) {format = int13} "fc"
+  %a : int14[1,3] = IntAdd(%y, %y) {format = int14} "double"
+  %z : int8[1,3] = Rescale(%a, %m, %b, %s) {format = int8} "rescale"
+}
+)";
+
+class QemuTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { register_operators(); }
+};
+
+TEST_F(QemuTest, ALayerEqualsTheReferenceOnBothCores) {
+  const Module module = parse_module(kLayer);
+  const Samples inputs = stack(random_inputs(module, 1, 10));
+  const Samples expected = make_execution("reference", module)->run(inputs);
+  for (const char* device : {"mps2-an386", "mps2-an500", "stm32f746"}) {
+    ExecutionOptions options;
+    options.device = device;
+    const auto qemu = make_execution("qemu", module, options);
+    const Equality equality = compare_samples(expected, qemu->run(inputs));
+    EXPECT_TRUE(equality.equal()) << to_string(equality, "reference", device);
+    const auto& measured = qemu->measured();
+    EXPECT_EQ(measured.at("weights_bytes"), 12);
+    EXPECT_EQ(measured.at("tables_bytes"), 12);  // three multipliers
+    EXPECT_EQ(measured.at("arena_bytes"), 0);
+    EXPECT_EQ(measured.at("io_bytes"), 4 + 3);
+    EXPECT_GT(measured.at("instructions_per_run"), 40);
+    EXPECT_LT(measured.at("instructions_per_run"), 200);
+  }
+}
+
+TEST_F(QemuTest, RandomModulesEqualTheReferenceInOneFirmware) {
+  std::vector<Module> modules;
+  std::vector<Plan> plans;
+  std::vector<Samples> inputs;
+  std::vector<CNetwork> networks;
+  std::string input;
+  const Device device = find_device("mps2-an386");
+  for (std::uint64_t seed = 1000; seed < 1024; ++seed) {
+    modules.push_back(random_lowered_module(seed));
+    plans.push_back(plan_mcu(modules.back(), device));
+    inputs.push_back(stack(random_inputs(modules.back(), seed, 8)));
+    input += pack_count(8) + pack_samples(inputs.back());
+  }
+  for (std::size_t i = 0; i < modules.size(); ++i)
+    networks.push_back({&modules[i], &plans[i], "net" + std::to_string(i)});
+  const TemporaryFolder folder("qemu");
+  const ArmProgram program = build_arm_program(networks, folder.path().string());
+  const ArmRun run = run_arm_program(program, input);
+  std::string expected;
+  std::size_t as_planned = 0;
+  for (std::size_t i = 0; i < modules.size(); ++i) {
+    expected += pack_samples(make_execution("reference", modules[i])->run(inputs[i]));
+    const LinkedSizes sizes = linked_sizes(program.sections, plans[i], networks[i].name);
+    std::int64_t weights = 0, tables = 0;
+    for (const Buffer& buffer : plans[i].buffers) {
+      if (buffer.role == BufferRole::kWeights) weights += buffer.bytes;
+      if (buffer.role == BufferRole::kTable) tables += buffer.bytes;
+    }
+    EXPECT_LE(sizes.weights_bytes, weights);
+    EXPECT_LE(sizes.tables_bytes, tables);
+    as_planned += sizes.arena_bytes == plans[i].peak_bytes.at("sram") &&
+                  sizes.weights_bytes == weights && sizes.tables_bytes == tables;
+    EXPECT_GT(run.instructions[i], 0);
+  }
+  // In values of one element the compiler may find a constant that the plan's ranges miss.
+  EXPECT_GE(as_planned, modules.size() - 1);
+  EXPECT_TRUE(run.output == expected) << "outputs under QEMU differ from the reference";
+}
+
+TEST_F(QemuTest, TheFirstLayerThatDiffersIsNamed) {
+  const Module module = parse_module(kLayer);
+  Module other = module;
+  other.constants[0].tensor =
+      Tensor::from_integers(Format::parse("int4"), {4, 3},
+                            std::vector<std::int64_t>{1, -2, 3, 4, 5, -6, 7, -8, 1, 1, 2, 3});
+  const Samples inputs = stack(random_inputs(module, 2, 10));
+  const auto reference = make_execution("reference", module), c = make_execution("c", other),
+             qemu = make_execution("qemu", other);
+  const Samples expected = reference->run(inputs);
+  for (Execution* execution : {c.get(), qemu.get()}) {
+    const Equality equality = compare_executions(module, *reference, expected, *execution,
+                                                 execution->run(inputs), inputs);
+    EXPECT_FALSE(equality.equal());
+    EXPECT_THAT(equality.first_layer, HasSubstr("Rescale 'rescale', element 2 of [1,3]"));
+  }
+}
+
+TEST_F(QemuTest, ANetworkBeyondTheMachineIsRefused) {
+  const Module module = parse_module(
+      "tandem-module 1\ngraph @main(%x : int32[1,2000000]) -> (%y) {\n"
+      "  %y : int32[1,2000000] = Clamp(%x) {format = int32, min = -9, max = 9}\n}\n");
+  const Samples inputs = {Tensor(Format::parse("int32"), {1, 1, 2000000})};
+  EXPECT_THAT([&] { make_execution("qemu", module)->run(inputs); },
+              ThrowsMessage<Error>(HasSubstr("does not fit the QEMU machine mps2-an386")));
+  ExecutionOptions options;
+  options.device = "mps2-an38";
+  EXPECT_THAT([&] { make_execution("qemu", module, options); },
+              ThrowsMessage<Error>(HasSubstr("mps2-an386")));
+}
+
+TEST(LinkerMap, ReadsNamesOnTheirOwnLineAndSkipsWhatWasDiscarded) {
+  const std::string map = R"(Discarded input sections
+
+ .text.gone     0x00000000        0x8 a.o
+
+Linker script and memory map
+
+.text           0x00000000       0x60
+ .text.net_run  0x00000000       0x1a net.c.o
+ .text.net_a_rather_long_function
+                0x0000001c       0x10 net.c.o
+ .rodata.net_fc_weights
+                0x0000002c       0x0c net_weights.c.o
+ .text.memcpy   0x00000038       0x20 /usr/lib/libc_nano.a(memcpy.o)
+ *fill*         0x00000058       0x2
+.bss            0x20000000       0x40
+ .bss.net_arena 0x20000000       0x40 net.c.o
+)";
+  const std::vector<MapSection> sections = parse_linker_map(map, "x.map");
+  ASSERT_EQ(sections.size(), 5u);
+  EXPECT_EQ(sections[1].symbol(), "net_a_rather_long_function");
+  Plan plan;
+  plan.buffers.emplace_back();
+  plan.buffers[0].name = "fc_weights";
+  plan.buffers[0].role = BufferRole::kWeights;
+  plan.buffers[0].memory = "flash";
+  const LinkedSizes sizes = linked_sizes(sections, plan, "net");
+  EXPECT_EQ(sizes.code_bytes, 0x1a + 0x10);
+  EXPECT_EQ(sizes.weights_bytes, 0xc);
+  EXPECT_EQ(sizes.arena_bytes, 0x40);
+  EXPECT_EQ(sizes.library_bytes, 0x20);
+  EXPECT_THAT([] { parse_linker_map("hello", "x.map"); },
+              ThrowsMessage<Error>(HasSubstr("x.map: no map")));
+}
+
+}  // namespace
+}  // namespace tandem

@@ -51,8 +51,9 @@ ValueId Builder::input(const std::string& name, TensorType type) {
   return graph().values.size() - 1;
 }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): takes names as input() does
 ValueId Builder::constant(Tensor tensor, std::string name) {
-  return constant(module_.add_constant(std::move(tensor), std::move(name)));
+  return constant(module_.add_constant(std::move(tensor), name));
 }
 
 ValueId Builder::constant(ConstantId id) {
@@ -97,8 +98,8 @@ std::vector<ValueId> Builder::add_node(std::string_view op, std::vector<ValueId>
 }
 
 ValueId Builder::add(std::string_view op, std::vector<ValueId> inputs, Attributes attributes,
-                     std::string name) {
-  const auto outputs = add_node(op, std::move(inputs), std::move(attributes), std::move(name));
+                     std::string name) {  // NOLINT(performance-unnecessary-value-param): as above
+  const auto outputs = add_node(op, std::move(inputs), std::move(attributes), name);
   ensure(outputs.size() == 1, concat(op, " has not one output"));
   return outputs.front();
 }

@@ -154,7 +154,7 @@ Tensor required_constant(const LoweringSite& site, std::size_t index, std::strin
   throw Error(what, " is computed at run time; only a constant one can be lowered to integers");
 }
 
-ValueId add_folded(Builder& builder, std::string_view op, std::vector<ValueId> inputs,
+ValueId add_folded(Builder& builder, std::string_view op, const std::vector<ValueId>& inputs,
                    Attributes attributes, const std::string& name) {
   std::vector<Tensor> arguments;
   for (const ValueId input : inputs) {
@@ -168,7 +168,7 @@ ValueId add_folded(Builder& builder, std::string_view op, std::vector<ValueId> i
   return builder.constant(outputs.front(), graph.values[result].name);
 }
 
-ValueId add_exact_folded(Builder& builder, std::string_view op, std::vector<ValueId> inputs,
+ValueId add_exact_folded(Builder& builder, std::string_view op, const std::vector<ValueId>& inputs,
                          Attributes attributes, const std::string& name) {
   std::vector<Tensor> arguments;
   for (const ValueId input : inputs) {

@@ -79,10 +79,10 @@ struct QuantizeTarget {
 CodedValue requantize(LoweringSite& site, const CodedValue& value, const QuantizeTarget& target);
 
 // Adds a node, or its result as a constant when all inputs are constants.
-ValueId add_folded(Builder& builder, std::string_view op, std::vector<ValueId> inputs,
+ValueId add_folded(Builder& builder, std::string_view op, const std::vector<ValueId>& inputs,
                    Attributes attributes = {}, const std::string& name = "");
 // The same for primitives with the narrowest format (add_exact of integer.h).
-ValueId add_exact_folded(Builder& builder, std::string_view op, std::vector<ValueId> inputs,
+ValueId add_exact_folded(Builder& builder, std::string_view op, const std::vector<ValueId>& inputs,
                          Attributes attributes = {}, const std::string& name = "");
 
 // An integer constant of the narrowest format.

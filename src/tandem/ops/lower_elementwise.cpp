@@ -92,7 +92,7 @@ Lowered lower_by_table(LoweringSite& site) {
       throw Error("combines two computed inputs in a way that has no integer form");
     computed = i;
   }
-  const CodedValue value = site.coded(computed);
+  const CodedValue& value = site.coded(computed);
   const Format real = site.node.input(computed).format;
   const Tensor reals = tabulated(site, value).converted(real);
   const std::size_t rank = value.scale.shape().size();

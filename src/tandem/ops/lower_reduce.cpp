@@ -228,7 +228,8 @@ ValueId negative_exponentials(LoweringSite& site, ValueId distance, double unit,
   // Beyond this distance the exponential rounds to zero.
   const double reach = (kExponentialBits + 1) * std::log(2.0) + 1;
   int drop = 0;
-  for (; reach / unit > std::ldexp(1.0, kDistanceBits); unit *= 2) ++drop;
+  while (reach / std::ldexp(unit, drop) > std::ldexp(1.0, kDistanceBits)) ++drop;
+  unit = std::ldexp(unit, drop);
   if (drop > 0) {
     distance =
         shifted_right(site, distance, drop, "half_even", site.builder.type(distance).format, rank);

@@ -119,7 +119,7 @@ Int128 round_real(double value, Rounding rounding) {
 std::int64_t apply_overflow(Int128 value, int bits, bool is_signed, Overflow overflow) {
   const IntegerRange range = integer_range(bits, is_signed);
   std::int64_t lowest = range.min;
-  if (overflow == Overflow::kSaturateSymmetric && is_signed) lowest = -range.max;
+  if (overflow == Overflow::kSaturateSymmetric && is_signed && bits > 1) lowest = -range.max;
   if (value >= lowest && value <= range.max) return static_cast<std::int64_t>(value);
   switch (overflow) {
     case Overflow::kWrap: {

@@ -24,10 +24,11 @@ enum class Rounding : std::uint8_t {
 
 // What happens to a rounded number outside the range of codes (HLS ap_fixed names).
 enum class Overflow : std::uint8_t {
-  kWrap,               // WRAP: modulo 2^bits
-  kSaturate,           // SAT: the nearest code
-  kSaturateZero,       // SAT_ZERO: zero
-  kSaturateSymmetric,  // SAT_SYM: like SAT with the most negative code excluded
+  kWrap,          // WRAP: modulo 2^bits
+  kSaturate,      // SAT: the nearest code
+  kSaturateZero,  // SAT_ZERO: zero
+  // SAT_SYM: like SAT with the most negative code excluded, save in one-bit formats, as in HLS.
+  kSaturateSymmetric,
 };
 
 inline constexpr std::array<Rounding, 9> kAllRoundings = {

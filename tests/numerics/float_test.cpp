@@ -1,0 +1,207 @@
+// The float formats against tables of their codes and against the host's arithmetic.
+
+#include <bit>
+#include <cfenv>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tandem/base/error.h"
+#include "tandem/base/random.h"
+#include "tandem/base/text.h"
+#include "tandem/numerics/format.h"
+
+namespace tandem {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+struct Narrow {
+  const char* name;
+  int exponent_bits;
+  int mantissa_bits;
+};
+constexpr std::array<Narrow, 2> kNarrow = {{{"f16", 5, 10}, {"bf16", 8, 7}}};
+
+// The value of a code by the formula of IEEE 754, in floating point.
+double value_by_formula(const Narrow& narrow, std::uint32_t code) {
+  const std::uint32_t fields = code & 0x7fff;
+  const auto exponent = static_cast<int>(fields >> narrow.mantissa_bits);
+  const double fraction = static_cast<double>(fields & ((1u << narrow.mantissa_bits) - 1)) /
+                          (1 << narrow.mantissa_bits);
+  const int bias = (1 << (narrow.exponent_bits - 1)) - 1;
+  double magnitude = 0;
+  if (exponent == 2 * bias + 1)
+    magnitude = fraction == 0 ? kInfinity : std::nan("");
+  else if (exponent == 0)
+    magnitude = std::ldexp(fraction, 1 - bias);
+  else
+    magnitude = std::ldexp(1 + fraction, exponent - bias);
+  return (code & 0x8000) != 0 ? -magnitude : magnitude;
+}
+
+TEST(NarrowFloat, EveryCodeDecodesByTheFormulaAndEncodesBack) {
+  for (const Narrow& narrow : kNarrow) {
+    const Format format = Format::parse(narrow.name);
+    for (const std::uint64_t code : format.codes()) {
+      const double expected = value_by_formula(narrow, static_cast<std::uint32_t>(code));
+      const double decoded = format.decode(code);
+      if (std::isnan(expected)) {
+        ASSERT_TRUE(std::isnan(decoded));
+        ASSERT_TRUE(std::isnan(format.decode(format.encode(decoded))));
+        continue;
+      }
+      ASSERT_EQ(std::bit_cast<std::uint64_t>(decoded), std::bit_cast<std::uint64_t>(expected))
+          << narrow.name << " code " << code;
+      for (const Rounding rounding : kAllRoundings)
+        ASSERT_EQ(format.encode(decoded, rounding), code) << narrow.name;
+    }
+  }
+}
+
+// The code that a positive number between two neighbouring codes goes to; `upper` may be infinity,
+// which then stands for the power of two after the largest code.
+std::uint64_t expected_between(std::uint64_t lower, double lower_value, double upper_value,
+                               double value, bool negative, Rounding rounding) {
+  if (value == lower_value) return lower;
+  if (value == upper_value) return lower + 1;
+  const double middle = (lower_value + upper_value) / 2;
+  switch (rounding) {
+    case Rounding::kFloor: return negative ? lower + 1 : lower;
+    case Rounding::kCeiling: return negative ? lower : lower + 1;
+    case Rounding::kTowardZero: return lower;
+    case Rounding::kAwayFromZero: return lower + 1;
+    default: break;
+  }
+  if (value != middle) return value < middle ? lower : lower + 1;
+  switch (rounding) {
+    case Rounding::kHalfUp: return negative ? lower : lower + 1;
+    case Rounding::kHalfDown: return negative ? lower + 1 : lower;
+    case Rounding::kHalfTowardZero: return lower;
+    case Rounding::kHalfAwayFromZero: return lower + 1;
+    default: return lower % 2 == 0 ? lower : lower + 1;
+  }
+}
+
+// All pairs of neighbouring codes: both, the middle, and the nearest doubles and singles to them.
+TEST(NarrowFloat, NeighboursAndMiddlesRoundByTheTableOfCodes) {
+  for (const Narrow& narrow : kNarrow) {
+    const Format format = Format::parse(narrow.name);
+    const std::uint64_t infinity = format.encode(kInfinity);
+    const double beyond = std::ldexp(1.0, 1 << (narrow.exponent_bits - 1));
+    for (std::uint64_t lower = 0; lower < infinity; ++lower) {
+      const double a = format.decode(lower);
+      const double b = lower + 1 == infinity ? beyond : format.decode(lower + 1);
+      const double middle = (a + b) / 2;
+      const auto single = static_cast<float>(middle);
+      for (const double value :
+           {a, std::nextafter(a, b), std::nextafter(middle, a), middle, std::nextafter(middle, b),
+            static_cast<double>(std::nextafter(single, 0.0f)),
+            static_cast<double>(std::nextafter(single, std::numeric_limits<float>::max())),
+            std::nextafter(b, a)}) {
+        if (value > b) continue;
+        for (const Rounding rounding : kAllRoundings)
+          for (const bool negative : {false, true}) {
+            const std::uint64_t expected =
+                expected_between(lower, a, b, value, negative, rounding) |
+                (negative ? std::uint64_t{1} << 15 : 0);
+            ASSERT_EQ(format.encode(negative ? -value : value, rounding), expected)
+                << narrow.name << " " << shortest(value) << " " << name(rounding);
+          }
+      }
+    }
+  }
+}
+
+TEST(Float, OverflowGoesWhereTheModeSays) {
+  for (const char* format_name : {"f32", "f16", "bf16"}) {
+    const Format format = Format::parse(format_name);
+    const std::uint64_t infinity = format.encode(kInfinity);
+    const std::uint64_t largest = infinity - 1;
+    const std::uint64_t sign = std::uint64_t{1} << (format.bits() - 1);
+    const double huge = 1e300;
+    for (const Rounding rounding : kAllRoundings) {
+      const bool to_zero = rounding == Rounding::kTowardZero;
+      const bool down = rounding == Rounding::kFloor;
+      const bool up = rounding == Rounding::kCeiling;
+      EXPECT_EQ(format.encode(huge, rounding), to_zero || down ? largest : infinity);
+      EXPECT_EQ(format.encode(-huge, rounding), sign | (to_zero || up ? largest : infinity));
+      EXPECT_EQ(format.encode(-huge, rounding, Overflow::kSaturateSymmetric), sign | largest);
+      EXPECT_EQ(format.encode(-huge, rounding, Overflow::kSaturateZero), sign);
+      EXPECT_THAT([&] { format.encode(huge, rounding, Overflow::kWrap); },
+                  ThrowsMessage<Error>(HasSubstr("1e+300 is outside format")));
+      for (const Overflow overflow : kAllOverflows) {
+        EXPECT_EQ(format.encode(-kInfinity, rounding, overflow), sign | infinity);
+        EXPECT_EQ(format.encode(1, rounding, overflow), format.encode(1));
+      }
+    }
+    EXPECT_TRUE(std::isnan(format.decode(format.encode(std::nan("")))));
+    EXPECT_EQ(format.encode(-std::nan("")), format.encode(std::nan(""))) << "one code for NaN";
+    EXPECT_EQ(format.encode(-0.0), sign);
+    EXPECT_TRUE(format.exact(sign).negative_zero);
+    EXPECT_EQ(format.exact(infinity).kind, ExactValue::Kind::kPositiveInfinity);
+    EXPECT_EQ(format.exact(sign | infinity).kind, ExactValue::Kind::kNegativeInfinity);
+    EXPECT_EQ(format.exact(infinity + 1).kind, ExactValue::Kind::kNan);
+  }
+}
+
+// Doubles of any exponent that single precision has, its subnormals and a little beyond.
+double random_double(RandomSequence& random) {
+  const double value =
+      std::ldexp(1 + random.uniform(), static_cast<int>(random.integer(-152, 129)));
+  return random.chance(0.5) ? -value : value;
+}
+
+float cast_in_mode(double value, int mode) {
+  std::fesetround(mode);
+  volatile double operand = value;
+  volatile float result = static_cast<float>(operand);
+  std::fesetround(FE_TONEAREST);
+  return result;
+}
+
+TEST(Float, SingleRoundsLikeTheHost) {
+  const Format format = Format::parse("f32");
+  const std::vector<std::pair<Rounding, int>> modes = {{Rounding::kHalfEven, FE_TONEAREST},
+                                                       {Rounding::kFloor, FE_DOWNWARD},
+                                                       {Rounding::kCeiling, FE_UPWARD},
+                                                       {Rounding::kTowardZero, FE_TOWARDZERO}};
+  RandomSequence random(7, "single");
+  for (int i = 0; i < 200'000; ++i) {
+    const double value = random_double(random);
+    const auto& [rounding, mode] = modes[static_cast<std::size_t>(random.integer(0, 3))];
+    ASSERT_EQ(format.encode(value, rounding),
+              std::bit_cast<std::uint32_t>(cast_in_mode(value, mode)))
+        << shortest(value) << " " << name(rounding);
+  }
+}
+
+TEST(Float, WideCodesDecodeToThemselves) {
+  const Format single = Format::parse("f32");
+  const Format full = Format::parse("f64");
+  RandomSequence random(8, "wide");
+  for (int i = 0; i < 100'000; ++i) {
+    const std::uint64_t bits = random.bits();
+    const auto value = std::bit_cast<double>(bits);
+    if (!std::isnan(value)) {
+      ASSERT_EQ(std::bit_cast<std::uint64_t>(full.decode(bits)), bits);
+      for (const Rounding rounding : kAllRoundings) ASSERT_EQ(full.encode(value, rounding), bits);
+    }
+    const auto code = static_cast<std::uint32_t>(bits);
+    const auto as_float = std::bit_cast<float>(code);
+    if (std::isnan(as_float)) continue;
+    ASSERT_EQ(single.decode(code), static_cast<double>(as_float));
+    ASSERT_EQ(single.encode(static_cast<double>(as_float)), code);
+  }
+  EXPECT_EQ(full.decode(1), std::numeric_limits<double>::denorm_min());
+}
+
+}  // namespace
+}  // namespace tandem

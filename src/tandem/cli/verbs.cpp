@@ -6,6 +6,8 @@ std::vector<std::unique_ptr<Verb>> make_verbs() {
   std::vector<std::unique_ptr<Verb>> verbs;
   verbs.push_back(make_list_verb());
   verbs.push_back(make_show_verb());
+  verbs.push_back(make_run_verb());
+  verbs.push_back(make_compare_verb());
   return verbs;
 }
 

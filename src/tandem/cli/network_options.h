@@ -1,0 +1,58 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tandem/cli/options.h"
+#include "tandem/data/dataset.h"
+#include "tandem/verify/network.h"
+
+namespace tandem {
+
+// --data, --split, --limit, --seed, --preprocess.
+struct DataFlags {
+  std::string source, split = "test", preprocess;
+  std::optional<std::int64_t> limit;
+  std::int64_t seed = 1;
+
+  void add_to(OptionTable& options, bool required);
+  bool given() const { return !source.empty(); }
+  DataOptions data_options() const;
+  // What the samples were, for results: {"source", "split", "seed", "preprocessing"}.
+  Json json(const NetworkSamples& samples) const;
+};
+
+// --input-coding: how a real input arrives as codes where no data set says it.
+struct CodingFlags {
+  std::vector<std::string> texts;  // "x=uint8,1/255" or "x=int8,0.5,-1"
+
+  void add_to(OptionTable& options);
+  InputCodings codings() const;
+};
+
+// A network with what a verb runs on it.
+struct PreparedNetwork {
+  Module network;                         // as read
+  std::optional<Module> lowered;          // for one sample
+  std::optional<NetworkSamples> samples;  // where data were asked for
+};
+
+// Lowers the network where `lower` says so, and opens the data. Random data fill the range of the
+// lowered inputs, or of the network's own where it is not lowered.
+PreparedNetwork prepare_network(Module network, const DataFlags& data, const CodingFlags& codings,
+                                bool lower);
+
+// "float" over a network as read, or an execution of a lowered module (verify/execution.h).
+std::unique_ptr<Execution> make_any_execution(const std::string& name, const Module& module,
+                                              const std::string& device);
+
+// The device that an execution runs on: the one given, the default of the kind it needs, or "" for
+// those that run on this machine. Throws Error where a device is given and none is used.
+std::string device_of_execution(const std::string& name, const std::string& device);
+
+// 0.9317 as "93.17 %".
+std::string percent(double share);
+
+}  // namespace tandem

@@ -149,7 +149,8 @@ std::string overflow_text(const std::string& result, const std::string& name, Bo
                           Format format, Overflow overflow) {
   const int bits = format.bits(), wide = bounds.bits();
   const IntegerRange held = format.integer_range();
-  const bool symmetric = overflow == Overflow::kSaturateSymmetric && format.is_signed();
+  const bool symmetric =
+      overflow == Overflow::kSaturateSymmetric && format.is_signed() && format.bits() > 1;
   const Int128 lowest = symmetric ? -held.max : held.min;
   const std::string low_part =
       wide >= bits ? concat(name, "[", bits - 1, ":0]")

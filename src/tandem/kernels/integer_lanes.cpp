@@ -267,7 +267,8 @@ template <typename Lane>
 void rescale_lanes(const RescaleMode& mode, const RescaleLanes<Lane>& constants, std::int64_t count,
                    Lane* x) {
   IntegerRange range = integer_range(mode.bits, mode.is_signed);
-  if (mode.overflow == Overflow::kSaturateSymmetric && mode.is_signed) range.min = -range.max;
+  if (mode.overflow == Overflow::kSaturateSymmetric && mode.is_signed && mode.bits > 1)
+    range.min = -range.max;
   switch (correction_where(mode.rounding)) {
     case CorrectionWhere::kNever:
       return rescale_with<CorrectionWhere::kNever>(mode, range, constants, count, x);

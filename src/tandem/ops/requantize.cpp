@@ -84,7 +84,8 @@ struct Codes {
 Codes code_limits(const QuantizeTarget& target) {
   const IntegerRange range = target.format.integer_range();
   Codes codes{range.min, range.max};
-  if (target.overflow == Overflow::kSaturateSymmetric && target.format.is_signed())
+  if (target.overflow == Overflow::kSaturateSymmetric && target.format.is_signed() &&
+      target.format.bits() > 1)
     codes.min = -range.max;
   if (!target.limits.empty()) {
     codes.min = std::max(codes.min, target.limits[0]);

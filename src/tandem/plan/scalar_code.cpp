@@ -151,7 +151,7 @@ Ranged ScalarCode::apply_overflow(Ranged value, int bits, bool is_signed, Overfl
   switch (overflow) {
     case Overflow::kSaturate: return clamp(std::move(value), held.min, held.max);
     case Overflow::kSaturateSymmetric:
-      return clamp(std::move(value), is_signed ? -held.max : 0, held.max);
+      return clamp(std::move(value), is_signed && bits > 1 ? -held.max : held.min, held.max);
     case Overflow::kSaturateZero: {
       if (fits) return value;
       const Expr v = local(std::move(value.value));

@@ -4,26 +4,21 @@ JOBS ?= $(shell nproc)
 BUILD := build/$(PRESET)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build all test test-all bench lint format fuzz coverage install clean
+.PHONY: help build all test test-all bench lint tidy format fuzz coverage install clean
 
 help:
-	@echo "make demo      fit the example network to a microcontroller and an FPGA"
 	@echo "make build     build the program, $(BUILD)/tandem"
 	@echo "make test      build everything and run the tests, but for those labelled slow"
 	@echo "make test-all  run the slow ones too"
 	@echo "make bench     set up and run the benchmarks"
-	@echo "make lint      formatting, include order, lengths, clang-tidy, shellcheck"
+	@echo "make lint      formatting, include order, lengths, shellcheck"
+	@echo "make tidy      clang-tidy (its findings are not all mended yet)"
 	@echo "make format    format every C++ source"
 	@echo "make fuzz      fuzz each reader with FUZZ_RUNS (1,000,000) inputs, under sanitizers"
 	@echo "make coverage  lines of src/tandem/ROOM that its tests and fuzzers execute"
 	@echo "make install   install the program and the library under PREFIX (/usr/local)"
 	@echo "make clean     remove build/"
 	@echo "PRESET=debug|asan|clang chooses another build, JOBS=N its parallelism."
-
-demo:
-	@tools/setup.sh demo
-	@$(MAKE) --no-print-directory $(BUILD)/tandem
-	@TANDEM=$(BUILD)/tandem examples/digits/demo.sh
 
 build:
 	@tools/setup.sh demo
@@ -52,6 +47,10 @@ bench:
 lint:
 	@tools/setup.sh lint
 	@tools/lint.sh $(PRESET) $(JOBS)
+
+tidy:
+	@tools/setup.sh lint
+	@tools/lint.sh $(PRESET) $(JOBS) tidy
 
 format:
 	@tools/setup.sh lint

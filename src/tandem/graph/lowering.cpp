@@ -23,8 +23,8 @@ std::string text_of(const std::vector<LoweringProblem>& problems) {
   std::string text = concat("cannot lower ", problems.size(),
                             problems.size() == 1 ? " node to integers:" : " nodes to integers:");
   for (const LoweringProblem& problem : problems)
-    text += concat("\n  ", problem.op, " '", problem.node, "': ", problem.reason, "; ",
-                   problem.remedy);
+    text +=
+        concat("\n  ", problem.op, " '", problem.node, "': ", problem.reason, "; ", problem.remedy);
   return text;
 }
 
@@ -43,7 +43,10 @@ bool stays_coded(const Node& node) {
 class GraphLowering {
  public:
   GraphLowering(Module source, GraphId graph, Builder& target, const LoweringOptions& options)
-      : source_(std::move(source)), id_(graph), target_(target), options_(options),
+      : source_(std::move(source)),
+        id_(graph),
+        target_(target),
+        options_(options),
         coded_(source_.graphs[graph].values.size()) {}
 
   std::vector<CodedValue> run(std::span<const std::optional<CodedValue>> inputs) {

@@ -59,7 +59,8 @@ class Pad final : public Operator {
       for (std::size_t d = 0; d < rank; ++d) shape[d] += pads[d] + pads[rank + d];
       const auto strides = row_major_strides(shape);
       for (std::size_t d = 0; d < rank; ++d) begin += pads[d] * strides[d];
-      Tensor y = strided_copy(fill_value(node, x.format()), shape, 0, std::vector<std::int64_t>(rank, 0));
+      Tensor y =
+          strided_copy(fill_value(node, x.format()), shape, 0, std::vector<std::int64_t>(rank, 0));
       write_block(x, y, begin, strides);
       return {y};
     }

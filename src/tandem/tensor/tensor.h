@@ -119,26 +119,16 @@ class Tensor {
 template <typename Visitor>
 decltype(auto) visit_storage(Storage storage, Visitor&& visit) {
   switch (storage) {
-    case Storage::kU8:
-      return visit.template operator()<std::uint8_t>();
-    case Storage::kU16:
-      return visit.template operator()<std::uint16_t>();
-    case Storage::kU32:
-      return visit.template operator()<std::uint32_t>();
-    case Storage::kU64:
-      return visit.template operator()<std::uint64_t>();
-    case Storage::kI8:
-      return visit.template operator()<std::int8_t>();
-    case Storage::kI16:
-      return visit.template operator()<std::int16_t>();
-    case Storage::kI32:
-      return visit.template operator()<std::int32_t>();
-    case Storage::kI64:
-      return visit.template operator()<std::int64_t>();
-    case Storage::kF32:
-      return visit.template operator()<float>();
-    case Storage::kF64:
-      return visit.template operator()<double>();
+    case Storage::kU8: return visit.template operator()<std::uint8_t>();
+    case Storage::kU16: return visit.template operator()<std::uint16_t>();
+    case Storage::kU32: return visit.template operator()<std::uint32_t>();
+    case Storage::kU64: return visit.template operator()<std::uint64_t>();
+    case Storage::kI8: return visit.template operator()<std::int8_t>();
+    case Storage::kI16: return visit.template operator()<std::int16_t>();
+    case Storage::kI32: return visit.template operator()<std::int32_t>();
+    case Storage::kI64: return visit.template operator()<std::int64_t>();
+    case Storage::kF32: return visit.template operator()<float>();
+    case Storage::kF64: return visit.template operator()<double>();
   }
   throw InternalError("unknown storage");
 }

@@ -13,6 +13,7 @@ if(NOT onnx_protos)
     "Python environment in which the package onnx is installed.")
 endif()
 list(GET onnx_protos 0 onnx_proto)
+set(TANDEM_ONNX_PROTO "${onnx_proto}" CACHE INTERNAL "Schema of ONNX")
 get_filename_component(onnx_import "${onnx_proto}" DIRECTORY)
 get_filename_component(onnx_import "${onnx_import}" DIRECTORY)
 

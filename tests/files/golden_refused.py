@@ -80,6 +80,8 @@ def structure() -> None:
         initializer(m, "w", np.zeros(2, np.float32))
 
     edited("two_initializers", "two initializers are named 'w'", two_initializers)
+    edited("output_twice", "output 'v0' is listed twice",
+           lambda m: m.graph.output.append(m.graph.output[0]))
     edited("no_outputs", "the graph has no outputs", lambda m: m.graph.ClearField("output"))
     edited("no_inputs_no_names", "an input of the graph has no name",
            lambda m: m.graph.input.append(onnx.ValueInfoProto()))
@@ -196,6 +198,8 @@ def nodes() -> None:
            op="BatchNormalization")
     edited("clip_attributes", "attribute 'min' has no meaning here", lambda m: None, op="Clip",
            min=0.0)
+    edited("extra_input", "input 1 has no meaning here",
+           lambda m: m.graph.node[0].input.append("x"), op="Flatten")
     edited("absent_input", "only", lambda m: m.graph.node[0].input.__setitem__(0, ""))
     edited("training_output", "its output 'mask' is not supported",
            lambda m: m.graph.node[0].output.append("mask"), op="Dropout")

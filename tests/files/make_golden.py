@@ -5,6 +5,8 @@ qonnx.npz      graphs of QONNX's nodes; outputs by the executor of PyPI's qonnx
 refused.npz    models that the reader must refuse, each with a part of the message
 arrays.npz, compressed.npz   arrays as NumPy writes them
 
+Some of the models are written to tests/fuzz/corpus/onnx, too.
+
 The first three hold one compressed array, the bytes of an uncompressed .npz archive (a quarter of
 the size of an archive compressed array by array). Each case is a group of arrays there:
 <case>/model holds the bytes of a model, <case>/in/<name> and <case>/out/<name> its tensors,
@@ -48,13 +50,36 @@ def write_arrays() -> None:
     np.savez_compressed(FOLDER / "compressed.npz", zeros=np.zeros(10000), ones=np.ones(10, np.int8))
 
 
+# Cases whose models are seeds of the ONNX fuzzer: all kinds of nodes, inputs and initializers.
+SEEDS = {
+    "operators": ["Clip_13", "Softmax_0_11", "Where_17", "Cast_13", "Conv_SAME_UPPER_17",
+                  "Conv_1d_7", "MaxPool_ceil_12", "AveragePool_counted_12", "Gemm_c_7",
+                  "BatchNormalization_15", "Reshape_17", "Slice_13", "Slice_9", "Pad_axes_18",
+                  "Gather_17", "Expand_17", "Split_18", "TopK_11", "ReduceSum_13",
+                  "DepthToSpace_13", "flatten_by_shape", "split_heads", "expand_like",
+                  "shape_parts", "constants", "index_range", "names", "qdq_axis_zero_13",
+                  "qdq_layer", "qdq_uint4_21", "int4_weights"],
+    "qonnx": ["quant_4_1_1", "per_channel_zero", "bipolar_0", "trunc1_pool", "trunc2_zero",
+              "layers", "annotated_bipolar"],
+    "refused": ["cycle", "three_memory", "external", "filled"]}
+
+
+def write_seeds(name: str, arrays: dict[str, np.ndarray]) -> None:
+    folder = FOLDER.parents[1] / "fuzz" / "corpus" / "onnx"
+    folder.mkdir(parents=True, exist_ok=True)
+    for case in SEEDS[name]:
+        (folder / f"{case}.onnx").write_bytes(arrays[f"{case}/model"].tobytes())
+
+
 def main() -> None:
     warnings.simplefilter("ignore")
     FOLDER.mkdir(exist_ok=True)
     write_arrays()
     for module in (golden_operators, golden_qonnx, golden_refused):
         arrays = module.arrays()
-        path = FOLDER / f"{module.__name__.removeprefix('golden_')}.npz"
+        name = module.__name__.removeprefix("golden_")
+        write_seeds(name, arrays)
+        path = FOLDER / f"{name}.npz"
         archive = io.BytesIO()
         np.savez(archive, **arrays)
         np.savez_compressed(path, cases=np.frombuffer(archive.getvalue(), np.uint8))

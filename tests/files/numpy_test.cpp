@@ -78,6 +78,8 @@ TEST(Numpy, WrittenArraysReadBack) {
   }
 }
 
+TEST(Numpy, ArchivesMayBeEmpty) { EXPECT_TRUE(read_npz(bytes_of(write_npz({})), "empty").empty()); }
+
 TEST(Numpy, FormatsWithoutNumpyTypeAreWrittenAsReals) {
   const std::vector<double> values = {0.75, -0.25};
   const Tensor fixed = Tensor::from_reals(Format::parse("fixed<5,3>"), {2}, values);

@@ -50,6 +50,19 @@ TEST_F(Equality, NamesTheFirstDifference) {
   EXPECT_THAT(difference(base, other), Optional(HasSubstr("constants differ")));
 }
 
+TEST_F(Equality, TakesScalesForWhatTheyBroadcastTo) {
+  const auto quantized = [](const std::string& constant) {
+    return module_of(
+        "  %q : int8[3] = Quantize(%x, %c) {format = int8}\n"
+        "  %y : f32[3] = Dequantize(%q, %c)",
+        constant);
+  };
+  const Module scalar = quantized("constant @c : f32[] = [2]");
+  EXPECT_EQ(difference(scalar, quantized("constant @c : f32[1] = [2]")), std::nullopt);
+  EXPECT_THAT(difference(scalar, quantized("constant @c : f32[3] = [2,2,2]")),
+              Optional(HasSubstr("constants differ")));
+}
+
 TEST_F(Equality, ComparesTypesAndCodings) {
   const auto coded = [](const std::string& type, const std::string& scale) {
     return parse_module("tandem-module 1\nconstant @s : f64[] = [" + scale +

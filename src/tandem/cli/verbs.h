@@ -11,6 +11,8 @@ namespace tandem {
 // make_<name>_verb(); declare that function here and list it in make_verbs() (verbs.cpp). Options
 // that several verbs share (MODEL and --bind, --data and its companions, --device) are in
 // cli/options.h and cli/network_options.h.
+std::unique_ptr<Verb> make_compress_verb();
+std::unique_ptr<Verb> make_fit_verb();
 std::unique_ptr<Verb> make_list_verb();
 std::unique_ptr<Verb> make_show_verb();
 std::unique_ptr<Verb> make_run_verb();

@@ -109,15 +109,12 @@ void tile(OnnxExporter& out, const Node& node) {
 }
 
 void slice(OnnxExporter& out, const Node& node) {
-  const Integers& starts = list(node, "starts");
-  Integers axes = list(node, "axes"), steps = list(node, "steps");
-  for (std::size_t i = axes.size(); i < starts.size(); ++i)
-    axes.push_back(static_cast<std::int64_t>(i));
+  const Integers &axes = list(node, "axes"), &steps = list(node, "steps");
   auto inputs = input_names(out, node);
-  inputs.push_back(out.integers(starts, node.name + "/starts"));
+  inputs.push_back(out.integers(list(node, "starts"), node.name + "/starts"));
   inputs.push_back(out.integers(list(node, "ends"), node.name + "/ends"));
-  inputs.push_back(out.integers(axes, node.name + "/axes"));
-  if (!steps.empty()) inputs.push_back(out.integers(steps, node.name + "/steps"));
+  inputs.push_back(axes.empty() ? "" : out.integers(axes, node.name + "/axes"));
+  inputs.push_back(steps.empty() ? "" : out.integers(steps, node.name + "/steps"));
   out.emit(node, "Slice", inputs);
 }
 

@@ -312,10 +312,14 @@ void OnnxImporter::import_node(int index) {
       throw Refusal("the model imports no operator set of ONNX",
                     "save the model with its opset_import");
     }
-    OnnxNode node(*this, proto, node_label(graph_, index),
-                  opset == opsets_.end() ? 1 : opset->second);
-    if (!(domain.empty() && import_shape_arithmetic(node, proto))) handler(node);
-    node.check_attributes();
+    const OnnxNode fresh(*this, proto, node_label(graph_, index),
+                         opset == opsets_.end() ? 1 : opset->second);
+    OnnxNode node = fresh;
+    if (!domain.empty() || !import_shape_arithmetic(node, proto)) {
+      node = fresh;
+      handler(node);
+    }
+    node.check_all_read();
     for (const std::string& output : proto.output()) {
       if (!output.empty() && !values_.contains(output))
         throw Refusal(concat("its output '", output, "' is not supported"),
@@ -354,7 +358,10 @@ void OnnxImporter::check_output(const onnx::ValueInfoProto& info, ValueId value)
 void OnnxImporter::finish_outputs() {
   if (graph_.output_size() == 0) throw Error("the graph has no outputs");
   std::set<ValueId> taken(builder_.graph().inputs.begin(), builder_.graph().inputs.end());
+  std::set<std::string> names;
   for (const auto& output : graph_.output()) {
+    if (!names.insert(output.name()).second)
+      throw Error("output '", output.name(), "' is listed twice; list it once");
     ValueId value = materialize(output.name());
     // An output has a name and a producer of its own.
     if (taken.contains(value) || builder_.graph().values[value].constant != kNone) {

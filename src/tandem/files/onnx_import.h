@@ -43,19 +43,19 @@ class Refusal : public Error {
 class OnnxImporter;
 
 // One ONNX node as its handler sees it. Everything a handler does not ask for is an error: an
-// attribute that nobody read makes the node refused.
+// attribute or input that nobody read makes the node refused.
 class OnnxNode {
  public:
   OnnxNode(OnnxImporter& importer, const onnx::NodeProto& proto, std::string label,
            std::int64_t opset);
 
-  const std::string& op() const { return proto_.op_type(); }
+  const std::string& op() const { return proto_->op_type(); }
   std::int64_t opset() const { return opset_; }  // of the node's domain
   Builder& builder();
   const std::vector<Symbol>& symbols() const;
 
-  std::size_t input_count() const { return static_cast<std::size_t>(proto_.input_size()); }
-  std::size_t output_count() const { return static_cast<std::size_t>(proto_.output_size()); }
+  std::size_t input_count() const { return static_cast<std::size_t>(proto_->input_size()); }
+  std::size_t output_count() const { return static_cast<std::size_t>(proto_->output_size()); }
   bool has(std::size_t input) const;
   bool has_output(std::size_t output) const;
   const std::string& output_name(std::size_t output) const;
@@ -83,7 +83,7 @@ class OnnxNode {
   const onnx::AttributeProto* attribute(std::string_view name);
   bool has_attribute(std::string_view name) const;
   void ignore(std::string_view name) { asked_.emplace(name); }  // of no effect on inference
-  void check_attributes() const;                                // refuses what was never asked for
+  void check_all_read() const;                                  // refuses what was never asked for
 
   // Appends a node named after this one. Where all its inputs are constant the result is folded,
   // except behind a Dequantize, which stays to tell the number's format.
@@ -91,6 +91,9 @@ class OnnxNode {
   std::vector<ValueId> add_node(std::string_view tandem_op, std::vector<ValueId> inputs,
                                 Attributes attributes = {});
   ValueId add_constant(Tensor tensor);
+  // Counts elements that a constant gets without standing in the file; refuses beyond a bound for
+  // the whole model, so that no small file takes much memory.
+  void charge(std::int64_t elements);
   ValueId reshape(ValueId value, const std::vector<Dim>& shape);
   const TensorType& type_of_value(ValueId value);
   const Tensor* constant_of_value(ValueId value);
@@ -105,11 +108,12 @@ class OnnxNode {
   }
 
  private:
-  OnnxImporter& importer_;
-  const onnx::NodeProto& proto_;
+  OnnxImporter* importer_;
+  const onnx::NodeProto* proto_;
   std::string label_;
   std::int64_t opset_;
   std::set<std::string, std::less<>> asked_;
+  mutable std::set<std::size_t> asked_inputs_;
 };
 
 using OnnxHandler = void (*)(OnnxNode&);
@@ -161,6 +165,7 @@ class OnnxImporter {
   std::unordered_map<std::string, Format> annotations_;  // QONNX's data types of tensors
   std::set<std::string> poisoned_;                       // outputs of refused nodes
   std::vector<RefusedNode> refused_;
+  std::int64_t elements_left_ = std::int64_t{1} << 26;  // of folded constants
 };
 
 }  // namespace tandem

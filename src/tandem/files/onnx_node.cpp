@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "tandem/base/text.h"
@@ -9,28 +10,29 @@ namespace tandem {
 
 OnnxNode::OnnxNode(OnnxImporter& importer, const onnx::NodeProto& proto, std::string label,
                    std::int64_t opset)
-    : importer_(importer), proto_(proto), label_(std::move(label)), opset_(opset) {}
+    : importer_(&importer), proto_(&proto), label_(std::move(label)), opset_(opset) {}
 
-Builder& OnnxNode::builder() { return importer_.builder_; }
+Builder& OnnxNode::builder() { return importer_->builder_; }
 
-const std::vector<Symbol>& OnnxNode::symbols() const { return importer_.module_.symbols; }
+const std::vector<Symbol>& OnnxNode::symbols() const { return importer_->module_.symbols; }
 
-const std::filesystem::path& OnnxNode::folder() const { return importer_.folder_; }
+const std::filesystem::path& OnnxNode::folder() const { return importer_->folder_; }
 
 bool OnnxNode::has(std::size_t input) const {
-  return input < input_count() && !proto_.input(static_cast<int>(input)).empty();
+  asked_inputs_.insert(input);
+  return input < input_count() && !proto_->input(static_cast<int>(input)).empty();
 }
 
 bool OnnxNode::has_output(std::size_t output) const {
-  return output < output_count() && !proto_.output(static_cast<int>(output)).empty();
+  return output < output_count() && !proto_->output(static_cast<int>(output)).empty();
 }
 
 const std::string& OnnxNode::output_name(std::size_t output) const {
-  return proto_.output(static_cast<int>(output));
+  return proto_->output(static_cast<int>(output));
 }
 
 ValueId OnnxNode::value(std::size_t input) {
-  return has(input) ? importer_.materialize(proto_.input(static_cast<int>(input))) : kNone;
+  return has(input) ? importer_->materialize(proto_->input(static_cast<int>(input))) : kNone;
 }
 
 std::vector<ValueId> OnnxNode::values() {
@@ -46,7 +48,7 @@ const TensorType& OnnxNode::type(std::size_t input) {
 
 const Tensor* OnnxNode::constant(std::size_t input) const {
   if (!has(input)) return nullptr;
-  const OnnxValue& value = importer_.find(proto_.input(static_cast<int>(input)));
+  const OnnxValue& value = importer_->find(proto_->input(static_cast<int>(input)));
   return value.constant ? &*value.constant : nullptr;
 }
 
@@ -67,18 +69,18 @@ std::vector<std::int64_t> OnnxNode::integers(std::size_t input, std::string_view
 
 std::optional<DimTensor> OnnxNode::dims(std::size_t input) const {
   if (!has(input)) return std::nullopt;
-  return importer_.find(proto_.input(static_cast<int>(input))).dims;
+  return importer_->find(proto_->input(static_cast<int>(input))).dims;
 }
 
 const onnx::AttributeProto* OnnxNode::attribute(std::string_view name) {
   asked_.emplace(name);
-  for (const auto& attribute : proto_.attribute())
+  for (const auto& attribute : proto_->attribute())
     if (attribute.name() == name) return &attribute;
   return nullptr;
 }
 
 bool OnnxNode::has_attribute(std::string_view name) const {
-  for (const auto& attribute : proto_.attribute())
+  for (const auto& attribute : proto_->attribute())
     if (attribute.name() == name) return true;
   return false;
 }
@@ -134,8 +136,15 @@ const onnx::TensorProto* OnnxNode::tensor(std::string_view name) {
   return found == nullptr ? nullptr : &found->t();
 }
 
-void OnnxNode::check_attributes() const {
-  for (const auto& attribute : proto_.attribute()) {
+void OnnxNode::check_all_read() const {
+  for (std::size_t i = 0; i < input_count(); ++i) {
+    if (!proto_->input(static_cast<int>(i)).empty() && !asked_inputs_.contains(i))
+      refuse(concat("input ", i, " has no meaning here"), "remove the input");
+  }
+  std::set<std::string> names;
+  for (const auto& attribute : proto_->attribute()) {
+    if (!names.insert(attribute.name()).second)
+      refuse(concat("attribute '", attribute.name(), "' stands there twice"), "keep one of them");
     if (asked_.contains(attribute.name())) continue;
     const std::vector<std::string> known(asked_.begin(), asked_.end());
     refuse(concat("attribute '", attribute.name(), "' has no meaning here",
@@ -149,10 +158,22 @@ std::vector<ValueId> OnnxNode::add_node(std::string_view tandem_op, std::vector<
   while (!inputs.empty() && inputs.back() == kNone) inputs.pop_back();
   auto outputs = builder().add_node(tandem_op, std::move(inputs), std::move(attributes), label_);
   const Graph& graph = builder().graph();
-  const auto folded = fold_node(importer_.module_, graph, graph.nodes.back());
+  const auto folded = fold_node(importer_->module_, graph, graph.nodes.back(),
+                                std::min(kMostFoldedElements, importer_->elements_left_));
   if (!folded) return outputs;
-  for (std::size_t i = 0; i < outputs.size(); ++i) outputs[i] = add_constant((*folded)[i]);
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    importer_->elements_left_ -= (*folded)[i].size();
+    outputs[i] = add_constant((*folded)[i]);
+  }
   return outputs;
+}
+
+void OnnxNode::charge(std::int64_t elements) {
+  if (elements > importer_->elements_left_) {
+    refuse(concat("it makes ", elements, " elements, more than a model may in all"),
+           "let broadcasting operators take scalars instead");
+  }
+  importer_->elements_left_ -= elements;
 }
 
 ValueId OnnxNode::add(std::string_view tandem_op, std::vector<ValueId> inputs,
@@ -169,7 +190,7 @@ ValueId OnnxNode::add_constant(Tensor tensor) {
 const TensorType& OnnxNode::type_of_value(ValueId value) { return builder().type(value); }
 
 const Tensor* OnnxNode::constant_of_value(ValueId value) {
-  return constant_of(importer_.module_, builder().graph(), value);
+  return constant_of(importer_->module_, builder().graph(), value);
 }
 
 ValueId OnnxNode::reshape(ValueId value, const std::vector<Dim>& shape) {
@@ -189,7 +210,7 @@ void OnnxNode::set(std::size_t output, ValueId value) {
 }
 
 void OnnxNode::set(std::size_t output, OnnxValue value) {
-  if (has_output(output)) importer_.values_[output_name(output)] = std::move(value);
+  if (has_output(output)) importer_->values_[output_name(output)] = std::move(value);
 }
 
 }  // namespace tandem

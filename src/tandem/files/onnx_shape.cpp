@@ -88,6 +88,7 @@ void constant_of_shape(OnnxNode& node) {
     OnnxNode::refuse(concat("it makes ", count, " equal elements"),
                      "let a broadcasting operator take a scalar instead");
   }
+  node.charge(count);
   OnnxValue value;
   value.constant = Tensor(fill.format(), target);
   visit_storage(fill.format().storage(), [&]<typename T>() {

@@ -12,6 +12,14 @@ namespace {
 
 using Pair = std::pair<ValueId, ValueId>;
 
+// The same numbers for broadcasting: no leading ones, and a scalar where there is one element.
+Tensor without_leading_ones(const Tensor& tensor) {
+  Shape shape = tensor.shape();
+  if (tensor.size() == 1) shape.clear();
+  while (!shape.empty() && shape.front() == 1) shape.erase(shape.begin());
+  return tensor.reshaped(shape);
+}
+
 // Walks both graphs from their outputs, pair by pair of values.
 class Comparison {
  public:
@@ -109,7 +117,13 @@ class Comparison {
     for (std::size_t i = 0; i < left.inputs.size(); ++i) {
       if ((left.inputs[i] == kNone) != (right.inputs[i] == kNone))
         return concat(names(pair), "input ", i, " is absent in one");
-      if (left.inputs[i] != kNone) pending_.emplace_back(left.inputs[i], right.inputs[i]);
+      if (left.inputs[i] == kNone) continue;
+      const Tensor* a = constant_of(a_, left_, left.inputs[i]);
+      const Tensor* b = constant_of(b_, right_, right.inputs[i]);
+      const bool is_parameter = i > 0 && left.op->traits().domain == Domain::kBorder;
+      const bool alike = is_parameter && a != nullptr && b != nullptr &&
+                         without_leading_ones(*a) == without_leading_ones(*b);
+      if (!alike) pending_.emplace_back(left.inputs[i], right.inputs[i]);
     }
     return std::nullopt;
   }

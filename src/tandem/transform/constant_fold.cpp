@@ -8,13 +8,12 @@
 namespace tandem {
 namespace {
 
-constexpr std::int64_t kMostElements = std::int64_t{1} << 24;
 constexpr std::int64_t kMostOperations = std::int64_t{1} << 30;
 
-bool is_affordable(const Module& module, const Graph& graph, const Node& node) {
+bool is_affordable(const Module& module, const Graph& graph, const Node& node, std::int64_t most) {
   for (const ValueId output : node.outputs) {
     const TensorType& type = graph.values[output].type;
-    if (!type.is_static() || element_count(type.static_shape()) > kMostElements) return false;
+    if (!type.is_static() || element_count(type.static_shape()) > most) return false;
   }
   std::int64_t operations = 0;
   for (const OperationCount& part : node.op->work({module, graph, node}).operations) {
@@ -26,7 +25,7 @@ bool is_affordable(const Module& module, const Graph& graph, const Node& node) {
 }  // namespace
 
 std::optional<std::vector<Tensor>> fold_node(const Module& module, const Graph& graph,
-                                             const Node& node) {
+                                             const Node& node, std::int64_t most) {
   if (node.op->name() == "Dequantize" || !node.bodies.empty() || node.inputs.empty())
     return std::nullopt;
   std::vector<Tensor> inputs;
@@ -35,7 +34,7 @@ std::optional<std::vector<Tensor>> fold_node(const Module& module, const Graph& 
     if (input != kNone && constant == nullptr) return std::nullopt;
     inputs.push_back(constant == nullptr ? Tensor() : *constant);
   }
-  if (!is_affordable(module, graph, node)) return std::nullopt;
+  if (!is_affordable(module, graph, node, most)) return std::nullopt;
   return evaluate_node(module, graph, node, inputs);
 }
 

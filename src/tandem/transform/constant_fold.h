@@ -7,14 +7,18 @@
 
 namespace tandem {
 
+// The most elements that the result of one folded node has.
+inline constexpr std::int64_t kMostFoldedElements = std::int64_t{1} << 24;
+
 // Replaces every node whose inputs are all constants by its results, in all graphs, and removes
 // what nothing needs any more. The module computes the same. Kept are Dequantize, which tells the
 // format of the number it makes, nodes with bodies, and nodes whose folding would take more than
-// 2^24 result elements or 2^30 operations.
+// kMostFoldedElements result elements or 2^30 operations.
 void fold_constants(Module& module);
 
-// The results of one such node; nullopt where it is kept.
+// The results of one such node; nullopt where it is kept, or would have more elements than `most`.
 std::optional<std::vector<Tensor>> fold_node(const Module& module, const Graph& graph,
-                                             const Node& node);
+                                             const Node& node,
+                                             std::int64_t most = kMostFoldedElements);
 
 }  // namespace tandem

@@ -30,7 +30,7 @@ Plan plan_for(const Module& module, const ExecutionOptions& options) {
 }  // namespace
 
 CircuitExecution::CircuitExecution(const Module& module, const ExecutionOptions& options)
-    : CircuitExecution(module, plan_for(module, options), options) {}
+    : CircuitExecution(module, options.plan ? *options.plan : plan_for(module, options), options) {}
 
 CircuitExecution::CircuitExecution(const Module& module, Plan plan, const ExecutionOptions& options)
     : module_(module), options_(options), plan_(std::move(plan)) {

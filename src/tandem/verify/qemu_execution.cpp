@@ -144,7 +144,8 @@ ArmRun run_arm_program(const ArmProgram& program, const std::string& input) {
 }
 
 QemuExecution::QemuExecution(const Module& module, const ExecutionOptions& options)
-    : QemuExecution(module, planned(module, options.device), options) {}
+    : QemuExecution(module, options.plan ? *options.plan : planned(module, options.device),
+                    options) {}
 
 QemuExecution::QemuExecution(const Module& module, Plan plan, const ExecutionOptions& options)
     : module_(module), options_(options), plan_(std::move(plan)), core_(core_of(options.device)) {

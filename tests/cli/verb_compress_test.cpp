@@ -1,0 +1,127 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tandem/base/file.h"
+
+#include "tests/cli/cli_test.h"
+#include "tests/support/paths.h"
+
+namespace tandem::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+class CompressVerb : public ::testing::Test {
+ protected:
+  CliRun compress(const std::vector<std::string>& options, const std::string& output = "") {
+    const auto digits = source_dir() / "examples/digits";
+    std::vector<std::string> arguments = {"compress", (digits / "digits.onnx").string(),
+                                          "--data",   "npz:" + (digits / "digits.npz").string(),
+                                          "--limit",  "100",
+                                          "-o",       output.empty() ? this->output() : output};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    return run_cli(arguments);
+  }
+  std::string output(const std::string& name = "out.tandem") const {
+    return (folder_ / name).string();
+  }
+  TemporaryDir folder_;
+};
+
+TEST_F(CompressVerb, WritesTheNetworkAndItsChoices) {
+  const CliRun run = compress({"--json"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const auto json = run.json();
+  EXPECT_EQ(json["schema"], "tandem-compress/1");
+  EXPECT_EQ(json["samples"], 100);
+  EXPECT_GE(json["accuracy"]["reference"].get<double>(), 0.95);
+  EXPECT_EQ(json["weight_bytes"], 5472);
+  EXPECT_EQ(json["layers"][0]["result"], "uint8") << "the bytes of the data";
+  EXPECT_EQ(json["layers"][0]["scale"], 0.0625);
+  EXPECT_EQ(json["data"]["calibration_samples"], 256);
+  const std::string lock = read_file(output() + ".lock.json");
+  EXPECT_EQ(nlohmann::json::parse(lock)["layers"], json["layers"]);
+  const CliRun shown = run_cli({"show", output()});
+  EXPECT_EQ(shown.exit_code, 0) << shown.err;
+  EXPECT_THAT(shown.out, HasSubstr("metadata \"preprocessing\""));
+}
+
+TEST_F(CompressVerb, TheSameSeedGivesTheSameBytes) {
+  ASSERT_EQ(compress({"--calibration", "64"}).exit_code, 0);
+  ASSERT_EQ(compress({"--calibration", "64"}, output("again.tandem")).exit_code, 0);
+  ASSERT_EQ(compress({"--calibration", "64", "--seed", "2"}, output("other.tandem")).exit_code, 0);
+  EXPECT_EQ(read_file(output()), read_file(output("again.tandem")));
+  EXPECT_NE(read_file(output()), read_file(output("other.tandem")));
+}
+
+TEST_F(CompressVerb, SingleLayersHaveTheirOwnWidths) {
+  const auto json = compress({"--weights", "int6", "--weights", "head=int4", "--activations",
+                              "stem*=uint5", "--json"})
+                        .json();
+  std::map<std::string, std::string> weights, results;
+  for (const auto& layer : json["layers"]) {
+    weights[layer["layer"]] = layer.value("weights", "");
+    results[layer["layer"]] = layer.value("result", "");
+  }
+  EXPECT_EQ(weights["stem"], "int6");
+  EXPECT_EQ(weights["head"], "int4");
+  EXPECT_EQ(results["stem.relu"], "uint5");
+  EXPECT_EQ(results["depthwise.relu"], "uint8");
+}
+
+TEST_F(CompressVerb, FitsWeightsIntoBytes) {
+  const auto json = compress({"--max-weight-bytes", "3000", "--selection", "64", "--json"}).json();
+  EXPECT_LE(json["weight_bytes"].get<int>(), 3000);
+  EXPECT_GT(json["weight_bytes"].get<int>(), 2000);
+  const CliRun none = compress({"--max-weight-bytes", "1000", "--selection", "64"});
+  EXPECT_EQ(none.exit_code, 2);
+  EXPECT_THAT(none.err, HasSubstr("weights of 2 bits throughout take 1368 bytes"));
+}
+
+TEST_F(CompressVerb, IgnoredLayersStayReal) {
+  const CliRun run = compress({"--ignore", "head*"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_THAT(run.out, HasSubstr("left real: head, head.relu"));
+  EXPECT_THAT(run.out, HasSubstr("does not lower"));
+}
+
+TEST_F(CompressVerb, WritesOnnxThatReadsBack) {
+  ASSERT_EQ(compress({"--weights", "int4"}, output("out.onnx")).exit_code, 0);
+  const CliRun shown = run_cli({"show", output("out.onnx")});
+  EXPECT_EQ(shown.exit_code, 0) << shown.err;
+  EXPECT_THAT(shown.out, HasSubstr("int4"));
+}
+
+TEST_F(CompressVerb, RefusesBadOptionsByName) {
+  const auto message_of = [&](const std::vector<std::string>& options) {
+    const CliRun run = compress(options);
+    EXPECT_EQ(run.exit_code, 2);
+    return run.err;
+  };
+  EXPECT_THAT(message_of({"--weights", "int1"}), HasSubstr("2 to 16 bits"));
+  EXPECT_THAT(message_of({"--weights", "uint8"}), HasSubstr("codes are int8"));
+  EXPECT_THAT(message_of({"--weights", "float8"}), HasSubstr("--weights takes a format"));
+  EXPECT_THAT(message_of({"--weights", "hed=int4"}), HasSubstr("did you mean 'head'?"));
+  EXPECT_THAT(message_of({"--ignore", "nothing*"}), HasSubstr("matches no layer"));
+  EXPECT_THAT(message_of({"--method", "max"}), HasSubstr("unknown calibration method 'max'"));
+  EXPECT_THAT(message_of({"--percentile", "99"}), HasSubstr("--method percentile"));
+  EXPECT_THAT(message_of({"--split", "train"}), HasSubstr("--split train"));
+  EXPECT_THAT(message_of({"--calibration", "0"}), HasSubstr("--calibration 0"));
+}
+
+TEST_F(CompressVerb, ChecksTheOutputBeforeItWorks) {
+  const CliRun suffix = compress({}, output("out.txt"));
+  EXPECT_EQ(suffix.exit_code, 2);
+  EXPECT_THAT(suffix.err, HasSubstr(".onnx or .tandem"));
+  const CliRun place = compress({}, "/proc/nowhere/out.tandem");
+  EXPECT_EQ(place.exit_code, 2);
+}
+
+TEST_F(CompressVerb, LogsPasses) {
+  const CliRun run = compress({"--log-passes"});
+  ASSERT_EQ(run.exit_code, 0);
+  EXPECT_THAT(run.err, HasSubstr("pass fold_batch_norm: 16 -> 13 nodes"));
+}
+
+}  // namespace
+}  // namespace tandem::testing

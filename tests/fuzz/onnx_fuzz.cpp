@@ -1,0 +1,101 @@
+// The ONNX reader on arbitrary bytes: it accepts a model or throws Error. What it accepts verifies;
+// what the writer makes of that reads back as the same network. Mutations keep the wire format, so
+// most inputs reach the graph; the shares are printed at the end.
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "tandem/base/error.h"
+#include "tandem/files/onnx_reader.h"
+#include "tandem/files/onnx_writer.h"
+#include "tandem/graph/equality.h"
+#include "tandem/graph/verifier.h"
+#include "tandem/ops/register.h"
+
+#include "tests/fuzz/proto_mutator.h"
+
+namespace {
+
+struct Shares {
+  std::uint64_t inputs = 0, models = 0, accepted = 0, written = 0;
+  ~Shares() {
+    const auto percent = [&](std::uint64_t part) {
+      return inputs == 0 ? 0.0 : 100.0 * static_cast<double>(part) / static_cast<double>(inputs);
+    };
+    std::fprintf(stderr,
+                 "share past the wire format: %.1f %%, read as networks: %.1f %%, written back: "
+                 "%.1f %% (of %llu)\n",
+                 percent(models), percent(accepted), percent(written),
+                 static_cast<unsigned long long>(inputs));
+  }
+} shares;
+
+bool is_wire_error(std::string_view message) {
+  return message.find("the message breaks off at byte") != std::string_view::npos;
+}
+
+void check_written(const tandem::Module& module) {
+  tandem::OnnxFile file;
+  try {
+    file = tandem::write_onnx(module);
+  } catch (const tandem::Error&) {
+    return;
+  }
+  const tandem::Module back =
+      tandem::read_onnx(std::as_bytes(std::span(file.bytes)), "written again");
+  if (const auto text = tandem::difference(module, back)) {
+    std::fprintf(stderr, "written and read back: %s\n", text->c_str());
+    std::abort();
+  }
+  ++shares.written;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
+                                               std::size_t max_size, unsigned seed);
+extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max_size);
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  tandem::register_operators();
+  ++shares.inputs;
+  tandem::Module module;
+  try {
+    module = tandem::read_onnx(std::as_bytes(std::span(data, size)), "input");
+  } catch (const tandem::Error& error) {
+    if (!is_wire_error(error.what())) ++shares.models;
+    return 0;
+  }
+  ++shares.models;
+  ++shares.accepted;
+  tandem::verify(module);
+  check_written(module);
+  return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
+                                               std::size_t max_size, unsigned seed) {
+  // One input in twenty is changed without regard to the format.
+  constexpr unsigned kBlind = 20;
+  if (seed % kBlind == 0) return LLVMFuzzerMutate(data, size, max_size);
+  onnx_reflection::ModelProto model;
+  if (size > static_cast<std::size_t>(INT32_MAX) ||
+      !model.ParseFromArray(data, static_cast<int>(size))) {
+    model.Clear();
+    model.set_ir_version(8);
+    model.add_opset_import()->set_version(17);
+    model.mutable_graph()->add_input()->set_name("x");
+  }
+  tandem::fuzz::ModelMutator(seed).mutate(model);
+  // Small models are fast ones, and large enough for every operator.
+  constexpr std::size_t kLargest = 4096;
+  const std::size_t changed = model.ByteSizeLong();
+  if (changed > max_size || changed > kLargest) return size;
+  model.SerializeToArray(data, static_cast<int>(changed));
+  return changed;
+}

@@ -68,6 +68,7 @@ def elementwise() -> None:
         single(op, inputs={"x": np.abs(noise(5)) + 0.1})
     single("LeakyRelu", alpha=0.3)
     single("LeakyRelu", opset=7)
+    single("ThresholdedRelu", alpha=0.3)
     single("Elu", alpha=0.7)
     single("Selu")
     single("HardSigmoid", alpha=0.3, beta=0.4)

@@ -18,6 +18,10 @@ void leaky_relu(OnnxNode& node) {
   node.set(0, node.add("LeakyRelu", node.values(), {{"alpha", node.real("alpha", 0.01)}}));
 }
 
+void thresholded_relu(OnnxNode& node) {
+  node.set(0, node.add("ThresholdedRelu", node.values(), {{"alpha", node.real("alpha", 1.0)}}));
+}
+
 void elu(OnnxNode& node) {
   node.set(0, node.add("Elu", node.values(), {{"alpha", node.real("alpha", 1.0)}}));
 }
@@ -177,6 +181,7 @@ void add_elementwise_handlers(OnnxHandlers& handlers) {
   }
   for (const char* name : {"Max", "Min", "Sum"}) handlers[name] = variadic;
   handlers["LeakyRelu"] = leaky_relu;
+  handlers["ThresholdedRelu"] = thresholded_relu;
   handlers["Elu"] = elu;
   handlers["Selu"] = selu;
   handlers["HardSigmoid"] = hard_sigmoid;

@@ -208,6 +208,7 @@ const std::map<std::string_view, Writer>& writers() {
                              "Sqrt",
                              "Sub",
                              "Tanh",
+                             "ThresholdedRelu",
                              "Transpose",
                              "Where"}) {
       table[name] = same;

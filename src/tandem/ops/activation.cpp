@@ -47,6 +47,23 @@ struct LeakyRelu : RealFunction {
   double alpha;
 };
 
+struct ThresholdedRelu : RealFunction {
+  explicit ThresholdedRelu(const NodeView& node) : RealFunction(node), alpha(node.real("alpha")) {}
+  static constexpr std::string_view kName = "ThresholdedRelu";
+  static constexpr std::string_view kDescription =
+      "y = x where x > alpha, 0 elsewhere, element by element.";
+  static constexpr std::array kCosts = {ElementCost{OperationKind::kCompare}};
+  static std::vector<AttributeSpec> attributes() {
+    return {real_attribute("alpha", "largest input that gives 0", 1.0)};
+  }
+  static std::vector<std::string> sample_attributes() { return {"{alpha = -0.5}"}; }
+  template <typename T>
+  T operator()(T x) const {
+    return x > static_cast<T>(alpha) ? x : T{0};
+  }
+  double alpha;
+};
+
 struct Elu : RealFunction {
   explicit Elu(const NodeView& node) : RealFunction(node), alpha(node.real("alpha")) {}
   static constexpr std::string_view kName = "Elu";
@@ -299,7 +316,8 @@ void add_all() {
 }  // namespace
 
 void register_activation_operators() {
-  add_all<Relu, LeakyRelu, Elu, Sigmoid, HardSigmoid, HardSwish, Tanh, Softplus, Gelu>();
+  add_all<Relu, LeakyRelu, ThresholdedRelu, Elu, Sigmoid, HardSigmoid, HardSwish, Tanh, Softplus,
+          Gelu>();
   operators().add(std::make_unique<PRelu>());
   operators().add(std::make_unique<Clip>());
 }

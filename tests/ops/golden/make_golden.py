@@ -294,6 +294,9 @@ if __name__ == "__main__":
     pooling_cases()
     reduction_cases()
     movement_cases()
+    # Later cases stand last, so that the random arrays of the earlier ones stay as they are.
+    case("ThresholdedRelu", [real(3, 7)])
+    case("ThresholdedRelu", [real(3, 7)], {"alpha": -0.5})
     target = pathlib.Path(__file__).parent / "onnx_cases.txt"
     target.write_text("\n".join(cases) + "\n")
     print(f"{len(cases)} cases, {target.stat().st_size} bytes, onnx {onnx.__version__}, "

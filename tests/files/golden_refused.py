@@ -159,6 +159,10 @@ def initializers() -> None:
         return edit
 
     tensor("external", "a model in memory cannot refer to", external("weights.bin"))
+    tensor("external_above", "a model in memory cannot refer to", external("../weights.bin"))
+    tensor("external_absolute", "a model in memory cannot refer to", external("/etc/hostname"))
+    tensor("external_part", "a model in memory cannot refer to",
+           external("weights.bin", offset="4", length="12", checksum="0"))
     tensor("external_length", "length 5 where the shape needs 12",
            external("weights.bin", length="5"))
     tensor("external_offset", "offset is negative", external("weights.bin", offset="-1"))

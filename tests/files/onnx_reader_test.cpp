@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tandem/base/file.h"
 #include "tandem/graph/evaluate.h"
 #include "tandem/graph/operator.h"
 #include "tandem/graph/printer.h"
@@ -175,6 +176,43 @@ TEST_F(OnnxReader, ReadsTheExample) {
     if (best == labels.integer(i)) ++correct;
   }
   EXPECT_EQ(correct, 531) << "98.33 % of 540, as examples/digits/README.md says";
+}
+
+// Weights 0, 1, 2 in a file beside the model, and places where none may lie.
+TEST_F(OnnxReader, ReadsExternalDataInsideItsFolderOnly) {
+  const testing::TemporaryDir dir;
+  const auto cases = golden_cases("refused");
+  const auto read_beside = [&](const std::string& name) {
+    std::filesystem::create_directories(dir / "model");
+    write_file_atomic(dir / "model/net.onnx", find_case(cases, name).model);
+    return read_onnx(dir / "model/net.onnx");
+  };
+  const std::vector<float> weights = {0, 1, 2};
+  const std::string bytes(reinterpret_cast<const char*>(weights.data()), 12);
+  const auto fails = [&](const std::string& name, const std::string& message) {
+    EXPECT_THAT([&] { read_beside(name); },
+                ThrowsMessage<Error>(AllOf(HasSubstr("initializer 'weight'"), HasSubstr(message))));
+  };
+  fails("external", "there is no file");
+  std::filesystem::create_directories(dir / "model/weights.bin");
+  fails("external", "is not a regular file");
+  std::filesystem::remove(dir / "model/weights.bin");
+  write_file_atomic(dir / "model/weights.bin", bytes.substr(0, 11));
+  fails("external", "has 11 bytes and so no 12 bytes from byte 0");
+  write_file_atomic(dir / "model/weights.bin", bytes);
+  EXPECT_EQ(read_beside("external").constants.at(0).tensor.to_reals(),
+            (std::vector<double>{0, 1, 2}));
+  fails("external_part", "no 12 bytes from byte 4");
+  write_file_atomic(dir / "model/weights.bin", "skip" + bytes);
+  EXPECT_EQ(read_beside("external_part").constants.at(0).tensor.to_reals(),
+            (std::vector<double>{0, 1, 2}));
+
+  write_file_atomic(dir / "weights.bin", bytes);
+  fails("external_above", "outside the model's folder");
+  fails("external_absolute", "outside the model's folder");
+  std::filesystem::remove(dir / "model/weights.bin");
+  std::filesystem::create_symlink(dir / "weights.bin", dir / "model/weights.bin");
+  fails("external", "outside the model's folder");
 }
 
 TEST_F(OnnxReader, NamesTheFileInMessages) {

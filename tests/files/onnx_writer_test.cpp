@@ -1,9 +1,13 @@
 #include "tandem/files/onnx_writer.h"
 
+#include <cstdlib>
+#include <filesystem>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "tandem/base/error.h"
+#include "tandem/base/file.h"
 #include "tandem/files/onnx_reader.h"
 #include "tandem/graph/equality.h"
 #include "tandem/graph/printer.h"
@@ -31,9 +35,16 @@ Module read(const std::string& bytes) {
   return read_onnx(std::as_bytes(std::span(bytes)), "model");
 }
 
+// Keeps a written model where check_written.py asks for it.
+void keep(const std::string& name, const std::string& bytes) {
+  if (const char* folder = std::getenv("TANDEM_WRITTEN"))
+    write_file_atomic(std::filesystem::path(folder) / (name + ".onnx"), bytes);
+}
+
 // The dialect, after checking that what was written reads back as the same network.
-OnnxDialect round_trip(const Module& module) {
+OnnxDialect round_trip(const Module& module, const std::string& kept = "") {
   const OnnxFile file = write_onnx(module);
+  if (!kept.empty()) keep(kept, file.bytes);
   const Module back = read(file.bytes);
   EXPECT_EQ(difference(module, back), std::nullopt);
   EXPECT_EQ(back.metadata.contains("producer"), true);
@@ -54,7 +65,7 @@ TEST_F(OnnxWriter, WrittenOperatorsReadBack) {
     SCOPED_TRACE(c.name);
     const Module module = read(c.model);
     ASSERT_NO_THROW({
-      const OnnxDialect dialect = round_trip(module);
+      const OnnxDialect dialect = round_trip(module, "operators_" + c.name);
       const bool is_quantized = print_module(module).find("quantize(") != std::string::npos ||
                                 print_module(module).find("Quantize(") != std::string::npos;
       EXPECT_EQ(dialect, is_quantized ? OnnxDialect::kQdq : OnnxDialect::kPlain);
@@ -77,7 +88,7 @@ TEST_F(OnnxWriter, WrittenQonnxGraphsReadBack) {
                                      HasSubstr("has another scale or zero point"))));
       continue;
     }
-    ASSERT_NO_THROW(round_trip(module));
+    ASSERT_NO_THROW(round_trip(module, "qonnx_" + c.name));
     ++written;
   }
   EXPECT_GT(written, 50);

@@ -49,6 +49,13 @@ OnnxHandler find_handler(const onnx::NodeProto& proto) {
   return found == handlers().end() ? nullptr : found->second;
 }
 
+// Exporters name nodes by their place in the network: "/stage1/block0/conv/Conv".
+std::string scope_of(std::string_view node) {
+  while (node.starts_with('/')) node.remove_prefix(1);
+  const std::size_t slash = node.rfind('/');
+  return slash == std::string_view::npos ? "" : std::string(node.substr(0, slash));
+}
+
 // Why no handler is there, and what to do about it.
 Refusal unknown_operator(const onnx::NodeProto& proto) {
   const std::string& op = proto.op_type();
@@ -180,6 +187,13 @@ Dim OnnxImporter::fresh_symbol(std::string_view wanted) {
   return Dim::symbol(name);
 }
 
+// ONNX's names of dimensions are any text; two of them never become one symbol.
+Dim OnnxImporter::symbol_of(const std::string& param) {
+  const auto known = symbols_.find(param);
+  if (known != symbols_.end()) return known->second;
+  return symbols_.emplace(param, fresh_symbol(param)).first->second;
+}
+
 TensorType OnnxImporter::declared_type(const onnx::ValueInfoProto& info) {
   if (!info.type().has_tensor_type())
     throw Error("'", info.name(), "' is no tensor (or has no type); only tensors are read");
@@ -206,10 +220,7 @@ TensorType OnnxImporter::declared_type(const onnx::ValueInfoProto& info) {
       type.shape.emplace_back(dim.dim_value());
       fixed.push_back(dim.dim_value());
     } else if (!dim.dim_param().empty()) {
-      const std::string name = identifier(dim.dim_param());
-      const bool known = std::any_of(module_.symbols.begin(), module_.symbols.end(),
-                                     [&](const Symbol& symbol) { return symbol.name == name; });
-      type.shape.push_back(known ? Dim::symbol(name) : fresh_symbol(name));
+      type.shape.push_back(symbol_of(dim.dim_param()));
     } else {
       type.shape.push_back(fresh_symbol(axis == 0 ? "N" : concat(info.name(), "_d", axis)));
     }
@@ -315,6 +326,7 @@ void OnnxImporter::import_node(int index) {
     const OnnxNode fresh(*this, proto, node_label(graph_, index),
                          opset == opsets_.end() ? 1 : opset->second);
     OnnxNode node = fresh;
+    builder_.set_scope(scope_of(proto.name()));
     if (!domain.empty() || !import_shape_arithmetic(node, proto)) {
       node = fresh;
       handler(node);

@@ -142,6 +142,7 @@ class OnnxImporter {
   void read_input(const onnx::ValueInfoProto& input);
   TensorType declared_type(const onnx::ValueInfoProto& info);
   Dim fresh_symbol(std::string_view wanted);
+  Dim symbol_of(const std::string& param);
   Symbol bounded_symbol(const std::string& name) const;
   void import_node(int index);
   bool import_shape_arithmetic(OnnxNode& node, const onnx::NodeProto& proto);
@@ -161,6 +162,7 @@ class OnnxImporter {
   Module module_;
   Builder builder_;
   std::unordered_map<std::string, OnnxValue> values_;
+  std::map<std::string, Dim> symbols_;  // by ONNX's name of the dimension
   std::map<std::string, std::string> symbol_bounds_;
   std::unordered_map<std::string, Format> annotations_;  // QONNX's data types of tensors
   std::set<std::string> poisoned_;                       // outputs of refused nodes

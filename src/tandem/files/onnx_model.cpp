@@ -71,10 +71,11 @@ int producer_of(const Producers& producers, const std::string& value, const std:
   const auto found = producers.find(value);
   if (found != producers.end()) return found->second;
   std::vector<std::string> names;
-  constexpr std::size_t kMostCompared = 1000;  // edit distances to every name of a large graph
+  // An edit distance takes time by the product of the lengths.
+  constexpr std::size_t kMostCompared = 1000, kLongest = 200;
   for (const auto& [name, producer] : producers) {
-    if (names.size() == kMostCompared) break;
-    names.push_back(name);
+    if (names.size() == kMostCompared || value.size() > kLongest) break;
+    if (name.size() <= kLongest) names.push_back(name);
   }
   const std::string nearest = nearest_name(value, names);
   throw Error(reader, " reads '", value, "', which no node, input or initializer defines",

@@ -105,7 +105,7 @@ Tensor BatchLayout::reals(std::int64_t begin, std::int64_t end, Format format) c
 
 Tensor BatchLayout::coded(std::int64_t begin, std::int64_t end, const Format& format,
                           const Tensor& scale_of, const Tensor& offset_of) const {
-  const Tensor batch = codes(begin, end);
+  Tensor batch = codes(begin, end);
   if (batch.format() == format && scale_of == scale() && offset_of == offset()) return batch;
   const auto scale_at = broadcast_offsets(scale_of.shape(), batch.shape());
   const auto offset_at = broadcast_offsets(offset_of.shape(), batch.shape());

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <utility>
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
@@ -82,7 +83,7 @@ void apply_preprocessing(DataSet& data, const std::string& text) {
     coding.offset.push_back(recodes ? entry(offset, c)
                                     : (entry(data.coding.offset, c) - entry(mean, c)) / divisor);
   }
-  data.coding = coding;
+  data.coding = std::move(coding);
 }
 
 std::string describe(const DataSet& data) {

@@ -45,7 +45,7 @@ Archive open_archive(Source source, int flags) {
   ZipFailure failure;
   zip_t* archive = zip_open_from_source(source.get(), flags, failure.get());
   if (archive == nullptr) throw Error("not a readable .npz (zip) archive: ", failure.text());
-  static_cast<void>(source.release());
+  [[maybe_unused]] const zip_source_t* taken = source.release();
   return Archive(archive);
 }
 
@@ -166,7 +166,7 @@ std::string write_npz(const NamedTensors& arrays) {
   }
   if (zip_close(archive.get()) != 0)
     throw Error("cannot write an .npz archive: ", zip_strerror(archive.get()));
-  static_cast<void>(archive.release());
+  [[maybe_unused]] const zip_t* closed = archive.release();
   return content_of(kept.get());
 }
 

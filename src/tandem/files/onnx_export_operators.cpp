@@ -153,66 +153,22 @@ void top_k(OnnxExporter& out, const Node& node) {
   copy(proto, node, "largest");
 }
 
-const std::map<std::string_view, Writer>& writers() {
-  static const std::map<std::string_view, Writer> kTable = [] {
-    std::map<std::string_view, Writer> table = {
+// ONNX's operators of the same name and attributes.
+constexpr std::string_view kSame =
+    "Abs Add ArgMax BatchNormalization Ceil Clip Concat Conv DepthToSpace Div Elu Equal Erf Exp "
+    "Floor Gather Gelu Gemm GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual HardSigmoid "
+    "HardSwish Identity LeakyRelu Less LessOrEqual Log LogSoftmax MatMul Max Min Mul Neg PRelu "
+    "Pow Reciprocal Relu Round Sigmoid Sign Softmax Softplus SpaceToDepth Sqrt Sub Tanh "
+    "ThresholdedRelu Transpose Where";
+
+const std::map<std::string, Writer, std::less<>>& writers() {
+  static const std::map<std::string, Writer, std::less<>> kTable = [] {
+    std::map<std::string, Writer, std::less<>> table = {
         {"Cast", cast},        {"Expand", expand},    {"MaxPool", pool},      {"AveragePool", pool},
         {"Pad", pad},          {"ReduceMax", reduce}, {"ReduceMean", reduce}, {"ReduceMin", reduce},
         {"ReduceSum", reduce}, {"Reshape", reshape},  {"Slice", slice},       {"Split", split},
         {"Tile", tile},        {"TopK", top_k}};
-    for (const char* name : {"Abs",
-                             "Add",
-                             "ArgMax",
-                             "BatchNormalization",
-                             "Ceil",
-                             "Clip",
-                             "Concat",
-                             "Conv",
-                             "DepthToSpace",
-                             "Div",
-                             "Elu",
-                             "Equal",
-                             "Erf",
-                             "Exp",
-                             "Floor",
-                             "Gather",
-                             "Gelu",
-                             "Gemm",
-                             "GlobalAveragePool",
-                             "GlobalMaxPool",
-                             "Greater",
-                             "GreaterOrEqual",
-                             "HardSigmoid",
-                             "HardSwish",
-                             "Identity",
-                             "LeakyRelu",
-                             "Less",
-                             "LessOrEqual",
-                             "Log",
-                             "LogSoftmax",
-                             "MatMul",
-                             "Max",
-                             "Min",
-                             "Mul",
-                             "Neg",
-                             "PRelu",
-                             "Pow",
-                             "Reciprocal",
-                             "Relu",
-                             "Round",
-                             "Sigmoid",
-                             "Sign",
-                             "Softmax",
-                             "Softplus",
-                             "SpaceToDepth",
-                             "Sqrt",
-                             "Sub",
-                             "Tanh",
-                             "ThresholdedRelu",
-                             "Transpose",
-                             "Where"}) {
-      table[name] = same;
-    }
+    for (const std::string& name : tandem::split(kSame, ' ')) table[name] = same;
     return table;
   }();
   return kTable;

@@ -78,7 +78,7 @@ double Limit::excess(double value) const {
 
 std::string Limit::text(double value) const {
   // Rounded so that the text still admits the value.
-  if (measure.ends_with("_drop")) return shortest(std::ceil(value * 1e6 - 1e-7) / 1e4) + "%";
+  if (measure.ends_with("_drop")) return shortest(std::ceil(value * 1e6 - 1e-7) / 1e4 + 0.0) + "%";
   if (measure.ends_with("_seconds")) return shortest(value) + "s";
   if (measure.ends_with("_joules")) return shortest(value) + "J";
   if (measure.ends_with("_second")) return shortest(value) + "/s";

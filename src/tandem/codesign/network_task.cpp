@@ -37,7 +37,9 @@ NetworkTask::NetworkTask(const Module& network, const DataSet& calibration,
   if (is_quantized(network)) {
     codings_ = codings_of_samples(network, selection);
   } else {
-    recoder_ = std::make_unique<Recoder>(network, calibration);
+    Module prepared = network;
+    prepare_for_quantization(prepared);
+    recoder_ = std::make_unique<Recoder>(std::move(prepared), calibration);
   }
   if (is_lowered(network)) {
     // Integers are all there is: they are the standard that they are measured against.

@@ -31,6 +31,14 @@ void Calibration::add(std::span<const Tensor> inputs) {
     observe(graph.inputs[i], inputs[i]);
   evaluate(network_, graph, inputs, nullptr, observe);
   ++batches_;
+  chosen_.clear();
+}
+
+const UniformQuantizer& Calibration::quantizer(std::size_t group,
+                                               const QuantizerRules& rules) const {
+  const auto found = chosen_.find({group, rules});
+  if (found != chosen_.end()) return found->second;
+  return chosen_[{group, rules}] = choose_quantizer(histograms_[group], rules);
 }
 
 UniformQuantizer quantizer_of(const ActivationSite& site, const QuantizationSites& sites,
@@ -39,7 +47,7 @@ UniformQuantizer quantizer_of(const ActivationSite& site, const QuantizationSite
   rules.bits = 0;
   for (const ActivationSite& other : sites.activations)
     if (other.group == site.group) rules.bits = std::max(rules.bits, recipe.bits_of(other));
-  return choose_quantizer(calibration.group(site.group), rules);
+  return calibration.quantizer(site.group, rules);
 }
 
 namespace {

@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "tandem/compress/histogram.h"
@@ -23,6 +25,9 @@ class Calibration {
   void add(std::span<const Tensor> inputs);
   std::int64_t batches() const { return batches_; }
   const Histogram& group(std::size_t index) const { return histograms_[index]; }
+  // choose_quantizer() for a group, which is searched once for the same rules. Not to be called
+  // from several threads at once.
+  const UniformQuantizer& quantizer(std::size_t group, const QuantizerRules& rules) const;
 
  private:
   const Module& network_;
@@ -30,6 +35,7 @@ class Calibration {
   std::map<ValueId, std::size_t> group_of_;
   std::vector<Histogram> histograms_;
   std::int64_t batches_ = 0;
+  mutable std::map<std::pair<std::size_t, QuantizerRules>, UniformQuantizer> chosen_;
 };
 
 // The network with Quantize and Dequantize at its sites: weights are constant codes behind a

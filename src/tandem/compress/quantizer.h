@@ -1,5 +1,6 @@
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <string_view>
 
@@ -34,6 +35,7 @@ struct QuantizerRules {
   bool signed_codes = false;  // int<bits>, where uint<bits> would do
   bool symmetric = false;     // zero = 0; int<bits> where negative numbers occur
   bool power_of_two = false;  // the scale is a power of two
+  friend auto operator<=>(const QuantizerRules&, const QuantizerRules&) = default;
 };
 
 // The quantizer whose codes reach from `low` <= 0 to `high` >= 0 under the rules; the method is not

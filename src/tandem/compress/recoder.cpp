@@ -32,11 +32,6 @@ std::map<std::string, InputCoding> codings_of_samples(const Module& network, con
 
 namespace {
 
-Module prepared(Module network) {
-  prepare_for_quantization(network);
-  return network;
-}
-
 SiteRules with_codings(const Module& network, const DataSet& data, SiteRules rules) {
   rules.inputs.merge(codings_of_samples(network, data));
   return rules;
@@ -44,8 +39,8 @@ SiteRules with_codings(const Module& network, const DataSet& data, SiteRules rul
 
 }  // namespace
 
-Recoder::Recoder(Module network, const DataSet& calibration, SiteRules rules)
-    : network_(prepared(std::move(network))),
+Recoder::Recoder(Module prepared, const DataSet& calibration, SiteRules rules)
+    : network_(std::move(prepared)),
       sites_(find_sites(network_, with_codings(network_, calibration, std::move(rules)))),
       calibration_(network_, sites_) {
   Progress progress("calibrating", calibration.count());

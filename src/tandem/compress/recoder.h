@@ -21,9 +21,9 @@ std::map<std::string, InputCoding> codings_of_samples(const Module& network, con
 // A real network with its sites and a calibration: all that recipes need.
 class Recoder {
  public:
-  // Prepares the network and runs it on all samples of a set. Inputs arrive in the codes of the set
-  // where it has integer samples. Throws Error as find_sites() and for_each_batch() do.
-  Recoder(Module network, const DataSet& calibration, SiteRules rules = {});
+  // Runs a prepared network on all samples of a set. Inputs arrive in the codes of the set where it
+  // has integer samples. Throws Error as find_sites() and for_each_batch() do.
+  Recoder(Module prepared, const DataSet& calibration, SiteRules rules = {});
 
   const Module& network() const { return network_; }
   const QuantizationSites& sites() const { return sites_; }

@@ -225,9 +225,10 @@ class CWriter {
         if (known == array) return c_name;
       return array;
     };
-    return concat(step_comment(index), "static void ", names.function, "(",
-                  join(names.parameters, ", "), ") {\n", print_c(programs_[index].body, global, 2),
-                  "}\n\n");
+    const std::string signature =
+        concat("void ", names.function, "(", join(names.parameters, ", "), ")");
+    return concat(step_comment(index), signature, ";\n", signature, " {\n",
+                  print_c(programs_[index].body, global, 2), "}\n\n");
   }
 
   std::string call(std::size_t index) const {
@@ -252,6 +253,9 @@ class CWriter {
         "typedef char ",
         name_, "_needs_arithmetic_shifts[((-3) >> 1) == -2 ? 1 : -1];\n\n");
     text += arena();
+    text +=
+        "/* The steps have external names, because a compiler merges static functions that are "
+        "called once\n   into one, and runs out of registers in its inner loops. */\n\n";
     for (std::size_t i = 0; i < plan_.steps.size(); ++i) text += function(i);
     text += run_signature() + " {\n";
     for (std::size_t i = 0; i < plan_.steps.size(); ++i) text += call(i);

@@ -16,12 +16,17 @@ IntegerRange sum_range_of(const NodeView& view) {
   return primitive == nullptr ? IntegerRange{} : primitive->range(view);
 }
 
-bool pads_matter(const NodeView& view) {
-  const Shape weight = view.input(1).static_shape();
-  const Window window = window_of(view, {weight.begin() + 1, weight.end() - 1});
-  const bool padded = std::ranges::any_of(window.pads_begin, [](auto p) { return p != 0; }) ||
-                      std::ranges::any_of(window.pads_end, [](auto p) { return p != 0; });
-  return padded && view.integer("pad_value") != 0;
+// Whether some window of a convolution or pooling leaves its input.
+bool is_padded(const NodeView& view, const Window& window) {
+  const Shape input = view.input(0).static_shape();
+  const std::vector<std::int64_t> extents(input.begin() + 1, input.end() - 1),
+      outputs = window.output_extents(extents);
+  for (std::size_t d = 0; d < window.rank(); ++d) {
+    const std::int64_t last = (outputs[d] - 1) * window.strides[d] - window.pads_begin[d] +
+                              window.dilations[d] * (window.kernel[d] - 1);
+    if (window.pads_begin[d] > 0 || last >= extents[d]) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -37,17 +42,21 @@ std::vector<std::string> kernel_forms(const Module& module, const Graph& graph,
     return {"dot_1", "dot_2", "dot_4"};
   }
   if (op == "IntConv") {
-    // Weights that are computed lie column after column.
-    const bool fixed = view.constant(1) != nullptr;
+    const Shape weight = view.input(1).static_shape();
+    const bool padded = is_padded(view, window_of(view, {weight.begin() + 1, weight.end() - 1}));
     std::vector<std::string> forms;
     for (const char* blocks : {"1", "2", "4"}) {
-      if (!fixed && blocks[0] != '1') continue;
-      if (!pads_matter(view)) forms.push_back(concat("window_", blocks));
+      // Weights that are computed lie column after column.
+      if (view.constant(1) == nullptr && blocks[0] != '1') continue;
+      forms.push_back(concat(padded ? "padded_" : "window_", blocks));
       forms.push_back(concat("patch_", blocks));
     }
     return forms;
   }
-  if (op == "IntSumPool" || op == "IntMaxPool") return {"pool"};
+  if (op == "IntSumPool" || op == "IntMaxPool") {
+    if (!is_padded(view, window_of(view, view.integers("kernel")))) return {"pool"};
+    return {"pool", "padded_pool"};
+  }
   if (op == "IntSum" || op == "IntReduceMax") return {"reduce"};
   if (op == "IntArgMax") return {"argmax"};
   return {node.op->traits().domain == Domain::kMovement ? "move" : "elements"};
@@ -103,10 +112,10 @@ LoopProgram KernelBuilder::build() {
     build_matmul();
   else if (form_ == "plain")
     build_plain_matmul();
-  else if (form_.starts_with("window") || form_.starts_with("patch"))
-    build_conv();
-  else if (form_ == "pool")
+  else if (form_.ends_with("pool"))
     build_pool();
+  else if (first_.op->name() == "IntConv")
+    build_conv();
   else if (form_ == "reduce")
     build_reduce();
   else if (form_ == "argmax")
@@ -122,12 +131,32 @@ std::int64_t KernelBuilder::block() const {
   return parse_integer(form_.substr(form_.find('_') + 1), "block of a form");
 }
 
+bool KernelBuilder::write_out(Statements& to, std::int64_t extent, std::int64_t step,
+                              const Body& body) {
+  constexpr std::int64_t kFewIterations = 4;
+  constexpr std::size_t kFewStatements = 12;
+  if ((extent + step - 1) / step > kFewIterations) return false;
+  const auto names = program_.names;
+  Statements written;
+  for (std::int64_t i = 0; i < extent; i += step) body(written, constant_expr(i));
+  const bool plain = std::ranges::none_of(written, [](const Statement& s) {
+    return s.kind == StatementKind::kFor || s.kind == StatementKind::kIf;
+  });
+  if (!plain || written.size() > kFewStatements) {
+    program_.names = names;
+    return false;
+  }
+  for (Statement& statement : written) to.push_back(std::move(statement));
+  return true;
+}
+
 void KernelBuilder::loop(Statements& to, const std::string& stem, std::int64_t extent,
                          const Body& body, std::int64_t step) {
   if (extent <= step) {
     if (extent > 0) body(to, constant_expr(0));
     return;
   }
+  if (write_out(to, extent, step, body)) return;
   const std::string name = program_.fresh(stem);
   Statements inner;
   body(inner, variable_expr(name));

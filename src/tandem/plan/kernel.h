@@ -12,8 +12,10 @@ namespace tandem {
 //   dot_1, dot_2, dot_4        matrix product; so many columns share each load of the input
 //   plain                      matrix product of two computed matrices
 //   window_1, _2, _4           convolution that reads the input where it lies
+//   padded_1, _2, _4           convolution that first copies the input into one with its padding
 //   patch_1, _2, _4            convolution that first gathers the window of each position
-//   pool, reduce, argmax, elements, move
+//   pool, padded_pool          pooling that clips its windows, or copies the input as above
+//   reduce, argmax, elements, move
 std::vector<std::string> kernel_forms(const Module& module, const Graph& graph,
                                       const std::vector<NodeId>& nodes);
 

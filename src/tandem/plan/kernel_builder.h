@@ -36,7 +36,6 @@ class KernelBuilder {
   struct Placement {
     std::vector<Axis> axes;  // of the kernel
     Expr base;               // offset of the window's first element, without channels
-    Expr interior;           // not 0 where nothing is clipped
     bool ever_clipped = false;
     double interior_share = 1;
   };
@@ -62,14 +61,19 @@ class KernelBuilder {
   void gather_patch(Statements& to, const Window& window, const Shape& input,
                     const Placement& place, const std::string& source);
   Placement patch_placement(const Window& window, std::int64_t channels) const;
-  // Neighbouring axes as one where source and weights walk on without a gap; without the clipping
-  // where that is not wanted.
-  static std::vector<Axis> merged(const std::vector<Axis>& axes, bool clipped);
+  // Neighbouring axes as one where source and weights walk on without a gap.
+  static std::vector<Axis> merged(const std::vector<Axis>& axes);
+  // Copies the input into the scratch array "padded", in which no window leaves it, and changes
+  // the window and the input's shape to that array's. Returns its name.
+  std::string add_padded(Window& window, Shape& input, const std::string& source,
+                         std::int64_t pad_value);
+  std::string conv_weights(std::int64_t columns, std::int64_t taps);
   std::int64_t group_of_first() const;
 
-  // A loop of `extent` iterations, or its body alone where there is one.
+  // A loop of `extent` iterations; short loops of few plain statements are written out.
   void loop(Statements& to, const std::string& stem, std::int64_t extent, const Body& body,
             std::int64_t step = 1);
+  bool write_out(Statements& to, std::int64_t extent, std::int64_t step, const Body& body);
   // The loops over the output positions of a window, and where it lies at each of them.
   void for_each_position(
       Statements& to, const Window& window, const Shape& input, const Shape& output,
@@ -85,6 +89,9 @@ class KernelBuilder {
   void accumulate_taps(Statements& to, const std::vector<Expr>& sums, const std::vector<Axis>& axes,
                        const std::string& source, const Expr& start, Storage source_type,
                        const std::string& weights, Storage weight_type);
+  void accumulate_segment(Statements& to, const std::vector<Expr>& sums, const Axis& axis,
+                          const std::string& source, Storage source_type,
+                          const std::string& weights, Storage weight_type);
   void multiply_add(Statements& to, const std::vector<Expr>& sums, const Expr& source,
                     const std::string& weights, Storage weight_type, const Expr& weight_index);
   std::vector<Expr> zero_sums(Statements& to, std::int64_t count);

@@ -70,36 +70,43 @@ void KernelBuilder::accumulate(Statements& to, const std::vector<Expr>& sums,
   if (taps <= kStraightTaps)
     return accumulate_taps(to, sums, axes, source, constant_expr(0), source_type, weights,
                            weight_type);
-  const auto block = static_cast<std::int64_t>(sums.size());
   const Axis inner = axes.back();
   axes.pop_back();
-  // The weights lie without gaps, so their pointer walks; the source is indexed, because a pointer
-  // that walks from row to row would leave its array at the end.
+  // Each row of the source gets a pointer of its own: one that walked from row to row would leave
+  // its array at the end. The weights lie without gaps, so theirs walks.
   const std::function<void(Statements&, std::size_t, const std::string&)> nested =
       [&](Statements& body, std::size_t d, const std::string& from) {
-        if (d < axes.size()) {
-          loop(body, "k", axes[d].extent, [&](Statements& row, const Expr& k) {
-            const std::string next = program_.fresh("xs");
-            row.push_back(
-                pointer_statement(next, from, source_type, k * constant_expr(axes[d].stride)));
-            nested(row, d + 1, next);
-          });
-          return;
-        }
-        const std::int64_t unroll = std::min(unrolled_taps(sums.size()), inner.extent);
-        const std::int64_t whole = inner.extent / unroll * unroll;
-        const auto run = [&](Statements& segment, const Expr& start, std::int64_t length) {
-          accumulate_taps(segment, sums, {Axis{length, inner.stride, 1, false, {}, {}, 0}}, from,
-                          start * constant_expr(inner.stride), source_type, weights, weight_type);
-          segment.push_back(advance_statement(weights, length * block));
-        };
-        if (inner.extent <= kStraightTaps / 2) return run(body, constant_expr(0), inner.extent);
-        loop(
-            body, "k", whole, [&](Statements& segment, const Expr& k) { run(segment, k, unroll); },
-            unroll);
-        if (whole < inner.extent) run(body, constant_expr(whole), inner.extent - whole);
+        if (d == axes.size())
+          return accumulate_segment(body, sums, inner, from, source_type, weights, weight_type);
+        loop(body, "k", axes[d].extent, [&](Statements& row, const Expr& k) {
+          const std::string next = program_.fresh("xs");
+          row.push_back(
+              pointer_statement(next, from, source_type, k * constant_expr(axes[d].stride)));
+          nested(row, d + 1, next);
+        });
       };
   nested(to, 0, source);
+}
+
+void KernelBuilder::accumulate_segment(Statements& to, const std::vector<Expr>& sums,
+                                       const Axis& axis, const std::string& source,
+                                       Storage source_type, const std::string& weights,
+                                       Storage weight_type) {
+  const auto block = static_cast<std::int64_t>(sums.size());
+  const bool walks = axis.stride == 1;
+  const auto run = [&](Statements& segment, const Expr& start, std::int64_t length) {
+    accumulate_taps(segment, sums, {Axis{length, axis.stride, 1, false, {}, {}, 0}}, source,
+                    walks ? constant_expr(0) : start * constant_expr(axis.stride), source_type,
+                    weights, weight_type);
+    if (walks) segment.push_back(advance_statement(source, length));
+    segment.push_back(advance_statement(weights, length * block));
+  };
+  if (axis.extent <= kStraightTaps / 2) return run(to, constant_expr(0), axis.extent);
+  const std::int64_t unroll = unrolled_taps(sums.size());
+  const std::int64_t whole = axis.extent / unroll * unroll;
+  loop(
+      to, "k", whole, [&](Statements& segment, const Expr& k) { run(segment, k, unroll); }, unroll);
+  if (whole < axis.extent) run(to, constant_expr(whole), axis.extent - whole);
 }
 
 void KernelBuilder::build_matmul() {
@@ -159,55 +166,59 @@ void KernelBuilder::build_plain_matmul() {
 }
 
 void KernelBuilder::build_conv() {
-  const Shape input = shape(first_.inputs[0]), weight = shape(first_.inputs[1]), output = nest_;
-  const Window window = window_of(view_, {weight.begin() + 1, weight.end() - 1});
+  const Shape weight = shape(first_.inputs[1]), output = nest_;
+  Shape input = shape(first_.inputs[0]);
+  Window window = window_of(view_, {weight.begin() + 1, weight.end() - 1});
   const std::int64_t channels = input.back(), group = view_.integer("group");
   const std::int64_t per_group = channels / group, columns = weight[0] / group;
   const std::int64_t taps = element_count(weight) / weight[0];
+  const std::string weights = conv_weights(columns, taps);
+  std::string source = read(first_.inputs[0]);
+  if (form_.starts_with("padded"))
+    source = add_padded(window, input, source, view_.integer("pad_value"));
   const bool patches = form_.starts_with("patch");
-  const std::string source = read(first_.inputs[0]);
-  const Tensor* fixed = view_.constant(1);
-  std::vector<std::int64_t> interleaved;
-  if (fixed != nullptr) {
-    const std::vector<std::int64_t> all = fixed->to_integers();
-    for (std::int64_t g = 0; g < group; ++g) {
-      const auto begin = all.begin() + g * columns * taps;
-      const auto part = interleave({begin, begin + columns * taps}, columns, taps, block());
-      interleaved.insert(interleaved.end(), part.begin(), part.end());
-    }
-  }
-  const std::string weights =
-      fixed != nullptr ? add_constant("weights", std::move(interleaved)) : read(first_.inputs[1]);
   if (patches) add_patch(source, window, channels);
 
   const auto column_block = [&](Statements& to, std::vector<Expr> position, const Placement& place,
                                 const Expr& g, const Expr& column, std::int64_t count) {
     const std::vector<Expr> sums = zero_sums(to, count);
-    const Expr in_group = g * constant_expr(per_group);
     const Expr first = (g * constant_expr(columns) + column) * constant_expr(taps);
     convolve(to, sums, patches ? patch_placement(window, channels) : place,
-             patches ? "patch" : source, in_group, per_group, weights, first);
+             patches ? "patch" : source, g * constant_expr(per_group), per_group, weights, first);
     for (std::int64_t r = 0; r < count; ++r) {
       position.back() = g * constant_expr(columns) + column + constant_expr(r);
       finish(to, sums[static_cast<std::size_t>(r)], position);
     }
   };
-  for_each_position(program_.body, window, input, output,
-                    [&](Statements& body, std::vector<Expr> position, const Placement& place) {
-                      if (patches) gather_patch(body, window, input, place, source);
-                      loop(body, "g", group, [&](Statements& grouped, const Expr& g) {
-                        const std::int64_t whole = columns / block() * block();
-                        loop(
-                            grouped, "n", whole,
-                            [&](Statements& to, const Expr& n) {
-                              column_block(to, position, place, g, n, block());
-                            },
-                            block());
-                        loop(grouped, "n", columns - whole, [&](Statements& to, const Expr& n) {
-                          column_block(to, position, place, g, n + constant_expr(whole), 1);
-                        });
-                      });
-                    });
+  for_each_position(
+      program_.body, window, input, output,
+      [&](Statements& body, const std::vector<Expr>& position, const Placement& place) {
+        if (patches) gather_patch(body, window, input, place, source);
+        loop(body, "g", group, [&](Statements& grouped, const Expr& g) {
+          const std::int64_t whole = columns / block() * block();
+          loop(
+              grouped, "n", whole,
+              [&](Statements& to, const Expr& n) {
+                column_block(to, position, place, g, n, block());
+              },
+              block());
+          loop(grouped, "n", columns - whole, [&](Statements& to, const Expr& n) {
+            column_block(to, position, place, g, n + constant_expr(whole), 1);
+          });
+        });
+      });
+}
+
+std::string KernelBuilder::conv_weights(std::int64_t columns, std::int64_t taps) {
+  const Tensor* fixed = view_.constant(1);
+  if (fixed == nullptr) return read(first_.inputs[1]);
+  const std::vector<std::int64_t> all = fixed->to_integers();
+  std::vector<std::int64_t> interleaved;
+  for (auto begin = all.begin(); begin != all.end(); begin += columns * taps) {
+    const auto part = interleave({begin, begin + columns * taps}, columns, taps, block());
+    interleaved.insert(interleaved.end(), part.begin(), part.end());
+  }
+  return add_constant("weights", std::move(interleaved));
 }
 
 void KernelBuilder::convolve(Statements& to, const std::vector<Expr>& sums, const Placement& place,
@@ -216,42 +227,10 @@ void KernelBuilder::convolve(Statements& to, const std::vector<Expr>& sums, cons
   const Storage source_type = storage_of_array(source), weight_type = storage_of_array(weights);
   std::vector<Axis> axes = place.axes;
   axes.push_back(Axis{channels, 1, 1, false, {}, {}, 0});
-  const std::vector<Axis> whole = merged(axes, false);
-  const auto unclipped = [&](Statements& body) {
-    const std::string xs = program_.fresh("xs"), ws = program_.fresh("ws");
-    body.push_back(pointer_statement(xs, source, source_type, place.base + channel));
-    body.push_back(pointer_statement(ws, weights, weight_type, first_weight));
-    accumulate(body, sums, whole, xs, source_type, ws, weight_type);
-  };
-  if (!place.ever_clipped) return unclipped(to);
-  Statements interior, border;
-  unclipped(interior);
-  // At the border indices, not pointers: a pointer before the array must not even be formed.
-  const auto block = static_cast<std::int64_t>(sums.size());
-  const std::vector<Axis> clipped = merged(axes, true);
-  const std::function<void(Statements&, std::size_t, Expr, Expr)> nested =
-      [&](Statements& body, std::size_t d, const Expr& at, const Expr& weight) {
-        if (d == clipped.size())
-          return multiply_add(body, sums, load_expr(source, source_type, at), weights, weight_type,
-                              weight);
-        const Axis& axis = clipped[d];
-        const auto step = [&](Statements& inner, const Expr& k) {
-          nested(inner, d + 1, at + k * constant_expr(axis.stride),
-                 weight + k * constant_expr(axis.weight_stride * block));
-        };
-        if (!axis.clipped) return loop(body, "k", axis.extent, step);
-        const std::string name = program_.fresh("k");
-        Statements inner;
-        step(inner, variable_expr(name));
-        body.push_back(for_statement(name, axis.low, axis.high, axis.mean, std::move(inner)));
-      };
-  nested(border, 0, place.base + channel, first_weight);
-  if (place.interior_share <= 0) {
-    for (Statement& statement : border) to.push_back(std::move(statement));
-    return;
-  }
-  to.push_back(
-      if_statement(place.interior, place.interior_share, std::move(interior), std::move(border)));
+  const std::string xs = program_.fresh("xs"), ws = program_.fresh("ws");
+  to.push_back(pointer_statement(xs, source, source_type, place.base + channel));
+  to.push_back(pointer_statement(ws, weights, weight_type, first_weight));
+  accumulate(to, sums, merged(axes), xs, source_type, ws, weight_type);
 }
 
 }  // namespace tandem

@@ -31,6 +31,7 @@ Clipping clipping_of(const Window& window, const std::vector<std::int64_t>& inpu
                      const std::vector<std::int64_t>& output) {
   const std::size_t rank = window.rank();
   const std::int64_t count = element_count(output);
+  Clipping result;
   std::vector<double> taps(rank + 1, 0);  // of the first d axes together, over clipped positions
   double clipped = 0;
   for (std::int64_t position = 0; position < count; ++position) {
@@ -49,7 +50,6 @@ Clipping clipping_of(const Window& window, const std::vector<std::int64_t>& inpu
     taps[0] += 1;
     for (std::size_t d = 0; d < rank; ++d) taps[d + 1] += product *= lengths[d];
   }
-  Clipping result;
   result.interior_share = 1 - clipped / static_cast<double>(count);
   for (std::size_t d = 0; d < rank; ++d)
     result.mean.push_back(taps[d] == 0 ? 0 : taps[d + 1] / taps[d]);
@@ -62,27 +62,18 @@ std::vector<std::int64_t> spatial_of(const Shape& shape) {
 
 }  // namespace
 
-std::vector<KernelBuilder::Axis> KernelBuilder::merged(const std::vector<Axis>& axes,
-                                                       bool clipped) {
+std::vector<KernelBuilder::Axis> KernelBuilder::merged(const std::vector<Axis>& axes) {
   std::vector<Axis> result;
   for (std::size_t d = axes.size(); d-- > 0;) {
     Axis axis = axes[d];
-    if (!clipped) axis.clipped = false;
-    if (axis.extent == 1 && !axis.clipped) continue;
-    if (result.empty() || result.back().clipped ||
-        axis.stride != result.back().extent * result.back().stride ||
+    axis.clipped = false;
+    if (axis.extent == 1) continue;
+    if (result.empty() || axis.stride != result.back().extent * result.back().stride ||
         axis.weight_stride != result.back().extent * result.back().weight_stride) {
       result.push_back(std::move(axis));
       continue;
     }
-    Axis& inner = result.back();
-    const std::int64_t length = inner.extent;
-    inner.extent *= axis.extent;
-    inner.clipped = axis.clipped;
-    inner.mean = axis.mean * static_cast<double>(length);
-    if (!axis.clipped) continue;
-    inner.low = axis.low * constant_expr(length);
-    inner.high = axis.high * constant_expr(length);
+    result.back().extent *= axis.extent;
   }
   if (result.empty()) result.push_back(Axis{});
   std::ranges::reverse(result);
@@ -99,7 +90,6 @@ KernelBuilder::Placement KernelBuilder::place(Statements& to, const Window& wind
   Placement result;
   result.interior_share = clipping.interior_share;
   result.base = position[0] * constant_expr(strides[0]);
-  Expr interior = constant_expr(1);
   std::int64_t weight_stride = input.back() / group_of_first();
   for (std::size_t d = window.rank(); d-- > 0;) {
     result.axes.insert(result.axes.begin(), Axis{window.kernel[d],
@@ -141,17 +131,7 @@ KernelBuilder::Placement KernelBuilder::place(Statements& to, const Window& wind
                                          constant_expr(window.kernel[d])),
                              "high");
     }
-    Expr inside = constant_expr(1);
-    if (below) inside = binary_expr(ExprOp::kLessEqual, constant_expr(0), start);
-    if (above) {
-      const Expr ends = binary_expr(ExprOp::kLessEqual, start, constant_expr(extents[d] - reach));
-      inside = below ? binary_expr(ExprOp::kAnd, inside, ends) : ends;
-    }
-    interior =
-        interior.op == ExprOp::kConstant ? inside : binary_expr(ExprOp::kAnd, interior, inside);
   }
-  if (result.ever_clipped && result.interior_share > 0)
-    result.interior = code.local(std::move(interior), "interior");
   result.base = code.local(std::move(result.base), "base");
   return result;
 }
@@ -261,7 +241,7 @@ void KernelBuilder::gather_patch(Statements& to, const Window& window, const Sha
     std::vector<Axis> axes = place.axes;
     for (Axis& axis : axes) axis.weight_stride *= group_of_first();
     axes.push_back(Axis{channels, 1, 1, false, {}, {}, 0});
-    const std::vector<Axis> runs = merged(axes, false);
+    const std::vector<Axis> runs = merged(axes);
     const std::function<void(Statements&, std::size_t, Expr, Expr)> whole =
         [&](Statements& body, std::size_t d, const Expr& at, const Expr& from) {
           if (d + 1 == runs.size() && runs[d].stride == 1)
@@ -277,13 +257,65 @@ void KernelBuilder::gather_patch(Statements& to, const Window& window, const Sha
   nested(to, 0, constant_expr(0), place.base, constant_expr(1), 1.0);
 }
 
+std::string KernelBuilder::add_padded(Window& window, Shape& input, const std::string& source,
+                                      std::int64_t pad_value) {
+  const std::size_t rank = window.rank();
+  const std::vector<std::int64_t> extents = spatial_of(input),
+                                  outputs = window.output_extents(extents);
+  Shape padded = input;
+  std::vector<std::int64_t> kept(rank);  // of the input; what no window reads is not copied
+  for (std::size_t d = 0; d < rank; ++d) {
+    padded[d + 1] =
+        (outputs[d] - 1) * window.strides[d] + window.dilations[d] * (window.kernel[d] - 1) + 1;
+    kept[d] = std::clamp(padded[d + 1] - window.pads_begin[d], std::int64_t{0}, extents[d]);
+  }
+  Array array;
+  array.name = "padded";
+  array.role = ArrayRole::kScratch;
+  array.storage = storage_of_array(source);
+  array.size = element_count(padded);
+  program_.arrays.push_back(array);
+  const Storage type = array.storage;
+  if (storage_bytes(type) == 1) {
+    program_.body.push_back(
+        fill_statement("padded", constant_expr(0), type, pad_value, array.size));
+  } else {
+    const Expr pad = constant_expr(pad_value, arithmetic_for({pad_value, pad_value}));
+    loop(program_.body, "i", array.size, [&](Statements& body, const Expr& i) {
+      body.push_back(store_statement("padded", type, i, pad));
+    });
+  }
+  const std::vector<std::int64_t> to = row_major_strides(padded), from = row_major_strides(input);
+  const std::function<void(Statements&, std::size_t, Expr, Expr)> rows =
+      [&](Statements& body, std::size_t d, const Expr& at, const Expr& source_at) {
+        const std::int64_t pad = d == 0 ? 0 : window.pads_begin[d - 1];
+        const Expr first = at + constant_expr(pad * to[d]);
+        if (d == rank) {
+          body.push_back(
+              copy_statement("padded", first, source, source_at, type, kept[d - 1] * input.back()));
+          return;
+        }
+        loop(body, "i", d == 0 ? input[0] : kept[d - 1], [&](Statements& inner, const Expr& i) {
+          rows(inner, d + 1, first + i * constant_expr(to[d]),
+               source_at + i * constant_expr(from[d]));
+        });
+      };
+  if (element_count(kept) > 0) rows(program_.body, 0, constant_expr(0), constant_expr(0));
+  window.pads_begin.assign(rank, 0);
+  window.pads_end.assign(rank, 0);
+  input = padded;
+  return "padded";
+}
+
 void KernelBuilder::build_pool() {
   const bool is_sum = first_.op->name() == "IntSumPool";
-  const Shape input = shape(first_.inputs[0]), output = nest_;
-  const Window window = window_of(view_, view_.integers("kernel"));
-  const std::string source = read(first_.inputs[0]);
+  const Shape output = nest_;
+  Shape input = shape(first_.inputs[0]);
+  Window window = window_of(view_, view_.integers("kernel"));
+  std::string source = read(first_.inputs[0]);
   const Storage source_type = storage_of_array(source);
   const std::int64_t least = view_.input(0).format.integer_range().min;
+  if (form_.starts_with("padded")) source = add_padded(window, input, source, is_sum ? 0 : least);
   const auto join = [&](Statements& to, const Expr& result, const Expr& at) {
     Expr value = convert_expr(load_expr(source, source_type, at), sum_type_);
     if (is_sum) {

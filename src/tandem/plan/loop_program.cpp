@@ -250,7 +250,7 @@ Statement if_statement(Expr condition, double share, Statements then, Statements
 }
 
 std::string LoopProgram::fresh(const std::string& stem) {
-  const int uses = ++names_[stem];
+  const int uses = ++names[stem];
   return uses == 1 ? stem : concat(stem, "_", uses);
 }
 

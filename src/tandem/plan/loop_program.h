@@ -130,8 +130,7 @@ struct LoopProgram {
   // A name that no local of this program has: the stem, or the stem and a number.
   std::string fresh(const std::string& stem);
 
- private:
-  std::map<std::string, int> names_;
+  std::map<std::string, int> names;  // how often fresh() gave each stem
 };
 
 // Removes locals that nothing reads, loops that do nothing and arrays that nothing touches.

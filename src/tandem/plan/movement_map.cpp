@@ -145,18 +145,49 @@ std::optional<MovementBox> affine_box(const MovementMap& map, const Range& range
   return box;
 }
 
-// The longest prefix of the box along an axis that is one piece; 0 when none is.
-std::int64_t affine_prefix(const MovementMap& map, Range range, std::size_t axis,
-                           const std::vector<std::int64_t>& strides) {
-  std::int64_t low = 0, high = range.extents[axis];
+// The longest part of the box at its beginning (or end) along an axis that is one piece; 0 when
+// none is.
+std::int64_t affine_part(const MovementMap& map, const Range& whole, std::size_t axis, bool at_end,
+                         const std::vector<std::int64_t>& strides) {
+  std::int64_t low = 0, high = whole.extents[axis] - 1;
   while (low < high) {
-    range.extents[axis] = (low + high + 1) / 2;
-    if (affine_box(map, range, strides))
-      low = range.extents[axis];
+    const std::int64_t length = (low + high + 1) / 2;
+    Range part = whole;
+    part.extents[axis] = length;
+    if (at_end) part.start[axis] += whole.extents[axis] - length;
+    if (affine_box(map, part, strides))
+      low = length;
     else
-      high = range.extents[axis] - 1;
+      high = length - 1;
   }
   return low;
+}
+
+// Where a box that is no single piece is cut: `length` from its beginning (or end) along `axis`.
+struct Cut {
+  std::size_t axis = 0;
+  std::int64_t length = 0;
+  bool at_end = false;
+};
+
+// The cut that takes the largest piece off; where none starts or ends here, the first slice of the
+// first long axis.
+Cut best_cut(const MovementMap& map, const Range& range, const std::vector<std::int64_t>& strides) {
+  Cut best;
+  double best_share = 0;
+  for (std::size_t d = 0; d < range.extents.size(); ++d) {
+    for (const bool at_end : {false, true}) {
+      const std::int64_t length = affine_part(map, range, d, at_end, strides);
+      const double share = static_cast<double>(length) / static_cast<double>(range.extents[d]);
+      if (share <= best_share) continue;
+      best_share = share;
+      best = {d, length, at_end};
+    }
+  }
+  if (best.length > 0) return best;
+  while (range.extents[best.axis] < 2) ++best.axis;
+  best.length = 1;
+  return best;
 }
 
 }  // namespace
@@ -187,29 +218,14 @@ std::optional<std::vector<MovementBox>> decompose(const MovementMap& map,
       continue;
     }
     if (boxes.size() + open.size() + 2 > most) return std::nullopt;
-    // Cut off the largest piece; where none starts here, halve the box at its first long axis.
-    std::size_t axis = 0;
-    std::int64_t length = 0;
-    double best = 0;
-    for (std::size_t d = 0; d < shape.size(); ++d) {
-      const std::int64_t prefix = affine_prefix(map, range, d, strides);
-      const double share = static_cast<double>(prefix) / static_cast<double>(range.extents[d]);
-      if (share > best) {
-        best = share;
-        axis = d;
-        length = prefix;
-      }
-    }
-    if (length == 0) {
-      while (range.extents[axis] < 2) ++axis;
-      length = 1;
-    }
-    Range head = range, rest = range;
-    head.extents[axis] = length;
-    rest.start[axis] += length;
-    rest.extents[axis] -= length;
+    const Cut cut = best_cut(map, range, strides);
+    Range piece = range, rest = range;
+    piece.extents[cut.axis] = cut.length;
+    rest.extents[cut.axis] -= cut.length;
+    (cut.at_end ? piece : rest).start[cut.axis] +=
+        cut.at_end ? range.extents[cut.axis] - cut.length : cut.length;
     open.push_back(std::move(rest));
-    open.push_back(std::move(head));
+    open.push_back(std::move(piece));
   }
   return boxes;
 }

@@ -1,0 +1,237 @@
+#include "tandem/cost/loop_features.h"
+
+#include <algorithm>
+#include <set>
+#include <string>
+
+#include "tandem/base/error.h"
+
+namespace tandem {
+namespace {
+
+constexpr std::array<std::string_view, kLoopFeatures> kNames = {
+    "steps",           "loops",           "iterations",
+    "open_loops",      "open_iterations", "branches",
+    "loads",           "stores",          "addresses",
+    "pointers",        "advances",        "moves",
+    "multiply_adds",   "multiplies",      "adds",
+    "logic",           "compares",        "selects",
+    "divides",         "wide_multiplies", "wide_multiply_adds",
+    "long_multiplies", "long_adds",       "long_logic",
+    "long_shifts",     "variable_shifts", "long_selects",
+    "long_compares",   "long_divides",    "extensions",
+    "long_memory",     "copies",          "copied_bytes",
+    "fills",           "filled_bytes",    "arrays",
+    "large_constants"};
+
+bool is_long(Storage type) { return storage_bytes(type) == 8; }
+
+// What the immediate operands of most Thumb-2 instructions hold.
+constexpr std::int64_t kImmediate = 4095;
+
+class Counter {
+ public:
+  LoopFeatures run(const LoopProgram& program) {
+    add(LoopFeature::kSteps);
+    for (std::size_t i = 0; i < program.arrays.size(); ++i) add(LoopFeature::kArrays);
+    block(program.body);
+    return result_;
+  }
+
+ private:
+  using Keys = std::set<std::string>;
+
+  void add(LoopFeature feature, double count = 1) {
+    result_.executed[static_cast<std::size_t>(feature)] += count * weight_;
+    result_.written[static_cast<std::size_t>(feature)] += count;
+  }
+
+  void block(const Statements& statements) {
+    Keys outer;
+    std::swap(outer, addresses_);
+    for (const Statement& s : statements) statement(s);
+    std::swap(outer, addresses_);
+  }
+
+  void statement(const Statement& s) {
+    switch (s.kind) {
+      case StatementKind::kLet: return expression(s.value);
+      case StatementKind::kVariable:
+        if (s.value.op == ExprOp::kConstant) add(LoopFeature::kMoves, is_long(s.type) ? 2 : 1);
+        return expression(s.value);
+      case StatementKind::kAssign: return expression(s.value);
+      case StatementKind::kStore:
+        expression(stored(s.value));
+        address(s.name, s.index);
+        return add(is_long(s.type) ? LoopFeature::kLongMemory : LoopFeature::kStores);
+      case StatementKind::kPointer: return add(LoopFeature::kPointers);
+      case StatementKind::kAdvance: return add(LoopFeature::kAdvances);
+      case StatementKind::kCopy:
+        add(LoopFeature::kCopies);
+        return moved(LoopFeature::kCopiedBytes, s.step * storage_bytes(s.type));
+      case StatementKind::kFill:
+        add(LoopFeature::kFills);
+        return moved(LoopFeature::kFilledBytes, s.step);
+      case StatementKind::kFor: return loop(s);
+      case StatementKind::kIf: return branch(s);
+    }
+  }
+
+  // Bytes that are moved cost time, not code.
+  void moved(LoopFeature feature, std::int64_t bytes) {
+    result_.executed[static_cast<std::size_t>(feature)] += static_cast<double>(bytes) * weight_;
+  }
+
+  void loop(const Statement& s) {
+    const bool known = s.value.op == ExprOp::kConstant && s.index.op == ExprOp::kConstant;
+    add(known ? LoopFeature::kLoops : LoopFeature::kOpenLoops);
+    const double outer = weight_;
+    weight_ *= s.trips;
+    add(known ? LoopFeature::kIterations : LoopFeature::kOpenIterations);
+    block(s.body);
+    weight_ = outer;
+  }
+
+  void branch(const Statement& s) {
+    expression(s.value);
+    add(LoopFeature::kBranches);
+    const double outer = weight_;
+    weight_ = outer * s.trips;
+    block(s.body);
+    weight_ = outer * (1 - s.trips);
+    block(s.otherwise);
+    weight_ = outer;
+  }
+
+  // A store keeps the low bits by itself.
+  static const Expr& stored(const Expr& value) {
+    return value.op == ExprOp::kConvert ? value.args[0] : value;
+  }
+
+  // An index costs where it changes; several accesses at fixed distances share it.
+  void address(const std::string& array, const Expr& index) {
+    const Expr* moving = &index;
+    while (moving->op == ExprOp::kAdd && moving->args[1].op == ExprOp::kConstant)
+      moving = &moving->args[0];
+    if (moving->op == ExprOp::kConstant) return;
+    if (addresses_.insert(array + "[" + key(*moving)).second) add(LoopFeature::kAddresses);
+    loads_in(*moving);
+  }
+
+  // Indices that come from memory are loaded like any value.
+  void loads_in(const Expr& index) {
+    if (index.op == ExprOp::kLoad || index.op == ExprOp::kConvert) return expression(index);
+    for (const Expr& arg : index.args) loads_in(arg);
+  }
+
+  static std::string key(const Expr& e) {
+    std::string text =
+        std::to_string(static_cast<int>(e.op)) + e.name + std::to_string(e.value) + "(";
+    for (const Expr& arg : e.args) text += key(arg) + ",";
+    return text + ")";
+  }
+
+  void operands(const Expr& e) {
+    for (const Expr& arg : e.args) expression(arg);
+  }
+
+  void expression(const Expr& e) {
+    switch (e.op) {
+      case ExprOp::kVariable: return;
+      case ExprOp::kConstant:
+        if (e.value > kImmediate || e.value < -kImmediate)
+          add(LoopFeature::kLargeConstants, is_long(e.type) ? 2 : 1);
+        return;
+      case ExprOp::kLoad:
+        address(e.name, e.args[0]);
+        return add(is_long(e.type) ? LoopFeature::kLongMemory : LoopFeature::kLoads);
+      case ExprOp::kConvert:
+        expression(e.args[0]);
+        if (is_long(e.type) && !is_long(e.args[0].type)) add(LoopFeature::kExtensions);
+        return;
+      case ExprOp::kMultiply: return product(e, false);
+      case ExprOp::kAdd: return sum(e);
+      case ExprOp::kSelect: return choice(e);
+      default: return binary(e);
+    }
+  }
+
+  static bool is_extended(const Expr& e) {
+    if (e.op == ExprOp::kConstant) return e.value >= INT32_MIN && e.value <= INT32_MAX;
+    return e.op == ExprOp::kConvert && !is_long(e.args[0].type);
+  }
+
+  void product(const Expr& e, bool accumulates) {
+    if (!is_long(e.type)) {
+      operands(e);
+      return add(accumulates ? LoopFeature::kMultiplyAdds : LoopFeature::kMultiplies);
+    }
+    if (!is_extended(e.args[0]) || !is_extended(e.args[1])) {
+      operands(e);
+      add(LoopFeature::kLongMultiplies);
+      if (accumulates) add(LoopFeature::kLongAdds);
+      return;
+    }
+    // The multiplier takes the narrow operands as they are.
+    for (const Expr& arg : e.args) expression(arg.op == ExprOp::kConvert ? arg.args[0] : arg);
+    add(accumulates ? LoopFeature::kWideMultiplyAdds : LoopFeature::kWideMultiplies);
+  }
+
+  void sum(const Expr& e) {
+    const bool first = e.args[0].op == ExprOp::kMultiply;
+    const bool second = e.args[1].op == ExprOp::kMultiply;
+    if (!first && !second) return binary(e);
+    expression(e.args[first ? 1 : 0]);
+    product(e.args[first ? 0 : 1], true);
+  }
+
+  void choice(const Expr& e) {
+    const Expr& condition = e.args[0];
+    const bool compares = condition.op == ExprOp::kLess || condition.op == ExprOp::kLessEqual ||
+                          condition.op == ExprOp::kEqual;
+    bool wide = is_long(e.type);
+    if (compares) {
+      operands(condition);
+      wide = wide || is_long(condition.args[0].type);
+    } else {
+      expression(condition);
+    }
+    expression(e.args[1]);
+    expression(e.args[2]);
+    add(wide ? LoopFeature::kLongSelects : LoopFeature::kSelects);
+  }
+
+  void binary(const Expr& e) {
+    operands(e);
+    const bool wide = is_long(e.args[0].type);
+    switch (e.op) {
+      case ExprOp::kAdd:
+      case ExprOp::kSubtract: return add(wide ? LoopFeature::kLongAdds : LoopFeature::kAdds);
+      case ExprOp::kAnd:
+      case ExprOp::kXor: return add(wide ? LoopFeature::kLongLogic : LoopFeature::kLogic);
+      case ExprOp::kShiftLeft:
+      case ExprOp::kShiftRight:
+        if (!wide) return add(LoopFeature::kLogic);
+        return add(e.args[1].op == ExprOp::kConstant ? LoopFeature::kLongShifts
+                                                     : LoopFeature::kVariableShifts);
+      case ExprOp::kLess:
+      case ExprOp::kLessEqual:
+      case ExprOp::kEqual: return add(wide ? LoopFeature::kLongCompares : LoopFeature::kCompares);
+      case ExprOp::kDivide:
+      case ExprOp::kRemainder: return add(wide ? LoopFeature::kLongDivides : LoopFeature::kDivides);
+      default: throw InternalError("an expression without a feature");
+    }
+  }
+
+  LoopFeatures result_;
+  double weight_ = 1;
+  Keys addresses_;
+};
+
+}  // namespace
+
+std::string_view name(LoopFeature feature) { return kNames[static_cast<std::size_t>(feature)]; }
+
+LoopFeatures count_features(const LoopProgram& program) { return Counter().run(program); }
+
+}  // namespace tandem

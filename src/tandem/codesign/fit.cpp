@@ -51,7 +51,9 @@ class Prover {
     ReferenceExecution reference(lowered_);
     outputs_ = reference.run(codes_);
     if (exact_.empty()) exact_ = {decoded_output(lowered_, 0, outputs_.front())};
-    if (!is_lowered(request_.network)) add_float();
+    if (!is_lowered(request_.network)) add_reals("float", exact_);
+    if (!is_quantized(request_.network))
+      add_reals("recoded", outputs_of(outcome_.recoded, request_.held_out));
     ExecutionResult result{
         "reference", samples_.count(), accuracy(outputs_, samples_.count()), {}, false};
     outcome_.executions.push_back(result);
@@ -73,13 +75,14 @@ class Prover {
     return accuracy_of(reals, request_.held_out.rows(0, count), exact);
   }
 
-  // Differing codes of the outputs are counted; that there are some is what quantization means.
-  void add_float() {
+  // A network of reals beside the integers. Differing codes of the outputs are counted: of the
+  // network as read they show what quantization does, of the recoded one what lowering rounds.
+  void add_reals(const std::string& name, const std::vector<Tensor>& reals) {
     ExecutionResult result{
-        "float", samples_.count(), accuracy_of(exact_, request_.held_out, exact_), {}, false};
+        name, samples_.count(), accuracy_of(reals, request_.held_out, exact_), {}, false};
     for (std::size_t i = 0; i < outputs_.size(); ++i) {
       const auto codes = outputs_[i].to_integers();
-      const auto wanted = encoded_output(lowered_, i, exact_[i]).to_integers();
+      const auto wanted = encoded_output(lowered_, i, reals[i]).to_integers();
       ensure(codes.size() == wanted.size(), "outputs of different shapes");
       for (std::size_t k = 0; k < codes.size(); ++k) {
         ++result.equality.compared_values;

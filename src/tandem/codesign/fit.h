@@ -36,10 +36,12 @@ struct FitRequest {
 
 // One execution of the chosen network on held-out samples.
 struct ExecutionResult {
-  std::string execution;  // "float", "reference", "c", "qemu", "circuit"
+  // "float" is the network as read, "recoded" the reals with their codes; "reference", "c", "qemu"
+  // and "circuit" run the integers.
+  std::string execution;
   std::int64_t samples = 0;
   double accuracy = 0;
-  // Values of the outputs against the reference; codes of the reference for "float".
+  // Values of the outputs against the reference; of reals, their nearest codes.
   Equality equality;
   bool must_be_equal = true;
 };

@@ -31,9 +31,10 @@ NetworkTask::NetworkTask(const Module& network, const DataSet& calibration,
                          const DataSet& selection, const Device& device, Measurements& measurements)
     : network_(network),
       selection_(selection),
-      device_(device),
+
       measurements_(measurements),
-      traits_(device_traits(device)) {
+      traits_(device_traits(device)),
+      planner_(device) {
   if (is_quantized(network)) {
     codings_ = codings_of_samples(network, selection);
   } else {
@@ -74,7 +75,7 @@ Module NetworkTask::lowered(const CompressRecipe& recipe) {
 }
 
 std::vector<PlannedNetwork> NetworkTask::plans(const Module& lowered) {
-  return plan_candidates(lowered, device_);
+  return planner_.plans(lowered);
 }
 
 double NetworkTask::accuracy_drop(const Module& lowered) {

@@ -42,9 +42,9 @@ class NetworkTask final : public FitTask {
  private:
   const Module& network_;
   const DataSet& selection_;
-  const Device& device_;
   Measurements& measurements_;
   DeviceTraits traits_;
+  DevicePlanner planner_;
   std::unique_ptr<Recoder> recoder_;
   std::map<std::string, InputCoding> codings_;  // of a quantized network
   std::vector<Tensor> exact_;                   // outputs on selection samples

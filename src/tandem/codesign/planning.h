@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,14 +25,42 @@ struct DeviceTraits {
   std::string host_execution, machine_execution;
   std::string target;  // "c", "circuit"
 };
-// Throws Error where networks cannot be fitted to this kind of device yet.
+// Throws Error where networks cannot be fitted to this kind of device.
 DeviceTraits device_traits(const Device& device);
 
 // What turns plans for the device into sources.
 std::unique_ptr<Target> make_target(const Device& device);
 
-// The plans that are worth comparing for a lowered network, the plainest first. Throws Error
-// listing every node that the device cannot run.
+// Plans lowered networks for one device.
+class DevicePlanner {
+ public:
+  // The device must outlive the planner.
+  explicit DevicePlanner(const Device& device);
+
+  // The plans that are worth comparing, the plainest first, with their estimates:
+  //   mcu             for each of latency, flash and SRAM the forms that are best for it
+  //   dataflow_fpga   balanced foldings, each with products in logic and in DSP blocks; buffers are
+  //                   sized for the first network and kept for later ones that run through with
+  //                   them
+  // Plans that are equal are listed once. Throws Error listing every node that the device cannot
+  // run.
+  std::vector<PlannedNetwork> plans(const Module& lowered);
+
+ private:
+  std::vector<PlannedNetwork> mcu_plans(const Module& lowered) const;
+  std::vector<PlannedNetwork> dataflow_plans(const Module& lowered);
+  void set_buffers(const Module& lowered, Plan& plan, const std::string& key);
+
+  const Device& device_;
+  // Buffers of the first network that was sized: by step and buffer, with the interval they gave.
+  struct Sized {
+    std::map<std::string, std::map<std::string, std::int64_t>> capacities;
+    double interval = 0;
+  };
+  std::map<std::string, Sized> sized_;  // by folding
+};
+
+// DevicePlanner::plans() for one network.
 std::vector<PlannedNetwork> plan_candidates(const Module& lowered, const Device& device);
 
 }  // namespace tandem

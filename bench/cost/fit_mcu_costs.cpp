@@ -13,6 +13,7 @@
 #include "tandem/cost/loop_features.h"
 #include "tandem/ops/register.h"
 #include "tandem/plan/mcu_plan.h"
+#include "tandem/verify/network.h"
 #include "tandem/verify/qemu_execution.h"
 #include "tandem/verify/samples.h"
 
@@ -54,7 +55,8 @@ std::vector<Measured> measure(std::span<const SweepCase> cases, const std::strin
   for (const SweepCase& sweep : cases) plans.push_back(plan_of(sweep));
   for (std::size_t i = 0; i < cases.size(); ++i) {
     networks.push_back({&cases[i].module, &plans[i], concat("net", i)});
-    input += pack_count(kSamples) + pack_samples(random_samples(cases[i].module, kSamples, i));
+    input += pack_count(kSamples) +
+             pack_samples(random_samples(cases[i].module, kSamples, i).codes(cases[i].module));
     Measured measured{0, cases[i].family, cases[i].form, {}, 0, 0};
     for (const LoopProgram& program : step_programs(cases[i].module, plans[i])) {
       const LoopFeatures features = count_features(program);

@@ -7,32 +7,15 @@
 #include "tandem/graph/operator.h"
 #include "tandem/graph/printer.h"
 #include "tandem/graph/registry.h"
-#include "tandem/mapping/mcu_planner.h"
 #include "tandem/ops/register.h"
-#include "tandem/plan/kernel.h"
 #include "tandem/verify/equality.h"
 #include "tandem/verify/samples.h"
 
 #include "tests/support/random_module.h"
+#include "tests/verify/varied_plans.h"
 
 namespace tandem {
 namespace {
-
-// Every module in a form of its own choice, so that all forms are met.
-std::vector<Plan> varied_plans(const std::vector<Module>& modules) {
-  const Device device = find_device(default_device("mcu"));
-  std::vector<Plan> plans;
-  for (std::size_t i = 0; i < modules.size(); ++i) {
-    const Graph& graph = modules[i].main();
-    McuPlanOptions options;
-    for (const std::vector<NodeId>& nodes : group_nodes(modules[i], graph).groups) {
-      const std::vector<std::string> forms = kernel_forms(modules[i], graph, nodes);
-      options.forms[graph.nodes[nodes.front()].name] = forms[i % forms.size()];
-    }
-    plans.push_back(plan_mcu(modules[i], device, options));
-  }
-  return plans;
-}
 
 void expect_equal(const std::vector<Module>& modules, const CBatchOptions& options) {
   std::vector<Samples> inputs;

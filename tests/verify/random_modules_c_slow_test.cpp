@@ -7,6 +7,7 @@
 #include "tandem/verify/c_execution.h"
 
 #include "tests/verify/random_modules.h"
+#include "tests/verify/varied_plans.h"
 
 namespace tandem {
 namespace {
@@ -18,7 +19,7 @@ TEST(RandomModulesInC, EqualTheReferenceInEveryBit) {
   const std::int64_t modules = wanted == nullptr ? 2000 : parse_integer(wanted, "count");
   const RandomComparison comparison = compare_random_modules(
       0, modules, 8, 250, [](std::span<const Module> batch, std::span<const Samples> inputs) {
-        return run_c_batch(batch, inputs, {.flags = {"-O1"}});
+        return run_c_batch(batch, varied_plans(batch), inputs, {.flags = {"-O1"}});
       });
   std::printf(
       "%lld modules, %lld values, median %zu nodes, %.1f %% of outputs vary, the rarest "

@@ -58,7 +58,7 @@ bool has_equal_rows(const Tensor& constant, std::int64_t length) {
 // rows are equal.
 std::optional<std::vector<std::int64_t>> constant_strides(const Tensor& constant,
                                                           std::size_t row_axes, const Shape& output,
-                                                          const Nest& nest) {
+                                                          const LoopExtents& nest) {
   const Rows rows = rows_of(constant.shape(), row_axes);
   if (has_equal_rows(constant, rows.length)) return std::vector<std::int64_t>(nest.size(), 0);
   return affine_strides(broadcast_offsets(rows.shape, output), nest);
@@ -83,7 +83,7 @@ std::string new_array(LoopProgram& program, const std::string& stem, ArrayRole r
 }  // namespace
 
 std::optional<std::vector<std::int64_t>> affine_strides(std::span<const std::int64_t> sequence,
-                                                        const Nest& nest) {
+                                                        const LoopExtents& nest) {
   std::vector<std::int64_t> strides(nest.size(), 0);
   const std::vector<std::int64_t> steps = row_major_strides(nest);
   for (std::size_t d = 0; d < nest.size(); ++d)
@@ -103,7 +103,7 @@ std::optional<std::vector<std::int64_t>> affine_strides(std::span<const std::int
 }
 
 bool fits_nest(const Module& module, const Graph& graph, const Node& node, std::size_t running,
-               const Nest& nest) {
+               const LoopExtents& nest) {
   const Shape output = output_shape(graph, node);
   for (std::size_t i = 0; i < node.inputs.size(); ++i) {
     if (running != kNone && node.inputs[i] == node.inputs[running]) continue;
@@ -136,7 +136,7 @@ std::string input_array(LoopProgram& program, const Graph& graph, ValueId base) 
 }
 
 ElementProgram::ElementProgram(const Module& module, const Graph& graph, LoopProgram& program,
-                               const std::vector<ValueId>& base_of, Nest nest)
+                               const std::vector<ValueId>& base_of, LoopExtents nest)
     : module_(module),
       graph_(graph),
       program_(program),

@@ -14,18 +14,18 @@ namespace tandem {
 
 // The loops in which a step computes its result, outermost first: the elements of the result in
 // row-major order. Their product is the number of elements.
-using Nest = std::vector<std::int64_t>;
+using LoopExtents = std::vector<std::int64_t>;
 
 // Strides by which a sequence (one entry for each element of the nest) advances with each axis,
 // starting at its first entry; nullopt when it is not affine.
 std::optional<std::vector<std::int64_t>> affine_strides(std::span<const std::int64_t> sequence,
-                                                        const Nest& nest);
+                                                        const LoopExtents& nest);
 
 // Whether the operands of an element-wise node can be addressed in a nest: those that are computed
 // and those that are constant advance by fixed strides. `running` is the input that the steps
 // before it hand over in a register (kNone: all are loaded).
 bool fits_nest(const Module& module, const Graph& graph, const Node& node, std::size_t running,
-               const Nest& nest);
+               const LoopExtents& nest);
 
 // A chain of element-wise nodes, each computed from the one before it, applied to one element.
 class ElementProgram {
@@ -33,7 +33,7 @@ class ElementProgram {
   // Adds the arrays that the chain needs to `program`: inputs for what is loaded, constants for
   // what is not the same everywhere. `base_of` maps a value to the one whose memory it shares.
   ElementProgram(const Module& module, const Graph& graph, LoopProgram& program,
-                 const std::vector<ValueId>& base_of, Nest nest);
+                 const std::vector<ValueId>& base_of, LoopExtents nest);
 
   // Prepares a node; nodes are added in order. `running` as in fits_nest(); `x` is the range of the
   // running value, which the first node of a chain without one ignores.
@@ -100,7 +100,7 @@ class ElementProgram {
   const Graph& graph_;
   LoopProgram& program_;
   const std::vector<ValueId>& base_of_;
-  Nest nest_;
+  LoopExtents nest_;
   std::vector<Link> links_;
 };
 

@@ -81,7 +81,7 @@ KernelBuilder::KernelBuilder(const Module& module, const Graph& graph,
       first_(graph.nodes[nodes.front()]),
       view_{module, graph, first_},
       nest_(first_.op->traits().domain == Domain::kMovement
-                ? Nest{}
+                ? LoopExtents{}
                 : group_nest(module, graph, base_of, nodes)),
       elements_(module, graph, program_, base_of, nest_),
       sum_range_(sum_range_of(view_)),

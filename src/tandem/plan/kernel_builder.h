@@ -114,7 +114,7 @@ class KernelBuilder {
   const Node& first_;
   NodeView view_;
   LoopProgram program_;
-  Nest nest_;
+  LoopExtents nest_;
   ElementProgram elements_;
   IntegerRange sum_range_;  // of the first node's results and partial sums
   Storage sum_type_ = Storage::kI32;

@@ -30,8 +30,8 @@ bool is_alias(const Module& module, const Graph& graph, const Node& node) {
 }
 
 // Extents before `axis` as one, if there is more than one element.
-Nest reduced_nest(const Shape& shape, const std::vector<std::int64_t>& axes) {
-  Nest nest;
+LoopExtents reduced_nest(const Shape& shape, const std::vector<std::int64_t>& axes) {
+  LoopExtents nest;
   bool after_kept = false;
   for (std::size_t d = 0; d < shape.size(); ++d) {
     const bool reduced = std::ranges::find(axes, static_cast<std::int64_t>(d)) != axes.end();
@@ -50,15 +50,15 @@ Nest reduced_nest(const Shape& shape, const std::vector<std::int64_t>& axes) {
   return nest;
 }
 
-std::vector<Nest> elementwise_nests(const Shape& shape) {
+std::vector<LoopExtents> elementwise_nests(const Shape& shape) {
   const std::int64_t total = element_count(shape);
-  std::vector<Nest> nests{{total}};
+  std::vector<LoopExtents> nests{{total}};
   std::int64_t before = 1;
   for (std::size_t d = 0; d + 1 < shape.size(); ++d) {
     before *= shape[d];
     if (before > 1 && before < total) nests.push_back({before, total / before});
   }
-  Nest full;
+  LoopExtents full;
   for (const std::int64_t extent : shape)
     if (extent > 1) full.push_back(extent);
   // Merged neighbours first: [a, b, c] as [ab, c] and [a, bc] stand above.
@@ -123,8 +123,9 @@ class Grouper {
     if (running == kNone) return std::nullopt;
     std::vector<NodeId> extended = group;
     extended.push_back(next);
-    const Nest nest = is_elementwise(first) ? group_nest(module_, graph_, result_.base_of, extended)
-                                            : producer_nest(module_, graph_, first);
+    const LoopExtents nest = is_elementwise(first)
+                                 ? group_nest(module_, graph_, result_.base_of, extended)
+                                 : producer_nest(module_, graph_, first);
     if (nest.empty() || !fits_nest(module_, graph_, node, running, nest)) return std::nullopt;
     return next;
   }
@@ -200,7 +201,7 @@ std::size_t running_input(const Graph& graph, const std::vector<ValueId>& base_o
   return found;
 }
 
-Nest producer_nest(const Module& module, const Graph& graph, const Node& node) {
+LoopExtents producer_nest(const Module& module, const Graph& graph, const Node& node) {
   const std::string_view op = node.op->name();
   const Shape output = shape_of(graph, node.outputs[0]);
   if (op == "IntMatMul") {
@@ -215,16 +216,16 @@ Nest producer_nest(const Module& module, const Graph& graph, const Node& node) {
   return {};
 }
 
-Nest group_nest(const Module& module, const Graph& graph, const std::vector<ValueId>& base_of,
-                const std::vector<NodeId>& nodes) {
+LoopExtents group_nest(const Module& module, const Graph& graph,
+                       const std::vector<ValueId>& base_of, const std::vector<NodeId>& nodes) {
   const Node& first = graph.nodes[nodes.front()];
   if (!is_elementwise(first)) return producer_nest(module, graph, first);
-  std::vector<Nest> candidates = elementwise_nests(shape_of(graph, first.outputs[0]));
+  std::vector<LoopExtents> candidates = elementwise_nests(shape_of(graph, first.outputs[0]));
   for (const NodeId id : nodes)
-    for (Nest& nest : elementwise_nests(shape_of(graph, graph.nodes[id].outputs[0])))
+    for (LoopExtents& nest : elementwise_nests(shape_of(graph, graph.nodes[id].outputs[0])))
       candidates.push_back(std::move(nest));
-  std::ranges::stable_sort(candidates, {}, [](const Nest& nest) { return nest.size(); });
-  for (const Nest& nest : candidates) {
+  std::ranges::stable_sort(candidates, {}, [](const LoopExtents& nest) { return nest.size(); });
+  for (const LoopExtents& nest : candidates) {
     bool fits = true;
     for (std::size_t i = 0; fits && i < nodes.size(); ++i) {
       const Node& node = graph.nodes[nodes[i]];

@@ -26,12 +26,12 @@ std::vector<Issue> sequential_issues(const Module& module, const Graph& graph);
 
 // The loops in which the first node of a group computes its result; empty where any nest serves
 // (element-wise nodes and data movement).
-Nest producer_nest(const Module& module, const Graph& graph, const Node& node);
+LoopExtents producer_nest(const Module& module, const Graph& graph, const Node& node);
 
 // The nest in which a group is computed: the producer's, or for element-wise groups the one with
 // the fewest loops in which all operands can be addressed.
-Nest group_nest(const Module& module, const Graph& graph, const std::vector<ValueId>& base_of,
-                const std::vector<NodeId>& nodes);
+LoopExtents group_nest(const Module& module, const Graph& graph,
+                       const std::vector<ValueId>& base_of, const std::vector<NodeId>& nodes);
 
 // The input of `node` that is computed by the node before it in its group; kNone for none.
 std::size_t running_input(const Graph& graph, const std::vector<ValueId>& base_of,

@@ -3,7 +3,6 @@
 #include <cstring>
 
 #include "tandem/base/error.h"
-#include "tandem/base/random.h"
 
 namespace tandem {
 namespace {
@@ -50,29 +49,6 @@ Samples stack(const std::vector<std::vector<Tensor>>& samples) {
       to += first.bytes().size();
     }
     result.push_back(std::move(all));
-  }
-  return result;
-}
-
-Samples random_samples(const Module& module, std::int64_t count, std::uint64_t seed) {
-  const Graph& graph = module.main();
-  Samples result;
-  for (std::size_t i = 0; i < graph.inputs.size(); ++i) {
-    const TensorType& type = graph.values[graph.inputs[i]].type;
-    const IntegerRange range = type.format.integer_range();
-    const std::int64_t size = element_count(type.static_shape());
-    const CounterRandom random = CounterRandom(seed, "verify/samples").substream(i);
-    const std::uint64_t mask = type.format.bits() == 64 ? ~std::uint64_t{0}
-                                                        : (std::uint64_t{1} << type.format.bits()) - 1;
-    std::vector<std::int64_t> values;
-    values.reserve(static_cast<std::size_t>(size * count));
-    for (std::int64_t sample = 0; sample < count; ++sample)
-      for (std::int64_t k = 0; k < size; ++k)
-        values.push_back(sample == 0   ? range.min
-                         : sample == 1 ? range.max
-                                       : type.format.integer_of(random.bits(values.size()) & mask));
-    result.push_back(Tensor::from_integers(type.format, with_samples(count, type.static_shape()),
-                                           values));
   }
   return result;
 }

@@ -16,10 +16,6 @@ Samples one_of(std::span<const Tensor> samples, std::int64_t index);
 // Inverse of one_sample for all samples.
 Samples stack(const std::vector<std::vector<Tensor>>& samples);
 
-// Seeded inputs of a module with bound symbols: the first sample is all minima, the second all
-// maxima, the others uniform over the formats' integers.
-Samples random_samples(const Module& module, std::int64_t count, std::uint64_t seed);
-
 // The stored bytes of one sample after the other, each input (output) in turn, little endian: what
 // programs under test read and write.
 std::string pack_count(std::int64_t samples);  // eight bytes

@@ -19,7 +19,8 @@ TEST(CommandLine, PrintsTheVersion) {
 TEST(CommandLine, HelpListsEveryVerbAndEachHasAnExample) {
   const CliRun help = run_cli({"--help"});
   EXPECT_EQ(help.exit_code, 0);
-  for (const std::string verb : {"list", "show"}) {
+  for (const std::string verb :
+       {"fit", "check", "show", "run", "compress", "estimate", "compile", "compare", "list"}) {
     EXPECT_THAT(help.out, HasSubstr(verb));
     const CliRun run = run_cli({verb, "--help"});
     EXPECT_EQ(run.exit_code, 0);

@@ -45,6 +45,20 @@ TEST_F(ShowVerb, BindsSymbols) {
   EXPECT_EQ(json["functions"][0]["nodes"][0]["work"]["operations"]["multiply_accumulate"], 24);
 }
 
+TEST_F(ShowVerb, ShowsThePlanForADevice) {
+  const CliRun run = run_cli({"show", model(), "--plan", "--device", "stm32f746", "--json"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const auto plan = run.json()["plan"];
+  EXPECT_EQ(plan["device"], "stm32f746");
+  EXPECT_THAT(plan["text"].get<std::string>(), HasSubstr("'dense'"));
+  EXPECT_TRUE(plan["peak_bytes"].contains("flash"));
+  // Without a device the default of microcontrollers is taken and named.
+  EXPECT_THAT(run_cli({"show", model(), "--plan"}).out, HasSubstr("plan for mps2-an386"));
+  const CliRun without = run_cli({"show", model(), "--device", "stm32f746"});
+  EXPECT_EQ(without.exit_code, 2);
+  EXPECT_THAT(without.err, HasSubstr("--plan"));
+}
+
 TEST_F(ShowVerb, RefusesBindingsThatAreNone) {
   for (const std::string binding : {"N", "=3", "N=x", "M=1", "N=0"}) {
     const CliRun run = run_cli({"show", model(), "--bind", binding});

@@ -2,11 +2,12 @@
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
-#include "tandem/cli/options.h"
+#include "tandem/cli/planned.h"
 #include "tandem/cli/table.h"
 #include "tandem/cli/verbs.h"
 #include "tandem/graph/operator.h"
 #include "tandem/graph/printer.h"
+#include "tandem/plan/plan.h"
 
 namespace tandem {
 namespace {
@@ -93,15 +94,20 @@ class ShowVerb final : public Verb {
   }
   std::string examples() const override {
     return "  tandem show examples/digits/digits.onnx\n"
-           "  tandem show network.tandem --json";
+           "  tandem show lowered.tandem --plan --device stm32f746 --json";
   }
-  void add_options(OptionTable& options) override { model_.add_to(options); }
+  void add_options(OptionTable& options) override {
+    flags_.add_to(options, false);
+    options.flag("--plan", plan_, "Show how the network, as integers, runs on the device");
+  }
 
   VerbResult run(const CommonOptions&) override {
-    const Module module = model_.load();
+    if (!plan_ && !flags_.device.empty())
+      throw Error("--device says for what --plan is made; give both or neither");
+    const Module module = flags_.model.load();
     const Module bound = with_least_symbols(module);
     VerbResult result;
-    result.json = {{"schema", "tandem-show/1"}, {"model", model_.path}};
+    result.json = {{"schema", "tandem-show/1"}, {"model", flags_.model.path}};
     result.json["metadata"] = module.metadata;
     Json symbols = Json::array();
     for (const Symbol& symbol : module.symbols)
@@ -120,6 +126,7 @@ class ShowVerb final : public Verb {
     if (!module.symbols.empty()) result.text += "counted for " + symbols_text(module) + "\n";
     result.json["functions"] = functions;
     result.json["text"] = print_module(module, true);
+    if (plan_) add_plan(result);
     return result;
   }
 
@@ -146,7 +153,23 @@ class ShowVerb final : public Verb {
     return table.text();
   }
 
-  ModelOptions model_;
+  void add_plan(VerbResult& result) {
+    if (flags_.device.empty()) flags_.device = default_device("mcu");
+    const PlannedModel model = plan_model(flags_);
+    const Plan& plan = model.planned.plan;
+    const std::string text = print_plan(model.lowered, plan);
+    result.json["plan"] = {{"device", model.device.name},
+                           {"choices", model.planned.choices},
+                           {"peak_bytes", plan.peak_bytes},
+                           {"bound_bytes", plan.bound_bytes},
+                           {"steps", plan.steps.size()},
+                           {"buffers", plan.buffers.size()},
+                           {"text", text}};
+    result.text += "\n" + text;
+  }
+
+  PlannedFlags flags_;
+  bool plan_ = false;
 };
 
 }  // namespace

@@ -15,7 +15,10 @@ std::unique_ptr<Verb> make_compress_verb();
 std::unique_ptr<Verb> make_fit_verb();
 std::unique_ptr<Verb> make_list_verb();
 std::unique_ptr<Verb> make_show_verb();
+std::unique_ptr<Verb> make_check_verb();
 std::unique_ptr<Verb> make_run_verb();
+std::unique_ptr<Verb> make_estimate_verb();
+std::unique_ptr<Verb> make_compile_verb();
 std::unique_ptr<Verb> make_compare_verb();
 
 // In the order in which --help lists them.

@@ -20,8 +20,7 @@ const CodedValue& LoweringSite::coded(std::size_t index) const {
 namespace {
 
 std::string text_of(const std::vector<LoweringProblem>& problems) {
-  std::string text = concat("cannot lower ", problems.size(),
-                            problems.size() == 1 ? " node to integers:" : " nodes to integers:");
+  std::string text = "cannot lower the network to integers:";
   for (const LoweringProblem& problem : problems)
     text +=
         concat("\n  ", problem.op, " '", problem.node, "': ", problem.reason, "; ", problem.remedy);

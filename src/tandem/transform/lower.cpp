@@ -70,8 +70,8 @@ class Lowerer {
     Builder builder(lowered_, graph_);
     std::vector<std::optional<CodedValue>> inputs;
     for (const ValueId input : source_.inputs) inputs.push_back(coded_input(builder, input));
-    const auto outputs =
-        lower_graph(network_, network_.functions.at("main"), builder, request_.options, inputs);
+    const auto outputs = lowered_nodes(builder, inputs);
+    if (!problems_.empty()) throw LoweringError(std::move(problems_));
     for (std::size_t i = 0; i < outputs.size(); ++i)
       add_output(builder, source_.outputs[i], outputs[i]);
     sink_transposes(lowered_);
@@ -103,6 +103,18 @@ class Lowerer {
     lowered_.graphs[graph_].codings[value] = {scale_id, offset_id};
   }
 
+  // Inputs without coding are a problem like nodes without integer form: all are named at once.
+  std::vector<CodedValue> lowered_nodes(Builder& builder,
+                                        std::span<const std::optional<CodedValue>> inputs) {
+    try {
+      return lower_graph(network_, network_.functions.at("main"), builder, request_.options,
+                         inputs);
+    } catch (const LoweringError& error) {
+      problems_.insert(problems_.end(), error.problems().begin(), error.problems().end());
+      return {};
+    }
+  }
+
   CodedValue coded_input(Builder& builder, ValueId input) {
     const Value& value = source_.values[input];
     const Format format = value.type.format;
@@ -118,12 +130,13 @@ class Lowerer {
       return input_as(builder, value, requested->second, rank);
     if (const auto coding = coding_of_quantize(network_, source_, input))
       return input_as(builder, value, *coding, rank);
-    throw Error("input '", value.name, "' is real (", value.type.to_string(),
-                ") and is not quantized where it is read; say how it arrives as codes (a data set "
-                "with codes, or --input-coding ",
-                value.name,
-                "=uint8,SCALE,OFFSET), or run "
-                "`tandem compress` first");
+    problems_.push_back(
+        {value.name, "input",
+         concat("it is real (", value.type.to_string(), ") and is not quantized where it is read"),
+         concat("say how it arrives as codes (a data set with codes, or "
+                "--input-coding ",
+                value.name, "=uint8,SCALE,OFFSET), or run `tandem compress` first")});
+    return input_as(builder, value, {Format::integer(8, false)}, rank);
   }
 
   CodedValue input_as(Builder& builder, const Value& value, const InputCoding& coding,
@@ -185,6 +198,7 @@ class Lowerer {
   const Module& network_;
   const Graph& source_;
   const LowerRequest& request_;
+  std::vector<LoweringProblem> problems_;
   Module lowered_;
   GraphId graph_ = 0;
 };

@@ -4,6 +4,7 @@
 #include "tandem/base/text.h"
 #include "tandem/verify/c_execution.h"
 #include "tandem/verify/circuit_execution.h"
+#include "tandem/verify/cpu_execution.h"
 #include "tandem/verify/qemu_execution.h"
 #include "tandem/verify/reference_execution.h"
 
@@ -30,12 +31,15 @@ std::int64_t check_samples(const Module& module, std::span<const Tensor> inputs)
   return inputs.empty() ? 1 : inputs[0].shape()[0];
 }
 
-std::vector<std::string> execution_names() { return {"reference", "c", "qemu", "circuit"}; }
+std::vector<std::string> execution_names() {
+  return {"reference", "cpu", "c", "qemu", "circuit"};
+}
 
 std::unique_ptr<Execution> make_execution(std::string_view name, const Module& module,
                                           const ExecutionOptions& options) {
   if (name == "reference") return std::make_unique<ReferenceExecution>(module);
   if (name == "circuit") return std::make_unique<CircuitExecution>(module, options);
+  if (name == "cpu") return std::make_unique<CpuExecution>(module);
   if (name == "c") return std::make_unique<CExecution>(module, options);
   if (name == "qemu") return std::make_unique<QemuExecution>(module, options);
   throw Error("no execution is called '", name, "'", suggestion(name, execution_names()));

@@ -28,7 +28,7 @@ class Execution {
  public:
   virtual ~Execution() = default;
 
-  virtual std::string name() const = 0;  // "reference", "c", "qemu", "circuit"
+  virtual std::string name() const = 0;  // "reference", "cpu", "c", "qemu", "circuit"
 
   // Runs every sample and returns the outputs. Builds what it needs on the first call and keeps
   // it. Throws Error when a tool fails, crashes or runs out of time.
@@ -60,7 +60,7 @@ struct ExecutionOptions {
   std::uint64_t stall_seed = 0;  // circuit: random stalls of input and output when not 0
 };
 
-// "reference", "c", "qemu", "circuit". Throws Error naming the nearest execution, or all nodes
+// "reference", "cpu", "c", "qemu", "circuit". Throws Error naming the nearest execution, or all nodes
 // that the execution's target cannot take.
 std::unique_ptr<Execution> make_execution(std::string_view name, const Module& module,
                                           const ExecutionOptions& options = {});

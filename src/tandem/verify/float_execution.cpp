@@ -1,7 +1,7 @@
 #include "tandem/verify/float_execution.h"
 
+#include <algorithm>
 #include <chrono>
-#include <optional>
 
 #include "tandem/base/error.h"
 #include "tandem/base/threads.h"
@@ -11,8 +11,20 @@
 namespace tandem {
 namespace {
 
-// Samples that are evaluated together; results do not depend on it.
-constexpr std::int64_t kBatch = 32;
+// How many samples are evaluated together; results do not depend on it. Many, because what is done
+// once for a batch (decoding weights) is then cheap, but few enough that values stay small.
+std::int64_t batch_size(const Module& network, const std::string& batch) {
+  constexpr std::int64_t kMost = 256, kElements = std::int64_t{1} << 22;
+  const Module one = specialize(network, {{batch, 1}});
+  std::int64_t largest = 1;
+  for (const Node& node : one.main().nodes) {
+    for (const ValueId output : node.outputs) {
+      const TensorType& type = one.main().values[output].type;
+      if (type.is_static()) largest = std::max(largest, element_count(type.static_shape()));
+    }
+  }
+  return std::clamp<std::int64_t>(kElements / largest, 1, kMost);
+}
 
 // Samples [begin, end) as a batch: [samples, 1, ...] becomes [samples, ...].
 std::vector<Tensor> batch_of(std::span<const Tensor> inputs, std::int64_t begin, std::int64_t end) {
@@ -80,14 +92,18 @@ FloatExecution::FloatExecution(Module network) : network_(std::move(network)) {
     if (!batch.empty() && (shape.empty() || shape[0] != Dim::symbol(batch))) by_sample_ = true;
   }
   if (batch.empty()) by_sample_ = true;
-  if (by_sample_ && !batch.empty()) network_ = specialize(network_, {{batch, 1}});
+  if (!by_sample_) {
+    batch_ = batch_size(network_, batch);
+  } else if (!batch.empty()) {
+    network_ = specialize(network_, {{batch, 1}});
+  }
 }
 
 Samples FloatExecution::run(std::span<const Tensor> inputs) {
   check_inputs(network_, inputs);
   const std::int64_t count = inputs.empty() ? 1 : inputs[0].shape()[0];
   const auto start = std::chrono::steady_clock::now();
-  const std::int64_t batch = by_sample_ ? 1 : kBatch;
+  const std::int64_t batch = batch_;
   std::vector<std::vector<Tensor>> results(static_cast<std::size_t>((count + batch - 1) / batch));
   parallel_for(
       0, static_cast<std::int64_t>(results.size()), 1, [&](std::int64_t from, std::int64_t to) {

@@ -17,6 +17,7 @@ class FloatExecution final : public Execution {
 
  private:
   Module network_;
+  std::int64_t batch_ = 1;
   bool by_sample_ = false;  // no batch, or an output that a batch would mix
 };
 

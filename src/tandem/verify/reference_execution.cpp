@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "tandem/base/threads.h"
 #include "tandem/graph/evaluate.h"
 #include "tandem/verify/samples.h"
 
@@ -10,9 +11,13 @@ namespace tandem {
 Samples ReferenceExecution::run(std::span<const Tensor> inputs) {
   const std::int64_t count = check_samples(module_, inputs);
   const auto start = std::chrono::steady_clock::now();
-  std::vector<std::vector<Tensor>> results;
-  for (std::int64_t sample = 0; sample < count; ++sample)
-    results.push_back(evaluate(module_, module_.main(), one_sample(inputs, sample)));
+  std::vector<std::vector<Tensor>> results(static_cast<std::size_t>(count));
+  parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t sample = begin; sample < end; ++sample) {
+      results[static_cast<std::size_t>(sample)] =
+          evaluate(module_, module_.main(), one_sample(inputs, sample));
+    }
+  });
   measured_["seconds"] =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return stack(results);

@@ -1,0 +1,50 @@
+#include "tandem/cli/planned.h"
+
+#include "tandem/base/error.h"
+
+namespace tandem {
+
+void PlannedFlags::add_to(OptionTable& options, bool device_required) {
+  model.add_to(options);
+  const std::string help = "A device by name (tandem list devices) or the path of its file";
+  if (device_required) {
+    options.required_text("--device", "DEVICE", device, help);
+  } else {
+    options.text("--device", "DEVICE", device, help);
+  }
+  options.text("--minimise", "WHAT", objective,
+               "What the plan is chosen for: latency, energy, sram, flash or area");
+  codings.add_to(options);
+  options.text("--data", "SET", data, "A data set that says how the input arrives as codes");
+  options.text("--preprocess", "TEXT", preprocess, "How the set's codes become reals");
+}
+
+PlannedModel plan_model(const PlannedFlags& flags) {
+  const Objective objective = parse_objective(flags.objective);
+  PlannedModel result;
+  result.device = find_device(flags.device);
+  DataFlags data;
+  data.source = flags.data;
+  data.preprocess = flags.preprocess;
+  data.limit = 1;
+  result.lowered = *prepare_network(flags.model.load(), data, flags.codings, true).lowered;
+  const std::vector<Limit> limits = device_traits(result.device).limits;
+  const std::string measure(measure_of(objective));
+  bool first = true;
+  double best_excess = 0, best = 0;
+  for (PlannedNetwork& candidate : plan_candidates(result.lowered, result.device)) {
+    const Measures measures = measures_of(candidate.estimate);
+    check_measures(objective, limits, measures, result.device.name);
+    const double excess = worst_excess(limits, measures), value = measures.at(measure);
+    if (!first && (excess > best_excess || (excess == best_excess && value >= best))) continue;
+    first = false;
+    best_excess = excess;
+    best = value;
+    result.planned = std::move(candidate);
+  }
+  ensure(!first, "a network without a plan");
+  result.fits = best_excess == 0;
+  return result;
+}
+
+}  // namespace tandem

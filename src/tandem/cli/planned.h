@@ -1,0 +1,33 @@
+#pragma once
+
+#include <string>
+
+#include "tandem/cli/network_options.h"
+#include "tandem/codesign/planning.h"
+
+namespace tandem {
+
+// MODEL, --device and what says how the input arrives: what show --plan, estimate and compile
+// share.
+struct PlannedFlags {
+  ModelOptions model;
+  CodingFlags codings;
+  std::string device, objective = "latency", data, preprocess;
+
+  void add_to(OptionTable& options, bool device_required);
+};
+
+// A lowered network with the plan that is taken for it.
+struct PlannedModel {
+  Device device;
+  Module lowered;
+  PlannedNetwork planned;
+  bool fits = true;  // within the device's own memories
+};
+
+// Lowers the network for one sample and takes, among the candidates that fit the device, the one of
+// least objective; where none fits, the one nearest to it. Throws Error with every node that cannot
+// be lowered or that the device cannot run.
+PlannedModel plan_model(const PlannedFlags& flags);
+
+}  // namespace tandem

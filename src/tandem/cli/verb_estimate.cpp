@@ -1,0 +1,90 @@
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+
+#include "tandem/base/error.h"
+#include "tandem/cli/planned.h"
+#include "tandem/cli/table.h"
+#include "tandem/cli/verbs.h"
+
+namespace tandem {
+namespace {
+
+std::string source_text(const Figure& figure) {
+  std::string text(name(figure.source));
+  if (figure.relative_uncertainty > 0) text += " ± " + percent(figure.relative_uncertainty);
+  return text;
+}
+
+std::string number_text(double value) {
+  constexpr double kWhole = 1e15;
+  if (value == std::floor(value) && std::abs(value) < kWhole)
+    return grouped(static_cast<long long>(value));
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.4g", value);
+  return text.data();
+}
+
+class EstimateVerb final : public Verb {
+ public:
+  std::string name() const override { return "estimate"; }
+  std::string summary() const override {
+    return "Estimate time, memory and area of a network on a device, without building anything";
+  }
+  std::string examples() const override {
+    return "  tandem estimate network.onnx --device stm32f746 --input-coding x=uint8,1/255\n"
+           "  tandem estimate lowered.tandem --device stm32f411 --minimise flash --json";
+  }
+  void add_options(OptionTable& options) override {
+    flags_.add_to(options, true);
+    options.flag("--steps", steps_, "Show every step too");
+  }
+
+  VerbResult run(const CommonOptions&) override {
+    const PlannedModel model = plan_model(flags_);
+    const Estimate& estimate = model.planned.estimate;
+    VerbResult result;
+    result.json = Json::parse(to_json(estimate));
+    result.json["model"] = flags_.model.path;
+    result.json["plan"] = model.planned.choices;
+    result.json["fits"] = model.fits;
+    TextTable totals({"figure", "value", "source"});
+    for (const auto& [key, figure] : estimate.total)
+      totals.add({key, number_text(figure.value), source_text(figure)});
+    result.text = concat(flags_.model.path, " on ", model.device.name, " (", model.device.title,
+                         ")\n", totals.text());
+    if (!model.fits) result.text += "It does not fit into the device.\n";
+    if (steps_) result.text += "\n" + step_table(estimate);
+    return result;
+  }
+
+ private:
+  static std::string step_table(const Estimate& estimate) {
+    std::vector<std::string> keys;
+    for (const StepEstimate& step : estimate.steps)
+      for (const auto& [key, figure] : step.figures)
+        if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(key);
+    std::vector<std::string> header{"step"};
+    header.insert(header.end(), keys.begin(), keys.end());
+    TextTable table(header);
+    for (const StepEstimate& step : estimate.steps) {
+      std::vector<std::string> row{step.name};
+      for (const std::string& key : keys) {
+        const auto found = step.figures.find(key);
+        row.push_back(found == step.figures.end() ? "" : number_text(found->second.value));
+      }
+      table.add(row);
+    }
+    return table.text();
+  }
+
+  PlannedFlags flags_;
+  bool steps_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Verb> make_estimate_verb() { return std::make_unique<EstimateVerb>(); }
+
+}  // namespace tandem

@@ -1,0 +1,153 @@
+#include "tandem/runtime/program.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "tandem/base/error.h"
+#include "tandem/kernels/integer_lanes.h"
+#include "tandem/runtime/step_program.h"
+
+namespace tandem {
+namespace {
+
+// About so many lanes are produced before the followers see them: they stay in the first-level
+// cache.
+constexpr std::int64_t kBlockLanes = 4096;
+
+std::int64_t block_lanes(std::int64_t granularity) {
+  constexpr std::int64_t kTileRows = 6;  // of gemm_b16
+  std::int64_t rows = std::max<std::int64_t>(kBlockLanes / granularity, 1);
+  if (granularity > 1 && rows > kTileRows) rows -= rows % kTileRows;
+  return rows * granularity;
+}
+
+// A head and its followers, block by block.
+template <typename Lane>
+class LaneStep final : public StepProgram {
+ public:
+  LaneStep(const Module& module, const Graph& graph, const Step& step) {
+    const NodeView head{module, graph, graph.nodes[step.nodes[0]]};
+    head_ = make_head<Lane>(head, step.form);
+    if (step.form == "lanes") followers_.push_back(make_follower<Lane>(head, lead_operand(head)));
+    ValueId lead = head.node.outputs[0];
+    for (std::size_t i = 1; i < step.nodes.size(); ++i) {
+      const Node& node = graph.nodes[step.nodes[i]];
+      if (node.op->traits().domain == Domain::kInteger) {
+        const std::size_t operand = node.inputs[0] == lead ? 0 : 1;
+        followers_.push_back(make_follower<Lane>({module, graph, node}, operand));
+      }  // else a Reshape: the same elements
+      lead = node.outputs[0];
+    }
+    result_ = lead;
+    const TensorType& type = graph.values[result_].type;
+    storage_ = type.format.storage();
+    size_ = element_count(type.static_shape());
+    block_ = block_lanes(head_->granularity());
+  }
+  void run(const Places& places, Scratch& scratch) const override {
+    head_->start(places, scratch);
+    const auto bytes = static_cast<std::int64_t>(storage_bytes(storage_));
+    for (std::int64_t begin = 0; begin < size_; begin += block_) {
+      const std::int64_t count = std::min(block_, size_ - begin);
+      Lane* lanes = scratch.take<Lane>(kLanesSlot, block_);
+      head_->produce(places, scratch, begin, count, lanes);
+      for (const auto& follower : followers_) follower->apply(places, scratch, begin, count, lanes);
+      store_lanes(lanes, count, storage_, places.write[result_] + begin * bytes);
+    }
+  }
+
+ private:
+  std::unique_ptr<Head<Lane>> head_;
+  std::vector<std::unique_ptr<Follower<Lane>>> followers_;
+  ValueId result_ = kNone;
+  Storage storage_ = Storage::kI8;
+  std::int64_t size_ = 0, block_ = 1;
+};
+
+}  // namespace
+
+Program::Program(const Module& module, Plan plan) : module_(module), plan_(std::move(plan)) {
+  const Graph& graph = module_.main();
+  std::vector<ValueId> homes(graph.values.size(), kNone);
+  std::int64_t input = 0, output = 0;
+  for (std::size_t i = 0; i < plan_.buffers.size(); ++i) {
+    const Buffer& buffer = plan_.buffers[i];
+    ensure(buffer.value != kNone, "a host plan has buffers of values only");
+    places_.push_back({buffer.role, buffer.role == BufferRole::kInput    ? input++
+                                    : buffer.role == BufferRole::kOutput ? output++
+                                                                         : buffer.offset});
+    if (homes[buffer.value] == kNone) homes[buffer.value] = i;
+  }
+  for (const Step& step : plan_.steps) {
+    if (step.kind == StepKind::kMove) {
+      const Buffer& from = plan_.buffers[step.reads[0]];
+      const bool constant = graph.values[from.value].constant != kNone;
+      copies_.push_back({step.reads[0], step.writes[0], static_cast<std::size_t>(from.bytes),
+                         constant ? constant_of(module_, graph, from.value) : nullptr});
+    } else if (step.form == "alias") {
+      const Node& node = graph.nodes[step.nodes[0]];
+      homes[node.outputs[0]] = homes[node.inputs[0]];
+    } else {
+      add_step(step);
+    }
+  }
+  for (ValueId value = 0; value < homes.size(); ++value)
+    if (homes[value] != kNone) values_.push_back({value, homes[value]});
+}
+
+void Program::add_step(const Step& step) {
+  const Graph& graph = module_.main();
+  const NodeView first{module_, graph, graph.nodes[step.nodes[0]]};
+  if (step.form == "movement") {
+    for (std::size_t output = 0; output < first.node.outputs.size(); ++output)
+      steps_.push_back(make_movement(first, output));
+  } else if (step.tile.at("lane_bits") == 32) {
+    steps_.push_back(std::make_unique<LaneStep<std::int32_t>>(module_, graph, step));
+  } else {
+    steps_.push_back(std::make_unique<LaneStep<std::int64_t>>(module_, graph, step));
+  }
+}
+
+Program::Workspace Program::workspace() const {
+  Workspace workspace;
+  workspace.arena.resize(static_cast<std::size_t>(plan_.peak_bytes.at("ram")));
+  workspace.buffers.read.resize(places_.size());
+  workspace.buffers.write.resize(places_.size());
+  workspace.values.read.resize(module_.main().values.size());
+  workspace.values.write.resize(module_.main().values.size());
+  return workspace;
+}
+
+void Program::run(std::span<const std::byte* const> inputs, std::span<std::byte* const> outputs,
+                  Workspace& workspace) const {
+  for (std::size_t i = 0; i < places_.size(); ++i) {
+    const auto at = static_cast<std::size_t>(places_[i].position);
+    const bool is_input = places_[i].role == BufferRole::kInput;
+    std::byte* write = is_input                                 ? nullptr
+                       : places_[i].role == BufferRole::kOutput ? outputs[at]
+                                                                : workspace.arena.data() + at;
+    workspace.buffers.write[i] = write;
+    workspace.buffers.read[i] = is_input ? inputs[at] : write;
+  }
+  for (const auto& [value, buffer] : values_) {
+    workspace.values.read[value] = workspace.buffers.read[buffer];
+    workspace.values.write[value] = workspace.buffers.write[buffer];
+  }
+  for (const auto& step : steps_) step->run(workspace.values, workspace.scratch);
+  for (const Copy& copy : copies_) {
+    const std::byte* from = copy.constant != nullptr ? copy.constant->bytes().data()
+                                                     : workspace.buffers.read[copy.from];
+    std::memcpy(workspace.buffers.write[copy.to], from, copy.bytes);
+  }
+}
+
+Tensor Program::read(ValueId value, const Workspace& workspace) const {
+  const TensorType& type = module_.main().values[value].type;
+  const std::byte* from = workspace.values.read[value];
+  ensure(from != nullptr, "a value without memory is read");
+  Tensor tensor(type.format, type.static_shape());
+  std::memcpy(tensor.mutable_bytes().data(), from, tensor.bytes().size());
+  return tensor;
+}
+
+}  // namespace tandem

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "tandem/graph/module.h"
+#include "tandem/plan/plan.h"
+#include "tandem/runtime/step_program.h"
+
+namespace tandem {
+
+// A host plan made ready to run: weights packed, constants laid out along the lanes. It computes
+// exactly what evaluate() computes. Immutable, so threads may share it.
+class Program {
+ public:
+  // `plan` comes from plan_host() for this module; the module must outlive the program.
+  Program(const Module& module, Plan plan);
+
+  // The memory of one thread.
+  struct Workspace {
+    std::vector<std::byte> arena;
+    Places buffers, values;  // by buffer of the plan, by ValueId
+    Scratch scratch;
+  };
+  Workspace workspace() const;
+
+  // Runs one sample: the stored elements of each input and output of "main", row-major.
+  void run(std::span<const std::byte* const> inputs, std::span<std::byte* const> outputs,
+           Workspace& workspace) const;
+
+  // After a run with a plan that keeps all values: the tensor of a value that a step wrote.
+  Tensor read(ValueId value, const Workspace& workspace) const;
+
+  const Plan& plan() const { return plan_; }
+
+ private:
+  struct BufferPlace {
+    BufferRole role;
+    std::int64_t position;  // which input or output, or the offset in the arena
+  };
+  struct Copy {
+    std::size_t from, to, bytes;
+    const Tensor* constant;  // instead of `from`
+  };
+  void add_step(const Step& step);
+
+  const Module& module_;
+  Plan plan_;
+  std::vector<BufferPlace> places_;
+  std::vector<std::pair<ValueId, std::size_t>> values_;  // and the buffers in which they lie
+  std::vector<std::unique_ptr<StepProgram>> steps_;
+  std::vector<Copy> copies_;  // at the end of a run
+};
+
+}  // namespace tandem

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "tandem/runtime/program.h"
+#include "tandem/verify/execution.h"
+
+namespace tandem {
+
+// The kernels of this processor, following a host plan; samples are spread over the threads.
+class CpuExecution final : public Execution {
+ public:
+  // Throws Error with all nodes that the kernels cannot take.
+  explicit CpuExecution(Module module);
+  std::string name() const override { return "cpu"; }
+  Samples run(std::span<const Tensor> inputs) override;
+  std::map<ValueId, Tensor> trace(std::span<const Tensor> inputs) override;
+
+ private:
+  Module module_;
+  Program program_;
+};
+
+}  // namespace tandem

@@ -75,8 +75,11 @@ TEST_F(MovementMapTest, PaddingIsItsInputAndFourStrips) {
   ASSERT_TRUE(boxes.has_value());
   EXPECT_EQ(boxes->size(), 5u);
   expect_covers(*map, {8, 7}, *boxes);
-  for (const MovementBox& box : *boxes)
-    if (box.input < 0) EXPECT_EQ(box.base, -3);
+  for (const MovementBox& box : *boxes) {
+    if (box.input < 0) {
+      EXPECT_EQ(box.base, -3);
+    }
+  }
 }
 
 TEST_F(MovementMapTest, ConcatenationHasABoxForEachInput) {

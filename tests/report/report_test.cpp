@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "tandem/base/error.h"
+#include "tandem/graph/operator.h"
 #include "tandem/graph/printer.h"
 #include "tandem/ops/register.h"
 #include "tandem/report/html.h"

@@ -260,7 +260,7 @@ class LaneWriter {
     if (stage_.steps > 1) {
       text +=
           concat("  wire signed ", vector_of(bits), "so_far = first ? ", start,
-                 " : sum;\n  always_ff @(posedge clk) if (enable & take) sum <= so_far + term;\n");
+                 " : sum;\n  always_ff @(posedge clk) if (enable & take) sum <= term + so_far;\n");
     } else {
       text +=
           concat("  always_ff @(posedge clk) if (enable) sum <= $signed(", start, ") + term;\n");

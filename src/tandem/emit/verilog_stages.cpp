@@ -41,20 +41,22 @@ std::string fork_module(const std::string& name, std::int64_t bits, std::size_t 
   return text + "endmodule\n\n";
 }
 
+// Beats shift through `held`, so that the oldest ends in the lowest lanes.
 std::string pack_module(const std::string& name, std::int64_t bits, std::int64_t ratio) {
   const int index_bits = counter_bits(ratio - 1);
+  const std::int64_t held = bits * (ratio - 1);
+  const std::string next =
+      ratio == 2 ? "in0_data" : concat("{in0_data, held[", held - 1, ":", bits, "]}");
   return head(name) + input_ports("in0", bits) + output_ports("out0", bits * ratio) +
-         concat("\n);\n  logic ", vector_of(bits * (ratio - 1)), "held;\n  logic ",
-                vector_of(index_bits),
+         concat("\n);\n  logic ", vector_of(held), "held;\n  logic ", vector_of(index_bits),
                 "index;\n  wire last = index == ", literal(ratio - 1, index_bits),
                 ";\n  assign in0_ready = out0_ready | ~last;\n"
                 "  assign out0_valid = in0_valid & last;\n  assign out0_data = {in0_data, held};\n"
-                "  always_ff @(posedge clk)\n    if (rst) index <= ",
-                literal(0, index_bits), ";\n    else if (in0_valid & in0_ready) index <= last ? ",
+                "  wire take = in0_valid & in0_ready;\n  always_ff @(posedge clk) begin\n"
+                "    if (rst) index <= ",
+                literal(0, index_bits), ";\n    else if (take) index <= last ? ",
                 literal(0, index_bits), " : index + ", literal(1, index_bits),
-                ";\n  for (genvar i = 0; i < ", ratio - 1,
-                "; i = i + 1) begin : slot\n    always_ff @(posedge clk) if (index == i) ",
-                part("held", "i", bits), " <= in0_data;\n  end\nendmodule\n\n");
+                ";\n    if (take) held <= ", next, ";\n  end\nendmodule\n\n");
 }
 
 std::string concat_module(const std::string& name, std::int64_t bits, const ConcatStage& stage) {

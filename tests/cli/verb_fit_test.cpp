@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <filesystem>
 #include <map>
 
@@ -28,10 +29,12 @@ class FitVerb : public ::testing::Test {
                                           "64",
                                           "--limit",
                                           "60",
-                                          "--samples",
-                                          "10",
                                           "-o",
                                           (folder_ / place).string()};
+    if (std::ranges::find(options, "--samples") == options.end()) {
+      arguments.push_back("--samples");
+      arguments.push_back("10");
+    }
     arguments.insert(arguments.end(), options.begin(), options.end());
     return run_cli(arguments);
   }

@@ -51,6 +51,9 @@ DataOptions DataFlags::data_options() const {
   options.limit = limit;
   options.seed = static_cast<std::uint64_t>(seed);
   options.preprocess = preprocess;
+  if (given()) check_data_options(options);
+  if (given() && is_random(*this) && !preprocess.empty())
+    throw Error("--preprocess has no meaning for random samples, which are codes already");
   return options;
 }
 
@@ -95,9 +98,10 @@ PreparedNetwork prepare_network(Module network, const DataFlags& data, const Cod
                                 bool lower) {
   PreparedNetwork prepared{std::move(network), std::nullopt, std::nullopt};
   InputCodings given = codings.codings();
+  const DataOptions options = data.data_options();
   if (data.given() && !is_random(data)) {
     std::vector<DataSet> sets;
-    sets.push_back(open_data(data.data_options()));
+    sets.push_back(open_data(options));
     if (!is_lowered(prepared.network)) {
       for (const auto& [name, coding] : codings_of(prepared.network, sets))
         given.emplace(name, coding);
@@ -107,7 +111,7 @@ PreparedNetwork prepare_network(Module network, const DataFlags& data, const Cod
   if (lower) prepared.lowered = lowered_network(prepared.network, given);
   if (data.given() && is_random(data)) {
     prepared.samples = random_samples(prepared.lowered ? *prepared.lowered : prepared.network,
-                                      random_count(data), data.data_options().seed);
+                                      random_count(data), options.seed);
   }
   return prepared;
 }

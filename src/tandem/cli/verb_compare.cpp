@@ -123,7 +123,8 @@ class CompareVerb final : public Verb {
                                         : prepared.samples->codes(lowered);
       outcome.execution = make_any_execution(name, *outcome.module, device_for(name));
       outcome.outputs = outcome.execution->run(outcome.inputs);
-      if (outcome.is_float) {
+      // Of a network of integers, float computes codes already.
+      if (outcome.is_float && !is_lowered(prepared.network)) {
         for (std::size_t i = 0; i < outcome.outputs.size(); ++i)
           outcome.outputs[i] = encoded_output(lowered, i, outcome.outputs[i]);
       }

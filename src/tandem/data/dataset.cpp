@@ -58,7 +58,7 @@ DataSet DataSet::rows(const std::vector<std::int64_t>& indices) const {
   return part;
 }
 
-DataSet open_data(const DataOptions& options, const std::optional<TensorType>& input) {
+void check_data_options(const DataOptions& options) {
   if (options.split != "train" && options.split != "test") {
     throw Error("there is no split '", options.split, "'",
                 suggestion(options.split, {"train", "test"}));
@@ -73,6 +73,12 @@ DataSet open_data(const DataOptions& options, const std::optional<TensorType>& i
   }
   if (options.limit && *options.limit < 1)
     throw Error("limit ", *options.limit, " leaves no samples; it must be at least 1");
+}
+
+DataSet open_data(const DataOptions& options, const std::optional<TensorType>& input) {
+  check_data_options(options);
+  const std::size_t colon = options.source.find(':');
+  const std::string kind = options.source.substr(0, colon);
   try {
     DataSet data = open_source(kind, options.source.substr(colon + 1), options, input);
     check(data);

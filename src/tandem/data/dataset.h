@@ -45,13 +45,14 @@ struct DataOptions {
   std::string preprocess;
 };
 
+// Throws Error for an unknown kind of source or split and for a limit without samples.
+void check_data_options(const DataOptions& options);
+
 // Opens a set. Image sets hand over uint8 codes with scale 1/255.
 //   npz: arrays <split>_images (or <split>_samples) and <split>_labels, or images/samples/labels
-//   for
-//        both splits, and the optional scalar `scale`;
+//        for both splits, and the optional scalar `scale`;
 //   csv: columns are features but for `label` (or class, target) and `split` (train or test);
-//   without
-//        such a column one row in five, chosen by the seed, is for testing;
+//        without such a column one row in five, chosen by the seed, is for testing;
 //   random: N samples of `input`: all minimum, all maximum, then independent draws from the whole
 //        range of an integer format, uniform in [-1, 1) for reals.
 // `input` is the type of the network's input; only random sets need it. Throws Error naming the

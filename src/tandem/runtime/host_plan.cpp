@@ -88,7 +88,8 @@ class HostPlanner {
       if (taken[id]) continue;
       std::vector<NodeId> nodes{id};
       if (graph_.nodes[id].op->traits().domain == Domain::kInteger)
-        while (const auto next = follower(nodes.back())) nodes.push_back(*next);
+        for (auto next = follower(id); next && !taken[*next]; next = follower(nodes.back()))
+          nodes.push_back(*next);
       // Aliases at the end would only rename the result: they are steps of their own.
       while (nodes.size() > 1 && is_alias_[nodes.back()]) nodes.pop_back();
       for (const NodeId node : nodes) taken[node] = true;

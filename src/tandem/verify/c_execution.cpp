@@ -150,7 +150,7 @@ CExecution::CExecution(const Module& module, const ExecutionOptions& options)
     std::filesystem::create_directories(folder_);
 }
 
-std::string CExecution::build(bool trace) {
+std::string CExecution::program(bool trace) const {
   const std::string folder = trace ? folder_ + "/trace" : folder_;
   std::filesystem::create_directories(folder);
   CBatchOptions options;
@@ -159,18 +159,19 @@ std::string CExecution::build(bool trace) {
   return build_program({{&module_, &plan_, "net"}}, folder, options, trace, "program");
 }
 
-Samples CExecution::run(std::span<const Tensor> inputs) {
+void CExecution::build() { program_ = program(false); }
+
+Samples CExecution::compute(std::span<const Tensor> inputs) {
   const std::int64_t count = check_samples(module_, inputs);
-  if (program_.empty()) program_ = build(false);
   const std::string output =
       run_host_program(program_, folder_, packed_input(module_, inputs), options_.timeout_seconds);
   return unpack_samples(module_, module_.main().outputs, count, output, "the emitted C");
 }
 
 std::map<ValueId, Tensor> CExecution::trace(std::span<const Tensor> inputs) {
-  const std::string program = build(true);
+  const std::string traced = program(true);
   const std::string output = run_host_program(
-      program, folder_ + "/trace", packed_input(module_, inputs), options_.timeout_seconds);
+      traced, folder_ + "/trace", packed_input(module_, inputs), options_.timeout_seconds);
   return unpack_trace(module_, plan_, output);
 }
 

@@ -34,13 +34,15 @@ class CExecution final : public Execution {
  public:
   CExecution(const Module& module, const ExecutionOptions& options);
   std::string name() const override { return "c"; }
-  Samples run(std::span<const Tensor> inputs) override;
   std::map<ValueId, Tensor> trace(std::span<const Tensor> inputs) override;
   const Plan& plan() const { return plan_; }
 
+ protected:
+  void build() override;
+  Samples compute(std::span<const Tensor> inputs) override;
+
  private:
-  std::string build(bool trace);
-  std::string run_program(const std::string& program, const std::string& input);
+  std::string program(bool trace) const;
 
   Module module_;
   ExecutionOptions options_;

@@ -19,10 +19,13 @@ class CircuitExecution final : public Execution {
   CircuitExecution(const Module& module, Plan plan, const ExecutionOptions& options);
 
   std::string name() const override { return "circuit"; }
-  Samples run(std::span<const Tensor> inputs) override;
   // Simulates the same stages with every computed value as a further output.
   std::map<ValueId, Tensor> trace(std::span<const Tensor> inputs) override;
   const Plan& plan() const { return plan_; }
+
+ protected:
+  void build() override;
+  Samples compute(std::span<const Tensor> inputs) override;
 
  private:
   Module module_;

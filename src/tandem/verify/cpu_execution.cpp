@@ -34,9 +34,8 @@ void run_samples(const Program& program, std::span<const Tensor> inputs,
 CpuExecution::CpuExecution(Module module)
     : module_(std::move(module)), program_(module_, plan_host(module_)) {}
 
-Samples CpuExecution::run(std::span<const Tensor> inputs) {
+Samples CpuExecution::compute(std::span<const Tensor> inputs) {
   const std::int64_t count = check_samples(module_, inputs);
-  const auto start = std::chrono::steady_clock::now();
   const Graph& graph = module_.main();
   Samples results;
   for (const ValueId output : graph.outputs) {
@@ -55,8 +54,6 @@ Samples CpuExecution::run(std::span<const Tensor> inputs) {
   parallel_for(0, count, kGrain, [&](std::int64_t begin, std::int64_t end) {
     run_samples(program_, inputs, to, bytes, begin, end, count);
   });
-  measured_["seconds"] =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return results;
 }
 

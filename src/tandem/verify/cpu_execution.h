@@ -14,8 +14,10 @@ class CpuExecution final : public Execution {
   // Throws Error with all nodes that the kernels cannot take.
   explicit CpuExecution(Module module);
   std::string name() const override { return "cpu"; }
-  Samples run(std::span<const Tensor> inputs) override;
   std::map<ValueId, Tensor> trace(std::span<const Tensor> inputs) override;
+
+ protected:
+  Samples compute(std::span<const Tensor> inputs) override;
 
  private:
   Module module_;

@@ -1,5 +1,7 @@
 #include "tandem/verify/execution.h"
 
+#include <chrono>
+
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
 #include "tandem/verify/c_execution.h"
@@ -9,6 +11,17 @@
 #include "tandem/verify/reference_execution.h"
 
 namespace tandem {
+
+Samples Execution::run(std::span<const Tensor> inputs) {
+  if (!built_) build();
+  built_ = true;
+  measured_.clear();
+  const auto start = std::chrono::steady_clock::now();
+  Samples outputs = compute(inputs);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  measured_["seconds"] = seconds.count();
+  return outputs;
+}
 
 std::map<ValueId, Tensor> Execution::trace(std::span<const Tensor>) { return {}; }
 

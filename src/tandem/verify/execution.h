@@ -32,19 +32,26 @@ class Execution {
 
   // Runs every sample and returns the outputs. Builds what it needs on the first call and keeps
   // it. Throws Error when a tool fails, crashes or runs out of time.
-  virtual Samples run(std::span<const Tensor> inputs) = 0;
+  Samples run(std::span<const Tensor> inputs);
 
   // The values of "main" that this execution can show while it runs one sample (inputs of shape
   // [1, ...]), each of the value's own shape; none where it cannot look inside. Used to name the
   // first layer that differs, so it may be slow and built on demand.
   virtual std::map<ValueId, Tensor> trace(std::span<const Tensor> inputs);
 
-  // What was measured during the last run(), by name with its unit: "instructions_per_run",
-  // "cycles_per_run", "seconds".
+  // What was measured during the last run(), by name with its unit: always "seconds" (of running,
+  // not of building), and what the executions list.
   const std::map<std::string, double>& measured() const { return measured_; }
 
  protected:
+  // The two halves of run(): build() is called once, before the first compute().
+  virtual void build() {}
+  virtual Samples compute(std::span<const Tensor> inputs) = 0;
+
   std::map<std::string, double> measured_;
+
+ private:
+  bool built_ = false;
 };
 
 // How executions are built.

@@ -99,10 +99,9 @@ FloatExecution::FloatExecution(Module network) : network_(std::move(network)) {
   }
 }
 
-Samples FloatExecution::run(std::span<const Tensor> inputs) {
+Samples FloatExecution::compute(std::span<const Tensor> inputs) {
   check_inputs(network_, inputs);
   const std::int64_t count = inputs.empty() ? 1 : inputs[0].shape()[0];
-  const auto start = std::chrono::steady_clock::now();
   const std::int64_t batch = batch_;
   std::vector<std::vector<Tensor>> results(static_cast<std::size_t>((count + batch - 1) / batch));
   parallel_for(
@@ -113,8 +112,6 @@ Samples FloatExecution::run(std::span<const Tensor> inputs) {
           results[static_cast<std::size_t>(i)] = evaluate(network_, network_.main(), arguments);
         }
       });
-  measured_["seconds"] =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return by_sample_ ? stack(results) : joined(results, count);
 }
 

@@ -12,8 +12,10 @@ class FloatExecution final : public Execution {
   // Throws Error where a symbol is not the batch of every input, or a batch is fixed above 1.
   explicit FloatExecution(Module network);
   std::string name() const override { return "float"; }
-  Samples run(std::span<const Tensor> inputs) override;
   std::map<ValueId, Tensor> trace(std::span<const Tensor> inputs) override;
+
+ protected:
+  Samples compute(std::span<const Tensor> inputs) override;
 
  private:
   Module network_;

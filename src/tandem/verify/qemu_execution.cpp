@@ -156,7 +156,7 @@ QemuExecution::QemuExecution(const Module& module, Plan plan, const ExecutionOpt
     std::filesystem::create_directories(folder_);
 }
 
-ArmProgram QemuExecution::build(const std::string& folder, bool trace) const {
+ArmProgram QemuExecution::program(const std::string& folder, bool trace) const {
   std::filesystem::create_directories(folder);
   ArmOptions options;
   options.core = core_;
@@ -166,9 +166,10 @@ ArmProgram QemuExecution::build(const std::string& folder, bool trace) const {
   return build_arm_program({{&module_, &plan_, "net"}}, folder, options);
 }
 
-Samples QemuExecution::run(std::span<const Tensor> inputs) {
+void QemuExecution::build() { program_ = program(folder_, false); }
+
+Samples QemuExecution::compute(std::span<const Tensor> inputs) {
   const std::int64_t count = check_samples(module_, inputs);
-  if (!program_) program_ = build(folder_, false);
   const ArmRun run = run_arm_program(*program_, packed_input(module_, inputs));
   const LinkedSizes sizes = linked_sizes(program_->sections, plan_, "net");
   std::int64_t io_bytes = 0;
@@ -186,8 +187,8 @@ Samples QemuExecution::run(std::span<const Tensor> inputs) {
 }
 
 std::map<ValueId, Tensor> QemuExecution::trace(std::span<const Tensor> inputs) {
-  const ArmProgram program = build(folder_ + "/trace", true);
-  const ArmRun run = run_arm_program(program, packed_input(module_, inputs));
+  const ArmProgram traced = program(folder_ + "/trace", true);
+  const ArmRun run = run_arm_program(traced, packed_input(module_, inputs));
   return unpack_trace(module_, plan_, run.output);
 }
 

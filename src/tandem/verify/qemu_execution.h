@@ -52,12 +52,15 @@ class QemuExecution final : public Execution {
   QemuExecution(const Module& module, const ExecutionOptions& options);
   QemuExecution(const Module& module, Plan plan, const ExecutionOptions& options);
   std::string name() const override { return "qemu"; }
-  Samples run(std::span<const Tensor> inputs) override;
   std::map<ValueId, Tensor> trace(std::span<const Tensor> inputs) override;
   const Plan& plan() const { return plan_; }
 
+ protected:
+  void build() override;
+  Samples compute(std::span<const Tensor> inputs) override;
+
  private:
-  ArmProgram build(const std::string& folder, bool trace) const;
+  ArmProgram program(const std::string& folder, bool trace) const;
 
   Module module_;
   ExecutionOptions options_;

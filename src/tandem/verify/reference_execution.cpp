@@ -8,9 +8,8 @@
 
 namespace tandem {
 
-Samples ReferenceExecution::run(std::span<const Tensor> inputs) {
+Samples ReferenceExecution::compute(std::span<const Tensor> inputs) {
   const std::int64_t count = check_samples(module_, inputs);
-  const auto start = std::chrono::steady_clock::now();
   std::vector<std::vector<Tensor>> results(static_cast<std::size_t>(count));
   parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t sample = begin; sample < end; ++sample) {
@@ -18,8 +17,6 @@ Samples ReferenceExecution::run(std::span<const Tensor> inputs) {
           evaluate(module_, module_.main(), one_sample(inputs, sample));
     }
   });
-  measured_["seconds"] =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return stack(results);
 }
 

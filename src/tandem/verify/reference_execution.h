@@ -9,8 +9,10 @@ class ReferenceExecution final : public Execution {
  public:
   explicit ReferenceExecution(Module module) : module_(std::move(module)) {}
   std::string name() const override { return "reference"; }
-  Samples run(std::span<const Tensor> inputs) override;
   std::map<ValueId, Tensor> trace(std::span<const Tensor> inputs) override;
+
+ protected:
+  Samples compute(std::span<const Tensor> inputs) override;
 
  private:
   Module module_;

@@ -44,9 +44,7 @@ std::int64_t check_samples(const Module& module, std::span<const Tensor> inputs)
   return inputs.empty() ? 1 : inputs[0].shape()[0];
 }
 
-std::vector<std::string> execution_names() {
-  return {"reference", "cpu", "c", "qemu", "circuit"};
-}
+std::vector<std::string> execution_names() { return {"reference", "cpu", "c", "qemu", "circuit"}; }
 
 std::unique_ptr<Execution> make_execution(std::string_view name, const Module& module,
                                           const ExecutionOptions& options) {

@@ -67,8 +67,8 @@ struct ExecutionOptions {
   std::uint64_t stall_seed = 0;  // circuit: random stalls of input and output when not 0
 };
 
-// "reference", "cpu", "c", "qemu", "circuit". Throws Error naming the nearest execution, or all nodes
-// that the execution's target cannot take.
+// "reference", "cpu", "c", "qemu", "circuit". Throws Error naming the nearest execution, or all
+// nodes that the execution's target cannot take.
 std::unique_ptr<Execution> make_execution(std::string_view name, const Module& module,
                                           const ExecutionOptions& options = {});
 std::vector<std::string> execution_names();

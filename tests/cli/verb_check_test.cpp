@@ -97,7 +97,25 @@ TEST_F(CheckVerb, NamesEveryNodeThatTheReaderRefuses) {
   }
 }
 
-TEST_F(CheckVerb, NamesAnInputThatNobodyCodes) {
+TEST_F(CheckVerb, JudgesWhatFollowsANodeThatTheReaderRefuses) {
+  std::string bytes = read_file(source_dir() / "examples/digits/digits.onnx");
+  const auto relu = bytes.find("\"\x04Relu"), add = bytes.find(
+                                                  "\"\x03"
+                                                  "Add");
+  ASSERT_TRUE(relu < add && add != std::string::npos);
+  bytes.replace(relu + 2, 4, "Rexu");  // the reader knows no such operator
+  bytes.replace(add + 2, 3, "Pow");    // of two computed values, it has no integer form
+  for (const std::string target : {"c", "circuit"}) {
+    const CliRun run = run_cli({"check", write("mixed.onnx", bytes), "--target", target, "--json"});
+    EXPECT_EQ(run.exit_code, 2);
+    const auto issues = run.json()["issues"];
+    ASSERT_EQ(issues.size(), 2U) << run.out;
+    EXPECT_EQ(issues[0]["op"], "Rexu");
+    EXPECT_EQ(issues[1]["op"], "Pow");
+  }
+}
+
+TEST_F(CheckVerb, NotesHowItJudgesAnInputThatNobodyCodes) {
   const std::string text =
       "tandem-module 1\nconstant @s : f32[] = [0.25]\ngraph @main(%x : f32[1,2]) -> (%y) {\n"
       "  %s = constant @s\n  %r : f32[1,2] = Relu(%x) \"relu\"\n"
@@ -105,12 +123,13 @@ TEST_F(CheckVerb, NamesAnInputThatNobodyCodes) {
       "  %y : f32[1,2] = Dequantize(%q, %s) \"d\"\n}\n";
   const std::string net = write("uncoded.tandem", text);
   const CliRun run = run_cli({"check", net, "--json"});
-  EXPECT_EQ(run.exit_code, 2);
-  const auto issues = run.json()["issues"];
-  ASSERT_EQ(issues.size(), 1U);
-  EXPECT_EQ(issues[0]["node"], "x");
-  EXPECT_THAT(issues[0]["remedy"].get<std::string>(), HasSubstr("--input-coding x=uint8"));
-  EXPECT_EQ(run_cli({"check", net, "--input-coding", "x=uint8,1/255"}).exit_code, 0);
+  EXPECT_EQ(run.exit_code, 0);
+  const auto notes = run.json()["notes"];
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_THAT(notes[0].get<std::string>(), HasSubstr("x=uint8,1/255"));
+  const CliRun said = run_cli({"check", net, "--input-coding", "x=uint8,1/255", "--json"});
+  EXPECT_EQ(said.exit_code, 0);
+  EXPECT_TRUE(said.json()["notes"].empty());
 }
 
 TEST_F(CheckVerb, TakesTheTargetOfADevice) {

@@ -11,7 +11,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-class Planned : public ::testing::Test {
+class CompileVerb : public ::testing::Test {
  protected:
   void SetUp() override {
     write_file_atomic(folder_ / "net.tandem", small_module_text());
@@ -21,35 +21,6 @@ class Planned : public ::testing::Test {
   TemporaryDir folder_;
   std::string net_;
 };
-
-using EstimateVerb = Planned;
-using CompileVerb = Planned;
-
-TEST_F(EstimateVerb, PrintsFiguresWithTheirSources) {
-  const CliRun run = run_cli({"estimate", net_, "--device", "stm32f746", "--json"});
-  ASSERT_EQ(run.exit_code, 0) << run.err;
-  const auto json = run.json();
-  EXPECT_EQ(json["schema"], "tandem-estimate/1");
-  EXPECT_EQ(json["device"], "stm32f746");
-  EXPECT_EQ(json["fits"], true);
-  EXPECT_TRUE(json["total"].contains("flash_bytes")) << run.out;
-  const CliRun text = run_cli({"estimate", net_, "--device", "stm32f746", "--steps"});
-  EXPECT_THAT(text.out, HasSubstr("latency_seconds"));
-}
-
-TEST_F(EstimateVerb, RefusesWhatMakesNoSense) {
-  const std::vector<std::pair<std::vector<std::string>, std::string>> refusals = {
-      {{"estimate", net_}, "--device"},
-      {{"estimate", net_, "--device", "stm32f764"}, "did you mean 'stm32f746'?"},
-      {{"estimate", net_, "--device", "stm32f746", "--minimise", "latncy"},
-       "did you mean 'latency'?"},
-      {{"estimate", "missing.tandem", "--device", "stm32f746"}, "missing.tandem"}};
-  for (const auto& [arguments, message] : refusals) {
-    const CliRun run = run_cli(arguments);
-    EXPECT_EQ(run.exit_code, 2) << ::testing::PrintToString(arguments);
-    EXPECT_THAT(run.err, HasSubstr(message));
-  }
-}
 
 TEST_F(CompileVerb, WritesAProjectAndProvesIt) {
   const CliRun run =

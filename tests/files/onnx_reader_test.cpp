@@ -114,6 +114,10 @@ TEST_F(OnnxReader, ListsRefusedNodesWithReasonAndRemedy) {
       EXPECT_FALSE(node.reason.empty());
       EXPECT_FALSE(node.remedy.empty());
     }
+    // The other nodes can still be judged.
+    ASSERT_TRUE(error.rest().has_value());
+    verify(*error.rest());
+    EXPECT_GE(error.rest()->main().nodes.size(), 1u);
   }
 }
 

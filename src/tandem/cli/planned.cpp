@@ -1,6 +1,7 @@
 #include "tandem/cli/planned.h"
 
 #include "tandem/base/error.h"
+#include "tandem/cli/trial.h"
 
 namespace tandem {
 
@@ -19,7 +20,7 @@ void PlannedFlags::add_to(OptionTable& options, bool device_required) {
   options.text("--preprocess", "TEXT", preprocess, "How the set's codes become reals");
 }
 
-PlannedModel plan_model(const PlannedFlags& flags) {
+PlannedModel plan_model(const PlannedFlags& flags, OnTrial trial) {
   const Objective objective = parse_objective(flags.objective);
   PlannedModel result;
   result.device = find_device(flags.device);
@@ -27,7 +28,13 @@ PlannedModel plan_model(const PlannedFlags& flags) {
   data.source = flags.data;
   data.preprocess = flags.preprocess;
   data.limit = 1;
-  result.lowered = *prepare_network(flags.model.load(), data, flags.codings, true).lowered;
+  if (trial == OnTrial::kAssume && !data.given()) {
+    TrialLowering lowering = lower_on_trial(flags.model.load(), flags.codings.codings());
+    result.lowered = std::move(lowering.lowered);
+    result.notes = std::move(lowering.notes);
+  } else {
+    result.lowered = *prepare_network(flags.model.load(), data, flags.codings, true).lowered;
+  }
   const std::vector<Limit> limits = device_traits(result.device).limits;
   const std::string measure(measure_of(objective));
   bool first = true;

@@ -22,12 +22,16 @@ struct PlannedModel {
   Device device;
   Module lowered;
   PlannedNetwork planned;
-  bool fits = true;  // within the device's own memories
+  bool fits = true;                // within the device's own memories
+  std::vector<std::string> notes;  // what was assumed
 };
 
-// Lowers the network for one sample and takes, among the candidates that fit the device, the one of
-// least objective; where none fits, the one nearest to it. Throws Error with every node that cannot
-// be lowered or that the device cannot run.
-PlannedModel plan_model(const PlannedFlags& flags);
+// What happens to a network that is real, or that nobody said the coding of an input for.
+enum class OnTrial { kRefuse, kAssume };
+
+// Lowers the network for one sample (by lower_on_trial() where `trial` allows it) and takes, among
+// the candidates that fit the device, the one of least objective; where none fits, the one nearest
+// to it. Throws Error with every node that cannot be lowered or that the device cannot run.
+PlannedModel plan_model(const PlannedFlags& flags, OnTrial trial);
 
 }  // namespace tandem

@@ -3,8 +3,8 @@
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
 #include "tandem/cli/network_options.h"
+#include "tandem/cli/trial.h"
 #include "tandem/cli/verbs.h"
-#include "tandem/compress/recoder.h"
 #include "tandem/emit/c_target.h"
 #include "tandem/emit/verilog.h"
 #include "tandem/files/onnx_reader.h"
@@ -34,13 +34,8 @@ std::string target_of_kind(const std::string& kind) {
 struct Findings {
   std::vector<Issue> issues;
   bool recoded = false;  // the network is real: judged as `tandem compress` would recode it
+  std::vector<std::string> notes;  // what was assumed, or not judged
 };
-
-bool is_quantized(const Module& network) {
-  const auto& nodes = network.main().nodes;
-  return std::any_of(nodes.begin(), nodes.end(),
-                     [](const Node& node) { return node.op->name() == "Quantize"; });
-}
 
 class CheckVerb final : public Verb {
  public:
@@ -80,20 +75,17 @@ class CheckVerb final : public Verb {
       result.text +=
           concat("  ", issue.op, " '", issue.node, "': ", issue.reason, "; ", issue.remedy, "\n");
     }
-    result.json = {{"schema", "tandem-check/1"},
-                   {"model", model_.path},
-                   {"target", target_},
-                   {"device", device_},
-                   {"recoded", findings.recoded},
-                   {"ok", findings.issues.empty()},
-                   {"issues", issues}};
-    const std::string judged = findings.recoded ? " (once recoded to 8 bits)" : "";
+    result.json = {{"schema", "tandem-check/1"},  {"model", model_.path},
+                   {"target", target_},           {"device", device_},
+                   {"recoded", findings.recoded}, {"ok", findings.issues.empty()},
+                   {"notes", findings.notes},     {"issues", issues}};
     const std::size_t count = findings.issues.size();
-    result.text = concat(model_.path, judged, ": the target ", target_,
+    result.text = concat(model_.path, ": the target ", target_,
                          count == 0   ? " takes it"
                          : count == 1 ? " cannot take 1 node:"
                                       : concat(" cannot take ", count, " nodes:"),
                          "\n", result.text);
+    for (const std::string& note : findings.notes) result.text += concat("note: ", note, "\n");
     return result;
   }
 
@@ -101,29 +93,31 @@ class CheckVerb final : public Verb {
   Findings find_issues(const Target& target) const {
     Findings findings;
     try {
-      const Module network = model_.load();
-      findings.recoded = !is_lowered(network) && !is_quantized(network);
-      const Module quantized = findings.recoded ? trial_recoding(network) : network;
-      findings.issues = target.check(lowered_network(quantized, codings_.codings()));
+      judge(model_.load(), target, findings);
     } catch (const RefusedModel& refused) {
       for (const RefusedNode& node : refused.nodes())
         findings.issues.push_back({node.node, node.op, node.reason, node.remedy});
-    } catch (const LoweringError& error) {
-      for (const LoweringProblem& problem : error.problems())
-        findings.issues.push_back({problem.node, problem.op, problem.reason, problem.remedy});
+      if (!refused.rest()) return findings;
+      try {
+        judge(*refused.rest(), target, findings);
+      } catch (const Error& error) {
+        findings.notes.push_back(concat("the other nodes could not be judged: ", error.what()));
+      }
     }
     return findings;
   }
 
-  // Recoded by the rules of `tandem compress` with ranges that random samples show: enough to know
-  // which nodes get an integer form.
-  static Module trial_recoding(const Module& network) {
-    constexpr std::int64_t kSamples = 4;
-    const NetworkSamples samples = random_samples(network, kSamples, 1);
-    if (samples.inputs().size() != 1)
-      throw Error("the network has ", samples.inputs().size(),
-                  " inputs and is not quantized; only networks with one input are recoded");
-    return Recoder(network, samples.inputs().front()).recoded({});
+  void judge(const Module& network, const Target& target, Findings& findings) const {
+    try {
+      const TrialLowering trial = lower_on_trial(network, codings_.codings());
+      findings.recoded = trial.recoded;
+      findings.notes = trial.notes;
+      const auto issues = target.check(trial.lowered);
+      findings.issues.insert(findings.issues.end(), issues.begin(), issues.end());
+    } catch (const LoweringError& error) {
+      for (const LoweringProblem& problem : error.problems())
+        findings.issues.push_back({problem.node, problem.op, problem.reason, problem.remedy});
+    }
   }
 
   ModelOptions model_;

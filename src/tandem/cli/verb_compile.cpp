@@ -53,7 +53,7 @@ class CompileVerb final : public Verb {
       throw Error("--name ", name_, ": names of symbols are letters, digits and '_', such as ",
                   identifier(name_));
     }
-    const PlannedModel model = plan_model(flags_);
+    const PlannedModel model = plan_model(flags_, OnTrial::kRefuse);
     OutputFolder folder(output_);
     const auto target = make_target(model.device);
     Artifacts files = target->emit(model.lowered, model.planned.plan, name_);

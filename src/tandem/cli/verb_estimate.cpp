@@ -34,7 +34,9 @@ class EstimateVerb final : public Verb {
   }
   std::string examples() const override {
     return "  tandem estimate network.onnx --device stm32f746 --input-coding x=uint8,1/255\n"
-           "  tandem estimate lowered.tandem --device stm32f411 --minimise flash --json";
+           "  tandem estimate lowered.tandem --device stm32f411 --minimise flash --json\n"
+           "A real network is judged as tandem compress would recode it to 8 bits; what is assumed "
+           "is\nnoted.";
   }
   void add_options(OptionTable& options) override {
     flags_.add_to(options, true);
@@ -42,19 +44,21 @@ class EstimateVerb final : public Verb {
   }
 
   VerbResult run(const CommonOptions&) override {
-    const PlannedModel model = plan_model(flags_);
+    const PlannedModel model = plan_model(flags_, OnTrial::kAssume);
     const Estimate& estimate = model.planned.estimate;
     VerbResult result;
     result.json = Json::parse(to_json(estimate));
     result.json["model"] = flags_.model.path;
     result.json["plan"] = model.planned.choices;
     result.json["fits"] = model.fits;
+    result.json["notes"] = model.notes;
     TextTable totals({"figure", "value", "source"});
     for (const auto& [key, figure] : estimate.total)
       totals.add({key, number_text(figure.value), source_text(figure)});
     result.text = concat(flags_.model.path, " on ", model.device.name, " (", model.device.title,
                          ")\n", totals.text());
     if (!model.fits) result.text += "It does not fit into the device.\n";
+    for (const std::string& note : model.notes) result.text += concat("note: ", note, "\n");
     if (steps_) result.text += "\n" + step_table(estimate);
     return result;
   }

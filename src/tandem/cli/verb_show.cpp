@@ -155,9 +155,11 @@ class ShowVerb final : public Verb {
 
   void add_plan(VerbResult& result) {
     if (flags_.device.empty()) flags_.device = default_device("mcu");
-    const PlannedModel model = plan_model(flags_);
+    const PlannedModel model = plan_model(flags_, OnTrial::kAssume);
     const Plan& plan = model.planned.plan;
-    const std::string text = print_plan(model.lowered, plan);
+    std::string text;
+    for (const std::string& note : model.notes) text += concat("note: ", note, "\n");
+    text += print_plan(model.lowered, plan);
     result.json["plan"] = {{"device", model.device.name},
                            {"choices", model.planned.choices},
                            {"peak_bytes", plan.peak_bytes},

@@ -11,14 +11,6 @@
 
 namespace tandem {
 
-bool is_quantized(const Module& network) {
-  const auto& nodes = network.main().nodes;
-  return std::any_of(nodes.begin(), nodes.end(), [](const Node& node) {
-    const Domain domain = node.op->traits().domain;
-    return domain == Domain::kBorder || domain == Domain::kInteger;
-  });
-}
-
 double reference_accuracy(const Module& lowered, const DataSet& data,
                           const std::vector<Tensor>& exact) {
   const NetworkSamples samples(lowered, {data});
@@ -31,7 +23,6 @@ NetworkTask::NetworkTask(const Module& network, const DataSet& calibration,
                          const DataSet& selection, const Device& device, Measurements& measurements)
     : network_(network),
       selection_(selection),
-
       measurements_(measurements),
       traits_(device_traits(device)),
       planner_(device) {

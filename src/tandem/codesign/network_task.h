@@ -14,10 +14,6 @@
 
 namespace tandem {
 
-// Whether "main" of a network as read has codes already (Quantize, Dequantize, or integers only),
-// so that it is fitted as it is.
-bool is_quantized(const Module& network);
-
 // A network as read, on samples for calibration and selection, for one device.
 class NetworkTask final : public FitTask {
  public:

@@ -16,6 +16,12 @@ Calibration::Calibration(const Module& network, const QuantizationSites& sites)
   for (const ActivationSite& site : sites.activations) group_of_[site.value] = site.group;
 }
 
+void Calibration::assume(std::span<const double> values) {
+  for (Histogram& histogram : histograms_)
+    for (const double value : values) histogram.add(value);
+  ++batches_;
+}
+
 void Calibration::add(std::span<const Tensor> inputs) {
   const Graph& graph = network_.main();
   const auto observe = [&](ValueId value, const Tensor& tensor) {

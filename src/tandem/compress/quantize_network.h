@@ -23,6 +23,8 @@ class Calibration {
 
   // Runs the network on one batch of its inputs.
   void add(std::span<const Tensor> inputs);
+  // Counts as one batch in which every site had these values.
+  void assume(std::span<const double> values);
   std::int64_t batches() const { return batches_; }
   const Histogram& group(std::size_t index) const { return histograms_[index]; }
   // choose_quantizer() for a group, which is searched once for the same rules. Not to be called

@@ -1,5 +1,7 @@
 #include "tandem/compress/recoder.h"
 
+#include <array>
+
 #include "tandem/base/error.h"
 #include "tandem/base/progress.h"
 #include "tandem/compress/measure.h"
@@ -38,6 +40,14 @@ SiteRules with_codings(const Module& network, const DataSet& data, SiteRules rul
 }
 
 }  // namespace
+
+Recoder::Recoder(Module prepared, SiteRules rules)
+    : network_(std::move(prepared)),
+      sites_(find_sites(network_, rules)),
+      calibration_(network_, sites_) {
+  constexpr std::array<double, 3> kRange = {-1, 0, 1};
+  calibration_.assume(kRange);
+}
 
 Recoder::Recoder(Module prepared, const DataSet& calibration, SiteRules rules)
     : network_(std::move(prepared)),

@@ -24,6 +24,8 @@ class Recoder {
   // Runs a prepared network on all samples of a set. Inputs arrive in the codes of the set where it
   // has integer samples. Throws Error as find_sites() and for_each_batch() do.
   Recoder(Module prepared, const DataSet& calibration, SiteRules rules = {});
+  // Without data, as if every value lay in [-1, 1]: enough to see which nodes get an integer form.
+  explicit Recoder(Module prepared, SiteRules rules = {});
 
   const Module& network() const { return network_; }
   const QuantizationSites& sites() const { return sites_; }

@@ -56,6 +56,11 @@ std::string scope_of(std::string_view node) {
   return slash == std::string_view::npos ? "" : std::string(node.substr(0, slash));
 }
 
+bool is_any(const onnx::NodeProto& proto, const std::set<std::string>& names) {
+  return std::any_of(proto.input().begin(), proto.input().end(),
+                     [&](const std::string& input) { return names.contains(input); });
+}
+
 // Why no handler is there, and what to do about it.
 Refusal unknown_operator(const onnx::NodeProto& proto) {
   const std::string& op = proto.op_type();
@@ -99,7 +104,7 @@ Module OnnxImporter::run(std::string_view source) {
   read_initializers();
   read_inputs();
   for (const int index : order) import_node(index);
-  if (!refused_.empty()) throw RefusedModel(source, "read", std::move(refused_));
+  if (!refused_.empty()) throw RefusedModel(source, "read", std::move(refused_), rest());
   finish_outputs();
   rename_values();
   remove_unused(module_);
@@ -270,16 +275,15 @@ ValueId OnnxImporter::materialize(const std::string& name) {
   return value.value;
 }
 
-bool OnnxImporter::is_poisoned(const onnx::NodeProto& proto) const {
-  return std::any_of(proto.input().begin(), proto.input().end(),
-                     [&](const std::string& input) { return poisoned_.contains(input); });
+void OnnxImporter::poison(const onnx::NodeProto& proto) {
+  poisoned_.insert(proto.output().begin(), proto.output().end());
 }
 
 void OnnxImporter::refuse(int index, std::string reason, std::string remedy) {
   const auto& proto = graph_.node(index);
   refused_.push_back(
       {node_label(graph_, index), proto.op_type(), std::move(reason), std::move(remedy)});
-  poisoned_.insert(proto.output().begin(), proto.output().end());
+  stand_in_for(proto);
 }
 
 bool OnnxImporter::import_shape_arithmetic(OnnxNode& node, const onnx::NodeProto& proto) {
@@ -313,10 +317,7 @@ void OnnxImporter::import_node(int index) {
   const OnnxHandler handler = find_handler(proto);
   try {
     if (handler == nullptr) throw unknown_operator(proto);
-    if (is_poisoned(proto)) {
-      poisoned_.insert(proto.output().begin(), proto.output().end());
-      return;
-    }
+    if (is_any(proto, poisoned_)) return poison(proto);
     const std::string domain = proto.domain() == "ai.onnx" ? "" : proto.domain();
     const auto opset = opsets_.find(domain);
     if (opset == opsets_.end() && domain.empty()) {
@@ -337,11 +338,19 @@ void OnnxImporter::import_node(int index) {
         throw Refusal(concat("its output '", output, "' is not supported"),
                       "export the model for inference, without outputs of training");
     }
+    if (is_any(proto, guessed_)) guessed_.insert(proto.output().begin(), proto.output().end());
   } catch (const Refusal& refusal) {
-    refuse(index, refusal.what(), refusal.remedy());
+    refuse_unless_guessed(index, refusal.what(), refusal.remedy());
   } catch (const Error& error) {
-    refuse(index, error.what(), std::string(kRemedy));
+    refuse_unless_guessed(index, error.what(), std::string(kRemedy));
   }
+}
+
+// A fault behind a guess may be the guess's.
+void OnnxImporter::refuse_unless_guessed(int index, std::string reason, std::string remedy) {
+  const auto& proto = graph_.node(index);
+  if (find_handler(proto) != nullptr && is_any(proto, guessed_)) return poison(proto);
+  refuse(index, std::move(reason), std::move(remedy));
 }
 
 void OnnxImporter::check_output(const onnx::ValueInfoProto& info, ValueId value) {
@@ -411,7 +420,7 @@ void OnnxImporter::rename_values() {
 }
 
 RefusedModel::RefusedModel(std::string_view source, std::string_view done,
-                           std::vector<RefusedNode> refused)
+                           std::vector<RefusedNode> refused, std::optional<Module> rest)
     : Error([&] {
         std::string text =
             concat(source, ": ", refused.size(), refused.size() == 1 ? " node" : " nodes",
@@ -422,7 +431,8 @@ RefusedModel::RefusedModel(std::string_view source, std::string_view done,
         }
         return text;
       }()),
-      nodes_(std::move(refused)) {}
+      nodes_(std::move(refused)),
+      rest_(std::move(rest)) {}
 
 Module read_onnx(ByteSpan bytes, std::string_view source, const std::filesystem::path& folder) {
   try {

@@ -146,8 +146,12 @@ class OnnxImporter {
   Symbol bounded_symbol(const std::string& name) const;
   void import_node(int index);
   bool import_shape_arithmetic(OnnxNode& node, const onnx::NodeProto& proto);
-  bool is_poisoned(const onnx::NodeProto& proto) const;
+  void poison(const onnx::NodeProto& proto);
+  void refuse_unless_guessed(int index, std::string reason, std::string remedy);
   void refuse(int index, std::string reason, std::string remedy);
+  std::optional<TensorType> annotated_type(const std::string& name);
+  void stand_in_for(const onnx::NodeProto& proto);
+  std::optional<Module> rest();
   void finish_outputs();
   void check_output(const onnx::ValueInfoProto& info, ValueId value);
   void rename_values();
@@ -165,7 +169,8 @@ class OnnxImporter {
   std::map<std::string, Dim> symbols_;  // by ONNX's name of the dimension
   std::map<std::string, std::string> symbol_bounds_;
   std::unordered_map<std::string, Format> annotations_;  // QONNX's data types of tensors
-  std::set<std::string> poisoned_;                       // outputs of refused nodes
+  std::set<std::string> poisoned_;  // outputs of refused nodes, and of all that need them
+  std::set<std::string> guessed_;   // stand-ins of unsure type, and what is computed from them
   std::vector<RefusedNode> refused_;
   std::int64_t elements_left_ = std::int64_t{1} << 26;  // of folded constants
 };

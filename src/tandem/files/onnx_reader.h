@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,11 +22,16 @@ struct RefusedNode {
 class RefusedModel : public Error {
  public:
   // `done` is what cannot be done with them: "read".
-  RefusedModel(std::string_view source, std::string_view done, std::vector<RefusedNode> refused);
+  RefusedModel(std::string_view source, std::string_view done, std::vector<RefusedNode> refused,
+               std::optional<Module> rest = {});
   const std::vector<RefusedNode>& nodes() const { return nodes_; }
+  // The model with stand-ins where refused nodes stood, for judging its other nodes; absent where
+  // none is left.
+  const std::optional<Module>& rest() const { return rest_; }
 
  private:
   std::vector<RefusedNode> nodes_;
+  std::optional<Module> rest_;
 };
 
 // Reads an ONNX model (operator sets 7 and later, every IR version, external data beside the file)

@@ -209,6 +209,25 @@ Module lower(const Module& network, const LowerRequest& request) {
   return Lowerer(network, request).run();
 }
 
+std::vector<std::string> uncoded_inputs(const Module& network) {
+  const Graph& graph = network.main();
+  std::vector<std::string> names;
+  for (const ValueId input : graph.inputs) {
+    const Value& value = graph.values[input];
+    if (value.type.format.is_float() && !coding_of_quantize(network, graph, input))
+      names.push_back(value.name);
+  }
+  return names;
+}
+
+bool is_quantized(const Module& network) {
+  const auto& nodes = network.main().nodes;
+  return std::any_of(nodes.begin(), nodes.end(), [](const Node& node) {
+    const Domain domain = node.op->traits().domain;
+    return domain == Domain::kBorder || domain == Domain::kInteger;
+  });
+}
+
 bool is_lowered(const Module& module) {
   const Graph& graph = module.main();
   const auto coded = [&](ValueId id) {

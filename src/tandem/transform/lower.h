@@ -2,6 +2,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "tandem/graph/lowering.h"
 #include "tandem/graph/module.h"
@@ -30,6 +31,13 @@ struct LowerRequest {
 // A positive affine tail becomes the output's coding. Every sum is proved to fit 63 bits.
 // Throws one Error that names every node without integer form, with its remedy.
 Module lower(const Module& network, const LowerRequest& request = {});
+
+// The real inputs of "main" that lower() must be told about: those that are not quantized alike
+// wherever they are read.
+std::vector<std::string> uncoded_inputs(const Module& network);
+
+// Whether "main" has borders between reals and codes (Quantize, Dequantize), or is of integers.
+bool is_quantized(const Module& network);
 
 // Whether "main" holds nothing but integer primitives and data movement.
 bool is_lowered(const Module& module);

@@ -6,15 +6,16 @@
 #include "tandem/compress/measure.h"
 #include "tandem/graph/operator.h"
 #include "tandem/graph/printer.h"
+#include "tandem/verify/cpu_execution.h"
 #include "tandem/verify/network.h"
 #include "tandem/verify/reference_execution.h"
 
 namespace tandem {
 
-double reference_accuracy(const Module& lowered, const DataSet& data,
-                          const std::vector<Tensor>& exact) {
+double lowered_accuracy(const Module& lowered, const DataSet& data,
+                        const std::vector<Tensor>& exact) {
   const NetworkSamples samples(lowered, {data});
-  const Samples outputs = ReferenceExecution(lowered).run(samples.codes(lowered));
+  const Samples outputs = CpuExecution(lowered).run(samples.codes(lowered));
   const std::vector<Tensor> reals{decoded_output(lowered, 0, outputs.front())};
   return accuracy_of(reals, data, exact);
 }
@@ -71,7 +72,7 @@ std::vector<PlannedNetwork> NetworkTask::plans(const Module& lowered) {
 
 double NetworkTask::accuracy_drop(const Module& lowered) {
   return measurements_.get("accuracy drop: " + content_hash(print_module(lowered)), [&] {
-    return float_accuracy_ - reference_accuracy(lowered, selection_, exact_);
+    return float_accuracy_ - lowered_accuracy(lowered, selection_, exact_);
   });
 }
 

@@ -47,9 +47,9 @@ class NetworkTask final : public FitTask {
   double float_accuracy_ = 0;
 };
 
-// Accuracy of a lowered network by its reference execution; `exact` are the outputs of the network
-// as read, for sets without labels.
-double reference_accuracy(const Module& lowered, const DataSet& data,
-                          const std::vector<Tensor>& exact);
+// Accuracy of a lowered network as this CPU computes it (every execution computes the same);
+// `exact` are the outputs of the network as read, for sets without labels.
+double lowered_accuracy(const Module& lowered, const DataSet& data,
+                        const std::vector<Tensor>& exact);
 
 }  // namespace tandem

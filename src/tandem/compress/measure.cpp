@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "tandem/base/error.h"
+#include "tandem/base/threads.h"
 #include "tandem/data/batch.h"
 #include "tandem/data/task.h"
 #include "tandem/graph/evaluate.h"
@@ -48,11 +49,20 @@ void for_each_batch(const Module& network, const DataSet& data, const BatchVisit
 }
 
 std::vector<Tensor> outputs_of(const Module& network, const DataSet& data) {
-  std::vector<std::vector<Tensor>> parts(network.main().outputs.size());
+  std::vector<std::vector<Tensor>> batches;
   for_each_batch(network, data, [&](std::span<const Tensor> inputs) {
-    const auto outputs = evaluate(network, network.main(), inputs);
-    for (std::size_t i = 0; i < outputs.size(); ++i) parts[i].push_back(outputs[i]);
+    batches.emplace_back(inputs.begin(), inputs.end());
   });
+  parallel_for(0, static_cast<std::int64_t>(batches.size()), 1,
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t i = begin; i < end; ++i) {
+                   auto& batch = batches[static_cast<std::size_t>(i)];
+                   batch = evaluate(network, network.main(), batch);
+                 }
+               });
+  std::vector<std::vector<Tensor>> parts(network.main().outputs.size());
+  for (auto& batch : batches)
+    for (std::size_t i = 0; i < parts.size(); ++i) parts[i].push_back(std::move(batch[i]));
   std::vector<Tensor> outputs;
   for (const auto& part : parts) outputs.push_back(joined(part));
   return outputs;

@@ -12,7 +12,7 @@ bool NodeView::has_input(std::size_t index) const {
 }
 
 const TensorType& NodeView::input(std::size_t index) const {
-  ensure(has_input(index), concat(node.op->name(), " asked for an absent input"));
+  if (!has_input(index)) throw InternalError(concat(node.op->name(), " asked for an absent input"));
   return graph.values[node.inputs[index]].type;
 }
 
@@ -25,9 +25,10 @@ namespace {
 template <typename T>
 const T& attribute_as(const Node& node, std::string_view name) {
   const auto found = node.attributes.find(std::string(name));
-  ensure(found != node.attributes.end(), concat(node.op->name(), " asked for attribute ", name));
+  if (found == node.attributes.end())
+    throw InternalError(concat(node.op->name(), " asked for attribute ", name));
   const T* value = std::get_if<T>(&found->second);
-  ensure(value != nullptr, concat(node.op->name(), " attribute kind of ", name));
+  if (value == nullptr) throw InternalError(concat(node.op->name(), " attribute kind of ", name));
   return *value;
 }
 

@@ -481,12 +481,13 @@ class Threshold final : public IntUnary {
     Shape rows = in[1].shape();
     rows.pop_back();
     const auto row = broadcast_offsets(rows, in[0].shape());
+    const std::int64_t base = node.integer("base"), step = node.integer("step");
     const auto thresholds = in[1].to_integers();
     auto values = in[0].to_integers();
     for (std::size_t i = 0; i < values.size(); ++i) {
       const auto first = thresholds.begin() + row[i] * count;
       const auto passed = std::upper_bound(first, first + count, values[i]) - first;
-      values[i] = node.integer("base") + node.integer("step") * passed;
+      values[i] = base + step * passed;
     }
     return {Tensor::from_integers(node.format("format"), in[0].shape(), values)};
   }

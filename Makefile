@@ -4,13 +4,14 @@ JOBS ?= $(shell nproc)
 BUILD := build/$(PRESET)
 
 .DEFAULT_GOAL := help
-.PHONY: help build all test test-all bench lint tidy format fuzz coverage install clean
+.PHONY: help build all test test-all bench estimates lint tidy format fuzz coverage install clean
 
 help:
 	@echo "make build     build the program, $(BUILD)/tandem"
 	@echo "make test      build everything and run the tests, but for those labelled slow"
 	@echo "make test-all  run the slow ones too"
-	@echo "make bench     set up and run the benchmarks"
+	@echo "make estimates estimates beside the truth: the table of docs/estimates.md"
+	@echo "make bench     the same, and QONNX networks beside PyPI's qonnx"
 	@echo "make lint      formatting, include order, lengths, shellcheck"
 	@echo "make tidy      clang-tidy (its findings are not all mended yet)"
 	@echo "make format    format every C++ source"
@@ -39,10 +40,15 @@ test: all
 test-all: all
 	ctest --preset $(PRESET) --parallel $(JOBS)
 
-bench:
+bench: build
 	@tools/setup.sh bench
-	@tools/build.sh $(PRESET) $(JOBS) all -D TANDEM_TESTS=ON
-	@bench/run.sh $(BUILD)
+	@tools/build.sh $(PRESET) $(JOBS) tandem_estimates
+	@bench/run.sh $(PRESET)
+
+estimates:
+	@tools/setup.sh test
+	@tools/build.sh $(PRESET) $(JOBS) tandem_estimates
+	@.venv/bin/python tools/estimates.py --programs $(BUILD)/bench
 
 lint:
 	@tools/setup.sh lint

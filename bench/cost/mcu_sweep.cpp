@@ -62,7 +62,7 @@ class Sweep {
   }
 
   ValueId layer(const std::string& family) {
-    if (family == "dense") return activated(dense(input({pick(1, 3), pick(4, 400)})));
+    if (family == "dense") return activated(dense(input({1, pick(1, 3), pick(4, 400)})));
     if (family == "convolution" || family == "network")
       return activated(convolution(input(image(16)), false));
     if (family == "depthwise") return activated(convolution(input(image(24)), true));

@@ -60,7 +60,8 @@ class CPrinter {
     const Expr &a = e.args[0], &b = e.args[1];
     const bool chain = a.op == ExprOp::kAdd || a.op == ExprOp::kMultiply;
     const bool product = b.op == ExprOp::kMultiply;
-    if (b.op == ExprOp::kConstant && b.value < 0 && b.value > -(std::int64_t{1} << 31))
+    const std::int64_t least = storage_bytes(b.type) == 8 ? INT64_MIN : INT32_MIN;
+    if (b.op == ExprOp::kConstant && b.value < 0 && b.value > least)
       return concat(chain ? text(a) : operand(a, 2), " - ", c_literal(-b.value, b.type));
     return concat(chain ? text(a) : operand(a, 2), " + ", product ? text(b) : operand(b, 2));
   }
@@ -151,10 +152,34 @@ class CPrinter {
   const std::function<std::string(const std::string&)>& global_;
 };
 
+// The last space of the first kLineWidth columns that is in fewest parentheses; npos: none.
+std::size_t best_break(const std::string& line, std::size_t indent) {
+  std::size_t best = std::string::npos;
+  int depth = 0, least = 0;
+  for (std::size_t i = indent; i < std::min(line.size(), kLineWidth + 1); ++i) {
+    if (line[i] == '(' || line[i] == '[') ++depth;
+    if (line[i] == ')' || line[i] == ']') --depth;
+    // A break near the start gains nothing.
+    if (line[i] != ' ' || i < indent + 16) continue;
+    if (best != std::string::npos && depth > least) continue;
+    best = i;
+    least = depth;
+  }
+  return best;
+}
+
 }  // namespace
 
 std::string c_type(Storage storage) {
   return concat(is_signed(storage) ? "int" : "uint", 8 * storage_bytes(storage), "_t");
+}
+
+std::string plain_name(std::string_view text) {
+  std::string name;
+  for (const char c : identifier(text))
+    if (c != '_' || (!name.empty() && name.back() != '_')) name += c;
+  if (!name.empty() && name.back() == '_') name.pop_back();
+  return name.empty() || (name.front() >= '0' && name.front() <= '9') ? "v" + name : name;
 }
 
 std::string c_name(const std::string& text, const std::vector<std::string>& taken) {
@@ -172,7 +197,7 @@ std::string c_name(const std::string& text, const std::vector<std::string>& take
       "virtual",  "void",     "volatile", "while",    "xor",     "memcpy",    "memset",
       "int8_t",   "int16_t",  "int32_t",  "int64_t",  "uint8_t", "uint16_t",  "uint32_t",
       "uint64_t", "NULL",     "size_t"};
-  const std::string base = identifier(text);
+  const std::string base = plain_name(text);
   const auto usable = [&](const std::string& name) {
     return std::ranges::find(taken, name) == taken.end() &&
            std::ranges::find(reserved, name) == reserved.end();
@@ -192,9 +217,27 @@ std::string c_literal(std::int64_t value, Storage storage) {
   return value < 0 ? concat("(-INT64_C(", -value, "))") : concat("INT64_C(", value, ")");
 }
 
+std::string wrapped(const std::string& text) {
+  std::string result;
+  for (std::string line : split(text, '\n')) {
+    std::size_t indent = line.find_first_not_of(' ');
+    if (indent == std::string::npos) indent = 0;
+    const std::string more(indent + 4, ' ');
+    while (line.size() > kLineWidth) {
+      const std::size_t at = best_break(line, more.size());
+      if (at == std::string::npos) break;
+      result += line.substr(0, at) + "\n";
+      line = more + line.substr(at + 1);
+    }
+    result += line + "\n";
+  }
+  result.pop_back();  // the text ends as it did
+  return result;
+}
+
 std::string print_c(const Statements& statements,
                     const std::function<std::string(const std::string&)>& global, int indent) {
-  return CPrinter(global).print(statements, indent);
+  return wrapped(CPrinter(global).print(statements, indent));
 }
 
 std::string c_initializer(const Array& array) {

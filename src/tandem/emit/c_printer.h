@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tandem/plan/loop_program.h"
@@ -11,11 +12,18 @@ namespace tandem {
 // "int8_t", "uint16_t", ...
 std::string c_type(Storage storage);
 
-// A C name from any text: letters, digits and '_', no word of C or C++, none of `taken`.
+// Letters, digits and single '_' between them, from any text: names with '_' in front or doubled
+// belong to compilers and C++.
+std::string plain_name(std::string_view text);
+
+// A plain name that is no word of C or C++ and none of `taken`.
 std::string c_name(const std::string& text, const std::vector<std::string>& taken = {});
 
 // A constant of that type, also the least ones, which C cannot write as one literal.
 std::string c_literal(std::int64_t value, Storage storage);
+
+// Breaks lines of C (no preprocessor lines) of more than 100 columns at spaces.
+std::string wrapped(const std::string& text);
 
 // Statements of a loop program as C99, also valid C++. `global` gives the C name of a constant
 // array; the other arrays are parameters under their own names.

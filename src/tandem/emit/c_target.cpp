@@ -29,7 +29,7 @@ std::vector<std::string> member_names(const Plan& plan) {
 struct StepNames {
   std::string function;                 // net_fc1
   std::vector<std::string> arguments;   // of the call, and
-  std::vector<std::string> parameters;  // of the definition, in the order of the arrays
+  std::vector<std::string> parameters;  // of the definition: inputs, outputs, scratch
   std::vector<std::pair<std::string, std::string>> constants;  // array, its C name
 };
 
@@ -86,24 +86,27 @@ class CWriter {
     const LoopProgram& program = programs_[index];
     const std::vector<std::size_t> buffers = array_buffers(step, program);
     StepNames names;
-    std::string stem = step.nodes.empty() ? concat("copy_", plan_.buffers[step.writes[0]].name)
-                                          : identifier(graph_.nodes[step.nodes[0]].name);
-    // Names of nodes may differ in characters that C does not have.
-    for (const StepNames& other : names_)
-      if (other.function == concat(name_, "_", stem)) stem += concat("_step", index);
-    if (stem == "run" || stem == "arena" || stem == "trace") stem += "_step";
-    names.function = concat(name_, "_", stem);
-    for (std::size_t i = 0; i < program.arrays.size(); ++i) {
-      const Array& array = program.arrays[i];
-      if (array.is_constant()) {
-        names.constants.emplace_back(array.name, concat(name_, "_", addresses_[buffers[i]]));
-        continue;
+    std::vector<std::string> taken = {"run", "arena", "trace", "needs_arithmetic_shifts"};
+    for (std::size_t i = 0; i < plan_.buffers.size(); ++i)
+      if (plan_.buffers[i].memory == "flash") taken.push_back(addresses_[i]);
+    for (const StepNames& other : names_) taken.push_back(other.function.substr(name_.size() + 1));
+    const std::string what = step.nodes.empty()
+                                 ? concat("copy_", plan_.buffers[step.writes[0]].name)
+                                 : graph_.nodes[step.nodes[0]].name;
+    names.function = concat(name_, "_", c_name(what, taken));
+    for (const ArrayRole role : {ArrayRole::kInput, ArrayRole::kOutput, ArrayRole::kScratch}) {
+      for (std::size_t i = 0; i < program.arrays.size(); ++i) {
+        const Array& array = program.arrays[i];
+        if (array.role != role) continue;
+        names.parameters.push_back(concat(role == ArrayRole::kInput ? "const " : "",
+                                          c_type(array.storage), " *", array.name));
+        names.arguments.push_back(address_of(buffers[i]));
       }
-      const bool written = array.role == ArrayRole::kOutput || array.role == ArrayRole::kScratch;
-      names.parameters.push_back(
-          concat(written ? "" : "const ", c_type(array.storage), " *", array.name));
-      names.arguments.push_back(address_of(buffers[i]));
     }
+    for (std::size_t i = 0; i < program.arrays.size(); ++i)
+      if (program.arrays[i].is_constant())
+        names.constants.emplace_back(program.arrays[i].name,
+                                     concat(name_, "_", addresses_[buffers[i]]));
     return names;
   }
 
@@ -125,11 +128,19 @@ class CWriter {
                   ")");
   }
 
+  // Names that differ in the case of their letters only keep it.
+  std::string macro_of(const std::string& parameter) const {
+    int alike = 0;
+    for (const auto* parameters : {&interface_.inputs, &interface_.outputs})
+      for (const CParameter& other : *parameters) alike += guard(other.name) == guard(parameter);
+    return concat(guard(name_), "_", alike > 1 ? parameter : guard(parameter));
+  }
+
   std::string describe(const std::vector<ValueId>& values,
                        const std::vector<CParameter>& parameters, const std::string& kind) const {
     std::string text;
     for (std::size_t i = 0; i < values.size(); ++i) {
-      const std::string macro = concat(guard(name_), "_", guard(parameters[i].name));
+      const std::string macro = macro_of(parameters[i].name);
       text += concat("/* ", kind, " ", i, ": '", graph_.values[values[i]].name, "', ",
                      graph_.values[values[i]].type.to_string(), ", row-major",
                      coding_text(values[i]), " */\n");
@@ -153,17 +164,25 @@ class CWriter {
       const Tensor& tensor = module_.constants[id].tensor;
       std::vector<std::string> numbers;
       for (const double number : tensor.to_reals()) numbers.push_back(shortest(number));
-      const std::string list = join(numbers, ", ");
-      return concat("#define ", macro, "_", what, " ",
-                    tensor.size() == 1 ? list : concat("{", list, "}"), "\n");
+      if (numbers.size() == 1)
+        return concat("#define ", macro, "_", what, " ", numbers.front(), "\n");
+      // A continued line for each four numbers.
+      std::string text = concat("#define ", macro, "_", what, " { \\\n  ");
+      for (std::size_t i = 0; i < numbers.size(); ++i) {
+        const bool last = i + 1 == numbers.size();
+        text += concat(numbers[i], last ? " }\n" : i % 4 == 3 ? ", \\\n  " : ", ");
+      }
+      return text;
     };
     return define("SCALE", coding->second.scale) + define("OFFSET", coding->second.offset);
   }
 
   std::string header() const {
     const std::string macro = guard(name_ + ".h");
-    std::string text =
-        concat("#ifndef ", macro, "\n#define ", macro, "\n\n#include <stdint.h>\n\n");
+    std::string text = concat("/* The network ", name_, ", planned for ", plan_.device,
+                              ".\n   Written by Tandem from its integer form; change that, not "
+                              "this. */\n");
+    text += concat("#ifndef ", macro, "\n#define ", macro, "\n\n#include <stdint.h>\n\n");
     text += describe(graph_.inputs, interface_.inputs, "input") +
             describe(graph_.outputs, interface_.outputs, "output");
     text += concat("/* Bytes of the one static arena and of the constants. */\n#define ",
@@ -173,7 +192,7 @@ class CWriter {
     text += concat(
         "/* Runs the network once. Inputs and outputs must not overlap. Not reentrant: "
         "it works in\n   the static arena. */\n",
-        run_signature(), ";\n");
+        wrapped(run_signature() + ";\n"));
     if (options_.trace)
       text += concat("\n/* Called after each step with what it wrote. */\nvoid ", name_,
                      "_trace(int step, int write, const void *data, unsigned long bytes);\n");
@@ -215,7 +234,7 @@ class CWriter {
     const ValueId result = plan_.buffers[step.writes[0]].value;
     std::string text = concat("/* ", what);
     if (result != kNone) text += concat(" -> ", graph_.values[result].type.to_string());
-    return text + concat("; form ", step.form, " */\n");
+    return wrapped(text + concat("; form ", step.form, " */\n"));
   }
 
   std::string function(std::size_t index) const {
@@ -227,13 +246,13 @@ class CWriter {
     };
     const std::string signature =
         concat("void ", names.function, "(", join(names.parameters, ", "), ")");
-    return concat(step_comment(index), signature, ";\n", signature, " {\n",
+    return concat(step_comment(index), wrapped(signature + ";\n"), wrapped(signature + " {\n"),
                   print_c(programs_[index].body, global, 2), "}\n\n");
   }
 
   std::string call(std::size_t index) const {
-    std::string text =
-        concat("  ", names_[index].function, "(", join(names_[index].arguments, ", "), ");\n");
+    std::string text = wrapped(
+        concat("  ", names_[index].function, "(", join(names_[index].arguments, ", "), ");\n"));
     if (!options_.trace) return text;
     const Step& step = plan_.steps[index];
     for (std::size_t i = 0; i < step.writes.size(); ++i) {
@@ -241,6 +260,18 @@ class CWriter {
       if (buffer.role == BufferRole::kScratch) continue;
       text += concat("  ", name_, "_trace(", index, ", ", i, ", ", address_of(step.writes[i]), ", ",
                      buffer.bytes, ");\n");
+    }
+    return text;
+  }
+
+  // Inputs that no step reads.
+  std::string unused_inputs() const {
+    std::string text;
+    for (std::size_t i = 0; i < plan_.buffers.size(); ++i) {
+      if (plan_.buffers[i].role != BufferRole::kInput) continue;
+      const bool read = std::ranges::any_of(
+          plan_.steps, [&](const Step& s) { return std::ranges::count(s.reads, i) > 0; });
+      if (!read) text += concat("  (void)", addresses_[i], "; /* it does not matter */\n");
     }
     return text;
   }
@@ -257,7 +288,8 @@ class CWriter {
         "/* The steps have external names, because a compiler merges static functions that are "
         "called once\n   into one, and runs out of registers in its inner loops. */\n\n";
     for (std::size_t i = 0; i < plan_.steps.size(); ++i) text += function(i);
-    text += run_signature() + " {\n";
+    text += wrapped(run_signature() + " {\n");
+    text += unused_inputs();
     for (std::size_t i = 0; i < plan_.steps.size(); ++i) text += call(i);
     return text + "}\n";
   }

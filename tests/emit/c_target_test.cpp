@@ -1,0 +1,225 @@
+#include "tandem/emit/c_target.h"
+
+#include <regex>
+#include <set>
+#include <sstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tandem/base/error.h"
+#include "tandem/base/file.h"
+#include "tandem/base/process.h"
+#include "tandem/base/text.h"
+#include "tandem/emit/c_printer.h"
+#include "tandem/graph/printer.h"
+#include "tandem/mapping/mcu_planner.h"
+#include "tandem/ops/register.h"
+#include "tandem/plan/mcu_plan.h"
+#include "tandem/verify/c_program.h"
+
+#include "tests/support/random_module.h"
+
+namespace tandem {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
+
+// Names that C and C++ keep for themselves, that differ in case only, and that the emitted code
+// uses; a step that is computed in scratch; two layers of one name but for a dot.
+constexpr std::string_view kAwkward = R"(tandem-module 1
+constant @w : int4[6,3] = [1,-2,3,4,5,-6,7,-8,0,1,2,3,1,-2,3,4,5,-6]
+constant @k : int4[2,3,3,2] = [1,2,3,4,5,6,7,-1,-2,-3,-4,-5,-6,-7,1,2,3,4,5,6,7,-1,-2,-3,-4,-5,-6,-7,1,2,3,4,5,6,7,-1]
+graph @main(%0 : int8[1,4,4,2], %a : int8[1,6], %A : int8[1,6]) -> (%for, %_x) {
+  %w = constant @w
+  %k = constant @k
+  %s : int9[1,6] = IntAdd(%a, %A) {format = int9} "run"
+  %for : int17[1,3] = IntMatMul(%s, %w) {format = int17} "fc.1"
+  %u : int17[1,3] = IntMatMul(%a, %w) {format = int17} "fc_1"
+  %v : int18[1,3] = IntSub(%u, %for) {format = int18} "fc_1_weights"
+  %_x : int20[1,4,4,2] = IntConv(%0, %k) {format = int20, pads = [1,1,1,1]} "memcpy"
+}
+)";
+
+Artifacts emitted(const Module& module, const std::string& name,
+                  McuObjective objective = McuObjective::kLatency) {
+  const Device device = find_device("mps2-an386");
+  return CTarget().emit(module, plan_mcu(module, device, {.objective = objective, .forms = {}}),
+                        name);
+}
+
+// The symbols of an object file of one of nm's kinds ("U", "T", "b", ...).
+std::set<std::string> symbols(const std::string& object, const std::string& kinds,
+                              const std::string& folder) {
+  std::set<std::string> found;
+  std::istringstream lines(run_tool({"nm", object}, "reading symbols", {.folder = folder}).output);
+  for (std::string line; std::getline(lines, line);) {
+    const auto words = split(line, ' ');
+    const std::string& kind = words[words.size() - 2];
+    if (kind.size() == 1 && kinds.find(kind) != std::string::npos) found.insert(words.back());
+  }
+  return found;
+}
+
+class CTargetTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { register_operators(); }
+
+  void write(const Artifacts& artifacts) { write_files(artifacts, folder()); }
+  std::string folder() const { return folder_.path().string(); }
+  void run(const std::vector<std::string>& command) {
+    run_tool(command, "building the emitted C", {.folder = folder()});
+  }
+
+  TemporaryFolder folder_{"c_target"};
+};
+
+TEST_F(CTargetTest, IsFreeOfWarningsInThreeCompilers) {
+  std::vector<std::string> sources;
+  const auto add = [&](const Module& module, const std::string& name, McuObjective objective) {
+    const Artifacts artifacts = emitted(module, name, objective);
+    write(artifacts);
+    for (const Artifact& artifact : artifacts)
+      if (artifact.path.ends_with(".c") && artifact.path != "main.c")
+        sources.push_back(artifact.path);
+  };
+  add(parse_module(kAwkward), "awkward", McuObjective::kLatency);
+  constexpr McuObjective kObjectives[] = {McuObjective::kLatency, McuObjective::kFlash,
+                                          McuObjective::kSram};
+  for (std::uint64_t seed = 14; seed < 23; ++seed)
+    add(random_lowered_module(seed), concat("net", seed), kObjectives[seed % 3]);
+  sources.push_back("main.c");  // of the last one
+  for (const std::vector<std::string>& compiler :
+       std::vector<std::vector<std::string>>{{"gcc"},
+                                             {"clang-14"},
+                                             {"arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb"},
+                                             {"g++", "-x", "c++", "-std=c++11"}}) {
+    std::vector<std::string> command = compiler;
+    const bool is_c = compiler.front() != "g++";
+    if (is_c) command.insert(command.end(), {"-std=c99", "-Wmissing-prototypes", "-Wcast-qual"});
+    command.insert(command.end(),
+                   {"-O1", "-Werror", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion",
+                    "-Wsign-conversion", "-Wshadow", "-Wundef", "-c"});
+    command.insert(command.end(), sources.begin(), sources.end());
+    run(command);
+  }
+}
+
+TEST_F(CTargetTest, NeedsOnlyTwoHeadersAndCallsOnlyTwoFunctions) {
+  const Artifacts artifacts = emitted(parse_module(kAwkward), "net");
+  write(artifacts);
+  std::set<std::string> headers;
+  const std::regex include(R"re(#include <([^>]*)>)re");
+  for (const Artifact& artifact : artifacts) {
+    if (artifact.path == "main.c") continue;
+    const std::string& text = artifact.content;
+    for (std::sregex_iterator i(text.begin(), text.end(), include), end; i != end; ++i)
+      headers.insert((*i)[1]);
+  }
+  EXPECT_EQ(headers, (std::set<std::string>{"stdint.h", "string.h"}));
+  run({"gcc", "-std=c99", "-O1", "-fno-stack-protector", "-c", "net.c", "net_weights.c"});
+  for (const std::string& symbol : symbols("net.o", "U", folder())) {
+    EXPECT_TRUE(symbol == "memcpy" || symbol == "memset" || symbol == "_GLOBAL_OFFSET_TABLE_" ||
+                symbol.starts_with("net_"))
+        << symbol;
+  }
+  for (const char* object : {"net.o", "net_weights.o"}) {
+    for (const std::string& symbol : symbols(object, "TDBCRVW", folder()))
+      EXPECT_TRUE(symbol.starts_with("net_")) << symbol;
+    EXPECT_EQ(symbols(object, "dDBC", folder()), std::set<std::string>{}) << "writable data";
+  }
+  EXPECT_EQ(symbols("net.o", "b", folder()), std::set<std::string>{"net_arena"});
+}
+
+TEST_F(CTargetTest, TheExampleBuildsAloneAndAgreesWithTheReference) {
+  write(emitted(parse_module(kAwkward), "net"));
+  const ProcessResult made = run_tool({"make", "run"}, "make run", {.folder = folder()});
+  EXPECT_THAT(made.output, HasSubstr("net: 0 of 35 output values differ from the reference"));
+  run({"make", "clean"});
+  run({"make", "libnet.a", "CC=arm-none-eabi-gcc", "AR=arm-none-eabi-ar",
+       "CFLAGS=-O2 -mcpu=cortex-m4 -mthumb"});
+}
+
+TEST_F(CTargetTest, TheExampleFindsAWrongWeight) {
+  Artifacts artifacts = emitted(parse_module(kAwkward), "net");
+  for (Artifact& artifact : artifacts) {
+    if (artifact.path != "net_weights.c") continue;
+    const std::size_t weight = artifact.content.find("-8");
+    ASSERT_NE(weight, std::string::npos);
+    artifact.content.replace(weight, 2, "-7");
+  }
+  write(artifacts);
+  const ProcessResult made = run_process({"make", "run"}, {.folder = folder()});
+  EXPECT_NE(made.exit_code, 0);
+  EXPECT_EQ(made.output.find("net: 0 of"), std::string::npos);
+}
+
+TEST_F(CTargetTest, TwoNetworksWithLayersOfEqualNamesLinkTogether) {
+  Module other = parse_module(kAwkward);
+  other.constants[0].tensor =
+      Tensor::from_integers(Format::parse("int4"), {6, 3}, std::vector<std::int64_t>(18, 7));
+  write(emitted(parse_module(kAwkward), "first"));
+  write(emitted(other, "second"));
+  const std::string include = "#include ";
+  write({{"both.c",
+          include + "<stdio.h>\n" + include + "\"first.h\"\n" + include + "\"second.h\"\n" + R"(
+static int8_t image[32], a[6] = {1, 2, 3, 4, 5, 6}, b[6];
+static int32_t product[3], map[32];
+int main(void) {
+  first_run(image, a, b, product, map);
+  printf("%ld ", (long)product[0]);
+  second_run(image, a, b, product, map);
+  printf("%ld\n", (long)product[0]);
+  return 0;
+}
+)"}});
+  run({"gcc", "-std=c99", "-Wall", "-Werror", "both.c", "first.c", "first_weights.c", "second.c",
+       "second_weights.c", "-o", "both"});
+  // 1*1 + 2*4 + 3*7 + 4*1 + 5*1 + 6*4 and 7 * 21.
+  EXPECT_EQ(run_tool({folder() + "/both"}, "both", {}).output, "63 147\n");
+}
+
+TEST_F(CTargetTest, LinesAreNoLongerThanAHundredColumns) {
+  for (std::uint64_t seed = 0; seed < 24; ++seed) {
+    for (const Artifact& artifact : emitted(random_lowered_module(seed), "net")) {
+      if (!artifact.path.ends_with(".c") && !artifact.path.ends_with(".h")) continue;
+      for (const std::string& line : split(artifact.content, '\n'))
+        EXPECT_LE(line.size(), 100u) << artifact.path << ": " << line;
+    }
+  }
+}
+
+TEST_F(CTargetTest, RefusesWhatItCannotEmit) {
+  const Module module = parse_module(kAwkward);
+  EXPECT_THAT([&] { emitted(module, "my net"); },
+              ThrowsMessage<Error>(HasSubstr("for example 'my_net'")));
+  const Module real = parse_module(
+      "tandem-module 1\ngraph @main(%x : f32[1,4]) -> (%y) {\n  %y : f32[1,4] = Relu(%x) \"act\"\n"
+      "}\n");
+  const std::vector<Issue> issues = CTarget().check(real);
+  ASSERT_FALSE(issues.empty());
+  EXPECT_EQ(issues.front().node, "x");
+  EXPECT_EQ(issues.back().node, "act");
+}
+
+TEST(CNames, AreLegalUniqueAndFreeOfReservedWords) {
+  EXPECT_EQ(c_name("/fc/MatMul_output_0"), "fc_MatMul_output_0");
+  EXPECT_EQ(c_name("0"), "v0");
+  EXPECT_EQ(c_name("__a"), "a");
+  EXPECT_EQ(c_name("_"), "v");
+  EXPECT_EQ(c_name("for"), "for_2");
+  EXPECT_EQ(c_name("x.1", {"x_1", "x_1_2"}), "x_1_3");
+}
+
+TEST(CText, WrapsAtTheSpaceInFewestParentheses) {
+  const std::string factor = "(aaaaaaaaaaaaaaaaaaaaaaaa + bbbbbbbbbbbbbbbbbbbbbb)";
+  const std::string line = "  x = " + factor + " * " + factor + ";";
+  EXPECT_EQ(wrapped(line + "\n"), "  x = " + factor + " *\n      " + factor + ";\n");
+  EXPECT_EQ(wrapped("  short;\n\n"), "  short;\n\n");
+  EXPECT_EQ(c_literal(INT64_MIN, Storage::kI64), "(-INT64_C(9223372036854775807) - 1)");
+  EXPECT_EQ(c_literal(INT32_MIN, Storage::kI32), "(-2147483647 - 1)");
+}
+
+}  // namespace
+}  // namespace tandem

@@ -4,9 +4,11 @@ JOBS ?= $(shell nproc)
 BUILD := build/$(PRESET)
 
 .DEFAULT_GOAL := help
-.PHONY: help build all test test-all bench estimates lint tidy format fuzz coverage install clean
+.PHONY: help demo build all test test-all bench estimates lint tidy format fuzz coverage install
+.PHONY: clean
 
 help:
+	@echo "make demo      fit the digits network to a microcontroller and an FPGA, and print one table"
 	@echo "make build     build the program, $(BUILD)/tandem"
 	@echo "make test      build everything and run the tests, but for those labelled slow"
 	@echo "make test-all  run the slow ones too"
@@ -20,6 +22,9 @@ help:
 	@echo "make install   install the program and the library under PREFIX (/usr/local)"
 	@echo "make clean     remove build/"
 	@echo "PRESET=debug|asan|clang chooses another build, JOBS=N its parallelism."
+
+demo: build
+	@TANDEM=$(BUILD)/tandem examples/digits/demo.sh build/demo
 
 build:
 	@tools/setup.sh demo

@@ -58,6 +58,7 @@ class Report : public ::testing::Test {
                        {"c", 100, 0.96, 1000, 0, true}};
     input_.choices = {{"conv1", "Conv", "int4 per channel", "uint8", 0.004},
                       {"fc", "Gemm", "int8 per channel", "int8", 0.0}};
+    input_.narrowed_bits = 2;
     input_.limits = {{"flash", "64 KiB", "31 KiB", true}, {"latency", "1 ms", "2 ms", false}};
     estimate_.device = "device";
     for (const Step& step : plan_.steps) {

@@ -166,8 +166,13 @@ class FitVerb final : public Verb {
                                 result.must_be_equal});
     }
     for (const RecodedLayer& layer : outcome.layers) {
-      input.choices.push_back(
-          {layer.layer, layer.op, layer.weight_format, layer.result_format, std::nullopt});
+      ReportInput::LayerChoice choice{layer.layer, layer.op, layer.weight_format,
+                                      layer.result_format, std::nullopt};
+      if (!layer.noise.empty()) {
+        input.narrowed_bits = layer.noise.begin()->first;
+        choice.sensitivity = layer.noise.begin()->second;
+      }
+      input.choices.push_back(std::move(choice));
     }
     for (const Limit& limit : outcome.limits) {
       const double value = outcome.search.measures.at(limit.measure);

@@ -152,7 +152,8 @@ FitOutcome fit(const FitRequest& request, Measurements& measurements) {
   outcome.lowered = task.lowered(recipe);
   outcome.lowered.metadata = outcome.recoded.metadata;
   outcome.planned = std::move(task.plans(outcome.lowered).at(best.plan));
-  if (task.recoder() != nullptr) outcome.layers = recoded_layers(*task.recoder(), recipe);
+  if (task.recoder() != nullptr)
+    outcome.layers = recoded_layers(*task.recoder(), recipe, outcome.search.sensitivities);
   Prover(request, outcome).run(traits);
   return outcome;
 }

@@ -41,6 +41,8 @@ Json json_of(const FitOutcome& outcome, const CompressRecipe& recipe) {
       entry["scale"] = layer.scale;
       entry["zero"] = layer.zero;
     }
+    for (const auto& [bits, noise] : layer.noise)
+      entry["noise_when_narrowed"][concat(bits, " bits")] = noise;
     layers.push_back(entry);
   }
   Json json{{"method", name(recipe.activations.method)},

@@ -83,7 +83,7 @@ class VariantFinder {
  public:
   explicit VariantFinder(FitTask& task) : task_(task), sites_(*task.sites()) {}
 
-  std::vector<Variant> run() {
+  std::vector<Variant> run(std::vector<Sensitivity>* report) {
     const CompressRecipe start = uniform_recipe(kStartBits, kStartBits);
     std::vector<CompressRecipe> recipes{start};
     for (const int bits : kWideBits) recipes.push_back(uniform_recipe(bits, bits));
@@ -91,6 +91,7 @@ class VariantFinder {
     const auto sensitivities =
         measure_sensitivity(sites_, start, task_.widths(),
                             [&](const CompressRecipe& recipe) { return task_.noise(recipe); });
+    if (report != nullptr) *report = sensitivities;
     Progress progress("planning", 0);
     for (const std::string& measure : task_.cost_measures()) {
       auto path = narrowing_path(sites_, start, sensitivities, [&](const CompressRecipe& recipe) {
@@ -248,8 +249,8 @@ class PointChooser {
 
 }  // namespace
 
-std::vector<Variant> fit_variants(FitTask& task) {
-  if (task.sites() != nullptr) return VariantFinder(task).run();
+std::vector<Variant> fit_variants(FitTask& task, std::vector<Sensitivity>* sensitivities) {
+  if (task.sites() != nullptr) return VariantFinder(task).run(sensitivities);
   Variant only;
   only.label = "as read";
   for (const PlannedNetwork& plan : task.plans(task.lowered({})))
@@ -260,7 +261,7 @@ std::vector<Variant> fit_variants(FitTask& task) {
 
 SearchResult search_fit(FitTask& task, Objective objective, const std::vector<Limit>& limits) {
   SearchResult result;
-  result.variants = fit_variants(task);
+  result.variants = fit_variants(task, &result.sensitivities);
   PointChooser(task, objective, limits, result).run();
   return result;
 }

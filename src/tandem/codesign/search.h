@@ -59,6 +59,7 @@ struct FitPoint {
 
 struct SearchResult {
   std::vector<Variant> variants;
+  std::vector<Sensitivity> sensitivities;  // of the start; empty for a quantized network
   FitPoint best;  // within all limits, of the least objective; else the nearest to them
   bool feasible = false;
   Measures measures;  // of the best, with its accuracy drop
@@ -78,8 +79,8 @@ struct SearchResult {
 // Throws Interrupted; what was measured until then is kept in the task.
 SearchResult search_fit(FitTask& task, Objective objective, const std::vector<Limit>& limits);
 
-// The variants alone.
-std::vector<Variant> fit_variants(FitTask& task);
+// The variants alone, and the sensitivities by which they were narrowed.
+std::vector<Variant> fit_variants(FitTask& task, std::vector<Sensitivity>* sensitivities = nullptr);
 
 // A recipe in few words, equal where the networks are.
 std::string describe(const QuantizationSites& sites, const CompressRecipe& recipe);

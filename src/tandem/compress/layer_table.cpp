@@ -1,10 +1,30 @@
 #include "tandem/compress/layer_table.h"
 
+#include <algorithm>
+
 #include "tandem/graph/operator.h"
 
 namespace tandem {
 
-std::vector<RecodedLayer> recoded_layers(const Recoder& recoder, const CompressRecipe& recipe) {
+namespace {
+
+// Adds what was measured for a site of the layer: the greater noise where it has two.
+void add_noise(RecodedLayer& layer, const std::string& site, bool is_weights,
+               const std::vector<Sensitivity>& sensitivities) {
+  for (const Sensitivity& measured : sensitivities) {
+    const auto& sites = measured.choice.sites;
+    if (measured.choice.is_weights != is_weights ||
+        std::find(sites.begin(), sites.end(), site) == sites.end())
+      continue;
+    for (const auto& [bits, noise] : measured.noise)
+      layer.noise[bits] = std::max(layer.noise[bits], noise);
+  }
+}
+
+}  // namespace
+
+std::vector<RecodedLayer> recoded_layers(const Recoder& recoder, const CompressRecipe& recipe,
+                                         const std::vector<Sensitivity>& sensitivities) {
   const Graph& graph = recoder.network().main();
   const QuantizationSites& sites = recoder.sites();
   const auto set_result = [&](RecodedLayer& layer, ValueId value) {
@@ -14,11 +34,12 @@ std::vector<RecodedLayer> recoded_layers(const Recoder& recoder, const CompressR
       layer.result_format = quantizer.format.name();
       layer.scale = quantizer.scale;
       layer.zero = quantizer.zero;
+      add_noise(layer, site.name, false, sensitivities);
     }
   };
   std::vector<RecodedLayer> layers;
   for (const ValueId input : graph.inputs) {
-    RecodedLayer layer{graph.values[input].name, "input", "", 0, "", 0, 0};
+    RecodedLayer layer{graph.values[input].name, "input", "", 0, "", 0, 0, {}};
     if (const auto codes = sites.inputs.find(input); codes != sites.inputs.end()) {
       layer.result_format = codes->second.format.name();
       layer.scale = codes->second.scale.real(0);
@@ -28,11 +49,12 @@ std::vector<RecodedLayer> recoded_layers(const Recoder& recoder, const CompressR
   }
   for (NodeId id = 0; id < graph.nodes.size(); ++id) {
     const Node& node = graph.nodes[id];
-    RecodedLayer layer{node.name, std::string(node.op->name()), "", 0, "", 0, 0};
+    RecodedLayer layer{node.name, std::string(node.op->name()), "", 0, "", 0, 0, {}};
     for (const WeightSite& site : sites.weights) {
       if (site.node != id) continue;
       layer.weight_format = Format::integer(recipe.bits_of(site), true).name();
       layer.weight_bytes = (site.elements * recipe.bits_of(site) + 7) / 8;
+      add_noise(layer, site.layer, true, sensitivities);
     }
     for (const ValueId output : node.outputs)
       if (output != kNone) set_result(layer, output);

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "tandem/compress/recoder.h"
+#include "tandem/compress/sensitivity.h"
 
 namespace tandem {
 
@@ -18,9 +20,13 @@ struct RecodedLayer {
   std::string result_format;
   double scale = 0;
   std::int64_t zero = 0;
+  // Noise that the outputs gain, as a share of their energy, when this layer's weights or result
+  // alone are narrowed, by width; empty where that was not measured.
+  std::map<int, double> noise;
 };
 
 // In the order of the network; layers for which nothing was chosen are left out.
-std::vector<RecodedLayer> recoded_layers(const Recoder& recoder, const CompressRecipe& recipe);
+std::vector<RecodedLayer> recoded_layers(const Recoder& recoder, const CompressRecipe& recipe,
+                                         const std::vector<Sensitivity>& sensitivities = {});
 
 }  // namespace tandem

@@ -99,7 +99,11 @@ std::string choices_section(const ReportInput& input) {
                                        : "–"});
   }
   return section(
-      "Formats per layer", "Sensitivity: the accuracy lost when this layer alone has these widths.",
+      "Formats per layer",
+      most > 0 ? concat("Sensitivity: the noise that the outputs gain, as a share of their energy, "
+                        "when this layer alone is narrowed to ",
+                        input.narrowed_bits, " bits.")
+               : "",
       html_table({"layer", "operator", "weights", "activations", "sensitivity"}, rows, {}));
 }
 

@@ -40,10 +40,12 @@ struct ReportInput {
   // What was chosen for one layer of the network as read.
   struct LayerChoice {
     std::string layer, op;
-    std::string weights, activations;   // formats: "int4 per channel", "uint8"
-    std::optional<double> sensitivity;  // accuracy lost at this width alone, as a share
+    std::string weights, activations;  // formats: "int4 per channel", "uint8"
+    // Noise that the outputs gain when this layer alone is narrowed, as a share of their energy.
+    std::optional<double> sensitivity;
   };
   std::vector<LayerChoice> choices;
+  int narrowed_bits = 0;  // the width of all sensitivities
 
   struct Limit {
     std::string name;  // "flash", with its unit in the texts

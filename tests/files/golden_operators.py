@@ -91,6 +91,8 @@ def elementwise() -> None:
     single("Identity")
     single("Dropout", opset=7, ratio=0.3)
     single("Dropout", opset=13, consts=[np.float32(0.3), np.bool_(False)])
+    # A mask that nobody reads.
+    case("Dropout_mask_13", lambda g: g.add("Dropout", ["x"], 2), 13, x=noise(2, 3, 4))
     for axis in (-1, 0, 1, 2):
         single("Softmax", opset=11, label=f"_{axis % 3}{'n' if axis < 0 else ''}", axis=axis)
         single("Softmax", opset=13, label=f"_{axis % 3}{'n' if axis < 0 else ''}", axis=axis)

@@ -205,8 +205,12 @@ def nodes() -> None:
     edited("extra_input", "input 1 has no meaning here",
            lambda m: m.graph.node[0].input.append("x"), op="Flatten")
     edited("absent_input", "only", lambda m: m.graph.node[0].input.__setitem__(0, ""))
-    edited("training_output", "its output 'mask' is not supported",
-           lambda m: m.graph.node[0].output.append("mask"), op="Dropout")
+
+    def masked(m: Any) -> None:
+        m.graph.node[0].output.append("mask")
+        m.graph.output.append(helper.make_tensor_value_info("mask", TensorProto.BOOL, [2, 3]))
+
+    edited("training_output", "its output 'mask' is not supported", masked, op="Dropout")
 
     def reshape(*shape: int) -> Callable[[Any], None]:
         def edit(m: Any) -> None:

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <exception>
+#include <string>
+#include <utility>
 
 namespace tandem {
 
@@ -8,7 +10,11 @@ namespace tandem {
 // command line turns it into exit code 130.
 class Interrupted : public std::exception {
  public:
-  const char* what() const noexcept override { return "interrupted"; }
+  explicit Interrupted(std::string message = "interrupted") : message_(std::move(message)) {}
+  const char* what() const noexcept override { return message_.c_str(); }
+
+ private:
+  std::string message_;
 };
 
 // From now on SIGINT and SIGTERM raise a flag instead of ending the program; a second one ends it.

@@ -72,8 +72,10 @@ class FitVerb final : public Verb {
     try {
       outcome = fit(request, measurements);
     } catch (const Interrupted&) {
-      if (measurements.size() > 0) write_file_atomic(kept, measurements.text(subject));
-      throw;
+      if (measurements.size() == 0) throw;
+      write_file_atomic(kept, measurements.text(subject));
+      throw Interrupted(concat("interrupted; what was measured is kept in ", kept.string(),
+                               ", and the same command goes on from there"));
     }
     std::string onnx_refusal;
     const Artifacts files = fit_files(request, outcome, &onnx_refusal);

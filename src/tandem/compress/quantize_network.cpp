@@ -154,11 +154,13 @@ class NetworkQuantizer {
   }
 
   // Quantize and Dequantize with the parameters {x, scale[, zero]}. A whole zero is added after the
-  // rounding, which QuantizeLinear of ONNX can say.
+  // rounding where QuantizeLinear of ONNX has the format, which does so; QONNX's Quant, which takes
+  // the other widths, adds it before.
   ValueId coded_pair(std::vector<ValueId> parameters, Format format, const std::string& name,
                      bool whole_zero = false) {
     Attributes attributes = {{"format", format}};
-    if (whole_zero) attributes["zero_added"] = std::string("after_rounding");
+    const int bits = format.bits();
+    if (whole_zero && (bits == 4 || bits == 8 || bits == 16)) attributes["zero_added"] = std::string("after_rounding");
     parameters[0] = builder_.add("Quantize", parameters, std::move(attributes), name + ".codes");
     return builder_.add("Dequantize", parameters, {}, name + ".decoded");
   }

@@ -275,6 +275,16 @@ ValueId OnnxImporter::materialize(const std::string& name) {
   return value.value;
 }
 
+// Whether a node or the caller needs a value; masks of training are declared and never read.
+bool OnnxImporter::is_read(const std::string& name) const {
+  const auto reads = [&](const onnx::NodeProto& node) {
+    return std::find(node.input().begin(), node.input().end(), name) != node.input().end();
+  };
+  const auto is_it = [&](const onnx::ValueInfoProto& output) { return output.name() == name; };
+  return std::any_of(graph_.node().begin(), graph_.node().end(), reads) ||
+         std::any_of(graph_.output().begin(), graph_.output().end(), is_it);
+}
+
 void OnnxImporter::poison(const onnx::NodeProto& proto) {
   poisoned_.insert(proto.output().begin(), proto.output().end());
 }
@@ -334,7 +344,7 @@ void OnnxImporter::import_node(int index) {
     }
     node.check_all_read();
     for (const std::string& output : proto.output()) {
-      if (!output.empty() && !values_.contains(output))
+      if (!output.empty() && !values_.contains(output) && is_read(output))
         throw Refusal(concat("its output '", output, "' is not supported"),
                       "export the model for inference, without outputs of training");
     }
@@ -410,7 +420,7 @@ void OnnxImporter::rename_values() {
   for (const auto& output : graph_.output()) claim(find(output.name()).value, output.name());
   for (const auto& node : graph_.node())
     for (const std::string& output : node.output())
-      if (!output.empty()) claim(find(output).value, output);
+      if (values_.contains(output)) claim(find(output).value, output);
   for (ValueId id = 0; id < graph.values.size(); ++id) {
     if (named.contains(id)) continue;
     std::string name = graph.values[id].name;

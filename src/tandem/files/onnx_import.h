@@ -146,6 +146,7 @@ class OnnxImporter {
   Symbol bounded_symbol(const std::string& name) const;
   void import_node(int index);
   bool import_shape_arithmetic(OnnxNode& node, const onnx::NodeProto& proto);
+  bool is_read(const std::string& name) const;
   void poison(const onnx::NodeProto& proto);
   void refuse_unless_guessed(int index, std::string reason, std::string remedy);
   void refuse(int index, std::string reason, std::string remedy);

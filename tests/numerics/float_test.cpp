@@ -28,11 +28,12 @@ struct Narrow {
   int exponent_bits;
   int mantissa_bits;
 };
-constexpr std::array<Narrow, 2> kNarrow = {{{"f16", 5, 10}, {"bf16", 8, 7}}};
+constexpr std::array<Narrow, 3> kNarrow = {{{"f16", 5, 10}, {"bf16", 8, 7}, {"e5m2", 5, 2}}};
 
 // The value of a code by the formula of IEEE 754, in floating point.
 double value_by_formula(const Narrow& narrow, std::uint32_t code) {
-  const std::uint32_t fields = code & 0x7fff;
+  const std::uint32_t sign = 1u << (narrow.exponent_bits + narrow.mantissa_bits);
+  const std::uint32_t fields = code & (sign - 1);
   const auto exponent = static_cast<int>(fields >> narrow.mantissa_bits);
   const double fraction = static_cast<double>(fields & ((1u << narrow.mantissa_bits) - 1)) /
                           (1 << narrow.mantissa_bits);
@@ -44,7 +45,22 @@ double value_by_formula(const Narrow& narrow, std::uint32_t code) {
     magnitude = std::ldexp(fraction, 1 - bias);
   else
     magnitude = std::ldexp(1 + fraction, exponent - bias);
-  return (code & 0x8000) != 0 ? -magnitude : magnitude;
+  return (code & sign) != 0 ? -magnitude : magnitude;
+}
+
+// OCP 8-bit floating point specification, revision 1.0, table 1.
+TEST(NarrowFloat, E5m2IsThatOfItsPublishedTable) {
+  const Format format = Format::parse("e5m2");
+  EXPECT_EQ(format.bits(), 8);
+  EXPECT_EQ(format.decode(0b0'11111'00), kInfinity);
+  EXPECT_EQ(format.decode(0b1'11111'00), -kInfinity);
+  for (const std::uint64_t code : {0b0'11111'01, 0b0'11111'10, 0b1'11111'11})
+    EXPECT_TRUE(std::isnan(format.decode(code))) << code;
+  EXPECT_EQ(format.decode(0b0'11110'11), 57344);
+  EXPECT_EQ(format.decode(0b0'00001'00), std::ldexp(1.0, -14));
+  EXPECT_EQ(format.decode(0b0'00000'11), std::ldexp(0.75, -14));
+  EXPECT_EQ(format.decode(0b0'00000'01), std::ldexp(1.0, -16));
+  EXPECT_TRUE(std::signbit(format.decode(0b1'00000'00)));
 }
 
 TEST(NarrowFloat, EveryCodeDecodesByTheFormulaAndEncodesBack) {
@@ -111,7 +127,7 @@ TEST(NarrowFloat, NeighboursAndMiddlesRoundByTheTableOfCodes) {
           for (const bool negative : {false, true}) {
             const std::uint64_t expected =
                 expected_between(lower, a, b, value, negative, rounding) |
-                (negative ? std::uint64_t{1} << 15 : 0);
+                (negative ? std::uint64_t{1} << (format.bits() - 1) : 0);
             ASSERT_EQ(format.encode(negative ? -value : value, rounding), expected)
                 << narrow.name << " " << shortest(value) << " " << name(rounding);
           }
@@ -121,7 +137,7 @@ TEST(NarrowFloat, NeighboursAndMiddlesRoundByTheTableOfCodes) {
 }
 
 TEST(Float, OverflowGoesWhereTheModeSays) {
-  for (const char* format_name : {"f32", "f16", "bf16"}) {
+  for (const char* format_name : {"f32", "f16", "bf16", "e5m2"}) {
     const Format format = Format::parse(format_name);
     const std::uint64_t infinity = format.encode(kInfinity);
     const std::uint64_t largest = infinity - 1;

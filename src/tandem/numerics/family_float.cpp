@@ -16,10 +16,12 @@ struct Member {
   Storage storage;
 };
 
-constexpr std::array<Member, 4> kMembers = {{{"f64", 11, 52, Storage::kF64},
+// e5m2 keeps IEEE 754's infinities and NaNs (OCP 8-bit floating point specification, revision 1.0).
+constexpr std::array<Member, 5> kMembers = {{{"f64", 11, 52, Storage::kF64},
                                              {"f32", 8, 23, Storage::kF32},
                                              {"f16", 5, 10, Storage::kU16},
-                                             {"bf16", 8, 7, Storage::kU16}}};
+                                             {"bf16", 8, 7, Storage::kU16},
+                                             {"e5m2", 5, 2, Storage::kU8}}};
 
 // |value| = significand * 2^exponent, exactly; value finite.
 struct Magnitude {
@@ -35,9 +37,10 @@ Magnitude magnitude_of(double value) {
   return {fraction | std::uint64_t{1} << 52, field - 1075};
 }
 
-// The IEEE 754 binary interchange formats and bfloat16, by bit operations only. A finite number
-// beyond the largest code goes where IEEE 754 says for its rounding (infinity or the largest code)
-// under kSaturate, to the largest code under kSaturateSymmetric, to zero under kSaturateZero.
+// The IEEE 754 binary interchange formats and the narrower ones that keep their rules (bfloat16,
+// e5m2), by bit operations only. A finite number beyond the largest code goes where IEEE 754 says
+// for its rounding (infinity or the largest code) under kSaturate, to the largest code under
+// kSaturateSymmetric, to zero under kSaturateZero.
 class FloatFamily final : public FormatFamily {
  public:
   std::optional<Parameters> parse(std::string_view text) const override {
@@ -46,7 +49,9 @@ class FloatFamily final : public FormatFamily {
     return std::nullopt;
   }
   std::string name(const Parameters& p) const override { return std::string(member(p).name); }
-  std::vector<std::string> examples() const override { return {"f64", "f32", "f16", "bf16"}; }
+  std::vector<std::string> examples() const override {
+    return {"f64", "f32", "f16", "bf16", "e5m2"};
+  }
   int bits(const Parameters& p) const override {
     return 1 + member(p).exponent_bits + member(p).mantissa_bits;
   }

@@ -33,7 +33,7 @@ class Format {
  public:
   Format();  // f32
 
-  // "f64", "f32", "f16", "bf16", "bool", "int1".."int64", "uint1".."uint63", "bipolar",
+  // "f64", "f32", "f16", "bf16", "e5m2", "bool", "int1".."int64", "uint1".."uint63", "bipolar",
   // "fixed<w,f>", "ufixed<w,f>". Throws Error naming the nearest format.
   static Format parse(std::string_view text);
 
@@ -45,7 +45,7 @@ class Format {
   int bits() const;          // width of a code, 1..64
   Storage storage() const;
 
-  bool is_float() const;  // f64, f32, f16, bf16 (and later minifloats): spaced by exponent
+  bool is_float() const;  // f64, f32, f16, bf16, e5m2: spaced by exponent
   bool is_boolean() const;
   // Integer-like: every code is an integer times the same power of two (int, uint, bipolar,
   // bool, fixed). Such a format has an integer_range() and an exponent().

@@ -6,6 +6,7 @@
 #include "tandem/base/progress.h"
 #include "tandem/compress/measure.h"
 #include "tandem/data/batch.h"
+#include "tandem/transform/common_subexpressions.h"
 #include "tandem/transform/constant_fold.h"
 #include "tandem/transform/fold_batch_norm.h"
 #include "tandem/transform/hoist_clamps.h"
@@ -15,6 +16,7 @@ namespace tandem {
 
 void prepare_for_quantization(Module& network) {
   run_pass("fold_constants", network, fold_constants);
+  run_pass("merge_common_subexpressions", network, merge_common_subexpressions);
   run_pass("fold_batch_norm", network, fold_batch_norm);
   run_pass("hoist_clamps", network, hoist_clamps);
   run_pass("remove_unused", network, remove_unused);

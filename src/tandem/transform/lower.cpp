@@ -10,6 +10,8 @@
 #include "tandem/graph/verifier.h"
 #include "tandem/ops/broadcast.h"
 #include "tandem/ops/coded.h"
+#include "tandem/transform/common_subexpressions.h"
+#include "tandem/transform/pass_log.h"
 #include "tandem/transform/sink_transposes.h"
 
 namespace tandem {
@@ -74,8 +76,9 @@ class Lowerer {
     if (!problems_.empty()) throw LoweringError(std::move(problems_));
     for (std::size_t i = 0; i < outputs.size(); ++i)
       add_output(builder, source_.outputs[i], outputs[i]);
-    sink_transposes(lowered_);
-    remove_unused(lowered_);
+    run_pass("merge_common_subexpressions", lowered_, merge_common_subexpressions);
+    run_pass("sink_transposes", lowered_, sink_transposes);
+    run_pass("remove_unused", lowered_, remove_unused);
     verify(lowered_);
     return std::move(lowered_);
   }

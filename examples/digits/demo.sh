@@ -9,17 +9,19 @@ tandem=${TANDEM:-$here/../../build/release/tandem}
 results=${1:-$here/../../build/demo}
 mkdir -p "$results"
 
+# Choices are compared on images that the network was trained on, where it errs too rarely: the
+# limit is tighter than the point that the held-out images may lose.
 fit() {
   local device=$1
   shift
   echo "Fitting digits.onnx to $device"
   "$tandem" fit "$here/digits.onnx" --data "npz:$here/digits.npz" --device "$device" \
-    --max-accuracy-drop 1% --output "$results/$device" "$@" >"$results/$device.txt" ||
-    { cat "$results/$device.txt"; exit 1; }
+    --selection 1000 --max-accuracy-drop 0.2% --samples 200 --output "$results/$device" "$@" \
+    >"$results/$device.txt" || { cat "$results/$device.txt"; exit 1; }
 }
 
-fit stm32f746 --minimise latency --samples 200
-fit artix7-35t --minimise area --samples 200
+fit stm32f746 --minimise latency
+fit artix7-35t --minimise area
 # One network in all executions: the circuit's, as C as well.
 "$tandem" compare "$results/artix7-35t/digits.tandem" --data "npz:$here/digits.npz" --limit 200 \
   --executions reference,c,qemu,circuit --json >"$results/compare.json"

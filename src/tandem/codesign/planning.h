@@ -8,6 +8,7 @@
 
 #include "tandem/codesign/search.h"
 #include "tandem/device/device.h"
+#include "tandem/mapping/dataflow_mapper.h"
 #include "tandem/plan/target.h"
 
 namespace tandem {
@@ -39,25 +40,21 @@ class DevicePlanner {
 
   // The plans that are worth comparing, the plainest first, with their estimates:
   //   mcu             for each of latency, flash and SRAM the forms that are best for it
-  //   dataflow_fpga   balanced foldings, each with products in logic and in DSP blocks; buffers are
-  //                   sized for the first network and kept for later ones that run through with
-  //                   them
-  // Plans that are equal are listed once. Throws Error listing every node that the device cannot
-  // run.
+  //                   (plans that are equal are listed once)
+  //   dataflow_fpga   the foldings of least cost for falling intervals (mapping/dataflow_mapper.h),
+  //                   first without, then with DSP blocks where they pay. The intervals are those
+  //                   of the first network, so that its recoded variants have plans alike; some may
+  //                   exceed the device
+  // Throws Error listing every node that the device cannot run.
   std::vector<PlannedNetwork> plans(const Module& lowered);
 
  private:
   std::vector<PlannedNetwork> mcu_plans(const Module& lowered) const;
   std::vector<PlannedNetwork> dataflow_plans(const Module& lowered);
-  void set_buffers(const Module& lowered, Plan& plan, const std::string& key);
 
   const Device& device_;
-  // Buffers of the first network that was sized: by step and buffer, with the interval they gave.
-  struct Sized {
-    std::map<std::string, std::map<std::string, std::int64_t>> capacities;
-    double interval = 0;
-  };
-  std::map<std::string, Sized> sized_;  // by folding
+  std::unique_ptr<DataflowMapper> mapper_;  // of a dataflow_fpga
+  std::vector<std::int64_t> intervals_;
 };
 
 // DevicePlanner::plans() for one network.

@@ -205,7 +205,7 @@ Area area_of(const AreaPart& part, const Unit& unit) {
     if (cost == nullptr || !cost->per.contains(column)) {
       throw Error("unit '", unit.name, "' has no cost for form '", part.form, "', feature '",
                   feature, "', column '", column,
-                  "'; fit its costs again (bench/fit_dataflow_area)");
+                  "'; fit its costs again (bench/cost/fit_dataflow_area)");
     }
     return cost->per.at(column);
   };

@@ -13,7 +13,7 @@ namespace tandem {
 // The area of a pipeline on an FPGA with look-up tables of six inputs, part by part: a part is one
 // module of the emitted circuit. What is counted follows from the structure of that module (adder
 // bits, multiplexer bits, bits of tables that differ, ...); how many look-up tables such a feature
-// costs after synthesis is a coefficient of the device, fitted by bench/fit_dataflow_area.
+// costs after synthesis is a coefficient of the device, fitted by bench/cost/fit_dataflow_area.
 struct AreaPart {
   std::string module;  // name of the emitted module without the network's prefix
   std::string form;    // of the costs: "rom", "lane", "move", "fifo_two", ...

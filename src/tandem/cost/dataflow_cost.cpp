@@ -4,6 +4,7 @@
 
 #include "tandem/base/error.h"
 #include "tandem/cost/dataflow_area.h"
+#include "tandem/cost/dataflow_features.h"
 #include "tandem/cost/dataflow_simulation.h"
 #include "tandem/graph/operator.h"
 #include "tandem/plan/dataflow.h"
@@ -25,23 +26,20 @@ double weight_bits(const Pipeline& pipeline) {
   return bits;
 }
 
-// Bits of the tables, thresholds and per-element constants of the maps, each once.
+double rom_bits(const RomShape& rom) {
+  return rom.words > 1 ? static_cast<double>(rom.words * rom.bits) : 0;
+}
+
 double table_bits(const Pipeline& pipeline) {
   double bits = 0;
   for (const Stage& stage : pipeline.stages) {
+    if (const auto* constant = std::get_if<ConstantStage>(&stage.body))
+      bits += rom_bits(constant_rom(*constant, pipeline.streams[stage.outputs[0]]));
     const auto* compute = std::get_if<ComputeStage>(&stage.body);
     if (compute == nullptr) continue;
-    for (const MapOp& map : compute->maps) {
-      for (const auto& row : map.rows) {
-        const int width = map.kind == MapKind::kTable ? map.out.bits() : map.in.bits();
-        bits += static_cast<double>(row.size()) * width;
-      }
-      for (const LaneConstants* c : {&map.operand, &map.addend, &map.shift}) {
-        if (c->values.empty()) continue;
-        const Format format = Format::holding({c->least(), c->greatest()});
-        bits += static_cast<double>(c->all_equal() ? 1 : c->values.size()) * format.bits();
-      }
-    }
+    if (compute->weights && !compute->dsp) bits += rom_bits(starts_rom(*compute));
+    for (const MapOp& map : compute->maps)
+      bits += map_table_bits(map) + rom_bits(map_constants_rom(map, compute->pe));
   }
   return bits;
 }
@@ -96,9 +94,13 @@ Estimate estimate_dataflow(const Module& module, const Plan& plan, const Device&
   if (device.kind() != "dataflow_fpga")
     throw Error("device ", device.name, " is of kind ", device.kind(),
                 ", not dataflow_fpga; choose another device");
-  const Unit& unit = device.unit();
   const Pipeline pipeline = build_pipeline(module, plan);
-  const SimulationResult cycles = simulate(pipeline);
+  return estimate_dataflow(module, plan, device, pipeline, simulate(pipeline));
+}
+
+Estimate estimate_dataflow(const Module& module, const Plan& plan, const Device& device,
+                           const Pipeline& pipeline, const SimulationResult& cycles) {
+  const Unit& unit = device.unit();
   if (!cycles.deadlock.empty())
     throw Error("the plan's FIFOs are too small: ", cycles.deadlock, "; size them again");
   Estimate estimate;

@@ -456,12 +456,28 @@ FeatureAmounts rescale_features(const MapOp& map) {
   return features;
 }
 
+// Look-up tables of the memories of thresholds, level by level as the emitter lays them out; one of
+// two words is part of the comparison.
 double threshold_limits(const MapOp& map) {
   const int levels = map_depth(map), bits = signed_bits(map.in) + 1;
+  const auto count = static_cast<std::int64_t>(map.rows.front().size());
+  const std::int64_t never = map.input.max + 1;
   double luts = 0;
   for (int level = 0; level < levels; ++level) {
-    const std::int64_t words = static_cast<std::int64_t>(map.rows.size()) << level;
-    if (words > 1) luts += bits * (words <= 2 ? 0.0 : table_luts(words));
+    const std::int64_t span = std::int64_t{1} << (levels - 1 - level);
+    std::vector<std::int64_t> words;
+    for (const auto& row : map.rows) {
+      for (std::int64_t prefix = 0; prefix < std::int64_t{1} << level; ++prefix) {
+        const std::int64_t at = prefix * 2 * span + span - 1;
+        words.push_back(at >= count
+                            ? never
+                            : std::clamp(row[static_cast<std::size_t>(at)], map.input.min, never));
+      }
+    }
+    if (words.size() <= 2) continue;
+    Columns columns(static_cast<std::int64_t>(words.size()));
+    columns.append(words, bits);
+    luts += columns.distinct() * table_luts(static_cast<std::int64_t>(words.size()));
   }
   return luts;
 }
@@ -503,6 +519,17 @@ FeatureAmounts map_features(const MapOp& map) {
     case MapKind::kMin: return {{"one", 1}, {"compare", in}, {"choice", out}};
     default: return {{"one", 1}, {"adders", out}};
   }
+}
+
+double map_table_bits(const MapOp& map) {
+  const auto rows = static_cast<std::int64_t>(map.rows.size());
+  if (map.kind == MapKind::kTable)
+    return static_cast<double>(rows << map.in.bits()) * map.out.bits();
+  if (map.kind != MapKind::kThreshold) return 0;
+  double words = 0;
+  for (int level = 0; level < map_depth(map); ++level)
+    if (rows << level > 1) words += static_cast<double>(rows << level);
+  return words * (signed_bits(map.in) + 1);
 }
 
 double map_registers(const MapOp& map) {

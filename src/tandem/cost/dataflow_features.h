@@ -24,6 +24,9 @@ RomShape starts_rom(const ComputeStage& stage);
 RomShape map_constants_rom(const MapOp& map, std::int64_t lanes);
 RomShape constant_rom(const ConstantStage& stage, const Stream& output);
 
+// Bits of the entries or thresholds of a map, as the memories of one lane hold them.
+double map_table_bits(const MapOp& map);
+
 struct MoveShape {
   double counter_bits = 0, track_bits = 0, compare_bits = 0, registers = 0;
 };

@@ -364,6 +364,50 @@ SimulationResult simulate(const Pipeline& pipeline, const SimulationOptions& opt
   return Simulator(pipeline).run(options);
 }
 
+namespace {
+
+std::string timing_of(const Nest& nest) {
+  std::string text = concat("base ", nest.base);
+  for (const NestLoop& loop : nest.loops) {
+    text += concat(" loop ", loop.count, " ", loop.stride);
+    for (const std::int64_t entry : loop.table) text += concat(" ", entry);
+  }
+  for (const NestBound& bound : nest.bounds) {
+    text += concat(" bound ", bound.base, " ", bound.extent);
+    for (const std::int64_t stride : bound.strides) text += concat(" ", stride);
+  }
+  return text;
+}
+
+std::string timing_of(const Stage& stage, bool depths) {
+  std::string text(form_of(stage));
+  if (const auto* move = std::get_if<MoveStage>(&stage.body)) {
+    text += concat(" frame ", move->frame, " ", timing_of(move->nest));
+  } else if (const auto* compute = std::get_if<ComputeStage>(&stage.body)) {
+    if (depths) text += concat(" depth ", pipeline_depth(*compute));
+    if (reduces(compute->head)) text += concat(" steps ", compute->steps);
+  } else if (const auto* divide = std::get_if<DivideStage>(&stage.body)) {
+    text += concat(" cycles ", divider_cycles(*divide));
+  } else if (const auto* pack = std::get_if<PackStage>(&stage.body)) {
+    text += concat(" ratio ", pack->ratio);
+  } else if (const auto* joined = std::get_if<ConcatStage>(&stage.body)) {
+    for (const std::int64_t run : joined->run) text += concat(" run ", run);
+  }
+  for (const StreamId in : stage.inputs) text += concat(" in ", in);
+  for (const StreamId out : stage.outputs) text += concat(" out ", out);
+  return text + "\n";
+}
+
+}  // namespace
+
+std::string timing_of(const Pipeline& pipeline, bool depths) {
+  std::string text;
+  for (const Stage& stage : pipeline.stages) text += timing_of(stage, depths);
+  for (const Stream& stream : pipeline.streams)
+    text += concat("stream ", stream.beats, " ", stream.narrow, "\n");
+  return text;
+}
+
 std::int64_t least_cycles(const Pipeline& pipeline, StageId id) {
   const Stage& stage = pipeline.stages[id];
   std::int64_t cycles = 0;

@@ -37,6 +37,11 @@ struct SimulationResult {
 
 SimulationResult simulate(const Pipeline& pipeline, const SimulationOptions& options = {});
 
+// Everything that the cycles of a pipeline depend on but the capacities of its streams and the
+// depths of its stores: pipelines of equal text are simulated alike where these are equal. Without
+// the `depths` of compute stages it tells whether two pipelines have the same streams and stores.
+std::string timing_of(const Pipeline& pipeline, bool depths = true);
+
 // A bound from below of the interval: the most cycles that one stage or stream needs per frame.
 std::int64_t least_interval(const Pipeline& pipeline);
 // Cycles that one stage needs per frame at least.

@@ -6,6 +6,7 @@
 
 #include "tandem/base/error.h"
 #include "tandem/emit/verilog_memory.h"
+#include "tandem/numerics/overflow.h"
 
 namespace tandem::verilog {
 namespace {
@@ -148,19 +149,18 @@ std::string rounds_up(Rounding rounding, const std::string& half, const std::str
 std::string overflow_text(const std::string& result, const std::string& name, Bounds bounds,
                           Format format, Overflow overflow) {
   const int bits = format.bits(), wide = bounds.bits();
-  const IntegerRange held = format.integer_range();
-  const bool symmetric =
-      overflow == Overflow::kSaturateSymmetric && format.is_signed() && format.bits() > 1;
-  const Int128 lowest = symmetric ? -held.max : held.min;
+  const IntegerRange held = kept_range(format.integer_range(), overflow);
+  // The least integer of the format is then out of range, which its upper bits do not show.
+  const bool symmetric = held.min != format.integer_range().min;
   const std::string low_part =
       wide >= bits ? concat(name, "[", bits - 1, ":0]")
                    : concat("{{", bits - wide, "{", name, "[", wide - 1, "]}}, ", name, "}");
-  const bool over = bounds.high > held.max, under = bounds.low < lowest;
+  const bool over = bounds.high > held.max, under = bounds.low < held.min;
   if (overflow == Overflow::kWrap || (!over && !under))
     return concat("  assign ", result, " = ", low_part, ";\n");
   const bool zero = overflow == Overflow::kSaturateZero;
   const std::string at_high = zero ? literal(0, bits) : literal(held.max, bits);
-  const std::string at_low = zero ? literal(0, bits) : literal(lowest, bits);
+  const std::string at_low = zero ? literal(0, bits) : literal(held.min, bits);
   const std::string sign = concat(name, "[", wide - 1, "]");
   // Bits above the result's magnitude: all equal to the sign where the number fits.
   const int magnitude = format.is_signed() ? bits - 1 : bits;

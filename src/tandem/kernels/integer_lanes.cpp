@@ -5,6 +5,7 @@
 
 #include "tandem/base/error.h"
 #include "tandem/kernels/instruction_set.h"
+#include "tandem/numerics/overflow.h"
 #include "tandem/tensor/tensor.h"
 
 namespace tandem {
@@ -266,9 +267,7 @@ RoundingTerms rounding_terms(Rounding rounding, int shift) {
 template <typename Lane>
 void rescale_lanes(const RescaleMode& mode, const RescaleLanes<Lane>& constants, std::int64_t count,
                    Lane* x) {
-  IntegerRange range = integer_range(mode.bits, mode.is_signed);
-  if (mode.overflow == Overflow::kSaturateSymmetric && mode.is_signed && mode.bits > 1)
-    range.min = -range.max;
+  const IntegerRange range = kept_range(integer_range(mode.bits, mode.is_signed), mode.overflow);
   switch (correction_where(mode.rounding)) {
     case CorrectionWhere::kNever:
       return rescale_with<CorrectionWhere::kNever>(mode, range, constants, count, x);

@@ -9,6 +9,7 @@
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
+#include "tandem/numerics/overflow.h"
 
 namespace tandem {
 namespace {
@@ -117,10 +118,8 @@ Int128 round_real(double value, Rounding rounding) {
 }
 
 std::int64_t apply_overflow(Int128 value, int bits, bool is_signed, Overflow overflow) {
-  const IntegerRange range = integer_range(bits, is_signed);
-  std::int64_t lowest = range.min;
-  if (overflow == Overflow::kSaturateSymmetric && is_signed && bits > 1) lowest = -range.max;
-  if (value >= lowest && value <= range.max) return static_cast<std::int64_t>(value);
+  const IntegerRange range = kept_range(integer_range(bits, is_signed), overflow);
+  if (value >= range.min && value <= range.max) return static_cast<std::int64_t>(value);
   switch (overflow) {
     case Overflow::kWrap: {
       const auto low = static_cast<std::uint64_t>(static_cast<UInt128>(value));
@@ -129,7 +128,7 @@ std::int64_t apply_overflow(Int128 value, int bits, bool is_signed, Overflow ove
                        : static_cast<std::int64_t>(low << unused >> unused);
     }
     case Overflow::kSaturate:
-    case Overflow::kSaturateSymmetric: return value < 0 ? lowest : range.max;
+    case Overflow::kSaturateSymmetric: return value < 0 ? range.min : range.max;
     case Overflow::kSaturateZero: return 0;
   }
   throw InternalError("unknown overflow");

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "tandem/base/error.h"
+#include "tandem/numerics/overflow.h"
 #include "tandem/ops/broadcast.h"
 #include "tandem/ops/coded.h"
 #include "tandem/ops/integer.h"
@@ -82,11 +83,8 @@ struct Codes {
 };
 
 Codes code_limits(const QuantizeTarget& target) {
-  const IntegerRange range = target.format.integer_range();
+  const IntegerRange range = kept_range(target.format.integer_range(), target.overflow);
   Codes codes{range.min, range.max};
-  if (target.overflow == Overflow::kSaturateSymmetric && target.format.is_signed() &&
-      target.format.bits() > 1)
-    codes.min = -range.max;
   if (!target.limits.empty()) {
     codes.min = std::max(codes.min, target.limits[0]);
     codes.max = std::min(codes.max, target.limits[1]);

@@ -6,6 +6,7 @@
 
 #include "tandem/base/error.h"
 #include "tandem/graph/operator.h"
+#include "tandem/numerics/overflow.h"
 #include "tandem/ops/broadcast.h"
 #include "tandem/ops/integer.h"
 
@@ -331,9 +332,8 @@ void ElementProgram::prepare_rescale(Link& link, IntegerRange x) {
   const IntegerRange held = format.integer_range();
   link.range = {std::max(held.min, scaling.rounded.min), std::min(held.max, scaling.rounded.max)};
   const Overflow overflow = parse_overflow(view.string("overflow"));
-  const bool symmetric = overflow == Overflow::kSaturateSymmetric;
-  const std::int64_t least = symmetric ? -held.max : held.min;
-  const bool fits = scaling.rounded.min >= least && scaling.rounded.max <= held.max;
+  const IntegerRange kept = kept_range(held, overflow);
+  const bool fits = scaling.rounded.min >= kept.min && scaling.rounded.max <= kept.max;
   const bool narrowed = overflow == Overflow::kSaturate && link.range.min <= link.range.max;
   if (!fits && !narrowed) link.range = held;
 }

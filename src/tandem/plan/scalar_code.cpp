@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tandem/base/error.h"
+#include "tandem/numerics/overflow.h"
 
 namespace tandem {
 namespace {
@@ -144,14 +145,13 @@ Ranged ScalarCode::round_variable_shift(Ranged value, Expr shift, IntegerRange r
 }
 
 Ranged ScalarCode::apply_overflow(Ranged value, int bits, bool is_signed, Overflow overflow) {
-  const IntegerRange held = integer_range(bits, is_signed);
+  const IntegerRange held = kept_range(integer_range(bits, is_signed), overflow);
   const bool fits = value.range.min >= held.min && value.range.max <= held.max;
   const Storage type = value.value.type;
   const auto number = [&](std::int64_t n) { return constant_expr(n, type); };
   switch (overflow) {
-    case Overflow::kSaturate: return clamp(std::move(value), held.min, held.max);
-    case Overflow::kSaturateSymmetric:
-      return clamp(std::move(value), is_signed && bits > 1 ? -held.max : held.min, held.max);
+    case Overflow::kSaturate:
+    case Overflow::kSaturateSymmetric: return clamp(std::move(value), held.min, held.max);
     case Overflow::kSaturateZero: {
       if (fits) return value;
       const Expr v = local(std::move(value.value));

@@ -43,6 +43,35 @@ TEST_F(CompareVerb, EveryPairOfExecutionsAgrees) {
   }
 }
 
+TEST_F(CompareVerb, TheCircuitAgreesWithAndWithoutStalls) {
+  for (const std::vector<std::string>& stalls :
+       {std::vector<std::string>{}, std::vector<std::string>{"--stalls", "7"}}) {
+    std::vector<std::string> arguments = {
+        "compare", model(), "--executions", "reference,circuit", "--data", "random:20", "--json"};
+    arguments.insert(arguments.end(), stalls.begin(), stalls.end());
+    const CliRun run = run_cli(arguments);
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+    EXPECT_EQ(run.json()["pairs"][0]["compared_values"], 40);
+    EXPECT_EQ(run.json()["pairs"][0]["differing_values"], 0);
+  }
+}
+
+TEST_F(CompareVerb, RefusesStallsOfWhatCannotStall) {
+  const auto message_of = [&](const std::vector<std::string>& arguments) {
+    const CliRun run = run_cli(arguments);
+    EXPECT_EQ(run.exit_code, 2);
+    return run.err;
+  };
+  EXPECT_THAT(message_of({"compare", model(), "--executions", "reference,cpu", "--data", "random:2",
+                          "--stalls", "7"}),
+              HasSubstr("--stalls is for the circuit"));
+  EXPECT_THAT(message_of({"compare", model(), other(), "--data", "random:2", "--stalls", "7"}),
+              HasSubstr("--stalls is for --executions"));
+  EXPECT_THAT(
+      message_of({"run", model(), "--execution", "circuit", "--data", "random:2", "--stalls", "0"}),
+      HasSubstr("give a positive seed"));
+}
+
 TEST_F(CompareVerb, ComparesLayerByLayer) {
   const auto json = run_cli({"compare", model(), "--executions", "reference,cpu", "--data",
                              "random:5", "--layers", "--json"})

@@ -1,5 +1,6 @@
 #include "tandem/cli/network_options.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 
@@ -116,14 +117,28 @@ PreparedNetwork prepare_network(Module network, const DataFlags& data, const Cod
   return prepared;
 }
 
+void StallFlag::add_to(OptionTable& options) {
+  options.integer("--stalls", seed,
+                  "Lets the circuit's input and output stall at random, as this seed says");
+}
+
+std::uint64_t StallFlag::seed_for(const std::vector<std::string>& executions) const {
+  if (!seed) return 0;
+  if (*seed < 1) throw Error("--stalls ", *seed, ": give a positive seed");
+  if (std::find(executions.begin(), executions.end(), "circuit") == executions.end())
+    throw Error("--stalls is for the circuit; run the execution circuit");
+  return static_cast<std::uint64_t>(*seed);
+}
+
 std::unique_ptr<Execution> make_any_execution(const std::string& name, const Module& module,
-                                              const std::string& device) {
+                                              const std::string& device, std::uint64_t stall_seed) {
   if (name == "float") {
     device_of_execution(name, device);
     return std::make_unique<FloatExecution>(module);
   }
   ExecutionOptions options;
   options.device = device_of_execution(name, device);
+  options.stall_seed = stall_seed;
   return make_execution(name, module, options);
 }
 

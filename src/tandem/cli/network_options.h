@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -44,9 +45,20 @@ struct PreparedNetwork {
 PreparedNetwork prepare_network(Module network, const DataFlags& data, const CodingFlags& codings,
                                 bool lower);
 
+// --stalls SEED: the simulated circuit's input and output stall at random.
+struct StallFlag {
+  std::optional<std::int64_t> seed;
+
+  void add_to(OptionTable& options);
+  // 0: no stalls. Throws Error where a seed is given and no execution is the circuit.
+  std::uint64_t seed_for(const std::vector<std::string>& executions) const;
+};
+
 // "float" over a network as read, or an execution of a lowered module (verify/execution.h).
+// `stall_seed` matters to the circuit alone.
 std::unique_ptr<Execution> make_any_execution(const std::string& name, const Module& module,
-                                              const std::string& device);
+                                              const std::string& device,
+                                              std::uint64_t stall_seed = 0);
 
 // The device that an execution runs on: the one given, the default of the kind it needs, or "" for
 // those that run on this machine. Throws Error where a device is given and none is used.

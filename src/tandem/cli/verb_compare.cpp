@@ -73,6 +73,7 @@ class CompareVerb final : public Verb {
                    "Greatest difference of two networks that is none [0]");
     options.text("--device", "DEVICE", device_,
                  "What is planned for; a default of the kind that the execution needs");
+    stalls_.add_to(options);
     codings_.add_to(options);
   }
 
@@ -81,6 +82,8 @@ class CompareVerb final : public Verb {
       throw Error("tandem compare takes either --executions A,B,... or a second MODEL");
     if (tolerance_ && executions_.size() > 0)
       throw Error("--tolerance is for two networks; executions agree in every bit");
+    if (stalls_.seed && executions_.empty())
+      throw Error("--stalls is for --executions with circuit among them");
     if (tolerance_ && !(*tolerance_ >= 0)) throw Error("--tolerance must not be negative");
     return other_.empty() ? compare_executions_of_one() : compare_two();
   }
@@ -111,6 +114,7 @@ class CompareVerb final : public Verb {
 
   VerbResult compare_executions_of_one() {
     const std::vector<std::string> wanted = names();
+    const std::uint64_t stall_seed = stalls_.seed_for(wanted);
     const PreparedNetwork prepared = prepare_network(model_.load(), data_, codings_, true);
     const Module& lowered = *prepared.lowered;
     std::vector<Outcome> outcomes;
@@ -121,7 +125,7 @@ class CompareVerb final : public Verb {
       outcome.module = outcome.is_float ? &prepared.network : &lowered;
       outcome.inputs = outcome.is_float ? prepared.samples->reals(prepared.network)
                                         : prepared.samples->codes(lowered);
-      outcome.execution = make_any_execution(name, *outcome.module, device_for(name));
+      outcome.execution = make_any_execution(name, *outcome.module, device_for(name), stall_seed);
       outcome.outputs = outcome.execution->run(outcome.inputs);
       // Of a network of integers, float computes codes already.
       if (outcome.is_float && !is_lowered(prepared.network)) {
@@ -325,6 +329,7 @@ class CompareVerb final : public Verb {
   std::string other_, executions_, device_;
   DataFlags data_;
   CodingFlags codings_;
+  StallFlag stalls_;
   bool layers_ = false;
   std::optional<double> tolerance_;
 };

@@ -44,6 +44,7 @@ class RunVerb final : public Verb {
     options.text("--device", "DEVICE", device_,
                  "What is planned for; a default of the kind that the execution needs");
     options.flag("--profile", profile_, "Time every node (float and reference)");
+    stalls_.add_to(options);
     codings_.add_to(options);
   }
 
@@ -54,7 +55,8 @@ class RunVerb final : public Verb {
     const Module& module = lowers ? *prepared.lowered : prepared.network;
     const NetworkSamples& samples = *prepared.samples;
     const Samples inputs = lowers ? samples.codes(module) : samples.reals(module);
-    const auto execution = make_any_execution(execution_, module, device_);
+    const auto execution =
+        make_any_execution(execution_, module, device_, stalls_.seed_for({execution_}));
     const Samples outputs = execution->run(inputs);
     if (!output_.empty()) write_outputs(module, outputs, lowers);
     VerbResult result = describe(samples, *execution);
@@ -69,6 +71,7 @@ class RunVerb final : public Verb {
       throw Error("tandem run takes either --data SET or --input FILE.npz");
     if (!input_.empty() && output_.empty())
       throw Error("--input without --output: name the file for the results");
+    stalls_.seed_for({execution_});
     if (profile_ && execution_ != "float" && execution_ != "reference")
       throw Error("--profile times the nodes of float and reference, not of ", execution_);
     if (!output_.empty()) {
@@ -188,6 +191,7 @@ class RunVerb final : public Verb {
   ModelOptions model_;
   DataFlags data_;
   CodingFlags codings_;
+  StallFlag stalls_;
   std::string input_, output_, execution_ = "float", device_;
   bool profile_ = false;
 };

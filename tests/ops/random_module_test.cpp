@@ -3,10 +3,13 @@
 #include "tests/support/random_module.h"
 
 #include <algorithm>
+#include <map>
+#include <string>
 
 #include <gtest/gtest.h>
 
 #include "tandem/graph/evaluate.h"
+#include "tandem/graph/operator.h"
 #include "tandem/graph/printer.h"
 #include "tandem/ops/register.h"
 #include "tandem/transform/lower.h"
@@ -46,6 +49,21 @@ TEST_F(RandomModules, HaveAtLeastFiveNodesInTheMedian) {
   for (const Module& module : modules_) nodes.push_back(module.main().nodes.size());
   std::nth_element(nodes.begin(), nodes.begin() + nodes.size() / 2, nodes.end());
   EXPECT_GE(nodes[nodes.size() / 2], 5U);
+}
+
+// Formats in which rules have exceptions: one signed bit holds -1 and 0 (kept_range()), bipolar no 0.
+TEST_F(RandomModules, HoldFormatsOfOneBit) {
+  std::map<std::string, int> inputs, rescaled;
+  for (const Module& module : modules_) {
+    const Graph& graph = module.main();
+    for (const ValueId input : graph.inputs) ++inputs[graph.values[input].type.format.name()];
+    for (const Node& node : graph.nodes) {
+      if (node.op->name() == "Rescale")
+        ++rescaled[graph.values[node.outputs[0]].type.format.name()];
+    }
+  }
+  for (const char* format : {"int1", "uint1", "bipolar"}) EXPECT_GE(inputs[format], 8) << format;
+  for (const char* format : {"int1", "uint1"}) EXPECT_GE(rescaled[format], 8) << format;
 }
 
 // 2,000 modules have every primitive, rounding and overflow mode at least 20 times, so a fifth of

@@ -54,7 +54,7 @@ class Generator {
   Format random_format() {
     if (chance(8)) return Format::parse("bipolar");
     const int bits = static_cast<int>(chance(60) ? pick(1, 8) : pick(2, 16));
-    return Format::integer(bits, bits > 1 && chance(65));
+    return Format::integer(bits, chance(65));
   }
 
   Rounding random_rounding() { return kAllRoundings[static_cast<std::size_t>(pick(0, 8))]; }
@@ -337,8 +337,7 @@ class Generator {
                      "arg_max");
   }
 
-  // ---- Movement
-  // ----------------------------------------------------------------------------------
+  // ---- Movement --------------------------------------------------------------------------------
   std::optional<ValueId> movement(ValueId x) {
     const Shape shape = builder_.shape(x);
     const auto rank = static_cast<std::int64_t>(shape.size());

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Shows that the test of random modules catches mistakes in the emitters.
+"""Shows that the tests of random modules catch mistakes in the emitters of C and of circuits.
 
-Each mutation below changes one line of an emitter in a copy of the tree, builds the test of
-random modules there, and runs it. A mutation is caught when the test fails; one that survives, or
-that no longer applies to the sources, makes this program fail.
+Each mutation below changes one line of an emitter (or of the plan that it prints) in a copy of the
+tree, builds the test of that target there, and runs it. A mutation is caught when the test fails;
+one that survives, or that no longer applies to the sources, makes this program fail.
 
-    tools/mutate_emitters.py [--build build/mutation] [--modules 400] [--jobs 2] [--only WORD]
+    tools/mutate_emitters.py [--build build/mutation] [--modules 400] [--jobs 2]
+                             [--target c|circuit] [--only WORD]
 """
 
 import argparse
@@ -17,16 +18,16 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-# (name, file, line as it is, line as it becomes)
-MUTATIONS = [
+# Of each target: (name, file, line as it is, line as it becomes)
+C_MUTATIONS = [
     ("half away from zero forgets the sign", "plan/scalar_code.cpp",
      "value = value + number(half) - sign_bit(value);", "value = value + number(half);"),
     ("half even rounds ties down", "plan/scalar_code.cpp",
      "value = value + number(half - 1) + both(value >> shift, number(1));",
      "value = value + number(half - 1);"),
     ("symmetric saturation keeps the lowest code", "plan/scalar_code.cpp",
-     "return clamp(std::move(value), is_signed && bits > 1 ? -held.max : held.min, held.max);",
-     "return clamp(std::move(value), held.min, held.max);"),
+     "const IntegerRange held = kept_range(integer_range(bits, is_signed), overflow);",
+     "const IntegerRange held = integer_range(bits, is_signed);"),
     ("wrapping extends the wrong sign", "plan/scalar_code.cpp",
      "return {binary_expr(ExprOp::kXor, std::move(low), number(sign)) - number(sign), held};",
      "return {binary_expr(ExprOp::kXor, std::move(low), number(sign)) - number(sign - 1), held};"),
@@ -55,6 +56,53 @@ MUTATIONS = [
 ]
 
 
+CIRCUIT_MUTATIONS = [
+    ("half even rounds ties down", "emit/verilog_maps.cpp",
+     "case Rounding::kHalfEven: return concat(half, \" & (\", sticky, \" | \", odd, \")\");",
+     "case Rounding::kHalfEven: return concat(half, \" & \", sticky);"),
+    ("symmetric saturation keeps the lowest code", "emit/verilog_maps.cpp",
+     "const bool symmetric = held.min != format.integer_range().min;",
+     "const bool symmetric = false;"),
+    ("a threshold is passed only from above", "emit/verilog_maps.cpp",
+     "text += concat(\"  wire met_\", level, \" = x_\", level, \" >= limit_\", level, "
+     "\";\\n  logic \",",
+     "text += concat(\"  wire met_\", level, \" = x_\", level, \" > limit_\", level, "
+     "\";\\n  logic \","),
+    ("bipolar inputs add the sum of weights", "emit/verilog_lane.cpp",
+     "start += is_bipolar(right) ? -1 : -weight;", "start += is_bipolar(right) ? -1 : weight;"),
+    ("the sign bit of a factor adds", "emit/verilog_lane.cpp",
+     "const bool takes_away = bits_of.is_signed() && i + 1 == bits_of.bits();",
+     "const bool takes_away = false;"),
+    ("the last maximum is the first", "emit/verilog_lane.cpp",
+     "sum.name, stage_.select_last ? \" >= \" : \" > \", \"best;\\n\",",
+     "sum.name, stage_.select_last ? \" > \" : \" > \", \"best;\\n\","),
+    ("division rounds ties up instead of to even", "emit/verilog_stages.cpp",
+     "case Rounding::kHalfEven: return \"more | (tie & quotient[0])\";",
+     "case Rounding::kHalfEven: return \"more | tie\";"),
+    ("a FIFO of two forgets its spare beat", "emit/verilog_memory.cpp",
+     "\"    if (in_ready) spare <= in_data;\\n\"", "\"    if (load) spare <= in_data;\\n\""),
+    ("a narrowed beat is taken while its reader stalls", "emit/verilog_memory.cpp",
+     "\"  assign in_ready = out_ready & last;\\n\"", "\"  assign in_ready = last;\\n\""),
+    ("padding is always zero", "plan/pipeline_builder.cpp",
+     "move.fill = feed.fill;", "move.fill = 0;"),
+    ("a store is overwritten a word too early", "plan/nest.cpp",
+     "release.start = nest.base;", "release.start = nest.base + 1;"),
+]
+
+
+class Target:
+    """What is mutated for a target and which test must notice."""
+
+    def __init__(self, mutations, program, tests):
+        self.mutations, self.program, self.tests = mutations, program, tests
+
+
+TARGETS = {
+    "c": Target(C_MUTATIONS, "tandem_verify_slow_tests", "RandomModulesInC*"),
+    "circuit": Target(CIRCUIT_MUTATIONS, "tandem_verify_tests", "Circuit.*"),
+}
+
+
 def run(command, **options):
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           check=False, **options)
@@ -73,19 +121,35 @@ def copy_tree(target):
         shutil.copy(source, copy)
 
 
-def build(tree, jobs):
+def build(tree, jobs, programs):
     venv = ROOT / ".venv"
     extra = [f"-DTANDEM_VENV={os.environ.get('TANDEM_VENV', venv)}"]
     configured = run(["cmake", "--preset", "release", "-DTANDEM_TESTS=ON", *extra], cwd=tree)
     if configured.returncode != 0:
         sys.exit(configured.stdout)
-    return run(["ninja", "-C", "build/release", f"-j{jobs}", "tandem_verify_slow_tests"], cwd=tree)
+    return run(["ninja", "-C", "build/release", f"-j{jobs}", *programs], cwd=tree)
 
 
-def test(tree, modules):
+def passes(tree, target, modules):
     environment = dict(os.environ, TANDEM_RANDOM_MODULES=str(modules))
-    return run(["build/release/tests/tandem_verify_slow_tests", "--gtest_filter=RandomModulesInC*"],
-               cwd=tree, env=environment)
+    command = [f"build/release/tests/{target.program}", f"--gtest_filter={target.tests}"]
+    return run(command, cwd=tree, env=environment).returncode == 0
+
+
+def is_caught(tree, target, mutation, options):
+    name, file, line, mutated = mutation
+    path = tree / "src" / "tandem" / file
+    text = path.read_text()
+    if text.count(line) != 1:
+        sys.exit(f"'{name}' does not apply: {file} holds its line {text.count(line)} times")
+    path.write_text(text.replace(line, mutated))
+    try:
+        built = build(tree, options.jobs, [target.program])
+        if built.returncode != 0:
+            sys.exit(f"'{name}' does not compile:\n{built.stdout[-2000:]}")
+        return not passes(tree, target, options.modules)
+    finally:
+        path.write_text(text)
 
 
 def main():
@@ -93,29 +157,26 @@ def main():
     parser.add_argument("--build", default=str(ROOT / "build" / "mutation"))
     parser.add_argument("--modules", type=int, default=400)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--target", choices=TARGETS, help="only this one's emitter")
     parser.add_argument("--only", default="", help="mutations whose name holds this")
     options = parser.parse_args()
+    targets = {name: target for name, target in TARGETS.items()
+               if options.target in (None, name)}
     tree = pathlib.Path(options.build)
     copy_tree(tree)
-    built = build(tree, options.jobs)
-    if built.returncode != 0 or test(tree, options.modules).returncode != 0:
+    built = build(tree, options.jobs, [target.program for target in targets.values()])
+    if built.returncode != 0 or not all(
+            passes(tree, target, options.modules) for target in targets.values()):
         sys.exit("the unchanged tree does not build or does not pass:\n" + built.stdout[-2000:])
     survivors = 0
-    for name, file, line, mutated in MUTATIONS:
-        if options.only not in name:
-            continue
-        path = tree / "src" / "tandem" / file
-        text = path.read_text()
-        if text.count(line) != 1:
-            sys.exit(f"'{name}' does not apply: {file} holds its line {text.count(line)} times")
-        path.write_text(text.replace(line, mutated))
-        built = build(tree, options.jobs)
-        if built.returncode != 0:
-            sys.exit(f"'{name}' does not compile:\n{built.stdout[-2000:]}")
-        caught = test(tree, options.modules).returncode != 0
-        survivors += not caught
-        print(f"{'caught  ' if caught else 'SURVIVED'}  {file}: {name}", flush=True)
-        path.write_text(text)
+    for target_name, target in targets.items():
+        for mutation in target.mutations:
+            if options.only not in mutation[0]:
+                continue
+            caught = is_caught(tree, target, mutation, options)
+            survivors += not caught
+            print(f"{'caught  ' if caught else 'SURVIVED'}  {target_name}  {mutation[1]}: "
+                  f"{mutation[0]}", flush=True)
     return 1 if survivors else 0
 
 

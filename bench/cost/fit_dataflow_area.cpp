@@ -2,6 +2,7 @@
 //
 //   tandem_fit_dataflow_area measure ROWS.csv [COUNT [SEED]]   generate, synthesise, append rows
 //   tandem_fit_dataflow_area fit ROWS.csv COSTS.toml           least squares without negative costs
+//   tandem_fit_dataflow_area show ROWS.csv                     rows with their features
 //
 // A row is one module of one pipeline of the sweep (bench/cost/dataflow_sweep.h): the seed, the
 // module's name, its look-up tables and flip-flops. Fitting makes the pipelines again and takes
@@ -227,8 +228,21 @@ int run(const std::vector<std::string>& arguments) {
     fit_all(arguments[1], arguments[2]);
     return 0;
   }
+  if (arguments.size() == 2 && arguments[0] == "show") {
+    for (const auto& [form, rows] : rows_by_form(read_file(arguments[1]))) {
+      for (const Row& row : rows) {
+        std::cout << form << " luts " << row.luts << " flip_flops " << row.flip_flops
+                  << " registers " << row.registers;
+        for (const auto& [feature, amount] : row.features)
+          std::cout << " " << feature << " " << amount;
+        std::cout << "\n";
+      }
+    }
+    return 0;
+  }
   std::cerr << "usage: tandem_fit_dataflow_area measure ROWS.csv [COUNT [SEED]]\n"
-               "       tandem_fit_dataflow_area fit ROWS.csv COSTS.toml\n";
+               "       tandem_fit_dataflow_area fit ROWS.csv COSTS.toml\n"
+               "       tandem_fit_dataflow_area show ROWS.csv\n";
   return 2;
 }
 

@@ -54,9 +54,12 @@ TEST(DevicePlanner, PlansCircuitsFromSmallToFastWithoutAndWithDspBlocks) {
   ASSERT_GE(half, 4U);
   for (std::size_t i = 0; i < plans.size(); ++i) {
     EXPECT_EQ(plans[i].choices.at("products"), i < half ? "logic" : "dsp");
-    if (i < half) EXPECT_EQ(figure(plans[i], "dsps"), 0);
-    if (i % half > 0)
+    if (i < half) {
+      EXPECT_EQ(figure(plans[i], "dsps"), 0);
+    }
+    if (i % half > 0) {
       EXPECT_LE(figure(plans[i], "interval_cycles"), figure(plans[i - 1], "interval_cycles"));
+    }
     EXPECT_LE(figure(plans[i], "interval_cycles"),
               std::stod(plans[i].choices.at("interval_cycles")));
   }

@@ -90,16 +90,16 @@ Pipeline dot_pipeline(const Folding& folding) {
   return build_pipeline(module, plan_dataflow(module, "", choices));
 }
 
-const AreaPart& part_of(const std::vector<AreaPart>& parts, const std::string& form) {
+AreaPart part_of(const std::vector<AreaPart>& parts, const std::string& form) {
   const auto found = std::find_if(parts.begin(), parts.end(),
                                   [&](const AreaPart& part) { return part.form == form; });
-  if (found == parts.end()) throw InternalError("no part of form ", form);
+  if (found == parts.end()) throw InternalError(concat("no part of form ", form));
   return *found;
 }
 
 TEST(DataflowFeatures, OfADotLaneByHand) {
   const auto parts = area_parts(dot_pipeline({2, 3, false, false}));
-  const AreaPart& lane = part_of(parts, "dot");
+  const AreaPart lane = part_of(parts, "dot");
   EXPECT_EQ(lane.instances, 2);
   // Products of 3 + 2 bits are tables: 3 lanes of 5 bits. Their tree adds 5 + 5 -> 6 bits, then
   // 6 + 5 -> 7 bits; the accumulator has the 7 bits of the result.
@@ -108,7 +108,7 @@ TEST(DataflowFeatures, OfADotLaneByHand) {
   EXPECT_EQ(lane.features.at("accumulator"), 7);
   EXPECT_EQ(lane.registers, 7);
   // 2 x 3 weights of 2 bits in each of 2 x 2 words; a counter over four words.
-  const AreaPart& rom = part_of(parts, "rom");
+  const AreaPart rom = part_of(parts, "rom");
   EXPECT_EQ(rom.features.at("address"), 2);
   EXPECT_LE(rom.features.at("table"), 12);
   EXPECT_GE(rom.features.at("table"), 1);

@@ -97,7 +97,9 @@ TEST(DataflowMapper, IntervalsFallAndAreReached) {
   const auto intervals = mapper.intervals(module);
   ASSERT_GE(intervals.size(), 4U);
   for (std::size_t i = 0; i < intervals.size(); ++i) {
-    if (i > 0) EXPECT_LT(intervals[i], intervals[i - 1]);
+    if (i > 0) {
+      EXPECT_LT(intervals[i], intervals[i - 1]);
+    }
     const MappedDataflow mapped = mapper.map(module, intervals[i]);
     EXPECT_LE(figure(mapped, "interval_cycles"), static_cast<double>(intervals[i]));
     const SimulationResult run = simulate(build_pipeline(module, mapped.plan));
@@ -113,7 +115,7 @@ TEST(DataflowMapper, ChoosesTheCheapestFoldingThatKeepsUp) {
   const ResourcePrices prices(fpga.unit());
   FoldingCosts costs(fpga);
   const IsolatedNode node = costs.isolate(module, node_of(module, "wide"));
-  for (const std::int64_t interval : {2592, 900, 300, 72}) {
+  for (const std::int64_t interval : {2592, 1300, 700, 324}) {
     const Folding chosen = mapper.foldings(module, interval).foldings.at(node.id);
     const FoldingCost& cost = costs.of(node, chosen, {1});
     EXPECT_LE(cost.cycles, interval);

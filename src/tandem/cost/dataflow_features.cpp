@@ -317,11 +317,13 @@ FeatureAmounts lane_features(const ComputeStage& stage) {
     case HeadKind::kDot:
       features["adders"] = tree.adder_bits;
       features["accumulator"] = stage.steps > 1 || stage.weights ? result : 0;
-      if (stage.dsp) break;
-      if (!stage.weights) {
+      if (stage.dsp || !stage.weights) {
+        // Yosys leaves small products to logic also where DSP blocks are asked for.
         const int left = signed_bits(stage.left), right = signed_bits(stage.right);
+        const bool logic = !stage.dsp || lane_dsps(stage) == 0;
         features["products"] =
-            static_cast<double>(stage.simd) * (left + right) * (std::min(left, right) - 1);
+            logic ? static_cast<double>(stage.simd) * (left + right) * (std::min(left, right) - 1)
+                  : 0;
         break;
       }
       features["products"] = operands.products;
@@ -350,7 +352,7 @@ double lane_registers(const ComputeStage& stage) {
     default: break;
   }
   // Products of DSP blocks are registered inside of them.
-  if (stage.head == HeadKind::kDot && !stage.dsp && !stage.weights)
+  if (stage.head == HeadKind::kDot && (stage.dsp || !stage.weights) && lane_dsps(stage) == 0)
     registers +=
         static_cast<double>(stage.simd) * (signed_bits(stage.left) + signed_bits(stage.right));
   return registers + (is_bipolar(stage.result) ? 2 : stage.result.bits());
@@ -418,8 +420,10 @@ bool uses_dsp(const MapOp& map) {
 }
 
 struct ProductShape {
-  int factor_bits, sum_bits;
-  double adder_bits;  // of the shifted copies
+  int factor_bits = 0, sum_bits = 0;
+  // Of the shifted copies of the operand: those that a constant has a digit for, or one for every
+  // bit of a factor that differs between elements.
+  double constant_bits = 0, factor_copies = 0;
 };
 
 ProductShape product_shape(const MapOp& map) {
@@ -428,18 +432,20 @@ ProductShape product_shape(const MapOp& map) {
   shape.factor_bits = range_bits(low, high);
   const int x = signed_bits(map.in);
   shape.sum_bits = x + shape.factor_bits;
-  if (uses_dsp(map)) return shape;
-  if (map.operand.all_equal())
-    shape.adder_bits = static_cast<double>(std::max(0, signed_digits(low) - 1)) * shape.sum_bits;
-  else
-    shape.adder_bits = static_cast<double>(std::min(x, shape.factor_bits) - 1) *
-                       (std::max(x, shape.factor_bits) + 2);
+  if (uses_dsp(map) && dsps_of(x, shape.factor_bits) > 0) return shape;
+  if (map.operand.all_equal()) {
+    shape.constant_bits = static_cast<double>(std::max(0, signed_digits(low) - 1)) * shape.sum_bits;
+  } else {
+    shape.factor_copies = static_cast<double>(std::min(x, shape.factor_bits) - 1) *
+                          (std::max(x, shape.factor_bits) + 2);
+  }
   return shape;
 }
 
 FeatureAmounts rescale_features(const MapOp& map) {
   const ProductShape product = product_shape(map);
-  FeatureAmounts features{{"one", 1}, {"products", product.adder_bits}};
+  FeatureAmounts features{
+      {"one", 1}, {"products", product.constant_bits}, {"factors", product.factor_copies}};
   const bool plain_addend = map.addend.all_equal() && map.addend.values[0] == 0;
   const bool by_addend = map.rounding == Rounding::kFloor || map.rounding == Rounding::kHalfUp ||
                          map.rounding == Rounding::kHalfDown || map.rounding == Rounding::kCeiling;
@@ -456,13 +462,18 @@ FeatureAmounts rescale_features(const MapOp& map) {
   return features;
 }
 
-// Look-up tables of the memories of thresholds, level by level as the emitter lays them out; one of
-// two words is part of the comparison.
-double threshold_limits(const MapOp& map) {
+// Look-up tables of the memories of thresholds, level by level as the emitter lays them out. What
+// a few address bits choose becomes part of the comparison: `chosen` counts such bits.
+struct ThresholdMemories {
+  double limits = 0, chosen = 0;
+};
+
+ThresholdMemories threshold_memories(const MapOp& map) {
+  constexpr std::size_t kFewWords = 16;
   const int levels = map_depth(map), bits = signed_bits(map.in) + 1;
   const auto count = static_cast<std::int64_t>(map.rows.front().size());
   const std::int64_t never = map.input.max + 1;
-  double luts = 0;
+  ThresholdMemories memories;
   for (int level = 0; level < levels; ++level) {
     const std::int64_t span = std::int64_t{1} << (levels - 1 - level);
     std::vector<std::int64_t> words;
@@ -474,12 +485,16 @@ double threshold_limits(const MapOp& map) {
                             : std::clamp(row[static_cast<std::size_t>(at)], map.input.min, never));
       }
     }
-    if (words.size() <= 2) continue;
+    if (words.size() <= 1) continue;
     Columns columns(static_cast<std::int64_t>(words.size()));
     columns.append(words, bits);
-    luts += columns.distinct() * table_luts(static_cast<std::int64_t>(words.size()));
+    if (words.size() <= kFewWords) {
+      memories.chosen += columns.distinct();
+    } else {
+      memories.limits += columns.distinct() * table_luts(static_cast<std::int64_t>(words.size()));
+    }
   }
-  return luts;
+  return memories;
 }
 
 FeatureAmounts table_features(const MapOp& map) {
@@ -508,12 +523,16 @@ FeatureAmounts map_features(const MapOp& map) {
       const int sides = (map.low > map.input.min ? 1 : 0) + (map.high < map.input.max ? 1 : 0);
       return {{"one", 1}, {"compare", sides * in}, {"choice", sides > 0 ? out : 0}};
     }
-    case MapKind::kThreshold:
-      return {
-          {"one", 1}, {"compare", map_depth(map) * (in + 1)}, {"limits", threshold_limits(map)}};
+    case MapKind::kThreshold: {
+      const ThresholdMemories memories = threshold_memories(map);
+      return {{"one", 1},
+              {"compare", map_depth(map) * (in + 1)},
+              {"limits", memories.limits},
+              {"chosen", memories.chosen}};
+    }
     case MapKind::kMultiply: {
       const ProductShape product = product_shape(map);
-      return {{"one", 1}, {"products", product.adder_bits}};
+      return {{"one", 1}, {"products", product.constant_bits}, {"factors", product.factor_copies}};
     }
     case MapKind::kMax:
     case MapKind::kMin: return {{"one", 1}, {"compare", in}, {"choice", out}};

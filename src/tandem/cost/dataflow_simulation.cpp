@@ -127,8 +127,8 @@ class MoveModel final : public StageModel {
         released_(release_.start) {}
 
   bool step() override {
-    const bool write =
-        in[0]->available() && lead_ < stage_.depth + std::max<std::int64_t>(0, released_);
+    const bool write = in[0]->available() &&
+                       lead_ < stage_.depth + std::clamp<std::int64_t>(released_, 0, stage_.frame);
     if (write) in[0]->take = true;
     const bool enable = !valid_ || out[0]->space();
     if (valid_ && enable) out[0]->push = true;

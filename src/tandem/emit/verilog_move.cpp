@@ -192,7 +192,10 @@ class MoveWriter {
     Bounds range{release_.start, release_.start};
     for (std::size_t l = 0; l < release_.loops; ++l)
       range = range + Bounds{0, std::max<std::int64_t>(0, nest_.loops[l].last())};
-    const Bounds limit{stage_.depth, stage_.depth + std::max<Int128>(0, range.high)};
+    // Fills at the end walk on behind the frame, but release no words of the next one.
+    const bool beyond = range.high > stage_.frame;
+    const Bounds limit{stage_.depth,
+                       stage_.depth + std::clamp<Int128>(range.high, 0, stage_.frame)};
     limit_bits_ = (limit + Bounds{0, 1}).bits();
     if (release_.loops == 0) {
       body_ += concat(
@@ -208,6 +211,9 @@ class MoveWriter {
     body_ +=
         concat("  wire ", signed_of(limit_bits_), "limit = ",
                range.low < 0 ? concat("released[", bits - 1, "] ? ", depth, " : ") : std::string(),
+               beyond ? concat("released > ", signed_literal(stage_.frame, bits), " ? ",
+                               signed_literal(stage_.frame + stage_.depth, limit_bits_), " : ")
+                      : std::string(),
                "released + ", depth, ";\n");
   }
 

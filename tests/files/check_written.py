@@ -1,8 +1,8 @@
 """Runs what the ONNX writer wrote in onnxruntime and in QONNX's executor.
 
 check_written.py TESTS: the test program TESTS writes every golden graph once more (see
-onnx_writer_test.cpp) and the results are compared with those of the original graphs. Exits 77, which
-means skipped, where the packages are absent.
+onnx_writer_test.cpp) and the results are compared with those of the original graphs. Exits 77,
+which means skipped, where the packages are absent.
 """
 
 import io

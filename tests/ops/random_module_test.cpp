@@ -51,7 +51,8 @@ TEST_F(RandomModules, HaveAtLeastFiveNodesInTheMedian) {
   EXPECT_GE(nodes[nodes.size() / 2], 5U);
 }
 
-// Formats in which rules have exceptions: one signed bit holds -1 and 0 (kept_range()), bipolar no 0.
+// Formats in which rules have exceptions: one signed bit holds -1 and 0 (kept_range()), bipolar no
+// 0.
 TEST_F(RandomModules, HoldFormatsOfOneBit) {
   std::map<std::string, int> inputs, rescaled;
   for (const Module& module : modules_) {

@@ -1,9 +1,9 @@
 #include "tandem/plan/lifetime_planner.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <numeric>
+
+#include <gtest/gtest.h>
 
 #include "tandem/base/random.h"
 

@@ -46,8 +46,8 @@ void expect_covers(const MovementMap& map, const Shape& shape,
 }
 
 TEST_F(MovementMapTest, TransposeIsOneBoxWithSwappedStrides) {
-  const Module module = module_of("%x : int4[2,3]",
-                                  "%y : int4[3,2] = Transpose(%x) {perm = [1,0]}");
+  const Module module =
+      module_of("%x : int4[2,3]", "%y : int4[3,2] = Transpose(%x) {perm = [1,0]}");
   const auto map = movement_map(view_of(module), 0);
   ASSERT_TRUE(map.has_value());
   EXPECT_FALSE(map->is_identity(6));
@@ -67,8 +67,8 @@ TEST_F(MovementMapTest, ReshapeIsTheIdentity) {
 }
 
 TEST_F(MovementMapTest, PaddingIsItsInputAndFourStrips) {
-  const Module module = module_of(
-      "%x : int8[5,4]", "%y : int8[8,7] = Pad(%x) {pads = [1,1,2,2], value = -3.0}");
+  const Module module =
+      module_of("%x : int8[5,4]", "%y : int8[8,7] = Pad(%x) {pads = [1,1,2,2], value = -3.0}");
   const auto map = movement_map(view_of(module), 0);
   ASSERT_TRUE(map.has_value());
   const auto boxes = decompose(*map, {8, 7}, 8);

@@ -160,7 +160,8 @@ class NetworkQuantizer {
                      bool whole_zero = false) {
     Attributes attributes = {{"format", format}};
     const int bits = format.bits();
-    if (whole_zero && (bits == 4 || bits == 8 || bits == 16)) attributes["zero_added"] = std::string("after_rounding");
+    if (whole_zero && (bits == 4 || bits == 8 || bits == 16))
+      attributes["zero_added"] = std::string("after_rounding");
     parameters[0] = builder_.add("Quantize", parameters, std::move(attributes), name + ".codes");
     return builder_.add("Dequantize", parameters, {}, name + ".decoded");
   }

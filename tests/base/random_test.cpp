@@ -55,8 +55,9 @@ TEST(CounterRandom, UniformFillsTheUnitInterval) {
     ASSERT_LT(value, 1);
     ++bins.at(static_cast<std::size_t>(value * 10));
   }
+  constexpr double kExpected = kCount / 10.0;
   double chi_squared = 0;
-  for (const int bin : bins) chi_squared += std::pow(bin - kCount / 10, 2) / (kCount / 10);
+  for (const int bin : bins) chi_squared += std::pow(bin - kExpected, 2) / kExpected;
   EXPECT_LT(chi_squared, 27.9);  // 9 degrees of freedom, p = 0.001
 }
 

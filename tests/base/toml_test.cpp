@@ -190,6 +190,19 @@ TEST(Toml, InvalidTextIsAnErrorWithALine) {
   EXPECT_THAT([] { parse("\n\na = 1\nb = ]"); }, ThrowsMessage<Error>(StartsWith("f.toml:4:")));
 }
 
+TEST(Toml, LettersBeyondAsciiStandInStringsAndComments) {
+  EXPECT_EQ(parse("\xEF\xBB\xBF"
+                  "a = 'ä' # ö\n'ü' = 1\n")
+                .integer("ü"),
+            1);
+  for (const char* text :
+       {"\n[ä]\na = 1", "\nä = 1", "\na = ж", "\na = 1\u00A0", "\n\u3000a = 1"}) {
+    EXPECT_THAT([&] { parse(text); },
+                ThrowsMessage<Error>(AllOf(StartsWith("f.toml:2:"), HasSubstr("in quotes"))))
+        << text;
+  }
+}
+
 std::string repeated(std::string_view text, int count) {
   std::string result;
   for (int i = 0; i < count; ++i) result += text;

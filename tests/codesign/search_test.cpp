@@ -113,7 +113,8 @@ TEST(Search, TighterLimitsNeverImproveTheObjective) {
   for (const Objective objective : {Objective::kFlash, Objective::kArea, Objective::kLatency}) {
     for (const std::string measure : {"accuracy_drop", "luts", "flash_bytes"}) {
       double before = -std::numeric_limits<double>::infinity();
-      for (double bound = 1000; bound > 1e-6; bound *= 0.6) {
+      for (int step = 0; step <= 40; ++step) {  // down to 1e-6
+        const double bound = 1000 * std::pow(0.6, step);
         const SearchResult result = search_fit(
             task, objective, {at_most(measure, bound), at_most("latency_seconds", 0.02)});
         if (!result.feasible) break;

@@ -18,7 +18,6 @@
 namespace tandem {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::NetworkMaker;
 using testing::relative_difference;

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <numeric>
 #include <set>
+#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -37,7 +38,7 @@ DataSet counting(std::int64_t count) {
   std::vector<std::int64_t> values(static_cast<std::size_t>(count));
   std::iota(values.begin(), values.end(), 0);
   data.samples = Tensor::from_integers(Format::parse("int32"), {count, 1}, values);
-  data.labels = values;
+  data.labels = std::move(values);
   return data;
 }
 

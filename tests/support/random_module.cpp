@@ -15,6 +15,14 @@
 namespace tandem {
 namespace {
 
+bool broadcasts(const Shape& a, const Shape& b) {
+  for (std::size_t d = 1; d <= std::min(a.size(), b.size()); ++d) {
+    const std::int64_t left = a[a.size() - d], right = b[b.size() - d];
+    if (left != right && left != 1 && right != 1) return false;
+  }
+  return true;
+}
+
 class Generator {
  public:
   Generator(std::uint64_t seed, const RandomModuleOptions& options)
@@ -129,7 +137,7 @@ class Generator {
         live_.push_back(*result);
       }
     } catch (const Error&) {
-      // This primitive does not fit this value (a window too large, a sum too wide): try another.
+      return;  // it does not fit this value (a window too large, a sum too wide): try another
     }
   }
 
@@ -237,12 +245,7 @@ class Generator {
     if (chance(55)) {
       for (std::size_t i = live_.size(); i-- > 0;) {
         if (live_[i] == x || bits(live_[i]) > 20) continue;
-        try {
-          broadcast_shapes(shape, builder_.shape(live_[i]));
-          return live_[i];
-        } catch (const Error&) {
-          // does not broadcast
-        }
+        if (broadcasts(shape, builder_.shape(live_[i]))) return live_[i];
       }
     }
     return constant(broadcast_shape(shape), low, high, "c");

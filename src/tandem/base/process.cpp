@@ -215,7 +215,7 @@ std::optional<fs::path> find_program(std::string_view name) {
   }
   const char* folders = std::getenv("PATH");
   for (const std::string& folder : split(folders != nullptr ? folders : "", ':')) {
-    const fs::path path = fs::path(folder.empty() ? "." : folder) / name;
+    fs::path path = fs::path(folder.empty() ? "." : folder) / name;
     if (!name.empty() && is_program(path)) return path;
   }
   return std::nullopt;

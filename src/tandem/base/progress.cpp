@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <iostream>
 #include <mutex>
 #include <unistd.h>
@@ -32,7 +33,7 @@ ProgressSink current_sink() {
 
 // "45 s", "3 min 05 s", "2 h 10 min".
 std::string duration_text(double seconds) {
-  const auto whole = static_cast<std::int64_t>(std::max(0.0, seconds) + 0.5);
+  const std::int64_t whole = std::llround(std::max(0.0, seconds));
   const auto two_digits = [](std::int64_t value) {
     return (value < 10 ? "0" : "") + std::to_string(value);
   };
@@ -71,7 +72,7 @@ struct Progress::State {
       *sink.stream << '\r' << line << std::string(stale, ' ') << std::flush;
       drawn_width = line.size();
     } else {
-      *sink.stream << line << std::endl;
+      *sink.stream << line << '\n' << std::flush;
     }
   }
 };

@@ -79,7 +79,7 @@ double portable_cos_turn(double t) {
                                           1.0 / 6227020800,
                                           -1.0 / 1307674368000,
                                           1.0 / 355687428096000};
-  const int quarter = static_cast<int>(4 * t + 0.5);  // the nearest quarter turn, 0 to 4
+  const auto quarter = static_cast<int>(std::lround(4 * t));  // the nearest quarter turn, 0 to 4
   const double angle = 2 * kPi * (t - 0.25 * quarter);
   const double square = angle * angle;
   switch (quarter % 4) {

@@ -49,12 +49,14 @@ std::size_t after_string(std::string_view text, std::size_t at) {
   return text.size();
 }
 
-// Dotted keys nest tables without a bound of the parser's, and such tables are destroyed by
-// recursion; a key with too many dots is refused before it is parsed.
-void check_key_depth(std::string_view text, const std::string& source) {
+// What the parser must not see. Dotted keys nest tables without a bound of the parser's, and such
+// tables are destroyed by recursion. Letters beyond ASCII, which TOML allows in strings and
+// comments alone, have undefined behaviour in toml++ 3.3 where it looks for white space.
+void check_text(std::string_view text, const std::string& source) {
   int dots = 0;
   int line = 1;
-  for (std::size_t i = 0; i < text.size();) {
+  const std::size_t begin = text.starts_with("\xEF\xBB\xBF") ? 3 : 0;  // a byte order mark
+  for (std::size_t i = begin; i < text.size();) {
     const char c = text[i];
     if (c == '"' || c == '\'') {
       const std::size_t end = std::min(after_string(text, i), text.size());
@@ -66,6 +68,11 @@ void check_key_depth(std::string_view text, const std::string& source) {
     if (c == '#') {
       i = std::min(text.find('\n', i), text.size());
       continue;
+    }
+    if (static_cast<unsigned char>(c) >= 0x80) {
+      throw Error(source, ":", line,
+                  ": not TOML: a letter that is not ASCII outside of strings and comments; put it "
+                  "in quotes");
     }
     if (c == '.' && ++dots >= TomlTable::kMostDepth)
       throw Error(source, ":", line, ": a key has more than ", TomlTable::kMostDepth, " parts");
@@ -257,7 +264,7 @@ TomlTable TomlTable::read(const std::string& path) { return parse(read_file(path
 TomlTable TomlTable::parse(std::string_view text, const std::string& source) {
   if (text.size() > kMostBytes)
     throw Error(source, ": longer than ", kMostBytes >> 20, " MiB, the most for a TOML file");
-  check_key_depth(text, source);
+  check_text(text, source);
   auto document = std::make_shared<Document>();
   document->source = source;
   try {

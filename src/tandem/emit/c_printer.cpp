@@ -104,7 +104,7 @@ class CPrinter {
   }
 
   std::string address(const std::string& array, const Expr& index) const {
-    const std::string name = global_(array);
+    std::string name = global_(array);
     if (index.op == ExprOp::kConstant && index.value == 0) return name;
     return concat(name, " + ",
                   index.op == ExprOp::kAdd || index.op == ExprOp::kMultiply ? text(index)

@@ -15,11 +15,11 @@ template <typename T>
 struct Lanes;
 template <>
 struct Lanes<float> {
-  typedef float Vector __attribute__((vector_size(kVectorBytes)));
+  using Vector __attribute__((vector_size(kVectorBytes))) = float;
 };
 template <>
 struct Lanes<double> {
-  typedef double Vector __attribute__((vector_size(kVectorBytes)));
+  using Vector __attribute__((vector_size(kVectorBytes))) = double;
 };
 
 template <typename T>

@@ -11,42 +11,42 @@
 namespace tandem {
 namespace {
 
-#define TANDEM_INLINE [[gnu::always_inline]] static inline
+#define TANDEM_INLINE [[gnu::always_inline]] inline
 
 struct Convert {
   template <typename From, typename To>
-  TANDEM_INLINE void run(const From* from, std::int64_t count, To* to) {
+  TANDEM_INLINE static void run(const From* from, std::int64_t count, To* to) {
     for (std::int64_t i = 0; i < count; ++i) to[i] = static_cast<To>(from[i]);
   }
 };
 
 struct Add {
   template <typename Lane>
-  TANDEM_INLINE Lane of(Lane a, Lane b) {
+  TANDEM_INLINE static Lane of(Lane a, Lane b) {
     return a + b;
   }
 };
 struct Subtract {
   template <typename Lane>
-  TANDEM_INLINE Lane of(Lane a, Lane b) {
+  TANDEM_INLINE static Lane of(Lane a, Lane b) {
     return a - b;
   }
 };
 struct Multiply {
   template <typename Lane>
-  TANDEM_INLINE Lane of(Lane a, Lane b) {
+  TANDEM_INLINE static Lane of(Lane a, Lane b) {
     return a * b;
   }
 };
 struct Greater {
   template <typename Lane>
-  TANDEM_INLINE Lane of(Lane a, Lane b) {
+  TANDEM_INLINE static Lane of(Lane a, Lane b) {
     return a > b ? a : b;
   }
 };
 struct Lesser {
   template <typename Lane>
-  TANDEM_INLINE Lane of(Lane a, Lane b) {
+  TANDEM_INLINE static Lane of(Lane a, Lane b) {
     return a < b ? a : b;
   }
 };
@@ -54,7 +54,7 @@ struct Lesser {
 template <typename Op>
 struct Combine {
   template <typename Lane>
-  TANDEM_INLINE void run(const Lane* a, const Lane* b, std::int64_t count, Lane* to) {
+  TANDEM_INLINE static void run(const Lane* a, const Lane* b, std::int64_t count, Lane* to) {
     for (std::int64_t i = 0; i < count; ++i) to[i] = Op::of(a[i], b[i]);
   }
 };
@@ -62,7 +62,7 @@ struct Combine {
 template <typename Op>
 struct Reduce {
   template <typename Lane>
-  TANDEM_INLINE void run(const Lane* x, std::int64_t count, Lane* result) {
+  TANDEM_INLINE static void run(const Lane* x, std::int64_t count, Lane* result) {
     Lane joined = *result;
     for (std::int64_t i = 0; i < count; ++i) joined = Op::of(joined, x[i]);
     *result = joined;
@@ -71,14 +71,14 @@ struct Reduce {
 
 struct MultiplyAdd {
   template <typename Lane>
-  TANDEM_INLINE void run(const Lane* a, const Lane* b, std::int64_t count, Lane* sum) {
+  TANDEM_INLINE static void run(const Lane* a, const Lane* b, std::int64_t count, Lane* sum) {
     for (std::int64_t i = 0; i < count; ++i) sum[i] += a[i] * b[i];
   }
 };
 
 struct Clamp {
   template <typename Lane>
-  TANDEM_INLINE void run(Lane low, Lane high, std::int64_t count, Lane* x) {
+  TANDEM_INLINE static void run(Lane low, Lane high, std::int64_t count, Lane* x) {
     for (std::int64_t i = 0; i < count; ++i) x[i] = x[i] < low ? low : x[i] > high ? high : x[i];
   }
 };
@@ -94,8 +94,8 @@ TANDEM_INLINE std::int64_t floor_shift(std::int64_t value, std::int64_t shift) {
 template <CorrectionWhere kWhere, Overflow kOverflow>
 struct RescaleKernel {
   template <typename Lane>
-  TANDEM_INLINE void run(RescaleMode mode, IntegerRange range, RescaleLanes<Lane> constants,
-                         std::int64_t count, Lane* x) {
+  TANDEM_INLINE static void run(RescaleMode mode, IntegerRange range, RescaleLanes<Lane> constants,
+                                std::int64_t count, Lane* x) {
     const std::uint64_t mask = ~std::uint64_t{0} >> (64 - mode.bits);
     const std::uint64_t middle = mode.is_signed ? std::uint64_t{1} << (mode.bits - 1) : 0;
     for (std::int64_t i = 0; i < count; ++i) {
@@ -123,15 +123,16 @@ struct RescaleKernel {
 
 struct TableKernel {
   template <typename Lane>
-  TANDEM_INLINE void run(const Lane* table, std::int64_t least, std::int64_t count, Lane* x) {
+  TANDEM_INLINE static void run(const Lane* table, std::int64_t least, std::int64_t count,
+                                Lane* x) {
     for (std::int64_t i = 0; i < count; ++i) x[i] = table[x[i] - least];
   }
 };
 
 struct LevelCount {
   template <typename Lane>
-  TANDEM_INLINE void run(const Lane* thresholds, std::int64_t levels, std::int64_t pitch, Lane base,
-                         Lane step, std::int64_t count, Lane* x) {
+  TANDEM_INLINE static void run(const Lane* thresholds, std::int64_t levels, std::int64_t pitch,
+                                Lane base, Lane step, std::int64_t count, Lane* x) {
     constexpr std::int64_t kBlock = 64;
     Lane passed[kBlock];
     for (std::int64_t begin = 0; begin < count; begin += kBlock) {
@@ -302,6 +303,7 @@ void search_levels(const Lane* thresholds, const std::int64_t* row, std::int64_t
   }
 }
 
+// NOLINTBEGIN(bugprone-macro-parentheses): Lane is a type
 #define TANDEM_LANES(Lane)                                                                        \
   template void load_lanes<Lane>(Storage, const void*, std::int64_t, Lane*);                      \
   template void store_lanes<Lane>(const Lane*, std::int64_t, Storage, void*);                     \
@@ -318,6 +320,7 @@ void search_levels(const Lane* thresholds, const std::int64_t* row, std::int64_t
                                    std::int64_t, std::int64_t, Lane*);                            \
   template void search_levels<Lane>(const Lane*, const std::int64_t*, std::int64_t, std::int64_t, \
                                     std::int64_t, std::int64_t, Lane*);
+// NOLINTEND(bugprone-macro-parentheses)
 TANDEM_LANES(std::int32_t)
 TANDEM_LANES(std::int64_t)
 

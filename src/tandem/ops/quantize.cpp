@@ -32,7 +32,7 @@ void check_parameter(const NodeView& node, std::size_t index, std::string_view w
 // x / scale + zero in f32.
 class CodeDomain {
  public:
-  CodeDomain(std::span<const Tensor> in)
+  explicit CodeDomain(std::span<const Tensor> in)
       : scale_(in[1].to_floats()), scale_at_(broadcast_offsets(in[1].shape(), in[0].shape())) {
     if (in.size() < 3 || in[2].size() == 0) return;
     zero_ = in[2].to_floats();

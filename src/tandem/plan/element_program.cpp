@@ -458,7 +458,7 @@ Ranged ElementProgram::apply_rescale(ScalarCode& code, const Link& link, Ranged 
     result.range = scaling.rounded;
   } else {
     const Expr shift = code.local(number(scaling.shift));
-    result = code.round_variable_shift(std::move(result), shift, scaling.rounded, rounding);
+    result = code.round_variable_shift(result, shift, scaling.rounded, rounding);
   }
   const Format format = view.format("format");
   if (arithmetic_for(scaling.rounded) == Storage::kI32)

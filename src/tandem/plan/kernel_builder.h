@@ -60,6 +60,15 @@ class KernelBuilder {
   void add_patch(const std::string& source, const Window& window, std::int64_t channels);
   void gather_patch(Statements& to, const Window& window, const Shape& input,
                     const Placement& place, const std::string& source);
+  // Its part where nothing is clipped: whole runs of taps that are neighbours in the input.
+  void gather_whole_patch(Statements& to, const Placement& place, std::int64_t channels,
+                          const std::string& source);
+  void copy_to_patch(Statements& to, const Expr& at, const std::string& source, const Expr& from,
+                     std::int64_t count);
+  void fill_patch(Statements& to, const Expr& at, Storage type, std::int64_t count);
+  // Whether tap k of an axis meets the input, where `outer` says so of the axes outside it.
+  Expr meets_input(Statements& to, const Axis& axis, const Expr& outer, const Expr& k,
+                   bool innermost);
   Placement patch_placement(const Window& window, std::int64_t channels) const;
   // Neighbouring axes as one where source and weights walk on without a gap.
   static std::vector<Axis> merged(const std::vector<Axis>& axes);

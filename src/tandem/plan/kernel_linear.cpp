@@ -151,7 +151,7 @@ void KernelBuilder::build_plain_matmul() {
     loop(all, "row", rows, [&](Statements& body, const Expr& in_matrix) {
       const Expr row = matrix * constant_expr(rows) + in_matrix;
       loop(body, "n", columns, [&](Statements& to, const Expr& n) {
-        const std::string xs = program_.fresh("xs"), ws = program_.fresh("ws");
+        const std::string xs = program_.fresh("xs");
         to.push_back(pointer_statement(xs, left, left_type, row * constant_expr(depth)));
         const std::vector<Expr> sums = zero_sums(to, 1);
         // An index, because a pointer would end beyond the matrix.

@@ -60,6 +60,30 @@ std::vector<std::int64_t> spatial_of(const Shape& shape) {
   return {shape.begin() + 1, shape.end() - 1};
 }
 
+// How many taps a positive distance spans, rounded up.
+Expr taps_in(const Expr& distance, std::int64_t dilation) {
+  return dilation == 1 ? distance
+                       : binary_expr(ExprOp::kDivide, distance + constant_expr(dilation - 1),
+                                     constant_expr(dilation));
+}
+
+// Of a window that starts at `start`, the first tap that is not before the input,
+Expr first_tap(ScalarCode& code, const Expr& start, std::int64_t dilation) {
+  return code.local(select_expr(less(start, constant_expr(0)),
+                                taps_in(constant_expr(0) - start, dilation), constant_expr(0)),
+                    "low");
+}
+
+// and the one after the last that is not behind it.
+Expr end_of_taps(ScalarCode& code, const Expr& start, std::int64_t extent, std::int64_t kernel,
+                 std::int64_t dilation) {
+  const std::int64_t reach = dilation * (kernel - 1) + 1;
+  const Expr left = code.local(constant_expr(extent) - start, "left");
+  return code.local(
+      select_expr(less(left, constant_expr(reach)), taps_in(left, dilation), constant_expr(kernel)),
+      "high");
+}
+
 }  // namespace
 
 std::vector<KernelBuilder::Axis> KernelBuilder::merged(const std::vector<Axis>& axes) {
@@ -104,7 +128,6 @@ KernelBuilder::Placement KernelBuilder::place(Statements& to, const Window& wind
   for (std::size_t d = 0; d < window.rank(); ++d) {
     Axis& axis = result.axes[d];
     const std::int64_t reach = window.dilations[d] * (window.kernel[d] - 1) + 1;
-    const std::int64_t dilation = window.dilations[d];
     const bool below = window.pads_begin[d] > 0;
     const std::int64_t last = (outputs[d] - 1) * window.strides[d] - window.pads_begin[d];
     const bool above = last + reach > extents[d];
@@ -116,21 +139,9 @@ KernelBuilder::Placement KernelBuilder::place(Statements& to, const Window& wind
     axis.clipped = result.ever_clipped = true;
     axis.low = constant_expr(0);
     axis.high = constant_expr(window.kernel[d]);
-    const auto steps = [&](Expr distance) {  // in taps, rounded up; the distance is positive
-      return dilation == 1 ? distance
-                           : binary_expr(ExprOp::kDivide, distance + constant_expr(dilation - 1),
-                                         constant_expr(dilation));
-    };
-    if (below)
-      axis.low = code.local(select_expr(less(start, constant_expr(0)),
-                                        steps(constant_expr(0) - start), constant_expr(0)),
-                            "low");
-    if (above) {
-      const Expr left = code.local(constant_expr(extents[d]) - start, "left");
-      axis.high = code.local(select_expr(less(left, constant_expr(reach)), steps(left),
-                                         constant_expr(window.kernel[d])),
-                             "high");
-    }
+    if (below) axis.low = first_tap(code, start, window.dilations[d]);
+    if (above)
+      axis.high = end_of_taps(code, start, extents[d], window.kernel[d], window.dilations[d]);
   }
   result.base = code.local(std::move(result.base), "base");
   return result;
@@ -180,34 +191,66 @@ KernelBuilder::Placement KernelBuilder::patch_placement(const Window& window,
   return result;
 }
 
+void KernelBuilder::copy_to_patch(Statements& to, const Expr& at, const std::string& source,
+                                  const Expr& from, std::int64_t count) {
+  const Storage type = storage_of_array(source);
+  loop(to, "c", count, [&](Statements& inner, const Expr& c) {
+    inner.push_back(store_statement("patch", type, at + c, load_expr(source, type, from + c)));
+  });
+}
+
+void KernelBuilder::fill_patch(Statements& to, const Expr& at, Storage type, std::int64_t count) {
+  const std::int64_t pad = view_.integer("pad_value");
+  loop(to, "c", count, [&](Statements& inner, const Expr& c) {
+    inner.push_back(
+        store_statement("patch", type, at + c, constant_expr(pad, arithmetic_for({pad, pad}))));
+  });
+}
+
+void KernelBuilder::gather_whole_patch(Statements& to, const Placement& place,
+                                       std::int64_t channels, const std::string& source) {
+  std::vector<Axis> axes = place.axes;
+  for (Axis& axis : axes) axis.weight_stride *= group_of_first();
+  axes.push_back(Axis{channels, 1, 1, false, {}, {}, 0});
+  const std::vector<Axis> runs = merged(axes);
+  const std::function<void(Statements&, std::size_t, Expr, Expr)> nested =
+      [&](Statements& body, std::size_t d, const Expr& at, const Expr& from) {
+        if (d + 1 == runs.size() && runs[d].stride == 1)
+          return copy_to_patch(body, at, source, from, runs[d].extent);
+        if (d == runs.size()) return copy_to_patch(body, at, source, from, 1);
+        loop(body, "k", runs[d].extent, [&](Statements& inner, const Expr& k) {
+          nested(inner, d + 1, at + k * constant_expr(runs[d].weight_stride),
+                 from + k * constant_expr(runs[d].stride));
+        });
+      };
+  nested(to, 0, constant_expr(0), place.base);
+}
+
+Expr KernelBuilder::meets_input(Statements& to, const Axis& axis, const Expr& outer, const Expr& k,
+                                bool innermost) {
+  if (!axis.clipped) return outer;
+  const Expr here =
+      binary_expr(ExprOp::kAnd, binary_expr(ExprOp::kLessEqual, axis.low, k), less(k, axis.high));
+  Expr meets = outer.op == ExprOp::kConstant ? here : binary_expr(ExprOp::kAnd, outer, here);
+  if (innermost) return meets;
+  const std::string name = program_.fresh("meets");
+  to.push_back(let_statement(name, std::move(meets)));
+  return variable_expr(name);
+}
+
 void KernelBuilder::gather_patch(Statements& to, const Window& window, const Shape& input,
                                  const Placement& place, const std::string& source) {
   const std::int64_t channels = input.back();
-  const Storage type = storage_of_array(source);
-  const std::int64_t pad = view_.integer("pad_value");
-  const std::vector<std::int64_t> extents = spatial_of(input);
-  const auto copy = [&](Statements& body, const Expr& to_index, const Expr& from,
-                        std::int64_t count) {
-    loop(body, "c", count, [&](Statements& inner, const Expr& c) {
-      inner.push_back(
-          store_statement("patch", type, to_index + c, load_expr(source, type, from + c)));
-    });
-  };
-  const auto fill = [&](Statements& body, const Expr& to_index, std::int64_t count) {
-    loop(body, "c", count, [&](Statements& inner, const Expr& c) {
-      inner.push_back(store_statement("patch", type, to_index + c,
-                                      constant_expr(pad, arithmetic_for({pad, pad}))));
-    });
-  };
-  // Rows of taps that lie side by side are copied together where nothing is clipped.
+  if (!place.ever_clipped) return gather_whole_patch(to, place, channels, source);
   const std::function<void(Statements&, std::size_t, Expr, Expr, Expr, double)> nested =
       [&](Statements& body, std::size_t d, const Expr& at, const Expr& from, const Expr& inside,
           double share) {
         if (d == window.rank()) {
-          if (inside.op == ExprOp::kConstant) return copy(body, at, from, channels);
+          if (inside.op == ExprOp::kConstant)
+            return copy_to_patch(body, at, source, from, channels);
           Statements copied, filled;
-          copy(copied, at, from, channels);
-          fill(filled, at, channels);
+          copy_to_patch(copied, at, source, from, channels);
+          fill_patch(filled, at, storage_of_array(source), channels);
           body.push_back(if_statement(inside, share, std::move(copied), std::move(filled)));
           return;
         }
@@ -215,45 +258,16 @@ void KernelBuilder::gather_patch(Statements& to, const Window& window, const Sha
         const std::int64_t row =
             element_count({window.kernel.begin() + static_cast<int>(d) + 1, window.kernel.end()}) *
             channels;
+        const double part = axis.clipped
+                                ? place.interior_share + (1 - place.interior_share) * axis.mean /
+                                                             static_cast<double>(axis.extent)
+                                : 1;
         loop(body, "k", window.kernel[d], [&](Statements& inner, const Expr& k) {
-          Expr meets = inside;
-          if (axis.clipped) {
-            const Expr meets_here = binary_expr(
-                ExprOp::kAnd, binary_expr(ExprOp::kLessEqual, axis.low, k), less(k, axis.high));
-            meets = inside.op == ExprOp::kConstant ? meets_here
-                                                   : binary_expr(ExprOp::kAnd, inside, meets_here);
-            if (d + 1 < window.rank()) {
-              const std::string name = program_.fresh("meets");
-              inner.push_back(let_statement(name, std::move(meets)));
-              meets = variable_expr(name);
-            }
-          }
-          const double part = axis.clipped
-                                  ? place.interior_share + (1 - place.interior_share) * axis.mean /
-                                                               static_cast<double>(axis.extent)
-                                  : 1;
+          const Expr meets = meets_input(inner, axis, inside, k, d + 1 == window.rank());
           nested(inner, d + 1, at + k * constant_expr(row), from + k * constant_expr(axis.stride),
                  meets, share * part);
         });
       };
-  if (!place.ever_clipped) {
-    // Copies whole runs of taps that are neighbours in the input.
-    std::vector<Axis> axes = place.axes;
-    for (Axis& axis : axes) axis.weight_stride *= group_of_first();
-    axes.push_back(Axis{channels, 1, 1, false, {}, {}, 0});
-    const std::vector<Axis> runs = merged(axes);
-    const std::function<void(Statements&, std::size_t, Expr, Expr)> whole =
-        [&](Statements& body, std::size_t d, const Expr& at, const Expr& from) {
-          if (d + 1 == runs.size() && runs[d].stride == 1)
-            return copy(body, at, from, runs[d].extent);
-          if (d == runs.size()) return copy(body, at, from, 1);
-          loop(body, "k", runs[d].extent, [&](Statements& inner, const Expr& k) {
-            whole(inner, d + 1, at + k * constant_expr(runs[d].weight_stride),
-                  from + k * constant_expr(runs[d].stride));
-          });
-        };
-    return whole(to, 0, constant_expr(0), place.base);
-  }
   nested(to, 0, constant_expr(0), place.base, constant_expr(1), 1.0);
 }
 

@@ -221,9 +221,9 @@ Statement fill_statement(std::string to, Expr index, Storage type, std::int64_t 
 
 Statement for_statement(std::string name, std::int64_t end, Statements body, std::int64_t step,
                         std::int64_t begin) {
-  Statement s =
-      for_statement(std::move(name), constant_expr(begin), constant_expr(end),
-                    static_cast<double>((end - begin + step - 1) / step), std::move(body));
+  const std::int64_t turns = (end - begin + step - 1) / step;
+  Statement s = for_statement(std::move(name), constant_expr(begin), constant_expr(end),
+                              static_cast<double>(turns), std::move(body));
   s.step = step;
   return s;
 }

@@ -203,7 +203,7 @@ std::size_t running_input(const Graph& graph, const std::vector<ValueId>& base_o
 
 LoopExtents producer_nest(const Module& module, const Graph& graph, const Node& node) {
   const std::string_view op = node.op->name();
-  const Shape output = shape_of(graph, node.outputs[0]);
+  Shape output = shape_of(graph, node.outputs[0]);
   if (op == "IntMatMul") {
     const std::int64_t columns = output.back();
     return {element_count(output) / columns, columns};

@@ -65,10 +65,10 @@ class Assembler {
 
   bool is_computed(ValueId base) const { return graph_.values[base].producer != kNone; }
 
-  std::size_t add_buffer(std::string name, BufferRole role, ValueId value, std::int64_t bytes,
+  std::size_t add_buffer(const std::string& name, BufferRole role, ValueId value, std::int64_t bytes,
                          Storage storage) {
     Buffer buffer;
-    buffer.name = unique_name(std::move(name));
+    buffer.name = unique_name(name);
     buffer.role = role;
     buffer.value = value;
     const bool constant = role == BufferRole::kWeights || role == BufferRole::kTable;
@@ -81,7 +81,7 @@ class Assembler {
     return plan_.buffers.size() - 1;
   }
 
-  std::string unique_name(std::string wanted) const {
+  std::string unique_name(const std::string& wanted) const {
     const auto taken = [&](const std::string& name) {
       return std::ranges::any_of(plan_.buffers, [&](const Buffer& b) { return b.name == name; });
     };

@@ -116,7 +116,7 @@ Ranged ScalarCode::round_shift(Ranged sum, int shift, Rounding rounding) {
            narrow(tandem::round_shift(sum.range.max, shift, rest))}};
 }
 
-Ranged ScalarCode::round_variable_shift(Ranged value, Expr shift, IntegerRange result,
+Ranged ScalarCode::round_variable_shift(const Ranged& value, Expr shift, IntegerRange result,
                                         Rounding rounding) {
   const Storage type = value.value.type;
   const auto number = [&](std::int64_t n) { return constant_expr(n, type); };
@@ -176,12 +176,12 @@ Ranged ScalarCode::apply_overflow(Ranged value, int bits, bool is_signed, Overfl
 }
 
 // What is added to the quotient's magnitude: 1 where the exact quotient rounds away from zero.
-Expr ScalarCode::round_up(Expr quotient, Expr remainder, Expr divisor, Expr negative,
-                          Rounding rounding) {
+Expr ScalarCode::round_up(const Expr& quotient, const Expr& remainder, const Expr& divisor,
+                          const Expr& negative, Rounding rounding) {
   const Storage type = quotient.type;
   const auto number = [&](std::int64_t n) { return constant_expr(n, type); };
   const Expr not_negative = binary_expr(ExprOp::kXor, negative, constant_expr(1));
-  const Expr inexact = binary_expr(ExprOp::kXor, equal(remainder, number(0)), constant_expr(1));
+  Expr inexact = binary_expr(ExprOp::kXor, equal(remainder, number(0)), constant_expr(1));
   switch (rounding) {
     case Rounding::kTowardZero: return constant_expr(0);
     case Rounding::kFloor: return both(inexact, negative);

@@ -31,13 +31,15 @@ class ScalarCode {
   // value / 2^shift for a shift known now; `sum` already holds what folded_addend() asked for.
   Ranged round_shift(Ranged sum, int shift, Rounding rounding);
   // The same for a shift that is only known at run time; no addend is folded.
-  Ranged round_variable_shift(Ranged value, Expr shift, IntegerRange result, Rounding rounding);
+  Ranged round_variable_shift(const Ranged& value, Expr shift, IntegerRange result,
+                              Rounding rounding);
   Ranged apply_overflow(Ranged value, int bits, bool is_signed, Overflow overflow);
   // a / b rounded, 0 where b is 0. Both of one type in which -a and a / b cannot overflow.
   Ranged divide(Ranged a, Ranged b, IntegerRange result, Rounding rounding);
 
  private:
-  Expr round_up(Expr quotient, Expr remainder, Expr divisor, Expr negative, Rounding rounding);
+  Expr round_up(const Expr& quotient, const Expr& remainder, const Expr& divisor,
+                const Expr& negative, Rounding rounding);
   Statements& body_;
   LoopProgram& program_;
 };

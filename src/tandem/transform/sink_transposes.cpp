@@ -321,7 +321,7 @@ class Sinker {
                           std::size_t extra) {
     Shape shape = constant.shape();
     if (shape.size() < rank + extra) shape.insert(shape.begin(), rank + extra - shape.size(), 1);
-    const Tensor full = constant.reshaped(shape);
+    Tensor full = constant.reshaped(shape);
     Shape to;
     if (!carried.perm.empty()) {
       Order perm = inverse(carried.perm);

@@ -72,7 +72,7 @@ std::vector<double> per_channel(const Tensor& parameter, const DataSet& data) {
 // The integers of a set as the codes of an integer input.
 Tensor plain_codes(const BatchLayout& layout, std::int64_t begin, std::int64_t end,
                    const Format& format) {
-  const Tensor codes = layout.codes(begin, end);
+  Tensor codes = layout.codes(begin, end);
   if (codes.format() == format) return codes;
   return layout.coded(begin, end, format, Tensor::scalar(std::ldexp(1.0, format.exponent()), f64()),
                       Tensor::scalar(0, f64()));

@@ -64,7 +64,10 @@ std::unique_ptr<Target> make_target(const Device& device) {
 
 DevicePlanner::DevicePlanner(const Device& device) : device_(device) {
   device_traits(device);
-  if (device.kind() == "dataflow_fpga") mapper_ = std::make_unique<DataflowMapper>(device);
+  // A search plans many variants of a network: fewer intervals, which lie further apart.
+  constexpr DataflowMapOptions kSearched{.step = 3, .most = 8};
+  if (device.kind() == "dataflow_fpga")
+    mapper_ = std::make_unique<DataflowMapper>(device, kSearched);
 }
 
 std::vector<PlannedNetwork> DevicePlanner::plans(const Module& lowered) {

@@ -24,7 +24,7 @@ namespace {
 constexpr const char* kDevice = "zynq-7020";
 constexpr std::size_t kFoldings = 3;
 // Larger circuits take Yosys more than some minutes.
-constexpr double kMostLuts = 9000;
+constexpr double kMostLuts = 5000;
 
 // Of the plans for all intervals those of at most kMostLuts, evenly spread from the slowest to the
 // fastest of them; plans that the device is too small for serve as well.

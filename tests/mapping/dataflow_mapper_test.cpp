@@ -130,6 +130,25 @@ TEST(DataflowMapper, ChoosesTheCheapestFoldingThatKeepsUp) {
   }
 }
 
+TEST(DataflowMapper, KeepsDeepMemoriesOutOfLogic) {
+  register_operators();
+  std::string weights;
+  for (int i = 0; i < 128 * 64; ++i) weights += i % 3 == 0 ? ",1" : i % 7 == 0 ? ",-1" : ",0";
+  const Module module =
+      parse_module("tandem-module 1\nconstant @w : int2[128,64] = [" + weights.substr(1) +
+                   "]\n"
+                   "graph @main(%x : uint2[1,128]) -> (%y) {\n"
+                   "  %w = constant @w\n"
+                   "  %y : int11[1,64] = IntMatMul(%x, %w) {format = int11} \"dense\"\n"
+                   "}\n");
+  const Device fpga = device();
+  DataflowMapper mapper(fpga);
+  // 8192 words of 2 bits at one product per cycle; 64 wide words where 128 are computed at once.
+  const NodeId dense = node_of(module, "dense");
+  EXPECT_TRUE(mapper.foldings(module, 128 * 64).foldings.at(dense).block_weights);
+  EXPECT_FALSE(mapper.foldings(module, 64).foldings.at(dense).block_weights);
+}
+
 TEST(DataflowMapper, UsesDspBlocksOnlyWhereAllowed) {
   const Module module = two_convolutions();
   const Device fpga = device();

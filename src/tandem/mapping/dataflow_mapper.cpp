@@ -65,6 +65,15 @@ bool multiplies(const IsolatedNode& node) {
   return has_weights(node) || op_of(node) == "IntMul" || op_of(node) == "Rescale";
 }
 
+// Words of the memory of a node's constant weights; 0 where it has none.
+constexpr std::int64_t kMostLogicWords = 4096;
+std::int64_t weight_words(const IsolatedNode& node, const Folding& folding) {
+  if (!has_weights(node)) return 0;
+  const Graph& graph = node.module.main();
+  const Tensor* weights = constant_of(node.module, graph, graph.nodes[0].inputs[1]);
+  return weights == nullptr ? 0 : weights->size() / (folding.pe * folding.simd);
+}
+
 bool fits(const Estimate& estimate, const Unit& unit) {
   const double share = unit.number("usable_share");
   const auto within = [&](const char* figure, const char* resource) {
@@ -122,7 +131,10 @@ class FoldingChooser {
       }
     }
     const Folding plain = best;
-    if (dsp_ && multiplies(node)) consider({plain.pe, plain.simd, true, false});
+    // Deep memories never stay in logic, whatever they cost there: tools take very long for them.
+    const bool deep = weight_words(node, plain) > kMostLogicWords;
+    if (deep) chosen.reset();
+    if (dsp_ && multiplies(node) && !deep) consider({plain.pe, plain.simd, true, false});
     if (has_weights(node)) {
       consider({plain.pe, plain.simd, false, true});
       if (dsp_) consider({plain.pe, plain.simd, true, true});

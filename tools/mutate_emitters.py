@@ -57,9 +57,9 @@ C_MUTATIONS = [
 
 
 CIRCUIT_MUTATIONS = [
-    ("half even rounds ties down", "emit/verilog_maps.cpp",
+    ("half even rounds ties to odd", "emit/verilog_maps.cpp",
      "case Rounding::kHalfEven: return concat(half, \" & (\", sticky, \" | \", odd, \")\");",
-     "case Rounding::kHalfEven: return concat(half, \" & \", sticky);"),
+     "case Rounding::kHalfEven: return concat(half, \" & (\", sticky, \" | ~\", odd, \")\");"),
     ("symmetric saturation keeps the lowest code", "emit/verilog_maps.cpp",
      "const bool symmetric = held.min != format.integer_range().min;",
      "const bool symmetric = false;"),

@@ -196,6 +196,12 @@ def nodes() -> None:
            op="LeakyRelu", alpha=1)
     edited("attribute_nan", "attribute 'alpha' is NaN", lambda m: None, op="LeakyRelu",
            alpha=float("nan"))
+
+    def root_of_negative(m: Any) -> None:
+        initializer(m, "weight", np.array([4, -1], np.float32))
+        m.graph.node[0].input[0] = "weight"
+
+    edited("nan_of_constants", "it makes NaN of its constant inputs", root_of_negative, op="Sqrt")
     edited("attribute_missing", "attribute 'axis' is missing", lambda m: None, op="Concat")
     edited("training", "training mode",
            lambda m: m.graph.node[0].attribute.append(helper.make_attribute("training_mode", 1)),

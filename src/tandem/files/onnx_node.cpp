@@ -3,6 +3,7 @@
 
 #include "tandem/base/text.h"
 #include "tandem/files/onnx_import.h"
+#include "tandem/ops/coded.h"
 #include "tandem/ops/movement.h"
 #include "tandem/transform/constant_fold.h"
 
@@ -162,8 +163,13 @@ std::vector<ValueId> OnnxNode::add_node(std::string_view tandem_op, std::vector<
                                 std::min(kMostFoldedElements, importer_->elements_left_));
   if (!folded) return outputs;
   for (std::size_t i = 0; i < outputs.size(); ++i) {
-    importer_->elements_left_ -= (*folded)[i].size();
-    outputs[i] = add_constant((*folded)[i]);
+    const Tensor& result = (*folded)[i];
+    if (result.format().is_float() && !all_of(result, [](double v) { return !std::isnan(v); })) {
+      refuse("it makes NaN of its constant inputs",
+             "correct the constants, or the training that made them");
+    }
+    importer_->elements_left_ -= result.size();
+    outputs[i] = add_constant(result);
   }
   return outputs;
 }

@@ -20,15 +20,30 @@ Samples reference(const Module& module, const Samples& inputs, std::int64_t samp
   return stack(outputs);
 }
 
-// The failing module as small as it gets, as text that reads back.
+std::vector<Tensor> reversed(const std::vector<Tensor>& sample) {
+  std::vector<Tensor> result;
+  for (const Tensor& tensor : sample) {
+    auto integers = tensor.to_integers();
+    std::reverse(integers.begin(), integers.end());
+    result.push_back(Tensor::from_integers(tensor.format(), tensor.shape(), integers));
+  }
+  return result;
+}
+
+// The failing module as small as it gets, as text that reads back. The sample runs between its
+// reverses, because what a circuit remembers of one sample may spoil the next.
 std::string shrunk(const Module& module, const std::vector<Tensor>& sample, const RunBatch& run) {
   const auto fails = [&](const FailingCase& candidate) {
     const std::vector<Module> modules{candidate.module};
-    const std::vector<Samples> inputs{stack({candidate.inputs})};
-    const Samples expected = reference(candidate.module, inputs[0], 1);
+    const auto other = reversed(candidate.inputs);
+    const std::vector<Samples> inputs{
+        stack({candidate.inputs, other, candidate.inputs, other, candidate.inputs})};
+    const Samples expected = reference(candidate.module, inputs[0], 5);
     return !compare_samples(expected, run(modules, inputs)[0]).equal();
   };
-  return to_text(shrink({module, sample}, fails));
+  const FailingCase whole{module, sample};
+  if (!fails(whole)) return "(not alone, so not shrunk)\n" + to_text(whole);
+  return to_text(shrink(whole, fails));
 }
 
 std::size_t count_varying(const Samples& outputs, std::int64_t samples) {

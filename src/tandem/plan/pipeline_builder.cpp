@@ -150,6 +150,7 @@ class PipelineBuilder {
     const Step& step = plan_.steps[index];
     MoveStage move;
     move.nest = in_words(simplified(*feed.nest), feed.lanes);
+    ensure(graph_.elements(feed.value) % feed.lanes == 0, "a frame is no whole number of words");
     move.frame = graph_.elements(feed.value) / feed.lanes;
     move.depth = tile(step, "store_" + role, least_store(move.nest));
     if (move.depth < least_store(move.nest)) {

@@ -110,6 +110,12 @@ std::vector<Recipe> recipes_of(const DataflowGraph& graph, NodeId id, const Fold
 
 namespace {
 
+// Whole words also where the frame ends: what nothing reads there must not share one with what is
+// read of the next frame.
+bool moves_words(const DataflowGraph& graph, const Feed& feed, std::int64_t lanes) {
+  return graph.elements(feed.value) % lanes == 0 && has_lanes(*feed.nest, lanes);
+}
+
 // Lanes with which every wanted output of a movement moves whole words.
 std::vector<std::int64_t> movement_lanes(const DataflowGraph& graph, NodeId id) {
   const Node& node = graph.node(id);
@@ -122,7 +128,7 @@ std::vector<std::int64_t> movement_lanes(const DataflowGraph& graph, NodeId id) 
   const auto recipes = recipes_of(graph, id, {});
   for (const std::int64_t candidate : divisors(graph.elements(node.outputs[0]))) {
     if (std::all_of(recipes.begin(), recipes.end(), [&](const Recipe& recipe) {
-          return has_lanes(*recipe.feeds[0].nest, candidate);
+          return moves_words(graph, recipe.feeds[0], candidate);
         }))
       lanes.push_back(candidate);
   }
@@ -137,7 +143,7 @@ std::vector<std::int64_t> elementwise_lanes(const DataflowGraph& graph, NodeId i
   for (const std::int64_t candidate : divisors(graph.elements(graph.node(id).outputs[0]))) {
     const auto& feeds = recipes[0].feeds;
     if (std::all_of(feeds.begin(), feeds.end(), [&](const Feed& feed) {
-          return !feed.nest || has_lanes(*feed.nest, candidate);
+          return !feed.nest || moves_words(graph, feed, candidate);
         }))
       lanes.push_back(candidate);
   }

@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
 
+#include "tandem/base/file.h"
+#include "tandem/base/process.h"
+#include "tandem/emit/verilog.h"
 #include "tandem/graph/evaluate.h"
 #include "tandem/graph/operator.h"
 #include "tandem/graph/printer.h"
@@ -8,6 +11,7 @@
 #include "tandem/verify/equality.h"
 #include "tandem/verify/samples.h"
 
+#include "tests/support/paths.h"
 #include "tests/support/random_module.h"
 #include "tests/verify/circuit_batch.h"
 
@@ -55,6 +59,32 @@ TEST(Circuit, SampleCasesOfEveryPrimitive) {
   }
   EXPECT_GT(modules.size(), 60U);
   expect_equal(modules, labels, std::vector<DataflowChoices>(modules.size()), 4, 11);
+}
+
+TEST(Circuit, TheEmittedBenchBuildsAloneAndFindsAWrongBit) {
+  register_operators();
+  const Module module = random_lowered_module(3);
+  const Plan plan = plan_dataflow(module, "test", random_foldings(module, 1));
+  const testing::TemporaryDir folder;
+  for (const Artifact& file : CircuitTarget().emit(module, plan, "net"))
+    write_file_atomic(folder / file.path, file.content);
+  const auto make = [&](const std::string& stalls) {
+    return run_process({"make", "-C", (folder / "").string(), "STALLS=" + stalls}, {});
+  };
+  for (const std::string stalls : {"0", "7"}) {
+    const ProcessResult result = make(stalls);
+    EXPECT_EQ(result.exit_code, 0) << result.output << result.error_output;
+    EXPECT_NE(result.output.find("PASSED"), std::string::npos) << result.output;
+  }
+  std::string vectors = read_file(folder / "net_vectors.h");
+  const auto first = vectors.find("\n  ", vectors.find("net_out0")) + 3;
+  const auto end = vectors.find(',', first);
+  const int byte = std::stoi(vectors.substr(first, end - first));
+  vectors.replace(first, end - first, std::to_string(byte ^ 1));
+  write_file_atomic(folder / "net_vectors.h", vectors);
+  const ProcessResult wrong = make("0");
+  EXPECT_NE(wrong.exit_code, 0);
+  EXPECT_NE(wrong.output.find("output 0: beat 0 differs"), std::string::npos) << wrong.output;
 }
 
 TEST(Circuit, RandomModules) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tandem/base/error.h"
+#include "tandem/emit/verilog_bench.h"
 #include "tandem/emit/verilog_memory.h"
 #include "tandem/emit/verilog_stages.h"
 #include "tandem/emit/verilog_text.h"
@@ -191,7 +192,9 @@ Artifacts CircuitTarget::emit(const Module& module, const Plan& plan,
                               const std::string& name) const {
   throw_issues(check(module), "circuit");
   const Pipeline pipeline = build_pipeline(module, plan);
-  return {{name + ".sv", verilog_of(pipeline, name)}};
+  Artifacts files = verilog_bench(module, pipeline, name);
+  files.insert(files.begin(), {name + ".sv", verilog_of(pipeline, name)});
+  return files;
 }
 
 }  // namespace tandem

@@ -6,28 +6,10 @@
 
 #include "tandem/base/error.h"
 #include "tandem/base/process.h"
-#include "tandem/emit/verilog.h"
+#include "tandem/emit/verilog_bench.h"
 #include "tandem/verify/verilator_harness.h"
 
 namespace tandem {
-
-void append_beats(std::string& bytes, const AxisPort& port, const Tensor& samples,
-                  std::int64_t sample) {
-  const int width = port.format.bits();
-  std::int64_t element = sample * port.beats * port.lanes;
-  for (std::int64_t beat = 0; beat < port.beats; ++beat) {
-    const std::size_t start = bytes.size();
-    bytes.resize(start + static_cast<std::size_t>(port.bytes()), '\0');
-    for (std::int64_t lane = 0; lane < port.lanes; ++lane, ++element) {
-      const std::uint64_t code = port.format.code_of(samples.integer(element));
-      for (int bit = 0; bit < width; ++bit) {
-        const auto at = static_cast<std::size_t>(lane * width + bit);
-        if (((code >> bit) & 1) != 0)
-          bytes[start + at / 8] = static_cast<char>(bytes[start + at / 8] | (1 << at % 8));
-      }
-    }
-  }
-}
 
 void read_beats(const char* bytes, const AxisPort& port, Tensor& samples, std::int64_t sample) {
   const int width = port.format.bits();

@@ -58,10 +58,8 @@ class VerilatedCircuits {
   double timeout_seconds_;
 };
 
-// The elements of one sample as the bytes of its beats, and back.
+// The elements of one sample from the bytes of its beats: the inverse of append_beats().
 struct AxisPort;
-void append_beats(std::string& bytes, const AxisPort& port, const Tensor& samples,
-                  std::int64_t sample);
 void read_beats(const char* bytes, const AxisPort& port, Tensor& samples, std::int64_t sample);
 
 }  // namespace tandem

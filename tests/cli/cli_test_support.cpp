@@ -7,7 +7,7 @@ namespace tandem::testing {
 
 CliRun run_cli(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), program().string());
-  const ProcessResult result = run_process(arguments, {.timeout_seconds = 120});
+  const ProcessResult result = run_process(arguments, {.timeout_seconds = 900});
   return {result.exit_code, result.output, result.error_output};
 }
 

@@ -10,14 +10,10 @@ namespace {
 
 constexpr std::int64_t kFrames = 6;
 
+constexpr const char* kIncludes =
+    "#include <cstdint>\n#include <cstdio>\n#include <cstdlib>\n#include <cstring>\n\n";
+
 constexpr const char* kBenchHead = R"cpp(
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-
-#include "verilated.h"
-
   namespace {
 
   struct Input {
@@ -153,17 +149,15 @@ class BenchWriter {
   Artifacts files() const {
     const std::string model = "V" + name_;
     const std::string program =
-        concat("// Runs ", name_, ".sv on the vectors beside it: make\n", kBenchHead,
-               "Input inputs[] = {\n", inputs_, "};\nOutput outputs[] = {\n", outputs_,
+        concat("// Runs ", name_, ".sv on the vectors beside it: make\n", kIncludes, "#include \"",
+               model, ".h\"\n#include \"", name_, "_vectors.h\"\n#include \"verilated.h\"\n",
+               kBenchHead, "Input inputs[] = {\n", inputs_, "};\nOutput outputs[] = {\n", outputs_,
                "};\n\nvoid bind(", model, "& top) {\n", bind_, "}\n",
                replaced(replaced(kBenchTail, "MODEL", model), "FRAMES", concat(kFrames)));
-    const std::string headers =
-        concat("#include \"", model, ".h\"\n#include \"", name_, "_vectors.h\"\n");
     return {
         {name_ + "_vectors.h", concat("// Beats as on tdata, in bytes, of ", kFrames,
                                       " frames.\n#pragma once\n\n", vectors_)},
-        {name_ + "_test.cpp",
-         replaced(program, "#include \"verilated.h\"\n", "#include \"verilated.h\"\n" + headers)},
+        {name_ + "_test.cpp", program},
         {"Makefile",
          concat("# make: simulates the circuit with Verilator and checks it; STALLS=7 stalls its "
                 "ports.\n"

@@ -65,8 +65,8 @@ class Assembler {
 
   bool is_computed(ValueId base) const { return graph_.values[base].producer != kNone; }
 
-  std::size_t add_buffer(const std::string& name, BufferRole role, ValueId value, std::int64_t bytes,
-                         Storage storage) {
+  std::size_t add_buffer(const std::string& name, BufferRole role, ValueId value,
+                         std::int64_t bytes, Storage storage) {
     Buffer buffer;
     buffer.name = unique_name(name);
     buffer.role = role;

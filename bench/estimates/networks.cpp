@@ -95,7 +95,7 @@ void print_comparison(const std::string& network, const std::string& device,
   const nlohmann::ordered_json line = {{"network", network},     {"device", device},
                                        {"plan", plan},           {"quantity", quantity},
                                        {"predicted", predicted}, {"measured", measured}};
-  std::cout << line.dump() << std::endl;
+  std::cout << line.dump() << '\n' << std::flush;
 }
 
 }  // namespace tandem

@@ -13,7 +13,7 @@ std::string long_name(const std::string& names) { return split(names, ',').back(
 
 template <typename Read>
 CLI::Option* add(CLI::App& app, const std::string& names, const std::string& kind,
-                 const std::string& help, Read read) {
+                 const std::string& help, const Read& read) {
   const auto take = [read](const CLI::results_t& texts) {
     read(texts.front());
     return true;

@@ -80,7 +80,7 @@ class CompareVerb final : public Verb {
   VerbResult run(const CommonOptions&) override {
     if (other_.empty() == executions_.empty())
       throw Error("tandem compare takes either --executions A,B,... or a second MODEL");
-    if (tolerance_ && executions_.size() > 0)
+    if (tolerance_ && !executions_.empty())
       throw Error("--tolerance is for two networks; executions agree in every bit");
     if (stalls_.seed && executions_.empty())
       throw Error("--stalls is for --executions with circuit among them");

@@ -46,12 +46,18 @@ class StageModel {
 
 class SourceModel final : public StageModel {
  public:
-  bool step() override { return out[0]->space() && (out[0]->push = true); }
+  bool step() override {
+    out[0]->push = out[0]->space();
+    return out[0]->push;
+  }
 };
 
 class ConstantModel final : public StageModel {
  public:
-  bool step() override { return out[0]->space() && (out[0]->push = true); }
+  bool step() override {
+    out[0]->push = out[0]->space();
+    return out[0]->push;
+  }
 };
 
 class SinkModel final : public StageModel {

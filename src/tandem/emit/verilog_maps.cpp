@@ -131,7 +131,7 @@ std::string product_text(const std::string& result, int bits, const Field& facto
 
 std::string rounds_up(Rounding rounding, const std::string& half, const std::string& sticky,
                       const std::string& odd, const std::string& negative) {
-  const std::string rest = concat("(", half, " | ", sticky, ")");
+  std::string rest = concat("(", half, " | ", sticky, ")");
   switch (rounding) {
     case Rounding::kFloor: return "1'b0";
     case Rounding::kTowardZero: return concat(negative, " & ", rest);

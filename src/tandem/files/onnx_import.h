@@ -151,6 +151,8 @@ class OnnxImporter {
   void refuse_unless_guessed(int index, std::string reason, std::string remedy);
   void refuse(int index, std::string reason, std::string remedy);
   std::optional<TensorType> annotated_type(const std::string& name);
+  // nullopt: what follows is not judged.
+  std::optional<ValueId> stand_in(const onnx::NodeProto& proto, const std::string& output);
   void stand_in_for(const onnx::NodeProto& proto);
   std::optional<Module> rest();
   void finish_outputs();

@@ -44,26 +44,32 @@ std::optional<TensorType> OnnxImporter::annotated_type(const std::string& name) 
   return std::nullopt;
 }
 
+std::optional<ValueId> OnnxImporter::stand_in(const onnx::NodeProto& proto,
+                                              const std::string& output) {
+  try {
+    if (const auto declared = annotated_type(output)) {
+      for (const ValueId input : builder_.graph().inputs)
+        if (const auto value = spread_mean(builder_, input, *declared)) return value;
+      return std::nullopt;
+    }
+    // Without a declaration, most operators have results of their first operand's type.
+    for (const std::string& input : proto.input()) {
+      if (poisoned_.contains(input) || input.empty()) continue;
+      const OnnxValue& known = find(input);
+      if (known.value == kNone || known.constant) continue;
+      guessed_.insert(output);
+      return known.value;
+    }
+    return std::nullopt;
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 void OnnxImporter::stand_in_for(const onnx::NodeProto& proto) {
   for (const std::string& output : proto.output()) {
     if (output.empty() || values_.contains(output)) continue;
-    std::optional<ValueId> value;
-    try {
-      const auto declared = annotated_type(output);
-      for (const ValueId input : builder_.graph().inputs)
-        if (declared && !value) value = spread_mean(builder_, input, *declared);
-      // Without a declaration, most operators have results of their first operand's type.
-      for (const std::string& input : proto.input()) {
-        if (value || declared || poisoned_.contains(input) || input.empty()) continue;
-        const OnnxValue& known = find(input);
-        if (known.value == kNone || known.constant) continue;
-        value = known.value;
-        guessed_.insert(output);
-      }
-    } catch (const Error&) {
-      // No stand-in: what follows is not judged.
-    }
-    if (value) {
+    if (const auto value = stand_in(proto, output)) {
       values_[output].value = *value;
     } else {
       poisoned_.insert(output);

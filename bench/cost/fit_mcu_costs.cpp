@@ -105,6 +105,7 @@ constexpr Prior kPriors[] = {{LoopFeature::kSteps, 8, 20},
                              {LoopFeature::kLogic, 1, 4},
                              {LoopFeature::kCompares, 2, 6},
                              {LoopFeature::kSelects, 2.5, 8},
+                             {LoopFeature::kSaturations, 1, 4},
                              {LoopFeature::kDivides, 1, 4},
                              {LoopFeature::kWideMultiplies, 1, 4},
                              {LoopFeature::kWideMultiplyAdds, 2, 8},
@@ -122,6 +123,8 @@ constexpr Prior kPriors[] = {{LoopFeature::kSteps, 8, 20},
                              {LoopFeature::kCopiedBytes, 0.6, 1e-6},
                              {LoopFeature::kFills, 20, 12},
                              {LoopFeature::kFilledBytes, 0.4, 1e-6},
+                             {LoopFeature::kSmallMoves, 2, 6},
+                             {LoopFeature::kSmallWords, 2, 6},
                              {LoopFeature::kArrays, 1, 5},
                              {LoopFeature::kLargeConstants, 1, 4}};
 
@@ -148,7 +151,7 @@ double predicted(const FeatureVector& features, const std::vector<double>& weigh
 // are written come from all cases.
 Fit fit(const std::vector<Measured>& cases, FeatureVector LoopFeatures::*features,
         double Measured::*truth, double Prior::*prior, const std::string& what) {
-  constexpr double kStiffness = 0.3;
+  constexpr double kStiffness = 0.3, kOutlier = 0.1;
   std::vector<std::vector<double>> rows, all_rows;
   for (std::size_t i = 0; i < cases.size(); ++i) {
     const FeatureVector& counted = cases[i].features.*features;
@@ -157,7 +160,8 @@ Fit fit(const std::vector<Measured>& cases, FeatureVector LoopFeatures::*feature
     all_rows.push_back(row);
     if (i % 5 != 0) rows.push_back(row);
   }
-  const std::vector<double> held_out = relative_least_squares(rows, priors(prior), kStiffness);
+  const std::vector<double> held_out =
+      relative_least_squares(rows, priors(prior), kStiffness, kOutlier);
   std::vector<double> errors;
   std::map<std::string, std::vector<double>> by_family;
   for (std::size_t i = 0; i < cases.size(); ++i) {
@@ -169,8 +173,8 @@ Fit fit(const std::vector<Measured>& cases, FeatureVector LoopFeatures::*feature
                 << "): " << ratio << "\n";
   }
   std::ranges::sort(errors);
-  Fit result{relative_least_squares(all_rows, priors(prior), kStiffness), errors[errors.size() / 2],
-             errors[errors.size() * 9 / 10]};
+  Fit result{relative_least_squares(all_rows, priors(prior), kStiffness, kOutlier),
+             errors[errors.size() / 2], errors[errors.size() * 9 / 10]};
   std::cout << what << ": left-out cases differ by " << 100 * result.typical_error
             << " % (median), " << 100 * result.high_error << " % (90th percentile)\n";
   for (auto& [family, ratios] : by_family) {
@@ -261,7 +265,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    const std::size_t cases = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 600;
+    const std::size_t cases = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 1000;
     return tandem::run(argv[1], cases, argc > 3 ? argv[3] : "");
   } catch (const std::exception& error) {
     std::cerr << error.what() << "\n";

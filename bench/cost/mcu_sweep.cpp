@@ -207,7 +207,9 @@ class Sweep {
     const Format result = format.name() == "bipolar" ? Format::parse("int8") : format;
     const int x_bits = builder_->type(x).format.bits();
     const int multiplier_bits = static_cast<int>(one_of<std::int64_t>({8, 16, 31, 31}));
-    const int shift = std::clamp(x_bits + multiplier_bits - result.bits(), 0, 40);
+    // The largest sums leave the result's range, as they do behind a trained layer; otherwise a
+    // narrow result could be known to be 0.
+    const int shift = std::clamp(x_bits + multiplier_bits - result.bits() - 3, 0, 40);
     const std::int64_t most = (std::int64_t{1} << (multiplier_bits - 1)) - 1;
     const bool channels = chance(0.5);
     const ValueId multiplier =
@@ -223,14 +225,19 @@ class Sweep {
   }
 
   ValueId thresholded(ValueId x) {
-    const std::int64_t count = one_of<std::int64_t>({1, 1, 3, 3, 7, 15, 63, 255});
     const IntegerRange range = builder_->type(x).format.integer_range();
+    const std::int64_t codes = range.max - range.min;
+    const std::int64_t count = std::min(one_of<std::int64_t>({1, 1, 3, 3, 7, 15, 63, 255}), codes);
+    // Distinct ones where there is little room.
+    const bool few = codes < 8 * count;
     const bool channels = chance(0.7);
     const std::int64_t rows = channels ? builder_->shape(x).back() : 1;
     std::vector<std::int64_t> values;
     for (std::int64_t row = 0; row < rows; ++row) {
       std::vector<std::int64_t> sorted;
-      for (std::int64_t i = 0; i < count; ++i) sorted.push_back(pick(range.min / 4, range.max / 4));
+      for (std::int64_t i = 0; i < count; ++i)
+        sorted.push_back(few ? range.min + 1 + i * codes / count
+                             : pick(range.min / 4, range.max / 4));
       std::ranges::sort(sorted);
       values.insert(values.end(), sorted.begin(), sorted.end());
     }

@@ -1,6 +1,8 @@
 #include "tandem/cost/loop_features.h"
 
 #include <algorithm>
+#include <bit>
+#include <map>
 #include <set>
 #include <string>
 
@@ -9,25 +11,54 @@
 namespace tandem {
 namespace {
 
-constexpr std::array<std::string_view, kLoopFeatures> kNames = {
-    "steps",           "loops",           "iterations",
-    "open_loops",      "open_iterations", "branches",
-    "loads",           "stores",          "addresses",
-    "pointers",        "advances",        "moves",
-    "multiply_adds",   "multiplies",      "adds",
-    "logic",           "compares",        "selects",
-    "divides",         "wide_multiplies", "wide_multiply_adds",
-    "long_multiplies", "long_adds",       "long_logic",
-    "long_shifts",     "variable_shifts", "long_selects",
-    "long_compares",   "long_divides",    "extensions",
-    "long_memory",     "copies",          "copied_bytes",
-    "fills",           "filled_bytes",    "arrays",
-    "large_constants"};
+constexpr std::array<std::string_view, kLoopFeatures> kNames = {"steps",
+                                                                "loops",
+                                                                "iterations",
+                                                                "open_loops",
+                                                                "open_iterations",
+                                                                "branches",
+                                                                "loads",
+                                                                "stores",
+                                                                "addresses",
+                                                                "pointers",
+                                                                "advances",
+                                                                "moves",
+                                                                "multiply_adds",
+                                                                "multiplies",
+                                                                "adds",
+                                                                "logic",
+                                                                "compares",
+                                                                "selects",
+                                                                "saturations",
+                                                                "divides",
+                                                                "wide_multiplies",
+                                                                "wide_multiply_adds",
+                                                                "long_multiplies",
+                                                                "long_adds",
+                                                                "long_logic",
+                                                                "long_shifts",
+                                                                "variable_shifts",
+                                                                "long_selects",
+                                                                "long_compares",
+                                                                "long_divides",
+                                                                "extensions",
+                                                                "long_memory",
+                                                                "copies",
+                                                                "copied_bytes",
+                                                                "fills",
+                                                                "filled_bytes",
+                                                                "small_moves",
+                                                                "small_words",
+                                                                "arrays",
+                                                                "large_constants"};
 
 bool is_long(Storage type) { return storage_bytes(type) == 8; }
 
 // What the immediate operands of most Thumb-2 instructions hold.
 constexpr std::int64_t kImmediate = 4095;
+
+// The most bytes that GCC 12 -O2 moves without a call of memcpy or memset.
+constexpr std::int64_t kSmallCopy = 64, kSmallFill = 30;
 
 class Counter {
  public:
@@ -55,7 +86,9 @@ class Counter {
 
   void statement(const Statement& s) {
     switch (s.kind) {
-      case StatementKind::kLet: return expression(s.value);
+      case StatementKind::kLet:
+        if (is_lower_bound(s.value)) bounded_[s.name] = s.value.args[1].value;
+        return expression(s.value);
       case StatementKind::kVariable:
         if (s.value.op == ExprOp::kConstant) add(LoopFeature::kMoves, is_long(s.type) ? 2 : 1);
         return expression(s.value);
@@ -66,15 +99,39 @@ class Counter {
         return add(is_long(s.type) ? LoopFeature::kLongMemory : LoopFeature::kStores);
       case StatementKind::kPointer: return add(LoopFeature::kPointers);
       case StatementKind::kAdvance: return add(LoopFeature::kAdvances);
-      case StatementKind::kCopy:
-        add(LoopFeature::kCopies);
-        return moved(LoopFeature::kCopiedBytes, s.step * storage_bytes(s.type));
-      case StatementKind::kFill:
-        add(LoopFeature::kFills);
-        return moved(LoopFeature::kFilledBytes, s.step);
+      case StatementKind::kCopy: return copy(s.step * storage_bytes(s.type));
+      case StatementKind::kFill: return fill(s.step);
       case StatementKind::kFor: return loop(s);
       case StatementKind::kIf: return branch(s);
     }
+  }
+
+  // Loads and stores of up to four bytes that so many bytes take.
+  static double words(std::int64_t bytes) {
+    const std::int64_t rest = bytes % 4;
+    return static_cast<double>(bytes / 4 + (rest + 1) / 2);
+  }
+
+  void copy(std::int64_t bytes) {
+    if (bytes > kSmallCopy) {
+      add(LoopFeature::kCopies);
+      return moved(LoopFeature::kCopiedBytes, bytes);
+    }
+    add(LoopFeature::kSmallMoves);
+    // From here on a loop over 16 bytes is shorter.
+    const std::int64_t loop = bytes > kSmallCopy / 2 ? bytes - bytes % 16 : 0;
+    result_.executed[static_cast<std::size_t>(LoopFeature::kSmallWords)] += words(bytes) * weight_;
+    result_.written[static_cast<std::size_t>(LoopFeature::kSmallWords)] +=
+        words(bytes - loop) + (loop > 0 ? 4 : 0);
+  }
+
+  void fill(std::int64_t bytes) {
+    if (bytes > kSmallFill) {
+      add(LoopFeature::kFills);
+      return moved(LoopFeature::kFilledBytes, bytes);
+    }
+    add(LoopFeature::kSmallMoves);
+    add(LoopFeature::kSmallWords, words(bytes) / 2);  // without the loads
   }
 
   // Bytes that are moved cost time, not code.
@@ -185,7 +242,34 @@ class Counter {
     product(e.args[first ? 0 : 1], true);
   }
 
+  // x < c ? c : x of 32 bits.
+  static bool is_lower_bound(const Expr& e) {
+    return e.op == ExprOp::kSelect && !is_long(e.type) && e.args[0].op == ExprOp::kLess &&
+           is_constant(e.args[0].args[1], e.args[1]);
+  }
+
+  static bool is_constant(const Expr& a, const Expr& b) {
+    return a.op == ExprOp::kConstant && b.op == ExprOp::kConstant && a.value == b.value;
+  }
+
+  // c < v ? c : v where v is at least 0 already, and c + 1 a power of two. GCC 12 does not see the
+  // signed case.
+  bool completes_saturation(const Expr& e) const {
+    const Expr& condition = e.args[0];
+    if (is_long(e.type) || condition.op != ExprOp::kLess ||
+        !is_constant(condition.args[0], e.args[1]) || condition.args[1].op != ExprOp::kVariable)
+      return false;
+    const auto bound = bounded_.find(condition.args[1].name);
+    const std::int64_t above = e.args[1].value + 1;
+    return bound != bounded_.end() && bound->second == 0 && above > 0 &&
+           std::has_single_bit(static_cast<std::uint64_t>(above));
+  }
+
   void choice(const Expr& e) {
+    if (completes_saturation(e)) {
+      add(LoopFeature::kSelects, -1);  // that of the lower bound
+      return add(LoopFeature::kSaturations);
+    }
     const Expr& condition = e.args[0];
     const bool compares = condition.op == ExprOp::kLess || condition.op == ExprOp::kLessEqual ||
                           condition.op == ExprOp::kEqual;
@@ -201,9 +285,21 @@ class Counter {
     add(wide ? LoopFeature::kLongSelects : LoopFeature::kSelects);
   }
 
+  static bool is_number(const Expr& e, std::int64_t value) {
+    return e.op == ExprOp::kConstant && e.value == value;
+  }
+
   void binary(const Expr& e) {
-    operands(e);
     const bool wide = is_long(e.args[0].type);
+    // One bit is taken out by one instruction, and the sign by a shift.
+    if (!wide && e.op == ExprOp::kAnd && e.args[0].op == ExprOp::kShiftRight &&
+        e.args[0].args[1].op == ExprOp::kConstant && is_number(e.args[1], 1)) {
+      expression(e.args[0].args[0]);
+      return add(LoopFeature::kLogic);
+    }
+    operands(e);
+    if (e.op == ExprOp::kLess && is_number(e.args[1], 0))
+      return add(wide ? LoopFeature::kLongLogic : LoopFeature::kLogic);
     switch (e.op) {
       case ExprOp::kAdd:
       case ExprOp::kSubtract: return add(wide ? LoopFeature::kLongAdds : LoopFeature::kAdds);
@@ -226,6 +322,7 @@ class Counter {
   LoopFeatures result_;
   double weight_ = 1;
   Keys addresses_;
+  std::map<std::string, std::int64_t> bounded_;  // locals by name, with their lower bound
 };
 
 }  // namespace

@@ -26,8 +26,9 @@ enum class LoopFeature {
   kMultiplies,
   kAdds,              // sums and differences of 32 bits
   kLogic,             // and, xor, shifts of 32 bits
-  kCompares,          // to a truth value
+  kCompares,          // to a truth value, but for those with the sign
   kSelects,           // a choice between two values of 32 bits, with its comparison
+  kSaturations,       // to so many bits without a sign
   kDivides,           // of 32 bits
   kWideMultiplies,    // 32 x 32 bits to 64
   kWideMultiplyAdds,  // plus 64
@@ -44,7 +45,9 @@ enum class LoopFeature {
   kCopies,
   kCopiedBytes,  // calls of memcpy, and their bytes
   kFills,
-  kFilledBytes,
+  kFilledBytes,  // calls of memset, and their bytes
+  kSmallMoves,   // copies and fills that compilers write out,
+  kSmallWords,   // and their loads and stores of up to four bytes, in pairs
   kArrays,          // arrays whose address is a constant of the code
   kLargeConstants,  // constants that no instruction holds
   kCount

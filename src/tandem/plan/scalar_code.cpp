@@ -175,11 +175,33 @@ Ranged ScalarCode::apply_overflow(Ranged value, int bits, bool is_signed, Overfl
   throw InternalError("unknown overflow");
 }
 
+// The same where neither operand is ever negative.
+Expr ScalarCode::round_up_positive(const Expr& quotient, const Expr& remainder, const Expr& divisor,
+                                   Rounding rounding) {
+  const Expr zero = constant_expr(0, quotient.type);
+  switch (rounding) {
+    case Rounding::kTowardZero:
+    case Rounding::kFloor: return constant_expr(0);
+    case Rounding::kCeiling:
+    case Rounding::kAwayFromZero: return less(zero, remainder);
+    default: break;
+  }
+  const Expr left = local(divisor - remainder);
+  if (rounding == Rounding::kHalfUp || rounding == Rounding::kHalfAwayFromZero)
+    return binary_expr(ExprOp::kLessEqual, left, remainder);
+  const Expr beyond = less(left, remainder);
+  if (rounding != Rounding::kHalfEven) return beyond;
+  const Expr odd = convert_expr(both(quotient, constant_expr(1, quotient.type)), Storage::kI32);
+  return beyond + both(equal(left, remainder), odd);
+}
+
 // What is added to the quotient's magnitude: 1 where the exact quotient rounds away from zero.
 Expr ScalarCode::round_up(const Expr& quotient, const Expr& remainder, const Expr& divisor,
                           const Expr& negative, Rounding rounding) {
   const Storage type = quotient.type;
   const auto number = [&](std::int64_t n) { return constant_expr(n, type); };
+  if (negative.op == ExprOp::kConstant)
+    return round_up_positive(quotient, remainder, divisor, rounding);
   const Expr not_negative = binary_expr(ExprOp::kXor, negative, constant_expr(1));
   Expr inexact = binary_expr(ExprOp::kXor, equal(remainder, number(0)), constant_expr(1));
   switch (rounding) {
@@ -216,12 +238,15 @@ Ranged ScalarCode::divide(Ranged a, Ranged b, IntegerRange result, Rounding roun
       by_zero ? local(select_expr(equal(given, number(0)), number(1), given)) : given;
   const Expr quotient = local(binary_expr(ExprOp::kDivide, numerator, divisor));
   const Expr remainder = local(numerator - quotient * divisor);
-  const Expr negative = local(less(binary_expr(ExprOp::kXor, numerator, divisor), number(0)));
+  const bool positive = a.range.min >= 0 && b.range.min >= 0;
+  const Expr negative = positive
+                            ? constant_expr(0)
+                            : local(less(binary_expr(ExprOp::kXor, numerator, divisor), number(0)));
   const Expr up = round_up(quotient, remainder, divisor, negative, rounding);
   Expr rounded = quotient;
   if (up.op != ExprOp::kConstant) {
     const Expr step = convert_expr(local(up), type);
-    rounded = quotient + select_expr(negative, number(0) - step, step);
+    rounded = quotient + (positive ? step : select_expr(negative, number(0) - step, step));
   }
   if (by_zero) rounded = select_expr(equal(given, number(0)), number(0), local(std::move(rounded)));
   return {std::move(rounded), result};

@@ -40,6 +40,8 @@ class ScalarCode {
  private:
   Expr round_up(const Expr& quotient, const Expr& remainder, const Expr& divisor,
                 const Expr& negative, Rounding rounding);
+  Expr round_up_positive(const Expr& quotient, const Expr& remainder, const Expr& divisor,
+                         Rounding rounding);
   Statements& body_;
   LoopProgram& program_;
 };

@@ -1,0 +1,27 @@
+#include <gtest/gtest.h>
+
+#include "tandem/ops/register.h"
+#include "tandem/verify/execution.h"
+
+#include "tests/verify/random_modules.h"
+
+namespace tandem {
+namespace {
+
+TEST(RandomModulesOnThisCpu, EqualTheReferenceInEveryBit) {
+  register_operators();
+  constexpr std::int64_t kModules = 2000;
+  const RandomComparison comparison = compare_random_modules(
+      0, kModules, 8, 250, [](std::span<const Module> batch, std::span<const Samples> inputs) {
+        std::vector<Samples> outputs;
+        for (std::size_t i = 0; i < batch.size(); ++i)
+          outputs.push_back(make_execution("cpu", batch[i])->run(inputs[i]));
+        return outputs;
+      });
+  std::printf("%lld modules, %lld values\n", static_cast<long long>(comparison.modules),
+              static_cast<long long>(comparison.compared_values));
+  EXPECT_EQ(comparison.modules, kModules);
+}
+
+}  // namespace
+}  // namespace tandem

@@ -1,11 +1,12 @@
 """Compares estimates with the truth and writes the table of docs/estimates.md.
 
-tools/estimates.py [--programs FOLDER] [--output FILE]
+tools/estimates.py [--programs FOLDER] [--output FILE] [--reuse]
 
 Runs every program tandem_*_truth of the folder (bench/estimates), each of which prints one line of
 JSON for each network, device, plan and quantity: what was estimated before anything was built, and
-what the linker, QEMU, Verilator or Yosys say. Exits 1 where an estimate is off by more than LIMITS
-allow; a quantity that is not listed there must be exact.
+what the linker, QEMU, Verilator or Yosys say. The lines are kept beside the programs, in
+tandem_*_truth.jsonl; --reuse takes those of an earlier run, as circuits take hours. Exits 1 where
+an estimate is off by more than LIMITS allow; a quantity that is not listed there must be exact.
 """
 
 import argparse
@@ -49,12 +50,15 @@ def relative_error(row: dict) -> float:
     return row["predicted"] / row["measured"] - 1 if row["measured"] else float("inf")
 
 
-def run_program(program: pathlib.Path) -> list[dict]:
-    print(f"running {program.name}", file=sys.stderr, flush=True)
-    done = subprocess.run([program], stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        raise SystemExit(f"{program}: exit code {done.returncode}")
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
+def measure(program: pathlib.Path, reuse: bool) -> list[dict]:
+    kept = program.with_name(program.name + ".jsonl")
+    if not reuse or not kept.exists():
+        print(f"running {program.name}", file=sys.stderr, flush=True)
+        done = subprocess.run([program], stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode != 0:
+            raise SystemExit(f"{program}: exit code {done.returncode}")
+        kept.write_text(done.stdout, encoding="utf-8")
+    rows = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
     if not rows:
         raise SystemExit(f"{program} printed nothing")
     return rows
@@ -99,15 +103,16 @@ def main() -> int:
     root = pathlib.Path(__file__).resolve().parent.parent
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--programs", type=pathlib.Path, default=root / "build/release/bench")
+    parser.add_argument("--reuse", action="store_true")
     parser.add_argument("--output", type=pathlib.Path, default=root / "docs/estimates.md")
     options = parser.parse_args()
-    programs = sorted(options.programs.glob("tandem_*_truth"), reverse=True)
+    programs = sorted(options.programs.glob("tandem_*_truth"), reverse=True)  # mcu, circuit
     if not programs:
         raise SystemExit(f"no program tandem_*_truth in {options.programs}; make estimates builds "
                          "them")
     text, off = INTRODUCTION, []
     for program in programs:
-        rows = run_program(program)
+        rows = measure(program, options.reuse)
         kind = program.name.removeprefix("tandem_").removesuffix("_truth")
         text += f"{SECTIONS.get(kind, f'## {kind}')}\n{table(rows)}{summary(rows)}\n"
         off += [row for row in rows if abs(relative_error(row)) > LIMITS.get(row["quantity"], 0)]

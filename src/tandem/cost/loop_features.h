@@ -45,9 +45,9 @@ enum class LoopFeature {
   kCopies,
   kCopiedBytes,  // calls of memcpy, and their bytes
   kFills,
-  kFilledBytes,  // calls of memset, and their bytes
-  kSmallMoves,   // copies and fills that compilers write out,
-  kSmallWords,   // and their loads and stores of up to four bytes, in pairs
+  kFilledBytes,     // calls of memset, and their bytes
+  kSmallMoves,      // copies and fills that compilers write out,
+  kSmallWords,      // and their loads and stores of up to four bytes, in pairs
   kArrays,          // arrays whose address is a constant of the code
   kLargeConstants,  // constants that no instruction holds
   kCount

@@ -10,13 +10,13 @@ results=${1:-$here/../../build/demo}
 mkdir -p "$results"
 
 # Choices are compared on images that the network was trained on, where it errs too rarely: the
-# limit is tighter than the point that the held-out images may lose.
+# limit is no loss at all there, so that the held-out images lose less than a point.
 fit() {
   local device=$1
   shift
   echo "Fitting digits.onnx to $device"
   "$tandem" fit "$here/digits.onnx" --data "npz:$here/digits.npz" --device "$device" \
-    --selection 1000 --max-accuracy-drop 0.2% --samples 200 --output "$results/$device" "$@" \
+    --selection 1000 --max-accuracy-drop 0% --samples 200 --output "$results/$device" "$@" \
     >"$results/$device.txt" || { cat "$results/$device.txt"; exit 1; }
 }
 

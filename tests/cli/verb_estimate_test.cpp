@@ -89,6 +89,8 @@ TEST_F(EstimateVerb, RefusesWhatMakesNoSense) {
       {{"estimate", net, "--device", "stm32f764"}, "did you mean 'stm32f746'?"},
       {{"estimate", net, "--device", "stm32f746", "--minimise", "latncy"},
        "did you mean 'latency'?"},
+      {{"estimate", net, "--device", "stm32f746", "--preprocess", "mean=0.5"},
+       "--preprocess has no meaning without --data"},
       {{"estimate", "missing.tandem", "--device", "stm32f746"}, "missing.tandem"}};
   for (const auto& [arguments, message] : refusals) {
     const CliRun run = run_cli(arguments);

@@ -165,6 +165,7 @@ TEST_F(RunVerb, RefusesWhatMakesNoSense) {
       {{"run", net}, "either --data SET or --input"},
       {{"run", net, "--data", "random:2", "--input", in}, "either --data SET or --input"},
       {{"run", net, "--input", in}, "--output"},
+      {{"run", net, "--input", in, "--output", out, "--limit", "1"}, "without --data"},
       {{"run", net, "--data", "random:2", "--execution", "referenc"}, "did you mean 'reference'?"},
       {{"run", net, "--data", "random:2", "--execution", "reference", "--device", "stm32f746"},
        "no meaning for the execution reference"},

@@ -52,6 +52,8 @@ DataOptions DataFlags::data_options() const {
   options.limit = limit;
   options.seed = static_cast<std::uint64_t>(seed);
   options.preprocess = preprocess;
+  if (!given() && (limit || !preprocess.empty()))
+    throw Error(limit ? "--limit" : "--preprocess", " has no meaning without --data");
   if (given()) check_data_options(options);
   if (given() && is_random(*this) && !preprocess.empty())
     throw Error("--preprocess has no meaning for random samples, which are codes already");

@@ -27,7 +27,8 @@ PlannedModel plan_model(const PlannedFlags& flags, OnTrial trial) {
   DataFlags data;
   data.source = flags.data;
   data.preprocess = flags.preprocess;
-  data.limit = 1;
+  if (data.given()) data.limit = 1;
+  data.data_options();
   if (trial == OnTrial::kAssume && !data.given()) {
     TrialLowering lowering = lower_on_trial(flags.model.load(), flags.codings.codings());
     result.lowered = std::move(lowering.lowered);

@@ -111,7 +111,7 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t s
   // What was broken stays broken under changes by token, so these start from sound text only.
   const std::string given(reinterpret_cast<const char*>(data), size);
   const bool sound = !tandem::unsound.contains(std::hash<std::string>()(given));
-  const std::string text = tandem::testing::mutate_toml(sound ? given : "", seed / 16);
+  const std::string text = tandem::test::mutate_toml(sound ? given : "", seed / 16);
   // Short texts are fast ones; cut behind a line, so that they stay sound.
   constexpr std::size_t kLongest = 1024;
   const std::size_t most = std::min(max_size, kLongest);

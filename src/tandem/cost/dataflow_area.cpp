@@ -16,10 +16,6 @@ using Features = std::map<std::string, double>;
 
 double ceil_div(std::int64_t a, std::int64_t b) { return static_cast<double>((a + b - 1) / b); }
 
-int counter_bits(std::int64_t last) {
-  return std::max(1, static_cast<int>(std::bit_width(static_cast<std::uint64_t>(last))));
-}
-
 class PartCollector {
  public:
   explicit PartCollector(const Pipeline& pipeline) : pipeline_(pipeline) {}

@@ -575,7 +575,8 @@ double map_dsps(const MapOp& map) {
 
 double map_block_rams(const MapOp& map) {
   if (!table_in_block_ram(map)) return 0;
-  return block_rams_of(static_cast<std::int64_t>(map.rows.size()) << map.in.bits(), map.out.bits());
+  return rom_block_rams_of(static_cast<std::int64_t>(map.rows.size()) << map.in.bits(),
+                           map.out.bits());
 }
 
 }  // namespace tandem

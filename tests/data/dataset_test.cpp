@@ -166,9 +166,9 @@ TEST(DataSet, PreprocessingChangesTheCoding) {
       {"mean=x", "preprocessing: mean: expected a number"},
       {"mean=inf", "must be finite"},
   };
-  for (const auto& [text, message] : cases) {
-    EXPECT_THAT([&] { open(source, "test", text); }, ThrowsMessage<Error>(HasSubstr(message)))
-        << text;
+  for (const auto& c : cases) {
+    EXPECT_THAT([&] { open(source, "test", c.first); }, ThrowsMessage<Error>(HasSubstr(c.second)))
+        << c.first;
   }
 }
 

@@ -87,7 +87,7 @@ TEST_F(CTargetTest, IsFreeOfWarningsInThreeCompilers) {
   add(parse_module(kAwkward), "awkward", McuObjective::kLatency);
   constexpr McuObjective kObjectives[] = {McuObjective::kLatency, McuObjective::kFlash,
                                           McuObjective::kSram};
-  for (const std::uint64_t seed : {14, 15, 17, 21})
+  for (const std::uint64_t seed : {14U, 15U, 17U, 21U})
     add(random_lowered_module(seed), concat("net", seed), kObjectives[seed % 3]);
   sources.push_back("main.c");  // of the last one
   for (const std::vector<std::string>& compiler :

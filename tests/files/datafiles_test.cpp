@@ -43,10 +43,10 @@ TEST(Idx, RefusesWhatIsNone) {
       {bytes({0, 0, 8, 1, 0, 0, 0, 1, 1, 2}), "2 bytes of elements"},
       {bytes({0, 0, 8, 2, 255, 255, 255, 255, 255, 255, 255, 255}), "2^40"},
   };
-  for (const auto& [text, message] : cases)
-    EXPECT_THAT([&] { idx(text); }, ThrowsMessage<Error>(HasSubstr("a.idx: "))) << message;
-  for (const auto& [text, message] : cases)
-    EXPECT_THAT([&] { idx(text); }, ThrowsMessage<Error>(HasSubstr(message)));
+  for (const auto& c : cases)
+    EXPECT_THAT([&] { idx(c.first); }, ThrowsMessage<Error>(HasSubstr("a.idx: "))) << c.second;
+  for (const auto& c : cases)
+    EXPECT_THAT([&] { idx(c.first); }, ThrowsMessage<Error>(HasSubstr(c.second)));
 }
 
 TEST(Idx, ReadsMnist) {
@@ -94,8 +94,8 @@ TEST(Csv, NamesThePlaceOfAFault) {
       {"1,\"2\"x\n", "line 1: text follows a closing quote"},
       {"1,2\n3,4\"5\n", "line 2: field '4\"5'"},
   };
-  for (const auto& [text, message] : cases)
-    EXPECT_THAT([&] { read_csv(text, "t.csv"); }, ThrowsMessage<Error>(HasSubstr(message)));
+  for (const auto& c : cases)
+    EXPECT_THAT([&] { read_csv(c.first, "t.csv"); }, ThrowsMessage<Error>(HasSubstr(c.second)));
   const CsvTable table = read_csv("a,b\n1,x\n", "t.csv");
   EXPECT_THAT([&] { table.numbers(1, "t.csv"); },
               ThrowsMessage<Error>(HasSubstr("t.csv: line 2, column 'b': 'x' is no number")));

@@ -54,7 +54,7 @@ TEST(NarrowFloat, E5m2IsThatOfItsPublishedTable) {
   EXPECT_EQ(format.bits(), 8);
   EXPECT_EQ(format.decode(0b0'11111'00), kInfinity);
   EXPECT_EQ(format.decode(0b1'11111'00), -kInfinity);
-  for (const std::uint64_t code : {0b0'11111'01, 0b0'11111'10, 0b1'11111'11})
+  for (const std::uint64_t code : {0b0'11111'01U, 0b0'11111'10U, 0b1'11111'11U})
     EXPECT_TRUE(std::isnan(format.decode(code))) << code;
   EXPECT_EQ(format.decode(0b0'11110'11), 57344);
   EXPECT_EQ(format.decode(0b0'00001'00), std::ldexp(1.0, -14));

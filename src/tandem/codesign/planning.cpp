@@ -75,13 +75,13 @@ std::vector<PlannedNetwork> DevicePlanner::plans(const Module& lowered) {
 }
 
 std::vector<PlannedNetwork> DevicePlanner::mcu_plans(const Module& lowered) const {
-  constexpr std::array<std::pair<McuObjective, const char*>, 3> kObjectives = {
+  constexpr std::array<std::pair<McuObjective, const char*>, 3> kMcuObjectives = {
       {{McuObjective::kLatency, "latency"},
        {McuObjective::kFlash, "flash"},
        {McuObjective::kSram, "sram"}}};
   std::vector<PlannedNetwork> plans;
   std::vector<std::string> seen;
-  for (const auto& [objective, name] : kObjectives) {
+  for (const auto& [objective, name] : kMcuObjectives) {
     PlannedNetwork planned;
     planned.plan = plan_mcu(lowered, device_, {.objective = objective, .forms = {}});
     std::string text = print_plan(lowered, planned.plan);

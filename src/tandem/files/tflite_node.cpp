@@ -96,12 +96,14 @@ IntegerRange TfliteNode::limits(const TfliteTensor& tensor, tflite::Activation a
 ValueId TfliteNode::add(std::string_view tandem_op, std::vector<ValueId> inputs,
                         Attributes attributes) {
   while (!inputs.empty() && inputs.back() == kNone) inputs.pop_back();
-  return builder().add(tandem_op, std::move(inputs), std::move(attributes), name_);
+  return builder().add(tandem_op, std::move(inputs), std::move(attributes),
+                       concat(name_, ".", tandem_op));
 }
 
 ValueId TfliteNode::add_integer(std::string_view primitive, std::vector<ValueId> inputs,
                                 Attributes attributes) {
-  return add_exact(builder(), primitive, std::move(inputs), std::move(attributes), name_);
+  return add_exact(builder(), primitive, std::move(inputs), std::move(attributes),
+                   concat(name_, ".", primitive));
 }
 
 ValueId TfliteNode::constant(Tensor tensor) {
@@ -117,7 +119,7 @@ ValueId TfliteNode::channels_last(ValueId value) {
 }
 
 ValueId TfliteNode::reshaped(ValueId value, const Shape& shape) {
-  return add_reshape(builder(), value, {shape.begin(), shape.end()}, name_);
+  return add_reshape(builder(), value, {shape.begin(), shape.end()}, name_ + ".Reshape");
 }
 
 void TfliteNode::set(ValueId value, std::size_t index) {

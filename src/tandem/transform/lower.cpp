@@ -192,10 +192,18 @@ class Lowerer {
     return multiplied(requantize(site, coded, target), Tensor::scalar(unit, f64()));
   }
 
+  // An output keeps its name; an inner value that has it takes the output's instead.
   static void rename(Graph& graph, ValueId id, const std::string& wanted) {
-    const bool taken = std::any_of(graph.values.begin(), graph.values.end(),
-                                   [&](const Value& v) { return v.name == wanted; });
-    if (!taken) graph.values[id].name = wanted;
+    const auto other = std::ranges::find(graph.values, wanted, &Value::name);
+    if (other == graph.values.end()) {
+      graph.values[id].name = wanted;
+      return;
+    }
+    const auto taken = static_cast<ValueId>(other - graph.values.begin());
+    const auto holds = [&](const std::vector<ValueId>& list) {
+      return std::ranges::find(list, taken) != list.end();
+    };
+    if (!holds(graph.inputs) && !holds(graph.outputs)) std::swap(other->name, graph.values[id].name);
   }
 
   const Module& network_;

@@ -1,6 +1,7 @@
 // TensorFlow Lite's own rescaling of sums to codes, integer by integer.
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
@@ -60,20 +61,111 @@ Channels channels_of(const CodedValue& value, const QuantizeTarget& target) {
   return channels;
 }
 
-// (x * multiplier + addend) / 2^shift of each channel, as one Rescale.
-struct Dyadics {
-  std::vector<std::int64_t> multipliers, addends, shifts;
+IntegerRange limits_of(const QuantizeTarget& target) {
+  const IntegerRange range = kept_range(target.format.integer_range(), target.overflow);
+  if (target.limits.empty()) return range;
+  return {std::max(range.min, target.limits[0]), std::min(range.max, target.limits[1])};
+}
 
-  void add(std::int64_t multiplier, std::int64_t addend, int shift) {
-    // A negative shift is part of the multiplier.
-    const int left = std::max(-shift, 0);
-    if (left > 31 || std::abs(static_cast<double>(addend)) > 0x1p60)
-      throw Error("a scale ratio is too large for a rescaling in 62 bits");
-    multipliers.push_back(multiplier << left);
-    addends.push_back(addend << left);
-    shifts.push_back(std::max(shift, 0));
+std::int64_t reduced(std::int32_t multiplier) {
+  return multiplier < 0x7FFF0000 ? (std::int64_t{multiplier} + (1 << 15)) >> 16 : 0x7FFF;
+}
+
+// What the kernel makes of a sum, by definition.
+std::int64_t code_of(const Channel& channel, const QuantizeTarget& target, std::int64_t x) {
+  const Int128 sum = Int128{x} + channel.addend;
+  const auto [multiplier, shift] = channel.multiplier;
+  Int128 result = 0;
+  if (target.rescaling == Rescaling::kReducedMultiplier) {
+    result = round_shift(sum * reduced(multiplier), 15 - shift, Rounding::kHalfUp);
+  } else if (target.rescaling == Rescaling::kSingleRounding) {
+    result = round_shift(sum * multiplier, 31 - shift, Rounding::kHalfUp);
+  } else {
+    const int left = target.left_shift + std::max(shift, 0);
+    const Int128 product = round_shift(sum * multiplier, 31 - left, Rounding::kHalfUp);
+    result = round_shift(apply_overflow(product, 32, true, Overflow::kSaturate),
+                         std::max(-shift, 0), Rounding::kHalfAwayFromZero);
   }
+  const IntegerRange limits = limits_of(target);
+  return static_cast<std::int64_t>(
+      std::clamp<Int128>(result + channel.zero, limits.min, limits.max));
+}
+
+// ---- One Rescale -------------------------------------------------------------------------------
+
+// floor((x * multiplier + addend) / 2^shift)
+struct Dyadic {
+  std::int64_t multiplier = 0, addend = 0;
+  int shift = 0;
 };
+
+// nullopt where the numbers leave 62 bits.
+std::optional<Dyadic> dyadic(std::int64_t multiplier, Int128 addend, int shift) {
+  // A negative shift is part of the multiplier.
+  const int left = std::max(-shift, 0);
+  constexpr Int128 kMost = Int128{1} << 61;
+  if (left > 31 || shift > 62 || addend > (kMost >> left) || addend < -(kMost >> left))
+    return std::nullopt;
+  return Dyadic{multiplier << left, static_cast<std::int64_t>(addend) << left, std::max(shift, 0)};
+}
+
+// The codes of channels that hardly depend on the sum (switched off in training) take at most two
+// values: k below x = first, k + 1 from there on.
+std::optional<Dyadic> one_step(const Channel& channel, const QuantizeTarget& target,
+                               IntegerRange input) {
+  const std::int64_t low = code_of(channel, target, input.min),
+                     high = code_of(channel, target, input.max);
+  if (low == high) return Dyadic{0, low, 0};
+  if (high != low + 1) return std::nullopt;
+  std::int64_t below = input.min, first = input.max;
+  while (below + 1 < first) {
+    const std::int64_t middle = below + (first - below) / 2;
+    (code_of(channel, target, middle) == low ? below : first) = middle;
+  }
+  const int shift = bits_for({0, std::max(input.max - first, first - input.min)});
+  return dyadic(1, Int128{high} * (Int128{1} << shift) - first, shift);
+}
+
+std::optional<Dyadic> rounded_once(const Channel& channel, const QuantizeTarget& target) {
+  std::int64_t multiplier = channel.multiplier.multiplier;
+  int shift = 31 - channel.multiplier.shift;
+  if (target.rescaling == Rescaling::kReducedMultiplier) {
+    multiplier = reduced(channel.multiplier.multiplier);
+    shift -= 16;
+  }
+  // Where nothing is shifted out, nothing is rounded.
+  const Int128 one = shift > 0 ? Int128{1} << shift : 1;
+  if (shift < 0 && channel.zero != 0) return std::nullopt;  // the zero would be shifted too
+  return dyadic(multiplier, Int128{channel.addend} * multiplier + channel.zero * one + one / 2,
+                shift);
+}
+
+// The first of two roundings leaves y, the second divides it by 2^right: floor((y + 2^(right - 1)) /
+// 2^right) for results that are not negative. Where limits keep every code from the zero point on,
+// the others do not matter and both roundings are one floor of the exact product:
+//   y >= n  <=>  product + 2^30 >= n * 2^31.
+std::optional<Dyadic> rounded_twice_above_zero(const Channel& channel,
+                                               const QuantizeTarget& target) {
+  const int left = target.left_shift + std::max(channel.multiplier.shift, 0);
+  const int right = std::max(-channel.multiplier.shift, 0);
+  if (limits_of(target).min < channel.zero || left > 30) return std::nullopt;
+  const Int128 one = Int128{1} << right;
+  // In units of 2^(left - 31): the halves of both roundings and the zero point.
+  const Int128 unit = Int128{1} << (31 - left);
+  const Int128 addend = (channel.zero * one + one / 2) * unit + unit / 2;
+  const std::int64_t multiplier = channel.multiplier.multiplier;
+  return dyadic(multiplier, Int128{channel.addend} * multiplier + addend, 31 - left + right);
+}
+
+// One floor that gives the kernel's code for every integer of the input.
+std::optional<Dyadic> single_floor(const Channel& channel, const QuantizeTarget& target,
+                                   IntegerRange input) {
+  if (const auto form = one_step(channel, target, input)) return form;
+  return target.rescaling == Rescaling::kDoubleRounding ? rounded_twice_above_zero(channel, target)
+                                                        : rounded_once(channel, target);
+}
+
+// ---- Primitives --------------------------------------------------------------------------------
 
 ValueId per_channel_constant(LoweringSite& site, const Shape& shape,
                              const std::vector<std::int64_t>& values, const std::string& name) {
@@ -82,22 +174,22 @@ ValueId per_channel_constant(LoweringSite& site, const Shape& shape,
   return integer_constant(site.builder, shape, values, name);
 }
 
-ValueId rescaled(LoweringSite& site, ValueId integer, const Shape& shape, const Dyadics& dyadics,
-                 const Format& format, Rounding rounding) {
+ValueId rescaled(LoweringSite& site, ValueId integer, const Shape& shape,
+                 const std::vector<Dyadic>& forms, const Format& format, Rounding rounding) {
+  std::vector<std::int64_t> multipliers, addends, shifts;
+  for (const Dyadic& form : forms) {
+    multipliers.push_back(form.multiplier);
+    addends.push_back(form.addend);
+    shifts.push_back(form.shift);
+  }
   return add_folded(site.builder, "Rescale",
-                    {integer, per_channel_constant(site, shape, dyadics.multipliers, "multiplier"),
-                     per_channel_constant(site, shape, dyadics.addends, "addend"),
-                     per_channel_constant(site, shape, dyadics.shifts, "shift")},
+                    {integer, per_channel_constant(site, shape, multipliers, "multiplier"),
+                     per_channel_constant(site, shape, addends, "addend"),
+                     per_channel_constant(site, shape, shifts, "shift")},
                     {{"format", format},
                      {"rounding", std::string(name(rounding))},
                      {"overflow", std::string(name(Overflow::kSaturate))}},
                     site.node.node.name);
-}
-
-IntegerRange limits_of(const QuantizeTarget& target) {
-  const IntegerRange range = kept_range(target.format.integer_range(), target.overflow);
-  if (target.limits.empty()) return range;
-  return {std::max(range.min, target.limits[0]), std::min(range.max, target.limits[1])};
 }
 
 ValueId limited_to(LoweringSite& site, ValueId integer, const Format& format, IntegerRange limits) {
@@ -108,80 +200,50 @@ ValueId limited_to(LoweringSite& site, ValueId integer, const Format& format, In
                     site.node.node.name);
 }
 
-// Rounded once: sum, multiplier, shift and zero are one Rescale.
-ValueId rounded_once(LoweringSite& site, ValueId integer, const Channels& channels,
-                     const QuantizeTarget& target) {
-  Dyadics dyadics;
+std::optional<ValueId> by_one_rescale(LoweringSite& site, ValueId integer, const Channels& channels,
+                                      const QuantizeTarget& target) {
+  const IntegerRange input = site.builder.type(integer).format.integer_range();
+  std::vector<Dyadic> forms;
   for (const Channel& channel : channels.list) {
-    std::int64_t multiplier = channel.multiplier.multiplier;
-    int shift = 31 - channel.multiplier.shift;
-    if (target.rescaling == Rescaling::kReducedMultiplier) {
-      multiplier = multiplier < 0x7FFF0000 ? (multiplier + (1 << 15)) >> 16 : 0x7FFF;
-      shift -= 16;
-    }
-    if (shift > 62) throw Error("a scale ratio is below 2^-31; its output is a constant");
-    const std::int64_t zero =
-        shift >= 0 ? channel.zero * (std::int64_t{1} << std::min(shift, 50)) : channel.zero;
-    if (shift > 50 && channel.zero != 0)
-      throw Error("a scale ratio is below 2^-19, too small beside a zero point");
-    dyadics.add(multiplier, channel.addend * multiplier + zero, shift);
+    const auto form = single_floor(channel, target, input);
+    if (!form) return std::nullopt;
+    forms.push_back(*form);
   }
   const ValueId codes =
-      rescaled(site, integer, channels.shape, dyadics, target.format, Rounding::kHalfUp);
+      rescaled(site, integer, channels.shape, forms, target.format, Rounding::kFloor);
   return limited_to(site, codes, target.format, limits_of(target));
 }
 
-// The first of two roundings leaves y, the second divides it by 2^right: floor((y + 2^(right - 1)) /
-// 2^right) for results that are not negative. Where limits keep every code from the zero point on,
-// the others do not matter and both roundings are one floor of the exact product:
-//   y >= n  <=>  product + 2^30 >= n * 2^31.
-ValueId rounded_twice_above_zero(LoweringSite& site, ValueId integer, const Channels& channels,
-                                 const QuantizeTarget& target) {
-  Dyadics dyadics;
-  for (const Channel& channel : channels.list) {
-    const std::int64_t multiplier = channel.multiplier.multiplier;
-    const int up = target.left_shift + std::max(channel.multiplier.shift, 0);
-    const int right = std::max(-channel.multiplier.shift, 0);
-    const std::int64_t half = right > 0 ? std::int64_t{1} << (right - 1) : 0;
-    const std::int64_t steps = channel.zero * (std::int64_t{1} << right) + half;
-    // In units of 2^(up - 31): the halves of both roundings and the zero point.
-    const int unit = 31 - up;
-    const std::int64_t addend = steps * (std::int64_t{1} << unit) + (std::int64_t{1} << unit) / 2;
-    dyadics.add(multiplier, channel.addend * multiplier + addend, unit + right);
-  }
-  const ValueId codes =
-      rescaled(site, integer, channels.shape, dyadics, target.format, Rounding::kFloor);
-  return limited_to(site, codes, target.format, limits_of(target));
-}
-
-ValueId rounded_twice(LoweringSite& site, ValueId integer, const Channels& channels,
-                      const QuantizeTarget& target) {
-  Dyadics products, shifts;
+// As the kernel does it: a product, a shift to the right, the zero point, the limits.
+ValueId by_two_rescales(LoweringSite& site, ValueId integer, const Channels& channels,
+                        const QuantizeTarget& target) {
+  std::vector<Dyadic> products, shifts;
   std::vector<std::int64_t> zeros;
   for (const Channel& channel : channels.list) {
     const std::int64_t multiplier = channel.multiplier.multiplier;
-    products.add(multiplier, channel.addend * multiplier,
-                 31 - target.left_shift - std::max(channel.multiplier.shift, 0));
-    shifts.add(1, 0, std::max(-channel.multiplier.shift, 0));
+    const auto product =
+        dyadic(multiplier, Int128{channel.addend} * multiplier,
+               31 - target.left_shift - std::max(channel.multiplier.shift, 0));
+    if (!product) throw Error("a scale ratio is too large for a rescaling in 62 bits");
+    products.push_back(*product);
+    shifts.push_back({1, 0, std::max(-channel.multiplier.shift, 0)});
     zeros.push_back(channel.zero);
   }
-  const Format word = Format::integer(32, true);
-  ValueId result = rescaled(site, integer, channels.shape, products, word, Rounding::kHalfUp);
-  const auto [least, most] = std::minmax_element(zeros.begin(), zeros.end());
+  const auto [least, most] = std::ranges::minmax(zeros);
   const IntegerRange limits = limits_of(target);
-  const Format centred = Format::holding({limits.min - *most, limits.max - *least});
-  result = rescaled(site, result, channels.shape, shifts, centred, Rounding::kHalfAwayFromZero);
-  const ValueId zero = per_channel_constant(site, channels.shape, zeros, "zero");
-  result = add_exact_folded(site.builder, "IntAdd", {result, zero});
+  const Format centred = Format::holding({limits.min - most, limits.max - least});
+  const bool shifts_nothing =
+      std::ranges::all_of(shifts, [](const Dyadic& form) { return form.shift == 0; });
+  const Format word = shifts_nothing ? centred : Format::integer(32, true);
+  ValueId result = rescaled(site, integer, channels.shape, products, word, Rounding::kHalfUp);
+  if (!shifts_nothing) {
+    result = rescaled(site, result, channels.shape, shifts, centred, Rounding::kHalfAwayFromZero);
+  }
+  if (least != 0 || most != 0) {
+    const ValueId zero = per_channel_constant(site, channels.shape, zeros, "zero");
+    result = add_exact_folded(site.builder, "IntAdd", {result, zero}, {}, site.node.node.name);
+  }
   return limited_to(site, result, target.format, limits);
-}
-
-bool limits_keep_above_zero(const Channels& channels, IntegerRange limits, int left_shift) {
-  constexpr int kWidest = 20;  // bits of a shift that the exact product still leaves room for
-  return std::ranges::all_of(channels.list, [&](const Channel& channel) {
-    return limits.min >= channel.zero && channel.multiplier.shift >= -kWidest &&
-           left_shift + channel.multiplier.shift <= 30;
-  });
 }
 
 }  // namespace
@@ -205,15 +267,11 @@ CodedValue requantize_as_tflite(LoweringSite& site, const CodedValue& value,
                 "; use `limits`, or rescale = dyadic");
   }
   const Channels channels = channels_of(value, target);
-  ValueId codes = kNone;
-  if (target.rescaling != Rescaling::kDoubleRounding) {
-    codes = rounded_once(site, value.integer, channels, target);
-  } else if (limits_keep_above_zero(channels, limits_of(target), target.left_shift)) {
-    codes = rounded_twice_above_zero(site, value.integer, channels, target);
-  } else {
-    codes = rounded_twice(site, value.integer, channels, target);
-  }
-  return coded_integer(site.builder, codes);
+  if (const auto codes = by_one_rescale(site, value.integer, channels, target))
+    return coded_integer(site.builder, *codes);
+  if (target.rescaling != Rescaling::kDoubleRounding)
+    throw Error("a scale ratio is too far from 1 for a rescaling in 62 bits");
+  return coded_integer(site.builder, by_two_rescales(site, value.integer, channels, target));
 }
 
 }  // namespace tandem

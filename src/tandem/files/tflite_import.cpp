@@ -21,6 +21,7 @@ const TfliteHandlers& handlers() {
     add_tflite_layer_handlers(table);
     add_tflite_elementwise_handlers(table);
     add_tflite_movement_handlers(table);
+    add_tflite_reduction_handlers(table);
     add_tflite_function_handlers(table);
     return table;
   }();

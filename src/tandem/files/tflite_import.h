@@ -105,6 +105,7 @@ using TfliteHandlers = std::map<std::string, TfliteHandler, std::less<>>;
 void add_tflite_layer_handlers(TfliteHandlers& handlers);        // convolutions, pools, matrices
 void add_tflite_elementwise_handlers(TfliteHandlers& handlers);  // arithmetic, quantizers
 void add_tflite_movement_handlers(TfliteHandlers& handlers);
+void add_tflite_reduction_handlers(TfliteHandlers& handlers);
 void add_tflite_function_handlers(TfliteHandlers& handlers);  // functions in fixed point
 
 // The name of a built-in operator, "" where the code is unknown.

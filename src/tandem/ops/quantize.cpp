@@ -69,8 +69,8 @@ void check_rescaling(const NodeView& node) {
   const std::int64_t left_shift = node.integer("left_shift");
   if (left_shift != 0 && rescaling != Rescaling::kDoubleRounding)
     throw Error("left_shift is for rescale = double_rounding only");
-  if (left_shift < 0 || left_shift > 31)
-    throw Error("left_shift is ", left_shift, "; it must lie in [0,31]");
+  if (left_shift < -31 || left_shift > 31)
+    throw Error("left_shift is ", left_shift, "; it must lie in [-31,31]");
   if (rescaling == Rescaling::kDyadic) return;
   if (!zero_after_rounding(node))
     throw Error("rescale = ", name(rescaling), " needs zero_added = after_rounding");

@@ -318,7 +318,7 @@ def functions() -> None:
         unary(f"leaky_relu_{name}", "LEAKY_RELU", scale, zero, scale * 0.8, -70,
               options("LeakyReluOptions", alpha=0.3))
         unary(f"relu_{name}", "RELU", scale, zero, scale * 1.1, -128)
-    unary("relu6", "RELU6", 0.09, 3, 0.05, -100)
+    unary("relu6", "RELU6", 0.09, 3, 0.09, 3)
     for kind in ["LOGISTIC", "TANH", "HARD_SWISH", "RELU", "RELU6"]:
         g = Graph(91)
         x, y = g.input([1, 32], np.float32), g.tensor([1, 32], np.float32)

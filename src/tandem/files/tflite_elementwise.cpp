@@ -75,15 +75,20 @@ void mul(TfliteNode& node) {
 
 // ---- Limits ------------------------------------------------------------------------------------
 
-void relu(TfliteNode& node) { node.set_real(node.real(0), {.activation = tflite::Activation::RELU}); }
-
-void relu6(TfliteNode& node) {
-  node.set_real(node.real(0), {.activation = tflite::Activation::RELU6});
+// The kernel of codes rescales.
+void relu(TfliteNode& node) {
+  node.set_real(node.real(0), {.activation = tflite::Activation::RELU});
 }
 
-void relu_n1_to_1(TfliteNode& node) {
-  node.set_real(node.real(0), {.activation = tflite::Activation::RELU_N1_TO_1});
+// The kernels of codes only limit.
+void limit(TfliteNode& node, tflite::Activation activation) {
+  node.require_same_quantization(0);
+  node.set_real(node.real(0), {.activation = activation});
 }
+
+void relu6(TfliteNode& node) { limit(node, tflite::Activation::RELU6); }
+
+void relu_n1_to_1(TfliteNode& node) { limit(node, tflite::Activation::RELU_N1_TO_1); }
 
 // Greater or less of two tensors, which are quantized alike.
 void extremum(TfliteNode& node) {

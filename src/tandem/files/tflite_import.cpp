@@ -216,23 +216,24 @@ ValueId TfliteImporter::value_of(const TfliteTensor& tensor) {
 
 ValueId TfliteImporter::real_of(const TfliteTensor& tensor) {
   State& state = states_[tensor.index];
-  if (state.real != kNone) return state.real;
-  const ValueId value = value_of(tensor);
+  if (state.real == kNone) state.real = dequantized(value_of(tensor), tensor);
+  return state.real;
+}
+
+ValueId TfliteImporter::dequantized(ValueId value, const TfliteTensor& tensor) {
   if (tensor.quantization) {
     const ValueId scale = builder_.constant(scales_of(tensor), tensor.name + ".scale");
     const ValueId zero = builder_.constant(zeros_of(tensor), tensor.name + ".zero");
-    state.real = builder_.add("Dequantize", {value, scale, zero}, {}, tensor.name + ".real");
-  } else if (!tensor.format->is_float()) {
+    return builder_.add("Dequantize", {value, scale, zero}, {}, tensor.name + ".real");
+  }
+  if (!tensor.format->is_float()) {
     throw Refusal(concat(tensor.to_string(), " is of integers without a scale"),
                   "convert the model with quantized or real tensors there");
-  } else if (*tensor.format == Format()) {
-    state.real = value;
-  } else if (const Tensor* constant = tandem::constant_of(module_, builder_.graph(), value)) {
-    state.real = builder_.constant(constant->converted(Format()), tensor.name);
-  } else {
-    state.real = builder_.add("Cast", {value}, {{"to", Format()}}, tensor.name + ".real");
   }
-  return state.real;
+  if (*tensor.format == Format()) return value;
+  if (const Tensor* constant = tandem::constant_of(module_, builder_.graph(), value))
+    return builder_.constant(constant->converted(Format()), tensor.name);
+  return builder_.add("Cast", {value}, {{"to", Format()}}, tensor.name + ".real");
 }
 
 Module read_tflite(ByteSpan bytes, std::string_view source) {

@@ -57,6 +57,8 @@ class TfliteNode {
   // An input's value as it stands in the file (codes where it is quantized), and as reals.
   ValueId value(std::size_t input);
   ValueId real(std::size_t input);
+  // Elements that were moved out of a tensor, as reals.
+  ValueId real_of(ValueId moved, const TfliteTensor& tensor);
   // The elements of a constant input; `what` names it ("the shape").
   Tensor constant(std::size_t input, std::string_view what);
   std::vector<std::int64_t> integers(std::size_t input, std::string_view what);
@@ -135,6 +137,7 @@ class TfliteImporter {
   void finish_outputs();
   ValueId value_of(const TfliteTensor& tensor);
   ValueId real_of(const TfliteTensor& tensor);
+  ValueId dequantized(ValueId value, const TfliteTensor& tensor);
   ValueId quantized(ValueId real, const TfliteTensor& tensor, Attributes attributes);
 
   const TfliteModel& model_;

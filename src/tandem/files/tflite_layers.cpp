@@ -1,6 +1,7 @@
 // Convolutions, matrix products and pools of TensorFlow Lite.
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "tandem/files/tflite_import.h"
 #include "tandem/ops/movement.h"
@@ -71,17 +72,44 @@ struct Weights {
   std::vector<double> scales;  // one, or one per output; empty where they are real
 };
 
-// Real or coded weights with their axes in the given order, `outputs` the axis of the outputs then.
-// `scale` replaces their own one where a kernel computes with another.
-Weights weights_of(TfliteNode& node, const Integers& perm, std::size_t outputs,
-                   std::optional<double> scale = {}) {
+// How a layer wants its weights.
+struct WeightOrder {
+  Integers perm;            // of the file's axes
+  std::size_t outputs = 0;  // the axis of the outputs then
+  bool is_mirrored = false;  // the last two axes backwards
+  std::optional<double> scale = {};  // replaces their own one where a kernel computes with another
+};
+
+// The last two axes backwards.
+ValueId mirrored(TfliteNode& node, ValueId weights) {
+  constexpr std::int64_t kWhole = std::int64_t{1} << 31;
+  return node.add("Slice", {weights},
+                  {{"starts", Integers{-1, -1}},
+                   {"ends", Integers{-kWhole, -kWhole}},
+                   {"axes", Integers{2, 3}},
+                   {"steps", Integers{-1, -1}}});
+}
+
+Tensor mirrored(const Tensor& weights) {
+  const Shape& shape = weights.shape();
+  const std::int64_t window = shape[2] * shape[3];
+  auto reals = weights.to_reals();
+  for (auto at = reals.begin(); at != reals.end(); at += window) std::reverse(at, at + window);
+  return Tensor::from_reals(weights.format(), shape, reals);
+}
+
+// Real or coded weights in the given order.
+Weights weights_of(TfliteNode& node, const WeightOrder& order) {
   const TfliteTensor& tensor = node.input(1);
+  const auto& [perm, outputs, is_mirrored, scale] = order;
   Weights weights;
   if (!node.is_constant(1)) {
     weights.value = node.add("Transpose", {node.real(1)}, {{"perm", perm}});
+    if (is_mirrored) weights.value = mirrored(node, weights.value);
     return weights;
   }
-  const Tensor codes = transposed_tensor(node.constant(1, "the weights"), perm);
+  Tensor codes = transposed_tensor(node.constant(1, "the weights"), perm);
+  if (is_mirrored) codes = mirrored(codes);
   if (!tensor.quantization) {
     if (!tensor.format->is_float())
       TfliteNode::refuse("its weights are integers without a scale", "convert the model again");
@@ -110,16 +138,16 @@ Weights weights_of(TfliteNode& node, const Integers& perm, std::size_t outputs,
   return weights;
 }
 
-// The bias at input 2, or kNone. Integers are in units of the sums whose scales are given.
-ValueId bias_of(TfliteNode& node, const std::vector<double>& sum_scales) {
-  if (!node.has(2)) return kNone;
-  const TfliteTensor& tensor = node.input(2);
-  if (tensor.format->is_float() && sum_scales.empty()) return node.real(2);
+// The bias at an input, or kNone. Integers are in units of the sums whose scales are given.
+ValueId bias_of(TfliteNode& node, std::size_t index, const std::vector<double>& sum_scales) {
+  if (!node.has(index)) return kNone;
+  const TfliteTensor& tensor = node.input(index);
+  if (tensor.format->is_float() && sum_scales.empty()) return node.real(index);
   if (!tensor.format->is_integer() || sum_scales.empty() || tensor.format->bits() < 32) {
     TfliteNode::refuse(concat("its bias is ", tensor.to_string()),
                        "give it as reals beside reals, as int32 or int64 beside codes");
   }
-  const Tensor codes = node.constant(2, "the bias");
+  const Tensor codes = node.constant(index, "the bias");
   Shape shape;
   if (sum_scales.size() > 1) shape = {static_cast<std::int64_t>(sum_scales.size())};
   return node.add("Dequantize", {node.constant(codes),
@@ -127,12 +155,13 @@ ValueId bias_of(TfliteNode& node, const std::vector<double>& sum_scales) {
 }
 
 // The scales of the sums of products: exact, since both factors are f32.
-std::vector<double> sum_scales(const TfliteNode& node, const Weights& weights) {
+std::vector<double> sum_scales(const TfliteNode& node, const TfliteTensor& x,
+                               const Weights& weights) {
   std::vector<double> scales;
-  if (!node.is_quantized(0)) return scales;
+  if (!x.quantization) return scales;
   if (weights.scales.empty())
     TfliteNode::refuse("its weights are real beside codes", "convert the model again");
-  for (const double scale : weights.scales) scales.push_back(scale * node.scale(node.input(0)));
+  for (const double scale : weights.scales) scales.push_back(scale * node.scale(x));
   return scales;
 }
 
@@ -143,7 +172,7 @@ void convolve(TfliteNode& node, const LayerWindow& window, const Weights& weight
   const TfliteTensor& x = node.input(0);
   Attributes attributes = window_attributes(window, x.shape);
   attributes["group"] = groups;
-  const ValueId bias = bias_of(node, sum_scales(node, weights));
+  const ValueId bias = bias_of(node, 2, sum_scales(node, node.input(0), weights));
   const ValueId sums =
       node.add("Conv", {node.channels_second(node.real(0)), weights.value, bias}, attributes);
   node.set_real(node.channels_last(sums),
@@ -164,7 +193,7 @@ void conv_2d(TfliteNode& node) {
                            {options.stride_h(), options.stride_w()},
                            {options.dilation_h(), options.dilation_w()},
                            options.padding()};
-  const Weights weights = weights_of(node, {0, 3, 1, 2}, 0);
+  const Weights weights = weights_of(node, {.perm = {0, 3, 1, 2}});
   convolve(node, window, weights, x.shape[3] / w.shape[3], options.activation());
 }
 
@@ -182,8 +211,65 @@ void depthwise_conv_2d(TfliteNode& node) {
                            {options.dilation_h(), options.dilation_w()},
                            options.padding()};
   // [1,H,W,O] to [O,1,H,W]
-  const Weights weights = weights_of(node, {3, 0, 1, 2}, 0);
+  const Weights weights = weights_of(node, {.perm = {3, 0, 1, 2}});
   convolve(node, window, weights, x.shape[3], options.activation());
+}
+
+// ---- Transposed convolution --------------------------------------------------------------------
+
+// Where TensorFlow's gradient of a convolution with this window over an extent `to` begins.
+std::int64_t pad_before(const LayerWindow& window, std::size_t d, std::int64_t to) {
+  if (window.padding == tflite::Padding::VALID) return 0;
+  const std::int64_t stride = window.strides[d], windows = (to + stride - 1) / stride;
+  return std::max<std::int64_t>(0, (windows - 1) * stride + window.kernel[d] - to) / 2;
+}
+
+// x [N,H,W,C] with zeros between its elements, so that they lie `stride` apart.
+ValueId spread(TfliteNode& node, ValueId x, const Shape& shape, const Integers& strides) {
+  if (strides == Integers{1, 1}) return x;
+  const Shape wide = {shape[0], shape[1] * strides[0], shape[2] * strides[1], shape[3]};
+  x = node.reshaped(x, {shape[0], shape[1], 1, shape[2], 1, shape[3]});
+  const Integers pads = {0, 0, 0, 0, 0, 0, 0, 0, strides[0] - 1, 0, strides[1] - 1, 0};
+  const TfliteTensor& tensor = node.input(2);
+  const double zero = tensor.quantization ? static_cast<double>(node.zero(tensor)) : 0;
+  x = node.reshaped(node.add("Pad", {x}, {{"pads", pads}, {"value", zero}}), wide);
+  return node.add("Slice", {x},
+                  {{"starts", Integers{0, 0}},
+                   {"ends", Integers{wide[1] - strides[0] + 1, wide[2] - strides[1] + 1}},
+                   {"axes", Integers{1, 2}}});
+}
+
+// A convolution of the spread input with the mirrored kernel.
+void transpose_conv(TfliteNode& node) {
+  const auto& options = node.options<tflite::TransposeConvOptions>();
+  const TfliteTensor &w = node.input(1), &x = node.input(2), &y = node.output();
+  require_rank(w, 4);
+  require_rank(x, 4);
+  require_rank(y, 4);
+  if (node.integers(0, "the shape of the result") != y.shape)
+    TfliteNode::refuse("its result has another shape than it says", "convert the model again");
+  const LayerWindow window{{w.shape[1], w.shape[2]},
+                           {options.stride_h(), options.stride_w()},
+                           {1, 1},
+                           options.padding()};
+  window_attributes(window, x.shape);  // checks the strides
+  Integers pads(4);
+  for (std::size_t d = 0; d < 2; ++d) {
+    const std::int64_t spread_extent = (x.shape[d + 1] - 1) * window.strides[d] + 1;
+    pads[d] = window.kernel[d] - 1 - pad_before(window, d, y.shape[d + 1]);
+    pads[d + 2] = y.shape[d + 1] - spread_extent - pads[d] + window.kernel[d] - 1;
+    if (pads[d] < 0 || pads[d + 2] < 0) {
+      TfliteNode::refuse("its result is smaller than what its input reaches",
+                         "give it the size that its padding makes");
+    }
+  }
+  const Weights weights = weights_of(node, {.perm = {0, 3, 1, 2}, .is_mirrored = true});
+  const ValueId codes = spread(node, node.value(2), x.shape, window.strides);
+  const ValueId input = node.channels_second(node.real_of(codes, x));
+  const ValueId sums = node.add(
+      "Conv", {input, weights.value, bias_of(node, 3, sum_scales(node, x, weights))}, {{"pads", pads}});
+  node.set_real(node.channels_last(sums),
+                {.rescaling = rescaling_of(x), .activation = options.activation()});
 }
 
 // ---- Fully connected ---------------------------------------------------------------------------
@@ -217,10 +303,10 @@ void fully_connected(TfliteNode& node) {
   std::optional<double> scale;
   if (x.quantization && w.quantization && w.quantization->is_per_tensor())
     scale = scale_for_float_product(node.scale(x), node.scale(w));
-  const Weights weights = weights_of(node, {1, 0}, 1, scale);
+  const Weights weights = weights_of(node, {.perm = {1, 0}, .outputs = 1, .scale = scale});
   const ValueId flat = node.reshaped(node.real(0), {elements / depth, depth});
   ValueId sums = node.add("MatMul", {flat, weights.value});
-  const ValueId bias = bias_of(node, sum_scales(node, weights));
+  const ValueId bias = bias_of(node, 2, sum_scales(node, node.input(0), weights));
   if (bias != kNone) sums = node.add("Add", {sums, bias});
   node.set_real(node.reshaped(sums, node.output().shape),
                 {.rescaling = rescaling_of(x), .activation = options.activation()});
@@ -250,6 +336,7 @@ void pool_2d(TfliteNode& node) {
 void add_tflite_layer_handlers(TfliteHandlers& handlers) {
   handlers["CONV_2D"] = conv_2d;
   handlers["DEPTHWISE_CONV_2D"] = depthwise_conv_2d;
+  handlers["TRANSPOSE_CONV"] = transpose_conv;
   handlers["FULLY_CONNECTED"] = fully_connected;
   handlers["AVERAGE_POOL_2D"] = handlers["MAX_POOL_2D"] = pool_2d;
 }

@@ -43,6 +43,10 @@ ValueId TfliteNode::value(std::size_t index) { return importer_->value_of(input(
 
 ValueId TfliteNode::real(std::size_t index) { return importer_->real_of(input(index)); }
 
+ValueId TfliteNode::real_of(ValueId moved, const TfliteTensor& tensor) {
+  return importer_->dequantized(moved, tensor);
+}
+
 bool TfliteNode::is_constant(std::size_t index) {
   return constant_of(importer_->module_, builder().graph(), value(index)) != nullptr;
 }

@@ -572,6 +572,9 @@ def unread_operators() -> None:
     def twice(g: Graph, x: Any, y: Any) -> None:
         g.op("RELU", [0], [1])
 
+    def two_results(g: Graph, x: Any, y: Any) -> None:
+        g.graph.operators[0].outputs = [1, g.tensor([1, 6], np.int8, 0.05, -128)]
+
     def rescaled(g: Graph, x: Any, y: Any) -> None:
         z = g.tensor([1, 6], np.int8, 0.07, -128)
         g.op("RESHAPE", [1], [z])
@@ -582,6 +585,7 @@ def unread_operators() -> None:
     edited("several_first", "operator 1, t2' (CUSTOM 'Other')", several)
     edited("several_second", "operator 2, t3' (LSTM): this operator is not read", several)
     edited("written_twice", "which is already computed", twice)
+    edited("two_results", "has no meaning here", two_results)
     edited("moved_rescaled", "which has another scale or zero point", rescaled)
 
 

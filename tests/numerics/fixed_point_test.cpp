@@ -30,7 +30,8 @@ TEST(FixedPoint, QuantizesMultipliers) {
   EXPECT_EQ(quantize_multiplier(0).multiplier, 0);
   EXPECT_EQ(quantize_multiplier(0x1p-40).multiplier, 0);
   EXPECT_THROW(quantize_multiplier(0x1p31), Error);
-  EXPECT_THROW(quantize_multiplier(-1), InternalError);
+  EXPECT_THROW(quantize_multiplier(-1), Error);
+  EXPECT_THROW(multiply_rounding_twice(256, quantize_multiplier(0x1p24)), Error);
 }
 
 TEST(FixedPoint, RoundsAsItsNamesSay) {

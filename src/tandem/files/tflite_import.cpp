@@ -76,6 +76,13 @@ Attributes nearest_code() {
           {"zero_added", std::string("after_rounding")}};
 }
 
+// Whether a tensor can hold what is computed at run time: reals, or codes of 8 or 16 bits.
+bool is_activation(const TfliteTensor& tensor) {
+  const Format& format = *tensor.format;
+  if (!tensor.quantization) return format == Format();
+  return format.is_signed() && (format.bits() == 8 || format.bits() == 16);
+}
+
 void require_usable(const TfliteTensor& tensor) {
   if (!tensor.obstacle.empty()) TfliteNode::refuse(tensor.obstacle, tensor.remedy);
 }
@@ -110,7 +117,12 @@ void TfliteImporter::read_input(int index) {
   }
   const Format format = tensor.quantization ? Format() : *tensor.format;
   const ValueId input = builder_.input(tensor.name, {dims_of(tensor), format});
-  state.value = tensor.quantization ? quantized(input, tensor, nearest_code()) : input;
+  try {
+    state.value = tensor.quantization ? quantized(input, tensor, nearest_code()) : input;
+  } catch (const Refusal& refusal) {
+    refused_.push_back({tensor.name, "input", refusal.what(), refusal.remedy()});
+    state.poisoned = true;
+  }
 }
 
 bool TfliteImporter::is_poisoned(const TfliteOperator& op) const {
@@ -135,7 +147,7 @@ void TfliteImporter::stand_in_for(const TfliteOperator& op) {
     const TfliteTensor& tensor = model_.tensors[static_cast<std::size_t>(output)];
     State& state = states_[tensor.index];
     state = {};
-    if (tensor.obstacle.empty() && (tensor.quantization || tensor.format->is_float())) {
+    if (tensor.obstacle.empty() && is_activation(tensor)) {
       for (const ValueId input : builder_.graph().inputs) {
         const auto mean = spread_mean(builder_, input, {dims_of(tensor), Format()});
         if (!mean) continue;
@@ -175,7 +187,10 @@ void TfliteImporter::import_with_handler(std::size_t index) {
   node.check_all_read();
   for (const int output : op.outputs) {
     const TfliteTensor& tensor = model_.tensors[static_cast<std::size_t>(output)];
-    ensure(states_[tensor.index].value != kNone, concat("a result of ", label_of(op), " is not set"));
+    if (states_[tensor.index].value == kNone) {
+      throw Refusal(concat("its result ", tensor.to_string(), " has no meaning here"),
+                    std::string(kRemedy));
+    }
   }
 }
 
@@ -188,15 +203,23 @@ void TfliteImporter::finish_outputs() {
     // An output has a name and a producer of its own.
     if (taken.contains(value) || graph.values[value].constant != kNone)
       value = builder_.add("Identity", {value}, {}, tensor.name);
+    const auto other = static_cast<ValueId>(
+        std::ranges::find(graph.values, tensor.name, &Value::name) - graph.values.begin());
+    if (other == graph.values.size())
+      graph.values[value].name = tensor.name;
+    else if (!taken.contains(other))
+      std::swap(graph.values[other].name, graph.values[value].name);
     taken.insert(value);
     builder_.output(value);
-    const auto other = std::ranges::find(graph.values, tensor.name, &Value::name);
-    if (other != graph.values.end()) std::swap(other->name, graph.values[value].name);
-    else graph.values[value].name = tensor.name;
   }
 }
 
 ValueId TfliteImporter::quantized(ValueId real, const TfliteTensor& tensor, Attributes attributes) {
+  if (!is_activation(tensor)) {
+    throw Refusal(concat(tensor.to_string(), " is an activation of ", tensor.format->name(),
+                         " codes"),
+                  "convert the model with int8 or int16 activations");
+  }
   const ValueId scale = builder_.constant(scales_of(tensor), tensor.name + ".scale");
   const ValueId zero = builder_.constant(zeros_of(tensor), tensor.name + ".zero");
   attributes["format"] = *tensor.format;

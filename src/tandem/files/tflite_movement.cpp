@@ -252,8 +252,11 @@ void resize_nearest_neighbor(TfliteNode& node) {
   require_count(node.input(0).shape, 4, "the shape of its input");
   ValueId x = node.value(0);
   for (const std::size_t d : {1, 2}) {
-    if (size[d - 1] != node.output().shape[d])
-      TfliteNode::refuse("its result has another size than it says", "convert the model again");
+    constexpr std::int64_t kLargest = 65536;
+    if (size[d - 1] != node.output().shape[d] || size[d - 1] > kLargest) {
+      TfliteNode::refuse("its result has another size than it says, or more than 65536 rows",
+                         "convert the model again");
+    }
     const ValueId positions =
         node.constant(nearest_positions(node.input(0).shape[d], size[d - 1], resize));
     x = node.add("Gather", {x, positions}, {{"axis", static_cast<std::int64_t>(d)}});

@@ -83,7 +83,10 @@ std::int64_t TfliteNode::zero(const TfliteTensor& tensor) const {
 IntegerRange TfliteNode::limits(const TfliteTensor& tensor, tflite::Activation activation) const {
   IntegerRange range = tensor.format->integer_range();
   const auto unit = static_cast<float>(scale(tensor));
-  const auto code = [&](float real) { return zero(tensor) + std::llround(std::round(real / unit)); };
+  const auto code = [&](float real) {
+    constexpr float kMost = 0x1p20F;  // beyond all codes
+    return zero(tensor) + std::llround(std::clamp(real / unit, -kMost, kMost));
+  };
   const auto keep = [&](std::int64_t low, std::int64_t high) {
     range = {std::clamp(low, range.min, range.max), std::clamp(high, range.min, range.max)};
   };

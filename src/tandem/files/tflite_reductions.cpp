@@ -140,10 +140,14 @@ void resize_bilinear(TfliteNode& node) {
   const bool align = options != nullptr && options->align_corners(),
              half = options != nullptr && options->half_pixel_centers();
   const Integers size = node.integers(1, "the size");
-  if (size.size() != 2 || node.input(0).shape.size() != 4 || size[0] < 1 || size[1] < 1 ||
-      std::max(size[0], size[1]) > 4096 ||
-      std::ranges::max(node.input(0).shape) > 4096) {
-    TfliteNode::refuse("its size is not [height,width] of at most 4096", "convert the model again");
+  const Shape& shape = node.input(0).shape;
+  constexpr std::int64_t kMostWeights = std::int64_t{1} << 20;  // of one axis
+  const auto fits = [&](std::size_t d) {
+    return size[d] >= 1 && size[d] <= kMostWeights && shape[d + 1] <= kMostWeights / size[d];
+  };
+  if (size.size() != 2 || shape.size() != 4 || !fits(0) || !fits(1)) {
+    TfliteNode::refuse("its size is not [height,width], or too large",
+                       "resize in more than one step");
   }
   ValueId y = resized(node, node.real(0), 1, size[0], align, half);
   y = resized(node, y, 2, size[1], align, half);

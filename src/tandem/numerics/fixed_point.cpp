@@ -24,7 +24,7 @@ std::int32_t saturated(std::int64_t value) {
 
 // x * 2^shift for a shift to the left, which saturates.
 std::int32_t shifted_left(std::int32_t x, int shift) {
-  return saturated(std::int64_t{x} << shift);
+  return saturated(std::int64_t{x} * (std::int64_t{1} << shift));
 }
 
 std::int32_t multiply(std::int32_t a, std::int32_t b) {
@@ -62,7 +62,8 @@ std::int32_t twice_reciprocal_of_one_plus(std::int32_t x) {
 }  // namespace
 
 QuantizedMultiplier quantize_multiplier(double value) {
-  ensure(value >= 0 && std::isfinite(value), "a multiplier must be finite and not negative");
+  if (!(value >= 0) || !std::isfinite(value))
+    throw Error("a scale ratio of ", value, "; it must be finite and not negative");
   if (value == 0) return {};
   QuantizedMultiplier result;
   const double fraction = std::frexp(value, &result.shift);
@@ -92,8 +93,10 @@ std::int32_t rounding_divide_by_power_of_two(std::int32_t x, int exponent) {
 
 std::int32_t multiply_rounding_twice(std::int32_t x, QuantizedMultiplier multiplier) {
   const int left = std::max(multiplier.shift, 0), right = std::max(-multiplier.shift, 0);
-  const std::int32_t shifted = exact(std::int64_t{x} << left);
-  return rounding_divide_by_power_of_two(multiply(shifted, multiplier.multiplier), right);
+  const std::int64_t shifted = std::int64_t{x} * (std::int64_t{1} << left);
+  if (shifted != saturated(shifted))
+    throw Error("a scale ratio of 2^", left, " takes ", x, " out of 32 bits");
+  return rounding_divide_by_power_of_two(multiply(static_cast<std::int32_t>(shifted), multiplier.multiplier), right);
 }
 
 // e^x = e^(r - 1/4) * product of e^(-2^k) over the bits k of what remains, r = x modulo 1/4.
@@ -106,7 +109,7 @@ std::int32_t exponential_of_negative(std::int32_t x, int integer_bits) {
   const int fraction_bits = 31 - integer_bits;
   const std::int32_t quarter = std::int32_t{1} << (fraction_bits - 2);
   const std::int32_t residue = exact(std::int64_t{x & (quarter - 1)} - quarter);
-  std::int32_t result = exponential_of_last_quarter(exact(std::int64_t{residue} << integer_bits));
+  std::int32_t result = exponential_of_last_quarter(exact(std::int64_t{residue} * (std::int64_t{1} << integer_bits)));
   const std::int64_t remainder = std::int64_t{residue} - x;
   for (int k = -2; k < integer_bits; ++k) {
     if ((remainder >> (fraction_bits + k)) & 1)

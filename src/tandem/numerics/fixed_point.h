@@ -14,7 +14,7 @@ struct QuantizedMultiplier {
   int shift = 0;
 };
 
-// The nearest such number to a value that is not negative. Throws Error beyond 2^30.
+// The nearest such number to a value. Throws Error on negative and infinite ones and beyond 2^30.
 QuantizedMultiplier quantize_multiplier(double value);
 
 // round(a * b / 2^31), ties toward plus infinity; -2^31 * -2^31 saturates.
@@ -23,7 +23,8 @@ std::int32_t rounding_doubling_high_multiply(std::int32_t a, std::int32_t b);
 // round(x / 2^exponent), ties away from zero; 0 <= exponent <= 31.
 std::int32_t rounding_divide_by_power_of_two(std::int32_t x, int exponent);
 
-// x * multiplier, rounded twice: after the multiplication and after the shift to the right.
+// x * multiplier, rounded twice: after the multiplication and after the shift to the right. Throws
+// Error where a shift to the left leaves 32 bits.
 std::int32_t multiply_rounding_twice(std::int32_t x, QuantizedMultiplier multiplier);
 
 // e^x for x <= 0 with `integer_bits` integer bits (at most 5) as a fraction (0 integer bits).

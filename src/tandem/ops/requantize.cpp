@@ -425,6 +425,9 @@ CodedValue requantize(LoweringSite& site, const CodedValue& value, const Quantiz
                 " has no integer codes; quantize to int, uint, "
                 "bipolar or fixed");
   }
+  constexpr int kMostBits = 62;  // of integers, so that a zero can be added
+  if (target.format.bits() > kMostBits)
+    throw Error("codes of ", target.format.name(), " are too wide; quantize to a narrower format");
   const Format format = target.format.is_integer()
                             ? target.format
                             : Format::integer(target.format.bits(), target.format.is_signed());

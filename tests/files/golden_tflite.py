@@ -239,6 +239,23 @@ def matrices() -> None:
     case("fully_connected_half", g, [y])
 
 
+def hybrids() -> None:
+    for name, per_channel in [("tensor", False), ("channels", True)]:
+        g = Graph(65)
+        scales = g.random.uniform(0.002, 0.02, 4) if per_channel else 0.01
+        x, w = g.input([1, 5, 5, 3], np.float32), g.codes([4, 3, 3, 3], scales)
+        y = g.tensor([1, 5, 5, 4], np.float32)
+        g.op("CONV_2D", [x, w, g.reals([4])], [y], conv_options("Conv2DOptions", activation=RELU))
+        case(f"hybrid_conv_{name}", g, [y])
+    for name, asymmetric in [("symmetric", False), ("asymmetric", True)]:
+        g = Graph(66)
+        x, w = g.input([1, 24], np.float32), g.codes([6, 24], 0.01)
+        y = g.tensor([1, 6], np.float32)
+        g.op("FULLY_CONNECTED", [x, w, g.reals([6])], [y],
+             options("FullyConnectedOptions", asymmetricQuantizeInputs=asymmetric))
+        case(f"hybrid_fully_connected_{name}", g, [y])
+
+
 def pools() -> None:
     for kind in ["AVERAGE_POOL_2D", "MAX_POOL_2D"]:
         for padding, size, activation in [(SAME, (3, 3), 0), (VALID, (2, 2), RELU)]:
@@ -659,7 +676,7 @@ def write_seeds() -> None:
 
 
 def main() -> None:
-    for group in (convolutions, transposed_convolutions, matrices, pools, sums_and_products, quantizers,
+    for group in (convolutions, transposed_convolutions, matrices, hybrids, pools, sums_and_products, quantizers,
                   functions, softmaxes, movements, reductions):
         group()
     write_archive("tflite", golden_arrays())

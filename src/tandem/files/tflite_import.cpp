@@ -148,8 +148,10 @@ void TfliteImporter::stand_in_for(const TfliteOperator& op) {
     State& state = states_[tensor.index];
     state = {};
     if (tensor.obstacle.empty() && is_activation(tensor)) {
-      for (const ValueId input : builder_.graph().inputs) {
-        const auto mean = spread_mean(builder_, input, {dims_of(tensor), Format()});
+      for (const int input : model_.inputs) {
+        const TfliteTensor& from = model_.tensors[static_cast<std::size_t>(input)];
+        if (states_[from.index].poisoned || !is_activation(from)) continue;
+        const auto mean = spread_mean(builder_, real_of(from), {dims_of(tensor), Format()});
         if (!mean) continue;
         state.value = tensor.quantization ? quantized(*mean, tensor, nearest_code()) : *mean;
         break;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <optional>
 
+#include "tandem/files/tflite_hybrid.h"
 #include "tandem/files/tflite_import.h"
 #include "tandem/ops/movement.h"
 
@@ -165,6 +166,10 @@ std::vector<double> sum_scales(const TfliteNode& node, const TfliteTensor& x,
   return scales;
 }
 
+bool is_hybrid(const TfliteTensor& x, const Weights& weights) {
+  return !x.quantization && !weights.scales.empty();
+}
+
 // ---- Convolutions ------------------------------------------------------------------------------
 
 void convolve(TfliteNode& node, const LayerWindow& window, const Weights& weights,
@@ -172,9 +177,11 @@ void convolve(TfliteNode& node, const LayerWindow& window, const Weights& weight
   const TfliteTensor& x = node.input(0);
   Attributes attributes = window_attributes(window, x.shape);
   attributes["group"] = groups;
-  const ValueId bias = bias_of(node, 2, sum_scales(node, node.input(0), weights));
+  const ValueId bias = bias_of(node, 2, sum_scales(node, x, weights));
+  ValueId input = node.real(0);
+  if (is_hybrid(x, weights)) input = dynamically_coded(node, input, weights.scales.size() > 1);
   const ValueId sums =
-      node.add("Conv", {node.channels_second(node.real(0)), weights.value, bias}, attributes);
+      node.add("Conv", {node.channels_second(input), weights.value, bias}, attributes);
   node.set_real(node.channels_last(sums),
                 {.rescaling = rescaling_of(x), .activation = activation});
 }
@@ -304,7 +311,9 @@ void fully_connected(TfliteNode& node) {
   if (x.quantization && w.quantization && w.quantization->is_per_tensor())
     scale = scale_for_float_product(node.scale(x), node.scale(w));
   const Weights weights = weights_of(node, {.perm = {1, 0}, .outputs = 1, .scale = scale});
-  const ValueId flat = node.reshaped(node.real(0), {elements / depth, depth});
+  ValueId flat = node.reshaped(node.real(0), {elements / depth, depth});
+  if (is_hybrid(x, weights))
+    flat = dynamically_coded(node, flat, options.asymmetric_quantize_inputs());
   ValueId sums = node.add("MatMul", {flat, weights.value});
   const ValueId bias = bias_of(node, 2, sum_scales(node, node.input(0), weights));
   if (bias != kNone) sums = node.add("Add", {sums, bias});

@@ -232,10 +232,23 @@ std::vector<std::string> uncoded_inputs(const Module& network) {
 }
 
 bool is_quantized(const Module& network) {
-  const auto& nodes = network.main().nodes;
-  return std::any_of(nodes.begin(), nodes.end(), [](const Node& node) {
+  const Graph& graph = network.main();
+  const auto is_computed = [&](ValueId value) {
+    return value != kNone && constant_of(network, graph, value) == nullptr;
+  };
+  // Constants may be stored as codes, and samples coded as they come, in a network of reals.
+  const auto is_dynamic = [&](const Node& node) {
+    return node.op->name() == "Dequantize" &&
+           (!is_computed(node.inputs[0]) || is_computed(node.inputs[1]));
+  };
+  const auto readers = consumers(graph);
+  return std::ranges::any_of(graph.nodes, [&](const Node& node) {
     const Domain domain = node.op->traits().domain;
-    return domain == Domain::kBorder || domain == Domain::kInteger;
+    if (domain != Domain::kBorder || is_dynamic(node)) return domain == Domain::kInteger;
+    const auto& read = readers[node.outputs[0]];
+    return read.empty() || !std::ranges::all_of(read, [&](NodeId reader) {
+      return is_dynamic(graph.nodes[reader]);
+    });
   });
 }
 

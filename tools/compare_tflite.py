@@ -1,13 +1,14 @@
-"""Compares Tandem's executions of TensorFlow Lite models with PyPI's tflite-micro, tensor by tensor.
+"""Compares Tandem's executions of TensorFlow Lite models with PyPI's tflite-micro.
 
 tools/compare_tflite.py [--samples N] [--seed S] [--tandem PROGRAM] [--executions LIST] MODEL...
 
-Every tensor that an operator computes becomes an output, so that the integers between the layers are
-compared, not only the results. Inputs are random codes: all minimum, all maximum, alternately both,
-then uniform ones. Codes must be equal to those of tflite-micro, the authority; reals may differ from
-those of ai-edge-litert's reference kernels by 1e-5 of the greatest magnitude in the tensor (at least
-1). Beside them stand the values in which ai-edge-litert, with its default kernels and with its
-reference kernels, differs from the authority. Exits 1 where a code or a real of Tandem's differs.
+Every tensor that an operator computes becomes an output, so that the integers between the layers
+are compared, not only the results. Inputs are random: all minimum, all maximum, alternately both,
+then uniform. Codes must be equal to those of tflite-micro, the authority; reals may differ from
+those of ai-edge-litert's reference kernels by 1e-5 of the greatest magnitude in the tensor (at
+least 1). Beside them stand the values in which ai-edge-litert, with its default kernels and with
+its reference kernels, differs from the authority. Exits 1 where a code or a real of Tandem's
+differs.
 """
 
 import argparse
@@ -56,8 +57,10 @@ class Model:
         for index in self.inputs:
             shape = [samples, *self.tensors[index].shape[1:]]
             if self.is_coded(index):
-                kind = np.iinfo({schema.TensorType.INT8: np.int8,
-                                 schema.TensorType.INT16: np.int16}[self.tensors[index].type])
+                kind = np.iinfo({
+                    schema.TensorType.INT8: np.int8,
+                    schema.TensorType.INT16: np.int16
+                }[self.tensors[index].type])
                 low, high = kind.min, kind.max
                 x = random.integers(low, high, shape, dtype=kind.dtype, endpoint=True)
             else:
@@ -76,20 +79,25 @@ def run_tandem(options: argparse.Namespace, model: Model, execution: str,
         work = pathlib.Path(folder)
         (work / "model.tflite").write_bytes(model.exposed)
         np.savez(work / "in.npz", **{f"t{i}": array for i, array in inputs.items()})
-        command = [options.tandem, "run", str(work / "model.tflite"), "--input",
-                   str(work / "in.npz"), "--output", str(work / "out.npz"), "--execution",
-                   execution]
+        command = [
+            options.tandem, "run",
+            str(work / "model.tflite"), "--input",
+            str(work / "in.npz"), "--output",
+            str(work / "out.npz"), "--execution", execution
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr}")
         with np.load(work / "out.npz") as outputs:
-            return {i: outputs[f"t{i}.codes" if model.is_coded(i) else f"t{i}"]
-                    for i in model.computed}
+            return {
+                i: outputs[f"t{i}.codes" if model.is_coded(i) else f"t{i}"] for i in model.computed
+            }
 
 
 def run_micro(model: Model, inputs: dict[int, np.ndarray], sample: int) -> dict[int, np.ndarray]:
     interpreter = micro.Interpreter.from_bytes(
-        model.bytes, arena_size=ARENA,
+        model.bytes,
+        arena_size=ARENA,
         intrepreter_config=micro.InterpreterConfig.kPreserveAllTensors)
     for position, index in enumerate(model.inputs):
         interpreter.set_input(inputs[index][sample:sample + 1], position)
@@ -99,9 +107,9 @@ def run_micro(model: Model, inputs: dict[int, np.ndarray], sample: int) -> dict[
 
 def make_litert(model: Model, reference: bool) -> litert.Interpreter:
     resolver = litert.OpResolverType.BUILTIN_REF if reference else litert.OpResolverType.AUTO
-    interpreter = litert.Interpreter(
-        model_content=model.exposed, experimental_op_resolver_type=resolver,
-        experimental_preserve_all_tensors=reference)
+    interpreter = litert.Interpreter(model_content=model.exposed,
+                                     experimental_op_resolver_type=resolver,
+                                     experimental_preserve_all_tensors=reference)
     interpreter.allocate_tensors()
     return interpreter
 
@@ -145,8 +153,10 @@ class Comparison:
                               f"[{at}]: {got[at]:g} instead of {wanted[at]:g}")
 
     def row(self) -> list[str]:
-        return [self.model, self.execution, f"{self.differing:,} of {self.values:,}",
-                f"{self.differing_outputs:,}", f"{self.greatest:.2g}"]
+        return [
+            self.model, self.execution, f"{self.differing:,} of {self.values:,}",
+            f"{self.differing_outputs:,}", f"{self.greatest:.2g}"
+        ]
 
 
 def compare(path: pathlib.Path, options: argparse.Namespace) -> tuple[list[Comparison], bool]:
@@ -158,8 +168,10 @@ def compare(path: pathlib.Path, options: argparse.Namespace) -> tuple[list[Compa
     peers = {"litert": make_litert(model, False), "litert, reference": make_litert(model, True)}
     results = {name: Comparison(model.name, name) for name in [*executions, *peers]}
     for sample in range(options.samples):
-        peer = {name: run_litert(interpreter, model, inputs, sample)
-                for name, interpreter in peers.items()}
+        peer = {
+            name: run_litert(interpreter, model, inputs, sample)
+            for name, interpreter in peers.items()
+        }
         expected = peer["litert, reference"] if is_real else run_micro(model, inputs, sample)
         for name in executions:
             mine = {i: array[sample:sample + 1] for i, array in computed[name].items()}
@@ -173,8 +185,10 @@ def print_table(rows: list[list[str]]) -> None:
     header = ["network", "execution", "differing values", "in outputs", "greatest difference"]
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     for row in [header, ["-" * width for width in widths], *rows]:
-        cells = [cell.ljust(width) if i < 2 else cell.rjust(width)
-                 for i, (cell, width) in enumerate(zip(row, widths))]
+        cells = [
+            cell.ljust(width) if i < 2 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths))
+        ]
         print("  ".join(cells).rstrip())
 
 

@@ -152,7 +152,8 @@ TEST_F(TfliteReader, RescalesOnceWhereCodesBelowTheZeroPointAreCut) {
 TEST_F(TfliteReader, ReadsTheNetworksOfMlperfTiny) {
   TANDEM_REQUIRE_DATA("models/mlperf_tiny");
   const auto folder = testing::data_dir() / "models/mlperf_tiny";
-  for (const char* name : {"ad01_fp32", "pretrainedResnet", "vww_96_float", "kws_ref_model_float32"})
+  for (const char* name :
+       {"ad01_fp32", "pretrainedResnet", "vww_96_float", "kws_ref_model_float32"})
     verify(read_model(folder / concat(name, ".tflite")));
   for (const char* name : {"ad01_int8", "kws_ref_model", "pretrainedResnet_quant",
                            "str_ww_ref_model", "vww_96_int8"}) {

@@ -1,6 +1,7 @@
-// The TensorFlow Lite reader on arbitrary bytes: it accepts a model or throws Error. What it accepts
-// verifies, survives its text, and lowers or is refused; so does the rest of a refused model.
-// Mutations keep the flatbuffer, so most inputs reach the graph; the shares are printed at the end.
+// The TensorFlow Lite reader on arbitrary bytes: it accepts a model or throws Error. What it
+// accepts verifies, survives its text, and lowers or is refused; so does the rest of a refused
+// model. Mutations keep the flatbuffer, so most inputs reach the graph; the shares are printed at
+// the end.
 
 #include <cstdint>
 #include <cstdio>

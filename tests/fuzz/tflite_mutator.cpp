@@ -13,15 +13,15 @@ constexpr std::int32_t kCodes = 165;  // built-in operators, and some codes beyo
 }  // namespace
 
 std::int32_t TfliteMutator::number() {
-  static constexpr std::int32_t kNotable[] = {0,   1,   2,   3,    4,     -1,        -2,
+  static constexpr std::int32_t kNotable[] = {0,   1,   2,   3,    4,     -1,      -2,
                                               127, 128, 255, -128, 32768, 1 << 30, INT32_MAX};
   if (chance(2)) return static_cast<std::int32_t>(below(9));
   return kNotable[below(std::size(kNotable))];
 }
 
 float TfliteMutator::real() {
-  static constexpr float kNotable[] = {0,       1,        -1,      0.5F,    1.0F / 256, 1e-30F,
-                                       1e-44F,  3e38F,    0.3F,    1.0F / 128};
+  static constexpr float kNotable[] = {0,      1,      -1,    0.5F, 1.0F / 256,
+                                       1e-30F, 1e-44F, 3e38F, 0.3F, 1.0F / 128};
   if (chance(12)) return std::numeric_limits<float>::quiet_NaN();
   if (chance(2)) return kNotable[below(std::size(kNotable))];
   return std::exp2(static_cast<float>(below(40)) - 30);
@@ -89,7 +89,8 @@ void TfliteMutator::change_quantization(tflite::TensorT& tensor) {
   tflite::QuantizationParametersT& quantization = *tensor.quantization;
   switch (below(5)) {
     case 0:
-      if (!quantization.scale.empty()) quantization.scale[below(quantization.scale.size())] = real();
+      if (!quantization.scale.empty())
+        quantization.scale[below(quantization.scale.size())] = real();
       return;
     case 1:
       if (!quantization.zero_point.empty())

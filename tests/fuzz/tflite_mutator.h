@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <random>
-
 #include <tflite/tflite_schema_generated.h>
 
 namespace tandem::fuzz {

@@ -35,17 +35,16 @@ Module network(const Case& c) {
   Module module;
   Builder builder(module, Builder::add_graph(module, "main"));
   const ValueId x = builder.input("x", {{1, 4096}, Format::integer(kSumBits, true)});
-  const auto scalar = [&](double value) {
-    return builder.constant(Tensor::scalar(value, f64()));
-  };
+  const auto scalar = [&](double value) { return builder.constant(Tensor::scalar(value, f64())); };
   const ValueId real =
       builder.add("Dequantize", {x, scalar(c.ratio), scalar(static_cast<double>(-c.bias))});
-  const ValueId codes = builder.add("Quantize", {real, scalar(1), scalar(static_cast<double>(c.zero))},
-                                    {{"format", Format::integer(8, true)},
-                                     {"zero_added", std::string("after_rounding")},
-                                     {"limits", c.limits},
-                                     {"rescale", std::string(name(c.rescaling))},
-                                     {"left_shift", std::int64_t{c.left_shift}}});
+  const ValueId codes =
+      builder.add("Quantize", {real, scalar(1), scalar(static_cast<double>(c.zero))},
+                  {{"format", Format::integer(8, true)},
+                   {"zero_added", std::string("after_rounding")},
+                   {"limits", c.limits},
+                   {"rescale", std::string(name(c.rescaling))},
+                   {"left_shift", std::int64_t{c.left_shift}}});
   builder.output(codes);
   return module;
 }

@@ -27,9 +27,9 @@ ValueId coded_sample_by_sample(const Graph& graph, const Node& dequantize) {
   return inverse ? product->inputs[0] : kNone;
 }
 
+// Outputs keep their producers.
 void replace(Graph& graph, ValueId old, ValueId with) {
   for (Node& node : graph.nodes) std::ranges::replace(node.inputs, old, with);
-  // An output keeps its producer.
 }
 
 void make_real(Module& network, Graph& graph) {

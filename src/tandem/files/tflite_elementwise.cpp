@@ -9,8 +9,8 @@ namespace {
 
 // ---- Sums --------------------------------------------------------------------------------------
 
-// How the kernels of sums bring their operands into one unit: codes shifted to the left, so that the
-// rescaling to the greater of both scales loses little.
+// How the kernels of sums bring their operands into one unit: codes shifted to the left, so that
+// the rescaling to the greater of both scales loses little.
 struct CommonUnit {
   int left_shift;
   Format format;  // of the operands in the unit

@@ -1,4 +1,5 @@
-// Functions that TensorFlow Lite Micro computes in fixed point: on codes they are integer primitives.
+// Functions that TensorFlow Lite Micro computes in fixed point: on codes they are integer
+// primitives.
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -23,8 +24,8 @@ void set_table(TfliteNode& node, const std::function<std::int64_t(std::int64_t)>
   std::vector<std::int64_t> table;
   for (std::int64_t q = codes.min; q <= codes.max; ++q)
     table.push_back(std::clamp(code_of(q), kept.min, kept.max));
-  const ValueId constant = node.constant(
-      Tensor::from_integers(to, {static_cast<std::int64_t>(table.size())}, table));
+  const ValueId constant =
+      node.constant(Tensor::from_integers(to, {static_cast<std::int64_t>(table.size())}, table));
   node.set(node.add("Table", {node.value(0), constant}, {{"format", to}}));
 }
 
@@ -59,7 +60,9 @@ void tanh(TfliteNode& node) {
 
 // ---- Piecewise linear --------------------------------------------------------------------------
 
-std::int32_t centred(std::int64_t q, std::int64_t zero) { return static_cast<std::int32_t>(q - zero); }
+std::int32_t centred(std::int64_t q, std::int64_t zero) {
+  return static_cast<std::int32_t>(q - zero);
+}
 
 // The kernel computes its multipliers in f32.
 void leaky_relu(TfliteNode& node) {
@@ -69,7 +72,8 @@ void leaky_relu(TfliteNode& node) {
   }
   if (!(alpha >= 0)) TfliteNode::refuse(concat("its slope is ", alpha), "give it a positive slope");
   const TfliteTensor &x = node.input(0), &y = node.output();
-  const auto x_scale = static_cast<float>(node.scale(x)), y_scale = static_cast<float>(node.scale(y));
+  const auto x_scale = static_cast<float>(node.scale(x)),
+             y_scale = static_cast<float>(node.scale(y));
   const auto above = quantize_multiplier(static_cast<double>(x_scale / y_scale));
   const auto below = quantize_multiplier(static_cast<double>(x_scale * alpha / y_scale));
   const std::int64_t x_zero = node.zero(x), y_zero = node.zero(y);
@@ -122,7 +126,9 @@ struct ShortMultiplier {
   }
 };
 
-std::int64_t saturated16(std::int64_t value) { return std::clamp<std::int64_t>(value, -32768, 32767); }
+std::int64_t saturated16(std::int64_t value) {
+  return std::clamp<std::int64_t>(value, -32768, 32767);
+}
 
 // round(a * b / 2^15), ties up.
 std::int64_t rounding_high_product(std::int64_t a, std::int64_t b) {
@@ -132,7 +138,8 @@ std::int64_t rounding_high_product(std::int64_t a, std::int64_t b) {
 void hard_swish(TfliteNode& node) {
   if (!node.output().quantization) return node.set(node.add("HardSwish", {node.real(0)}));
   const TfliteTensor &x = node.input(0), &y = node.output();
-  const auto x_scale = static_cast<float>(node.scale(x)), y_scale = static_cast<float>(node.scale(y));
+  const auto x_scale = static_cast<float>(node.scale(x)),
+             y_scale = static_cast<float>(node.scale(y));
   const float fine = x_scale * (1.0F / 128);  // of the codes shifted by 7 bits
   const ShortMultiplier result(static_cast<double>(fine / y_scale));
   const ShortMultiplier gate(static_cast<double>(fine / (3.0F / 32768)));

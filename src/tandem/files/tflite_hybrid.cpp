@@ -18,9 +18,8 @@ Attributes over_each_sample(std::size_t rank) {
 ValueId coded(TfliteNode& node, ValueId x, ValueId range, double steps, ValueId zero) {
   const ValueId reciprocal = node.add("Div", {node.scalar(steps), range});
   const ValueId scale = node.add("Div", {range, node.scalar(steps)});
-  Attributes attributes = {
-      {"format", Format::integer(8, true)},
-      {"rounding", std::string(tandem::name(Rounding::kHalfAwayFromZero))}};
+  Attributes attributes = {{"format", Format::integer(8, true)},
+                           {"rounding", std::string(tandem::name(Rounding::kHalfAwayFromZero))}};
   const ValueId codes = node.add(
       "Quantize", {node.add("Mul", {x, reciprocal}), node.scalar(1), zero}, std::move(attributes));
   return node.add("Dequantize", {codes, scale, zero});

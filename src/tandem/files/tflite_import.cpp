@@ -218,9 +218,9 @@ void TfliteImporter::finish_outputs() {
 
 ValueId TfliteImporter::quantized(ValueId real, const TfliteTensor& tensor, Attributes attributes) {
   if (!is_activation(tensor)) {
-    throw Refusal(concat(tensor.to_string(), " is an activation of ", tensor.format->name(),
-                         " codes"),
-                  "convert the model with int8 or int16 activations");
+    throw Refusal(
+        concat(tensor.to_string(), " is an activation of ", tensor.format->name(), " codes"),
+        "convert the model with int8 or int16 activations");
   }
   const ValueId scale = builder_.constant(scales_of(tensor), tensor.name + ".scale");
   const ValueId zero = builder_.constant(zeros_of(tensor), tensor.name + ".zero");

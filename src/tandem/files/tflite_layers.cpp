@@ -37,8 +37,7 @@ Integers pads_of(const LayerWindow& window, const Shape& input) {
 }
 
 Attributes window_attributes(const LayerWindow& window, const Shape& input) {
-  if (input.size() != 4)
-    TfliteNode::refuse("its input has not four axes", "give it [N,H,W,C]");
+  if (input.size() != 4) TfliteNode::refuse("its input has not four axes", "give it [N,H,W,C]");
   constexpr std::int64_t kLargest = 65536;
   for (const Integers* list : {&window.kernel, &window.strides, &window.dilations}) {
     for (const std::int64_t entry : *list) {
@@ -75,9 +74,9 @@ struct Weights {
 
 // How a layer wants its weights.
 struct WeightOrder {
-  Integers perm;            // of the file's axes
-  std::size_t outputs = 0;  // the axis of the outputs then
-  bool is_mirrored = false;  // the last two axes backwards
+  Integers perm;                     // of the file's axes
+  std::size_t outputs = 0;           // the axis of the outputs then
+  bool is_mirrored = false;          // the last two axes backwards
   std::optional<double> scale = {};  // replaces their own one where a kernel computes with another
 };
 
@@ -182,8 +181,7 @@ void convolve(TfliteNode& node, const LayerWindow& window, const Weights& weight
   if (is_hybrid(x, weights)) input = dynamically_coded(node, input, weights.scales.size() > 1);
   const ValueId sums =
       node.add("Conv", {node.channels_second(input), weights.value, bias}, attributes);
-  node.set_real(node.channels_last(sums),
-                {.rescaling = rescaling_of(x), .activation = activation});
+  node.set_real(node.channels_last(sums), {.rescaling = rescaling_of(x), .activation = activation});
 }
 
 void conv_2d(TfliteNode& node) {
@@ -192,9 +190,9 @@ void conv_2d(TfliteNode& node) {
   require_rank(x, 4);
   require_rank(w, 4);
   if (x.shape[3] % w.shape[3] != 0) {
-    TfliteNode::refuse(concat("its ", x.shape[3], " channels are no multiple of the filters' ",
-                              w.shape[3]),
-                       "convert the model again");
+    TfliteNode::refuse(
+        concat("its ", x.shape[3], " channels are no multiple of the filters' ", w.shape[3]),
+        "convert the model again");
   }
   const LayerWindow window{{w.shape[1], w.shape[2]},
                            {options.stride_h(), options.stride_w()},
@@ -273,8 +271,9 @@ void transpose_conv(TfliteNode& node) {
   const Weights weights = weights_of(node, {.perm = {0, 3, 1, 2}, .is_mirrored = true});
   const ValueId codes = spread(node, node.value(2), x.shape, window.strides);
   const ValueId input = node.channels_second(node.real_of(codes, x));
-  const ValueId sums = node.add(
-      "Conv", {input, weights.value, bias_of(node, 3, sum_scales(node, x, weights))}, {{"pads", pads}});
+  const ValueId sums =
+      node.add("Conv", {input, weights.value, bias_of(node, 3, sum_scales(node, x, weights))},
+               {{"pads", pads}});
   node.set_real(node.channels_last(sums),
                 {.rescaling = rescaling_of(x), .activation = options.activation()});
 }

@@ -29,9 +29,7 @@ std::size_t size_of(const Vector<T>* vector) {
   return vector == nullptr ? 0 : vector->size();
 }
 
-std::string text_of(const flatbuffers::String* text) {
-  return text == nullptr ? "" : text->str();
-}
+std::string text_of(const flatbuffers::String* text) { return text == nullptr ? "" : text->str(); }
 
 const tflite::Model& verified(ByteSpan bytes) {
   const auto* data = reinterpret_cast<const std::uint8_t*>(bytes.data());
@@ -43,8 +41,9 @@ const tflite::Model& verified(ByteSpan bytes) {
   constexpr flatbuffers::uoffset_t kDepth = 32, kTables = 1000000;
   flatbuffers::Verifier verifier(data, bytes.size(), kDepth, kTables);
   if (!tflite::VerifyModelBuffer(verifier)) {
-    throw Error("is damaged: an offset or a size of its flatbuffer is out of bounds; copy or export "
-                "the file again");
+    throw Error(
+        "is damaged: an offset or a size of its flatbuffer is out of bounds; copy or export "
+        "the file again");
   }
   return *tflite::GetModel(data);
 }
@@ -89,8 +88,8 @@ void read_shape(TfliteTensor& tensor, const tflite::Tensor& record) {
   for (const std::int32_t extent : list_of(record.shape())) tensor.shape.push_back(extent);
   const auto signature = list_of(record.shape_signature());
   const bool open = std::ranges::any_of(tensor.shape, [](auto extent) { return extent <= 0; }) ||
-                    (signature.size() > 1 &&
-                     std::any_of(signature.begin() + 1, signature.end(), [](auto d) { return d < 0; }));
+                    (signature.size() > 1 && std::any_of(signature.begin() + 1, signature.end(),
+                                                         [](auto d) { return d < 0; }));
   if (open) {
     mark(tensor, concat("the shape of ", tensor.to_string(), " is dynamic"),
          "convert the model with fixed input shapes (a concrete function, or "
@@ -121,9 +120,9 @@ void read_quantization(TfliteTensor& tensor, const tflite::Tensor& record) {
                 " zero points");
   }
   const std::int32_t axis = parameters->quantized_dimension();
-  if (count > 1 && (axis < 0 || static_cast<std::size_t>(axis) >= tensor.shape.size() ||
-                    tensor.shape[static_cast<std::size_t>(axis)] !=
-                        static_cast<std::int64_t>(count))) {
+  if (count > 1 &&
+      (axis < 0 || static_cast<std::size_t>(axis) >= tensor.shape.size() ||
+       tensor.shape[static_cast<std::size_t>(axis)] != static_cast<std::int64_t>(count))) {
     throw Error(tensor.to_string(), " has ", count, " scales for its axis ", axis);
   }
   quantization.axis = count > 1 ? static_cast<std::size_t>(axis) : 0;
@@ -300,8 +299,8 @@ std::string_view name(tflite::TensorType type) {
 
 std::string TfliteTensor::to_string() const {
   return concat("tensor ", index, " ", quote(name), " (",
-                format ? format->name() : std::string(tandem::name(type)),
-                tandem::to_string(shape), ")");
+                format ? format->name() : std::string(tandem::name(type)), tandem::to_string(shape),
+                ")");
 }
 
 TfliteModel parse_tflite_model(ByteSpan bytes) {

@@ -4,17 +4,16 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
-
 #include <tflite/tflite_schema_generated.h>
+#include <vector>
 
 #include "tandem/files/bytes.h"
 #include "tandem/tensor/tensor.h"
 
 namespace tandem {
 
-// Internal to the room: the first subgraph of a TensorFlow Lite file with every offset, index, shape
-// and buffer checked.
+// Internal to the room: the first subgraph of a TensorFlow Lite file with every offset, index,
+// shape and buffer checked.
 
 // real = scale * (code - zero), for the whole tensor or along one axis.
 struct TfliteQuantization {
@@ -33,7 +32,7 @@ struct TfliteTensor {
   Shape shape;
   std::optional<Format> format;  // absent: elements that are not read (strings, resources)
   std::optional<TfliteQuantization> quantization;
-  ByteSpan data;                // of constants
+  ByteSpan data;                 // of constants
   std::string obstacle, remedy;  // why the tensor cannot be used, where there is a reason
 
   bool is_constant() const { return !data.empty(); }

@@ -193,7 +193,8 @@ void set_parts(TfliteNode& node, std::size_t data, std::int64_t axis) {
       TfliteNode::refuse("its results have other axes than its input", "convert the model again");
     ends[at] = begins[at] + part[at];
     if (ends[at] > shape[at])
-      TfliteNode::refuse("its results have more elements than its input", "convert the model again");
+      TfliteNode::refuse("its results have more elements than its input",
+                         "convert the model again");
     node.set(cut(node, node.value(data), begins, ends, Integers(shape.size(), 1)), i);
     begins[at] = ends[at];
   }

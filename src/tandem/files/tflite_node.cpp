@@ -145,11 +145,10 @@ void TfliteNode::set_real(ValueId real, const TfliteRescale& rescale, std::size_
   const TfliteTensor& tensor = output(index);
   if (tensor.quantization) {
     const IntegerRange kept = limits(tensor, rescale.activation);
-    Attributes attributes = {
-        {"rounding", std::string(tandem::name(Rounding::kHalfAwayFromZero))},
-        {"zero_added", std::string("after_rounding")},
-        {"rescale", std::string(tandem::name(rescale.rescaling))},
-        {"left_shift", std::int64_t{rescale.left_shift}}};
+    Attributes attributes = {{"rounding", std::string(tandem::name(Rounding::kHalfAwayFromZero))},
+                             {"zero_added", std::string("after_rounding")},
+                             {"rescale", std::string(tandem::name(rescale.rescaling))},
+                             {"left_shift", std::int64_t{rescale.left_shift}}};
     if (kept != tensor.format->integer_range())
       attributes["limits"] = std::vector<std::int64_t>{kept.min, kept.max};
     return set(importer_->quantized(real, tensor, std::move(attributes)), index);
@@ -158,9 +157,7 @@ void TfliteNode::set_real(ValueId real, const TfliteRescale& rescale, std::size_
     case tflite::Activation::NONE: break;
     case tflite::Activation::RELU: real = add("Relu", {real}); break;
     case tflite::Activation::RELU6: real = add("Clip", {real, scalar(0), scalar(6)}); break;
-    case tflite::Activation::RELU_N1_TO_1:
-      real = add("Clip", {real, scalar(-1), scalar(1)});
-      break;
+    case tflite::Activation::RELU_N1_TO_1: real = add("Clip", {real, scalar(-1), scalar(1)}); break;
     default: refuse("its fused activation function is not read", "convert the model again");
   }
   set(real, index);
@@ -170,8 +167,7 @@ void TfliteNode::set_rounded(ValueId real, tflite::Activation activation) {
   const TfliteTensor& tensor = output();
   if (!tensor.quantization) return set_real(real, {.activation = activation});
   const IntegerRange kept = limits(tensor, activation);
-  Attributes attributes = {
-      {"rounding", std::string(tandem::name(Rounding::kHalfAwayFromZero))}};
+  Attributes attributes = {{"rounding", std::string(tandem::name(Rounding::kHalfAwayFromZero))}};
   if (kept != tensor.format->integer_range())
     attributes["limits"] = std::vector<std::int64_t>{kept.min, kept.max};
   set(importer_->quantized(real, tensor, std::move(attributes)));

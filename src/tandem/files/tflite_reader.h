@@ -12,11 +12,12 @@ namespace tandem {
 // Reads the first subgraph of a TensorFlow Lite model (schema version 3) as a module with the
 // function "main": float models, models of int8 or int16 activations, and hybrids of both.
 //
-// A quantized operator becomes Dequantize -> operator -> Quantize whose `rescale` names the kernel's
-// rounding, so that lower() yields the integers of TensorFlow Lite Micro. Softmax, Logistic, Tanh,
-// HardSwish and the like, which the kernels compute in fixed point, become integer primitives at
-// once. Quantized inputs and outputs are real and carry their scale and zero point. Axes stay in
-// TensorFlow's order (channels last); extents are those of the file, a batch of unknown size is 1.
+// A quantized operator becomes Dequantize -> operator -> Quantize whose `rescale` names the
+// kernel's rounding, so that lower() yields the integers of TensorFlow Lite Micro. Softmax,
+// Logistic, Tanh, HardSwish and the like, which the kernels compute in fixed point, become integer
+// primitives at once. Quantized inputs and outputs are real and carry their scale and zero point.
+// Axes stay in TensorFlow's order (channels last); extents are those of the file, a batch of
+// unknown size is 1.
 //
 // Throws RefusedModel naming every operator that cannot be read, and Error on a file that is no
 // sound model.

@@ -17,7 +17,8 @@ Integers axes_of(TfliteNode& node) {
   Integers axes = node.integers(1, "the axes");
   for (std::int64_t& axis : axes) {
     if (axis < -rank || axis >= rank)
-      TfliteNode::refuse(concat("its axis ", axis, " is none of ", rank), "convert the model again");
+      TfliteNode::refuse(concat("its axis ", axis, " is none of ", rank),
+                         "convert the model again");
     if (axis < 0) axis += rank;
   }
   std::ranges::sort(axes);
@@ -47,8 +48,8 @@ void mean(TfliteNode& node) {
   const Integers axes = axes_of(node);
   const TfliteTensor& x = node.input(0);
   if (!node.output().quantization) {
-    const ValueId y = node.add("ReduceMean", {node.real(0)},
-                               {{"axes", axes}, {"keepdims", std::int64_t{1}}});
+    const ValueId y =
+        node.add("ReduceMean", {node.real(0)}, {{"axes", axes}, {"keepdims", std::int64_t{1}}});
     return node.set(node.reshaped(y, node.output().shape));
   }
   std::int64_t count = 1;
@@ -59,8 +60,8 @@ void mean(TfliteNode& node) {
                                     node.output().shape);
   const auto zero = static_cast<double>(node.zero(x) * count);
   const ValueId real = node.add(
-      "Dequantize", {sum, node.constant(Tensor::scalar(multiplier.ratio * y_scale, f64())),
-                     node.scalar(zero)});
+      "Dequantize",
+      {sum, node.constant(Tensor::scalar(multiplier.ratio * y_scale, f64())), node.scalar(zero)});
   node.set_real(real, {.left_shift = multiplier.left_shift});
 }
 
@@ -83,8 +84,8 @@ constexpr int kWeightBits = 10;  // fraction bits of the kernel's weights of cod
 // [from, to]
 std::vector<std::int64_t> code_weights(std::int64_t from, std::int64_t to, bool align, bool half) {
   constexpr std::int64_t kOne = std::int64_t{1} << kWeightBits;
-  const std::int64_t step = align && to > 1 ? (kOne * (from - 1) + (to - 1) / 2) / (to - 1)
-                                            : (kOne * from + to / 2) / to;
+  const std::int64_t step =
+      align && to > 1 ? (kOne * (from - 1) + (to - 1) / 2) / (to - 1) : (kOne * from + to / 2) / to;
   std::vector<std::int64_t> weights(static_cast<std::size_t>(from * to));
   for (std::int64_t i = 0; i < to; ++i) {
     const std::int64_t at = half ? i * step + step / 2 - kOne / 2 : i * step;
@@ -106,7 +107,8 @@ std::vector<double> real_weights(std::int64_t from, std::int64_t to, bool align,
     const float at = half ? (position + 0.5F) * step - 0.5F : position * step;
     const float floor = std::max(std::floor(at), 0.0F);
     const auto first = std::min(static_cast<std::int64_t>(floor), from - 1);
-    const auto second = std::clamp<std::int64_t>(static_cast<std::int64_t>(std::ceil(at)), 0, from - 1);
+    const auto second =
+        std::clamp<std::int64_t>(static_cast<std::int64_t>(std::ceil(at)), 0, from - 1);
     const auto share = static_cast<double>(at - floor);
     weights[static_cast<std::size_t>(first * to + i)] += 1 - share;
     weights[static_cast<std::size_t>(second * to + i)] += share;
@@ -122,8 +124,8 @@ ValueId resized(TfliteNode& node, ValueId x, std::size_t axis, std::int64_t to, 
   if (node.output().quantization) {
     const Tensor codes = Tensor::from_integers(Format::integer(kWeightBits + 2, true), {from, to},
                                                code_weights(from, to, align, half));
-    weights = node.add("Dequantize",
-                       {node.constant(codes), node.scalar(std::ldexp(1.0, -kWeightBits))});
+    weights =
+        node.add("Dequantize", {node.constant(codes), node.scalar(std::ldexp(1.0, -kWeightBits))});
   } else {
     weights = node.constant(
         Tensor::from_reals(Format(), {from, to}, real_weights(from, to, align, half)));

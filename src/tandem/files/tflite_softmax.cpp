@@ -23,8 +23,8 @@ class FixedPointSoftmax {
     farthest_ = input_radius(kArgumentIntegerBits, multiplier_.shift);
     // The greatest of the exponentials is one.
     least_bits_ = 32 - kSumIntegerBits;
-    most_bits_ = least_bits_ +
-                 static_cast<int>(std::bit_width(static_cast<std::uint64_t>(classes_ - 1)));
+    most_bits_ =
+        least_bits_ + static_cast<int>(std::bit_width(static_cast<std::uint64_t>(classes_ - 1)));
     if (most_bits_ > 31) {
       TfliteNode::refuse(concat("it has ", classes_, " classes, more than ", 1 << 11),
                          "leave the softmax out: the greatest logit is the greatest share");
@@ -39,8 +39,8 @@ class FixedPointSoftmax {
     const ValueId sum = node_.add_integer("IntSum", {parts}, {{"axes", last_axis()}});
     const ValueId bits = bit_length(sum);
     const ValueId reciprocal = reciprocal_of(sum, bits);
-    const ValueId product = rescaled(node_.add_integer("IntMul", {exponentials, reciprocal}), 1, 0, 31,
-                                     Rounding::kHalfUp, Format::integer(31, false));
+    const ValueId product = rescaled(node_.add_integer("IntMul", {exponentials, reciprocal}), 1, 0,
+                                     31, Rounding::kHalfUp, Format::integer(31, false));
     // Divided by 2^(bits + 3), which differs from row to row.
     const int most_shift = most_bits_ + 3;
     const ValueId power = table(bits, powers(most_bits_), Format::integer(12, false));
@@ -58,8 +58,9 @@ class FixedPointSoftmax {
   }
 
   ValueId table(ValueId x, const std::vector<std::int64_t>& entries, const Format& format) {
-    const ValueId constant = integer_constant(
-        node_.builder(), {static_cast<std::int64_t>(entries.size())}, entries, node_.name() + ".table");
+    const ValueId constant =
+        integer_constant(node_.builder(), {static_cast<std::int64_t>(entries.size())}, entries,
+                         node_.name() + ".table");
     return node_.add("Table", {x, constant}, {{"format", format}});
   }
 
@@ -146,8 +147,7 @@ class FixedPointSoftmax {
 
 ValueId softmax_of_codes(TfliteNode& node, double beta) {
   const Format int8 = Format::integer(8, true);
-  if (node.input(0).format != int8 || node.output().format != int8 ||
-      node.input(0).shape.empty()) {
+  if (node.input(0).format != int8 || node.output().format != int8 || node.input(0).shape.empty()) {
     TfliteNode::refuse("its codes are not int8", "convert the model with int8 activations");
   }
   if (!(beta > 0)) TfliteNode::refuse(concat("beta is ", beta), "give it a positive beta");

@@ -47,7 +47,7 @@ std::int32_t exponential_of_last_quarter(std::int32_t x) {
 
 // 2 / (1 + x) with 2 integer bits by three steps of Newton's method, x a fraction in [0,1].
 std::int32_t twice_reciprocal_of_one_plus(std::int32_t x) {
-  constexpr std::int32_t k48Over17 = 1515870810;     // with 2 integer bits
+  constexpr std::int32_t k48Over17 = 1515870810;      // with 2 integer bits
   constexpr std::int32_t kNeg32Over17 = -1010580540;  // the same
   constexpr std::int32_t kOne = 1 << 29;
   const std::int32_t half = exact((std::int64_t{x} + kMax + 1) / 2);  // (1 + x) / 2
@@ -96,20 +96,22 @@ std::int32_t multiply_rounding_twice(std::int32_t x, QuantizedMultiplier multipl
   const std::int64_t shifted = std::int64_t{x} * (std::int64_t{1} << left);
   if (shifted != saturated(shifted))
     throw Error("a scale ratio of 2^", left, " takes ", x, " out of 32 bits");
-  return rounding_divide_by_power_of_two(multiply(static_cast<std::int32_t>(shifted), multiplier.multiplier), right);
+  return rounding_divide_by_power_of_two(
+      multiply(static_cast<std::int32_t>(shifted), multiplier.multiplier), right);
 }
 
 // e^x = e^(r - 1/4) * product of e^(-2^k) over the bits k of what remains, r = x modulo 1/4.
 std::int32_t exponential_of_negative(std::int32_t x, int integer_bits) {
   ensure(x <= 0 && integer_bits >= 0 && integer_bits <= 5, "an exponential out of its range");
   if (x == 0) return kMax;
-  constexpr std::array<std::int32_t, 7> kPowers = {// e^(-2^k) for k from -2 on
-                                                   1672461947, 1302514674, 790015084, 290630308,
-                                                   39332535,   720401,     242};
+  constexpr std::array<std::int32_t, 7> kPowers = {
+      // e^(-2^k) for k from -2 on
+      1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242};
   const int fraction_bits = 31 - integer_bits;
   const std::int32_t quarter = std::int32_t{1} << (fraction_bits - 2);
   const std::int32_t residue = exact(std::int64_t{x & (quarter - 1)} - quarter);
-  std::int32_t result = exponential_of_last_quarter(exact(std::int64_t{residue} * (std::int64_t{1} << integer_bits)));
+  std::int32_t result =
+      exponential_of_last_quarter(exact(std::int64_t{residue} * (std::int64_t{1} << integer_bits)));
   const std::int64_t remainder = std::int64_t{residue} - x;
   for (int k = -2; k < integer_bits; ++k) {
     if ((remainder >> (fraction_bits + k)) & 1)
@@ -129,7 +131,8 @@ std::int32_t one_minus_over_one_plus(std::int32_t x) {
 std::int32_t fixed_point_logistic(std::int32_t x, int integer_bits) {
   if (x == 0) return std::int32_t{1} << 30;
   const std::int32_t negative = x < 0 ? x : -x;
-  const std::int32_t upper = reciprocal_of_one_plus(exponential_of_negative(negative, integer_bits));
+  const std::int32_t upper =
+      reciprocal_of_one_plus(exponential_of_negative(negative, integer_bits));
   return x > 0 ? upper : kMax - upper;
 }
 

@@ -66,10 +66,10 @@ std::pair<CodedValue, CodedValue> aligned(LoweringSite& site, const CodedValue& 
 
 // How the lowered form of a Quantize multiplies.
 enum class Rescaling {
-  kDyadic,         // a multiplier and addend that give the real-valued meaning's codes
-  kSingleRounding, // TensorFlow Lite's: a multiplier of 31 bits, one rounding (ties up)
-  kDoubleRounding, // TensorFlow Lite Micro's (gemmlowp's): a multiplier of 31 bits, a rounding after
-                   // the product (ties up) and one after the shift (ties away from zero)
+  kDyadic,             // a multiplier and addend that give the real-valued meaning's codes
+  kSingleRounding,     // TensorFlow Lite's: a multiplier of 31 bits, one rounding (ties up)
+  kDoubleRounding,     // TensorFlow Lite Micro's (gemmlowp's): a multiplier of 31 bits, a rounding
+                       // after the product (ties up) and one after the shift (ties away from zero)
   kReducedMultiplier,  // both ones' for activations of 16 bits: a multiplier of 15 bits
 };
 std::string_view name(Rescaling rescaling);  // "dyadic", "single_rounding", ...

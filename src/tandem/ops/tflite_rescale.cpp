@@ -53,10 +53,10 @@ Channels channels_of(const CodedValue& value, const QuantizeTarget& target) {
   for (std::int64_t i = 0; i < scales.size(); ++i) {
     if (scales.real(i) <= 0)
       throw Error("a scale of its input is negative; TensorFlow Lite has positive ones only");
-    channels.list.push_back({whole_units(offsets.real(i), scales.real(i)),
-                             quantize_multiplier(
-                                 std::ldexp(scales.real(i) / units.real(i), -target.left_shift)),
-                             whole_units(zeros.real(i), 1.0)});
+    channels.list.push_back(
+        {whole_units(offsets.real(i), scales.real(i)),
+         quantize_multiplier(std::ldexp(scales.real(i) / units.real(i), -target.left_shift)),
+         whole_units(zeros.real(i), 1.0)});
   }
   return channels;
 }
@@ -140,9 +140,9 @@ std::optional<Dyadic> rounded_once(const Channel& channel, const QuantizeTarget&
                 shift);
 }
 
-// The first of two roundings leaves y, the second divides it by 2^right: floor((y + 2^(right - 1)) /
-// 2^right) for results that are not negative. Where limits keep every code from the zero point on,
-// the others do not matter and both roundings are one floor of the exact product:
+// The first of two roundings leaves y, the second divides it by 2^right: floor((y + 2^(right - 1))
+// / 2^right) for results that are not negative. Where limits keep every code from the zero point
+// on, the others do not matter and both roundings are one floor of the exact product:
 //   y >= n  <=>  product + 2^30 >= n * 2^31.
 std::optional<Dyadic> rounded_twice_above_zero(const Channel& channel,
                                                const QuantizeTarget& target) {
@@ -221,9 +221,8 @@ ValueId by_two_rescales(LoweringSite& site, ValueId integer, const Channels& cha
   std::vector<std::int64_t> zeros;
   for (const Channel& channel : channels.list) {
     const std::int64_t multiplier = channel.multiplier.multiplier;
-    const auto product =
-        dyadic(multiplier, Int128{channel.addend} * multiplier,
-               31 - target.left_shift - std::max(channel.multiplier.shift, 0));
+    const auto product = dyadic(multiplier, Int128{channel.addend} * multiplier,
+                                31 - target.left_shift - std::max(channel.multiplier.shift, 0));
     if (!product) throw Error("a scale ratio is too large for a rescaling in 62 bits");
     products.push_back(*product);
     shifts.push_back({1, 0, std::max(-channel.multiplier.shift, 0)});

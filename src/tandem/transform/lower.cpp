@@ -203,7 +203,8 @@ class Lowerer {
     const auto holds = [&](const std::vector<ValueId>& list) {
       return std::ranges::find(list, taken) != list.end();
     };
-    if (!holds(graph.inputs) && !holds(graph.outputs)) std::swap(other->name, graph.values[id].name);
+    if (!holds(graph.inputs) && !holds(graph.outputs))
+      std::swap(other->name, graph.values[id].name);
   }
 
   const Module& network_;
@@ -247,8 +248,8 @@ bool is_quantized(const Module& network) {
     if (domain != Domain::kBorder || is_dynamic(node)) return domain == Domain::kInteger;
     const auto& read = readers[node.outputs[0]];
     return read.empty() || !std::ranges::all_of(read, [&](NodeId reader) {
-      return is_dynamic(graph.nodes[reader]);
-    });
+             return is_dynamic(graph.nodes[reader]);
+           });
   });
 }
 

@@ -179,6 +179,11 @@ def movements() -> None:
     y = g.tensor([1, 2, 5], np.int8, 0.05, 3)
     g.op("CONCATENATION", parts, [y], options("ConcatenationOptions", axis=-1))
     case("concatenation", g, [y])
+    g = Graph(115)
+    x, c = g.input([1, 2, 3], np.int8, 0.05, 3), g.codes([1, 2, 2], 0.05, zero=3)
+    y = g.tensor([1, 2, 5], np.int8, 0.05, 3)
+    g.op("CONCATENATION", [c, x], [y], options("ConcatenationOptions", axis=2))
+    case("concatenation_constant", g, [y])
     g = Graph(112)
     x = g.input([1, 6, 2], np.int8, 0.05, 3)
     ys = [g.tensor([1, 3, 2], np.int8, 0.05, 3) for _ in range(2)]

@@ -1,7 +1,6 @@
 // Convolutions, matrix products and pools of TensorFlow Lite.
 #include <algorithm>
 #include <cmath>
-#include <optional>
 
 #include "tandem/files/tflite_hybrid.h"
 #include "tandem/files/tflite_import.h"
@@ -59,7 +58,7 @@ void require_rank(const TfliteTensor& tensor, std::size_t rank) {
   }
 }
 
-// Sums of activations of 16 bits are of 64 bits, which are multiplied by 15.
+// Sums of 16-bit activations have 64 bits, and the kernels multiply them by 15 bits.
 Rescaling rescaling_of(const TfliteTensor& activation) {
   return activation.format->bits() == 16 ? Rescaling::kReducedMultiplier
                                          : Rescaling::kDoubleRounding;
@@ -74,10 +73,9 @@ struct Weights {
 
 // How a layer wants its weights.
 struct WeightOrder {
-  Integers perm;                     // of the file's axes
-  std::size_t outputs = 0;           // the axis of the outputs then
-  bool is_mirrored = false;          // the last two axes backwards
-  std::optional<double> scale = {};  // replaces their own one where a kernel computes with another
+  Integers perm;             // of the file's axes
+  std::size_t outputs = 0;   // the axis of the outputs then
+  bool is_mirrored = false;  // the last two axes backwards
 };
 
 // The last two axes backwards.
@@ -101,7 +99,7 @@ Tensor mirrored(const Tensor& weights) {
 // Real or coded weights in the given order.
 Weights weights_of(TfliteNode& node, const WeightOrder& order) {
   const TfliteTensor& tensor = node.input(1);
-  const auto& [perm, outputs, is_mirrored, scale] = order;
+  const auto& [perm, outputs, is_mirrored] = order;
   Weights weights;
   if (!node.is_constant(1)) {
     weights.value = node.add("Transpose", {node.real(1)}, {{"perm", perm}});
@@ -123,7 +121,6 @@ Weights weights_of(TfliteNode& node, const WeightOrder& order) {
                        "quantize them per tensor or per output channel");
   }
   weights.scales.assign(quantization.scales.begin(), quantization.scales.end());
-  if (scale) weights.scales = {*scale};
   Shape shape;
   if (!quantization.is_per_tensor()) {
     shape.assign(perm.size(), 1);
@@ -280,20 +277,6 @@ void transpose_conv(TfliteNode& node) {
 
 // ---- Fully connected ---------------------------------------------------------------------------
 
-// The kernel of one scale for all weights multiplies the scales of input and weights as f32, so the
-// weights get a scale with which the sum's is that product.
-double scale_for_float_product(double input, double weights) {
-  const double wanted =
-      static_cast<double>(static_cast<float>(input) * static_cast<float>(weights));
-  double scale = wanted / input;
-  // The quotient is one of the nearest numbers.
-  for (const double towards : {0.0, HUGE_VAL}) {
-    const double next = std::nextafter(scale, towards);
-    if (scale * input != wanted && next * input == wanted) return next;
-  }
-  return scale;
-}
-
 void fully_connected(TfliteNode& node) {
   const auto& options = node.options<tflite::FullyConnectedOptions>();
   const TfliteTensor &x = node.input(0), &w = node.input(1);
@@ -306,10 +289,7 @@ void fully_connected(TfliteNode& node) {
                               " columns of its weights"),
                        "convert the model again");
   }
-  std::optional<double> scale;
-  if (x.quantization && w.quantization && w.quantization->is_per_tensor())
-    scale = scale_for_float_product(node.scale(x), node.scale(w));
-  const Weights weights = weights_of(node, {.perm = {1, 0}, .outputs = 1, .scale = scale});
+  const Weights weights = weights_of(node, {.perm = {1, 0}, .outputs = 1});
   ValueId flat = node.reshaped(node.real(0), {elements / depth, depth});
   if (is_hybrid(x, weights))
     flat = dynamically_coded(node, flat, options.asymmetric_quantize_inputs());

@@ -99,6 +99,13 @@ def matrices() -> None:
         g.op("FULLY_CONNECTED", [x, w, g.bias(10, 0.391 * 0.003)], [y],
              options("FullyConnectedOptions", fusedActivationFunction=activation))
         case(f"fully_connected_{name}", g, [y], 8)
+    g = Graph(
+        59)  # at the least input the sum is the bias, which tells products in f32 from f64 apart
+    x, w = g.input([1, 4], np.int8, 0.024790890514850616, -128), g.codes([1, 4], 0.0195566825568676)
+    y = g.tensor([1, 1], np.int8, 0.36449846625328064, 96)
+    bias = g.tensor([1], np.int32, 0.0004848276, data=np.array([-88337]))
+    g.op("FULLY_CONNECTED", [x, w, bias], [y], options("FullyConnectedOptions"))
+    case("fully_connected_scales", g, [y])
     g = Graph(55)
     x, w = g.input([1, 2, 3, 4], np.int8, 0.02, 7), g.codes([5, 4], 0.01)
     y = g.tensor([1, 2, 3, 5], np.int8, 0.03, 0)

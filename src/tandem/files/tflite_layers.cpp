@@ -1,6 +1,5 @@
 // Convolutions, matrix products and pools of TensorFlow Lite.
 #include <algorithm>
-#include <cmath>
 
 #include "tandem/files/tflite_hybrid.h"
 #include "tandem/files/tflite_import.h"

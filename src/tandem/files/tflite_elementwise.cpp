@@ -106,7 +106,8 @@ void extremum(TfliteNode& node) {
 void quantize(TfliteNode& node) {
   if (!node.output().quantization)
     TfliteNode::refuse("its result has no scale", "convert the model again");
-  node.set_real(node.real(0), {});
+  if (node.is_quantized(0)) return node.set_real(node.real(0), {});
+  node.set_nearest(node.real(0));
 }
 
 void dequantize(TfliteNode& node) { node.set(node.real(0)); }

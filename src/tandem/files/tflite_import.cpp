@@ -69,13 +69,6 @@ std::vector<Dim> dims_of(const TfliteTensor& tensor) {
   return {tensor.shape.begin(), tensor.shape.end()};
 }
 
-// What Quantize does wherever TensorFlow Lite makes codes of reals: ties away from zero, then the
-// zero point.
-Attributes nearest_code() {
-  return {{"rounding", std::string(name(Rounding::kHalfAwayFromZero))},
-          {"zero_added", std::string("after_rounding")}};
-}
-
 // Whether a tensor can hold what is computed at run time: reals, or codes of 8 or 16 bits.
 bool is_activation(const TfliteTensor& tensor) {
   const Format& format = *tensor.format;
@@ -118,7 +111,7 @@ void TfliteImporter::read_input(int index) {
   const Format format = tensor.quantization ? Format() : *tensor.format;
   const ValueId input = builder_.input(tensor.name, {dims_of(tensor), format});
   try {
-    state.value = tensor.quantization ? quantized(input, tensor, nearest_code()) : input;
+    state.value = tensor.quantization ? nearest_codes(input, tensor) : input;
   } catch (const Refusal& refusal) {
     refused_.push_back({tensor.name, "input", refusal.what(), refusal.remedy()});
     state.poisoned = true;
@@ -153,7 +146,7 @@ void TfliteImporter::stand_in_for(const TfliteOperator& op) {
         if (states_[from.index].poisoned || !is_activation(from)) continue;
         const auto mean = spread_mean(builder_, real_of(from), {dims_of(tensor), Format()});
         if (!mean) continue;
-        state.value = tensor.quantization ? quantized(*mean, tensor, nearest_code()) : *mean;
+        state.value = tensor.quantization ? nearest_codes(*mean, tensor) : *mean;
         break;
       }
     }
@@ -227,6 +220,14 @@ ValueId TfliteImporter::quantized(ValueId real, const TfliteTensor& tensor, Attr
   attributes["format"] = *tensor.format;
   return builder_.add("Quantize", {real, scale, zero}, std::move(attributes),
                       tensor.name + ".codes");
+}
+
+// What TensorFlow Lite does wherever it makes codes of reals: ties away from zero, then the zero
+// point.
+ValueId TfliteImporter::nearest_codes(ValueId real, const TfliteTensor& tensor) {
+  return quantized(real, tensor,
+                   {{"rounding", std::string(name(Rounding::kHalfAwayFromZero))},
+                    {"zero_added", std::string("after_rounding")}});
 }
 
 ValueId TfliteImporter::value_of(const TfliteTensor& tensor) {

@@ -83,8 +83,10 @@ class TfliteNode {
   // where the tensor is; `rescale` says how its kernel does it.
   void set(ValueId value, std::size_t output = 0);
   void set_real(ValueId real, const TfliteRescale& rescale, std::size_t output = 0);
-  // Reals of which each code is the nearest one, ties away from zero: what pools compute.
+  // Means of codes: rounded, ties away from zero, with the zero point already added.
   void set_rounded(ValueId real, tflite::Activation activation);
+  // Reals that the kernel codes one by one: the nearest code, ties away from zero.
+  void set_nearest(ValueId real);
   // Moves elements: input and output must be quantized alike.
   void require_same_quantization(std::size_t input, std::size_t output = 0) const;
 
@@ -139,6 +141,7 @@ class TfliteImporter {
   ValueId real_of(const TfliteTensor& tensor);
   ValueId dequantized(ValueId value, const TfliteTensor& tensor);
   ValueId quantized(ValueId real, const TfliteTensor& tensor, Attributes attributes);
+  ValueId nearest_codes(ValueId real, const TfliteTensor& tensor);
 
   const TfliteModel& model_;
   Module module_;

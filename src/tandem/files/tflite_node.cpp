@@ -173,6 +173,8 @@ void TfliteNode::set_rounded(ValueId real, tflite::Activation activation) {
   set(importer_->quantized(real, tensor, std::move(attributes)));
 }
 
+void TfliteNode::set_nearest(ValueId real) { set(importer_->nearest_codes(real, output())); }
+
 void TfliteNode::require_same_quantization(std::size_t index, std::size_t result) const {
   const TfliteTensor &from = input(index), &to = output(result);
   if (from.quantization == to.quantization) return;

@@ -68,6 +68,13 @@ def convolutions() -> None:
     g.op("CONV_2D", [x, w, g.bias(4, 0.0005 * scales, np.int64, 100000)], [y],
          conv_options("Conv2DOptions", activation=RELU))
     case("conv_int16", g, [y])
+    g = Graph(32)
+    scales = g.random.uniform(0.002, 0.02, 3)
+    x, w = g.input([1, 5, 5, 3], np.int16, 0.0005), g.codes([1, 3, 3, 3], scales, axis=3)
+    y = g.tensor([1, 5, 5, 3], np.int16, 0.0007)
+    g.op("DEPTHWISE_CONV_2D", [x, w, g.bias(3, 0.0005 * scales, np.int64, 100000)], [y],
+         conv_options("DepthwiseConv2DOptions", depthMultiplier=1))
+    case("depthwise_int16", g, [y])
     g = Graph(31)
     x, w = g.input([1, 5, 5, 3], np.float32), g.reals([4, 3, 3, 3])
     y = g.tensor([1, 5, 5, 4], np.float32)
@@ -87,6 +94,15 @@ def transposed_convolutions() -> None:
                                 g.bias(3, 0.05 * scales)], [y],
              conv_options("TransposeConvOptions", padding, stride))
         case(f"transpose_conv_{name}", g, [y])
+
+    g = Graph(43)
+    scales = g.random.uniform(0.002, 0.02, 3)
+    x, w = g.input([1, 4, 3, 2], np.int16, 0.0005), g.codes([3, 3, 3, 2], scales)
+    y = g.tensor([1, 8, 6, 3], np.int16, 0.0007)
+    bias = g.bias(3, 0.0005 * scales, np.int64)
+    g.op("TRANSPOSE_CONV", [g.integers([1, 8, 6, 3]), w, x, bias], [y],
+         conv_options("TransposeConvOptions", SAME, 2))
+    case("transpose_conv_int16", g, [y])
 
 
 def matrices() -> None:
@@ -166,6 +182,11 @@ def pools() -> None:
                         filterHeight=2,
                         fusedActivationFunction=activation))
             name = "average" if kind.startswith("A") else "max"
+            wide = Graph(160)
+            x16 = wide.input([1, 5, 6, 3], np.int16, 0.001)
+            y16 = wide.tensor([1, *size, 3], np.int16, 0.001)
+            wide.op(kind, [x16], [y16], g.graph.operators[0].builtinOptions)
+            case(f"{name}_pool_{padding}_int16", wide, [y16])
             case(f"{name}_pool_{'same' if padding == SAME else 'valid'}", g, [y])
 
 

@@ -301,6 +301,37 @@ void fully_connected(TfliteNode& node) {
 
 // ---- Pools -------------------------------------------------------------------------------------
 
+// For every window the number of elements that are no padding, [1,H,W,1].
+Tensor window_counts(const LayerWindow& window, const Shape& input, const Shape& output) {
+  const Integers pads = pads_of(window, input);
+  const auto count = [&](std::size_t d, std::int64_t o) {
+    const std::int64_t first = o * window.strides[d] - pads[d];
+    return std::min(first + window.kernel[d], input[d + 1]) - std::max<std::int64_t>(first, 0);
+  };
+  Integers counts;
+  for (std::int64_t y = 0; y < output[1]; ++y)
+    for (std::int64_t x = 0; x < output[2]; ++x) counts.push_back(count(0, y) * count(1, x));
+  return Tensor::from_integers(Format::integer(32, true), {1, output[1], output[2], 1}, counts);
+}
+
+// Means of 16-bit codes: too many codes for one multiplier that gives them all, so they are
+// divided.
+void average_of_wide_codes(TfliteNode& node, const LayerWindow& window, Attributes attributes,
+                           tflite::Activation activation) {
+  const TfliteTensor &x = node.input(0), &y = node.output();
+  require_rank(y, 4);
+  constexpr std::int64_t kMostWindows = std::int64_t{1} << 20;
+  if (y.shape[1] > kMostWindows / y.shape[2])
+    TfliteNode::refuse("it has more than 2^20 windows", "use int8 activations");
+  const ValueId sums = node.add_integer("IntSumPool", {node.value(0)}, std::move(attributes));
+  const ValueId counts = node.constant(window_counts(window, x.shape, y.shape));
+  const ValueId means = node.add_integer(
+      "IntDiv", {sums, counts}, {{"rounding", std::string(name(Rounding::kHalfAwayFromZero))}});
+  const IntegerRange kept = node.limits(y, activation);
+  node.set(
+      node.add("Clamp", {means}, {{"format", *y.format}, {"min", kept.min}, {"max", kept.max}}));
+}
+
 void pool_2d(TfliteNode& node) {
   const auto& options = node.options<tflite::Pool2DOptions>();
   const TfliteTensor& x = node.input(0);
@@ -313,6 +344,8 @@ void pool_2d(TfliteNode& node) {
   attributes["kernel"] = window.kernel;
   const bool is_average = node.op() == "AVERAGE_POOL_2D";
   node.require_same_quantization(0);
+  if (is_average && x.quantization && x.format->bits() > 8)
+    return average_of_wide_codes(node, window, std::move(attributes), options.activation());
   const ValueId pooled = node.add(is_average ? "AveragePool" : "MaxPool",
                                   {node.channels_second(node.real(0))}, attributes);
   node.set_rounded(node.channels_last(pooled), options.activation());

@@ -142,6 +142,8 @@ void resize_bilinear(TfliteNode& node) {
   const bool align = options != nullptr && options->align_corners(),
              half = options != nullptr && options->half_pixel_centers();
   const Integers size = node.integers(1, "the size");
+  if (node.is_quantized(0) && node.input(0).format->bits() != 8)
+    TfliteNode::refuse("its codes have not 8 bits", "convert the model with int8 activations");
   const Shape& shape = node.input(0).shape;
   constexpr std::int64_t kMostWeights = std::int64_t{1} << 20;  // of one axis
   const auto fits = [&](std::size_t d) {

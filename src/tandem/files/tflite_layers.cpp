@@ -98,6 +98,7 @@ Tensor mirrored(const Tensor& weights) {
 // Real or coded weights in the given order.
 Weights weights_of(TfliteNode& node, const WeightOrder& order) {
   const TfliteTensor& tensor = node.input(1);
+  Builder& builder = node.builder();
   const auto& [perm, outputs, is_mirrored] = order;
   Weights weights;
   if (!node.is_constant(1)) {
@@ -110,7 +111,7 @@ Weights weights_of(TfliteNode& node, const WeightOrder& order) {
   if (!tensor.quantization) {
     if (!tensor.format->is_float())
       TfliteNode::refuse("its weights are integers without a scale", "convert the model again");
-    weights.value = node.constant(codes.converted(Format()));
+    weights.value = builder.constant(codes.converted(Format()), tensor.name);
     return weights;
   }
   const TfliteQuantization& quantization = *tensor.quantization;
@@ -126,10 +127,13 @@ Weights weights_of(TfliteNode& node, const WeightOrder& order) {
     shape[outputs] = static_cast<std::int64_t>(weights.scales.size());
   }
   std::vector<ValueId> inputs = {
-      node.constant(codes), node.constant(Tensor::from_reals(f64(), shape, weights.scales)), kNone};
+      builder.constant(codes, tensor.name),
+      builder.constant(Tensor::from_reals(f64(), shape, weights.scales), tensor.name + ".scale"),
+      kNone};
   const std::vector<double> zeros(quantization.zeros.begin(), quantization.zeros.end());
   if (std::ranges::any_of(zeros, [](double z) { return z != 0; }))
-    inputs.back() = node.constant(Tensor::from_reals(Format(), shape, zeros));
+    inputs.back() =
+        builder.constant(Tensor::from_reals(Format(), shape, zeros), tensor.name + ".zero");
   weights.value = node.add("Dequantize", std::move(inputs));
   return weights;
 }
@@ -146,8 +150,10 @@ ValueId bias_of(TfliteNode& node, std::size_t index, const std::vector<double>& 
   const Tensor codes = node.constant(index, "the bias");
   Shape shape;
   if (sum_scales.size() > 1) shape = {static_cast<std::int64_t>(sum_scales.size())};
-  return node.add("Dequantize", {node.constant(codes),
-                                 node.constant(Tensor::from_reals(f64(), shape, sum_scales))});
+  Builder& builder = node.builder();
+  return node.add("Dequantize", {builder.constant(codes, tensor.name),
+                                 builder.constant(Tensor::from_reals(f64(), shape, sum_scales),
+                                                  tensor.name + ".scale")});
 }
 
 // The scales of the sums of products: exact, since both factors are f32.

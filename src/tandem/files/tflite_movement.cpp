@@ -252,7 +252,7 @@ void resize_nearest_neighbor(TfliteNode& node) {
   require_count(size, 2, "the size");
   require_count(node.input(0).shape, 4, "the shape of its input");
   ValueId x = node.value(0);
-  for (const std::size_t d : {1, 2}) {
+  for (std::size_t d = 1; d <= 2; ++d) {
     constexpr std::int64_t kLargest = 65536;
     if (size[d - 1] != node.output().shape[d] || size[d - 1] > kLargest) {
       TfliteNode::refuse("its result has another size than it says, or more than 65536 rows",

@@ -113,9 +113,10 @@ std::int32_t exponential_of_negative(std::int32_t x, int integer_bits) {
   std::int32_t result =
       exponential_of_last_quarter(exact(std::int64_t{residue} * (std::int64_t{1} << integer_bits)));
   const std::int64_t remainder = std::int64_t{residue} - x;
-  for (int k = -2; k < integer_bits; ++k) {
-    if ((remainder >> (fraction_bits + k)) & 1)
-      result = multiply(result, kPowers[static_cast<std::size_t>(k + 2)]);
+  int bit = fraction_bits - 2;  // of 2^k
+  for (const std::int32_t power : kPowers) {
+    if (bit < 31 && ((remainder >> bit) & 1) != 0) result = multiply(result, power);
+    ++bit;
   }
   return result;
 }

@@ -61,7 +61,7 @@ lint:
 
 tidy:
 	@tools/setup.sh lint
-	@tools/lint.sh $(PRESET) $(JOBS) tidy
+	@tools/lint.sh clang $(JOBS) tidy
 
 format:
 	@tools/setup.sh lint

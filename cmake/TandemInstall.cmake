@@ -11,8 +11,6 @@ install(DIRECTORY "${PROJECT_SOURCE_DIR}/src/tandem" DESTINATION "${CMAKE_INSTAL
 
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/devices" DESTINATION "${CMAKE_INSTALL_DATADIR}/tandem")
 
-install(DIRECTORY "${PROJECT_SOURCE_DIR}/devices" DESTINATION "${CMAKE_INSTALL_DATADIR}/tandem")
-
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/tandem")
 install(EXPORT tandemTargets NAMESPACE tandem:: DESTINATION "${package_dir}")
 configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/tandemConfig.cmake.in"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # tools/lint.sh PRESET JOBS [tidy]: every check of form; with "tidy" clang-tidy alone, which is not
-# clean yet and takes about ten minutes. Needs the group lint of tools/setup.sh.
+# clean yet and takes about ten minutes. It reads the compile commands of the preset, which must
+# compile file by file (clang, debug). Needs the group lint of tools/setup.sh.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 preset=$1 jobs=$2

@@ -1,4 +1,4 @@
-"""Runs clang-tidy over the compilation database and remembers which sources are clean.
+"""Runs clang-tidy over a compilation database and remembers which sources are clean.
 
 A source is checked again only when it, a project header it reaches, its compile command, the
 configuration or clang-tidy itself has changed. Exits 1 when there are findings.
@@ -17,10 +17,9 @@ import sys
 
 CLANG_TIDY = str(pathlib.Path(sys.executable).parent / "clang-tidy")
 INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"', re.MULTILINE)
-# The database is written by GCC, whose warnings Clang does not all know, and GCC's own library uses
-# what this newer Clang calls deprecated.
+# The standard library beside GCC 12 uses what this newer Clang calls deprecated.
 EXTRA_ARGUMENTS = [f"--extra-arg={argument}" for argument in (
-    "-Wno-unknown-warning-option", "-Wno-error", "-Wno-deprecated-declarations")]
+    "-Wno-error", "-Wno-deprecated-declarations")]
 
 
 def cache_dir() -> pathlib.Path:

@@ -23,30 +23,12 @@ namespace {
 
 constexpr const char* kDevice = "zynq-7020";
 constexpr std::size_t kFoldings = 3;
-// Larger circuits take Yosys more than some minutes.
-constexpr double kMostLuts = 5000;
-
-// Of the plans for all intervals those of at most kMostLuts, evenly spread from the slowest to the
-// fastest of them; plans that the device is too small for serve as well.
-std::vector<MappedDataflow> chosen_plans(const JudgedNetwork& network, const Device& device) {
-  DataflowMapper mapper(device);
-  std::vector<MappedDataflow> plans;
-  for (const std::int64_t interval : mapper.intervals(network.lowered)) {
-    MappedDataflow plan = mapper.map(network.lowered, interval);
-    const bool small = plan.estimate.total.at("luts").value <= kMostLuts;
-    if (small || plans.size() < kFoldings) plans.push_back(std::move(plan));
-    if (!small && plans.size() >= kFoldings) break;
-  }
-  std::vector<MappedDataflow> chosen;
-  for (std::size_t i = 0; i < std::min(kFoldings, plans.size()); ++i) {
-    const std::size_t at = plans.size() <= kFoldings ? i : i * (plans.size() - 1) / (kFoldings - 1);
-    chosen.push_back(std::move(plans[at]));
-  }
-  return chosen;
-}
+// Beyond these Yosys takes many minutes: it maps larger circuits slowly, and it reads the words of
+// memories one by one.
+constexpr double kMostLuts = 5000, kMostWords = 8192;
 
 struct ConstantBits {
-  double weights = 0, tables = 0;
+  double weights = 0, tables = 0, words = 0;
 };
 
 // Of the memories of constants in an emitted text: arrays that an initial block fills, and single
@@ -64,15 +46,46 @@ ConstantBits constant_bits(const std::string& text) {
     if (line.starts_with("module ")) {
       weights = line.find("_weights ") != std::string::npos;
       word_bits = 0;
-    } else if (std::regex_search(line, match, word)) {
+    } else if (line.starts_with("  output logic ") && std::regex_search(line, match, word)) {
       word_bits = width();
-    } else if (std::regex_search(line, match, array)) {
-      (weights ? bits.weights : bits.tables) += width() * (std::stod(match[2]) + 1);
+    } else if (line.starts_with("  logic ") && std::regex_search(line, match, array)) {
+      const double words = std::stod(match[2]) + 1;
+      (weights ? bits.weights : bits.tables) += width() * words;
+      bits.words += words;
     } else if (weights && line.starts_with("  assign word = ")) {
       bits.weights += word_bits;
     }
   }
   return bits;
+}
+
+// How long Yosys takes for a plan, as a share of what is bearable.
+double effort(const Module& lowered, const MappedDataflow& plan) {
+  const std::string text = verilog_of(build_pipeline(lowered, plan.plan), "network");
+  return std::max(plan.estimate.total.at("luts").value / kMostLuts,
+                  constant_bits(text).words / kMostWords);
+}
+
+// Of the plans for all intervals those of bearable effort, or the least kFoldings of them, evenly
+// spread from the slowest to the fastest; plans that the device is too small for serve as well.
+std::vector<MappedDataflow> chosen_plans(const JudgedNetwork& network, const Device& device) {
+  DataflowMapper mapper(device);
+  std::vector<MappedDataflow> plans;
+  std::vector<double> efforts;
+  for (const std::int64_t interval : mapper.intervals(network.lowered)) {
+    plans.push_back(mapper.map(network.lowered, interval));
+    efforts.push_back(effort(network.lowered, plans.back()));
+  }
+  std::vector<double> sorted = efforts;
+  std::ranges::sort(sorted);
+  const double most = std::max(1.0, sorted.at(kFoldings - 1));
+  std::vector<std::size_t> bearable;
+  for (std::size_t i = 0; i < plans.size(); ++i)
+    if (efforts[i] <= most) bearable.push_back(i);
+  std::vector<MappedDataflow> chosen;
+  for (std::size_t i = 0; i < kFoldings; ++i)
+    chosen.push_back(std::move(plans[bearable[i * (bearable.size() - 1) / (kFoldings - 1)]]));
+  return chosen;
 }
 
 class PlanComparison {

@@ -69,6 +69,22 @@ TEST(Text, ShortestReadsBack) {
     EXPECT_EQ(parse_real(shortest(value), "x"), value);
 }
 
+TEST(Text, SeparatesThousands) {
+  EXPECT_EQ(grouped(0), "0");
+  EXPECT_EQ(grouped(999), "999");
+  EXPECT_EQ(grouped(1000), "1,000");
+  EXPECT_EQ(grouped(-1234567), "-1,234,567");
+  EXPECT_EQ(grouped(-123), "-123");
+}
+
+TEST(Text, ReadableNumbersHaveFourDigits) {
+  EXPECT_EQ(readable(1234567), "1,234,567");
+  EXPECT_EQ(readable(12345.678), "12,346");
+  EXPECT_EQ(readable(280.52), "280.5");
+  EXPECT_EQ(readable(0.00123456), "0.001235");
+  EXPECT_EQ(readable(-2.5e20), "-2.5e+20");
+}
+
 TEST(Text, Globs) {
   EXPECT_TRUE(matches("*", ""));
   EXPECT_TRUE(matches("stage*/conv?", "stage2/block1/conv3"));

@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-namespace tandem::testing {
+namespace tandem::test {
 
 struct CliRun {
   int exit_code = 0;
@@ -19,4 +19,4 @@ CliRun run_cli(std::vector<std::string> arguments);
 // A module text with one dense layer and everything that a lowered network has.
 std::string small_module_text();
 
-}  // namespace tandem::testing
+}  // namespace tandem::test

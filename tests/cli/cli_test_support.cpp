@@ -3,7 +3,7 @@
 #include "tests/cli/cli_test.h"
 #include "tests/support/paths.h"
 
-namespace tandem::testing {
+namespace tandem::test {
 
 CliRun run_cli(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), program().string());
@@ -31,4 +31,4 @@ graph @main(%x : int8[N,3] coded(@scale,@offset)) -> (%y coded(@scale,@offset)) 
 )";
 }
 
-}  // namespace tandem::testing
+}  // namespace tandem::test

@@ -5,7 +5,7 @@
 
 #include "tests/cli/cli_test.h"
 
-namespace tandem::testing {
+namespace tandem::test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -77,4 +77,4 @@ TEST(CommandLine, AFailureUnderJsonIsAnObjectToo) {
 }
 
 }  // namespace
-}  // namespace tandem::testing
+}  // namespace tandem::test

@@ -8,7 +8,7 @@
 #include "tests/cli/cli_test.h"
 #include "tests/support/paths.h"
 
-namespace tandem::testing {
+namespace tandem::test {
 namespace {
 
 // `tandem fit` on the digits network, on real devices: what it decides follows what is asked.
@@ -88,4 +88,4 @@ TEST_F(FitDecides, ATighterLimitNeverImprovesTheObjective) {
 }
 
 }  // namespace
-}  // namespace tandem::testing
+}  // namespace tandem::test

@@ -29,13 +29,5 @@ TEST(TextTable, RefusesRowsOfAnotherLength) {
   EXPECT_THROW(table.add({"1"}), InternalError);
 }
 
-TEST(Grouped, SeparatesThousands) {
-  EXPECT_EQ(grouped(0), "0");
-  EXPECT_EQ(grouped(999), "999");
-  EXPECT_EQ(grouped(1000), "1,000");
-  EXPECT_EQ(grouped(-1234567), "-1,234,567");
-  EXPECT_EQ(grouped(-123), "-123");
-}
-
 }  // namespace
 }  // namespace tandem

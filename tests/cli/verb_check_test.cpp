@@ -6,7 +6,7 @@
 #include "tests/cli/cli_test.h"
 #include "tests/support/paths.h"
 
-namespace tandem::testing {
+namespace tandem::test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -161,4 +161,4 @@ TEST_F(CheckVerb, NamesTheFileThatIsTruncated) {
 }
 
 }  // namespace
-}  // namespace tandem::testing
+}  // namespace tandem::test

@@ -10,7 +10,7 @@
 #include "tests/cli/cli_test.h"
 #include "tests/support/paths.h"
 
-namespace tandem::testing {
+namespace tandem::test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -137,4 +137,4 @@ TEST_F(FitVerb, RefusesBeforeItWorks) {
 }
 
 }  // namespace
-}  // namespace tandem::testing
+}  // namespace tandem::test

@@ -3,7 +3,7 @@
 
 #include "tests/cli/cli_test.h"
 
-namespace tandem::testing {
+namespace tandem::test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -50,4 +50,4 @@ TEST(ListVerb, NamesTheNearestList) {
 }
 
 }  // namespace
-}  // namespace tandem::testing
+}  // namespace tandem::test

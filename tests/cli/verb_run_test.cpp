@@ -7,7 +7,7 @@
 #include "tests/cli/cli_test.h"
 #include "tests/support/paths.h"
 
-namespace tandem::testing {
+namespace tandem::test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -206,4 +206,4 @@ TEST_F(RunVerb, RefusesArraysThatDoNotFit) {
 }
 
 }  // namespace
-}  // namespace tandem::testing
+}  // namespace tandem::test

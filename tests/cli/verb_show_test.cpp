@@ -6,7 +6,7 @@
 #include "tests/cli/cli_test.h"
 #include "tests/support/paths.h"
 
-namespace tandem::testing {
+namespace tandem::test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -86,4 +86,4 @@ TEST_F(ShowVerb, KnowsNetworksByTheirSuffix) {
 }
 
 }  // namespace
-}  // namespace tandem::testing
+}  // namespace tandem::test

@@ -16,7 +16,7 @@
 namespace tandem {
 namespace {
 
-using testing::NetworkMaker;
+using test::NetworkMaker;
 
 // A device on paper: flash is the bits of all weights, area the sum of products of widths; the fast
 // plan takes twice the area and half the time. Noise and accuracy follow from the widths.

@@ -19,14 +19,14 @@ namespace {
 
 DataSet digits(const std::string& split) {
   DataOptions options;
-  options.source = "npz:" + (testing::source_dir() / "examples/digits/digits.npz").string();
+  options.source = "npz:" + (test::source_dir() / "examples/digits/digits.npz").string();
   options.split = split;
   return open_data(options);
 }
 
 Module digits_network() {
   register_operators();
-  Module network = read_onnx(testing::source_dir() / "examples/digits/digits.onnx");
+  Module network = read_onnx(test::source_dir() / "examples/digits/digits.onnx");
   fold_batch_norm(network);
   return network;
 }

@@ -11,8 +11,12 @@
 
 #include "tandem/base/error.h"
 
+#include "tests/compress/numbers.h"
+
 namespace tandem {
 namespace {
+
+using test::histogram_of;
 
 std::vector<double> normal_numbers(int count, unsigned seed) {
   std::mt19937 engine(seed);
@@ -21,12 +25,6 @@ std::vector<double> normal_numbers(int count, unsigned seed) {
   for (double& x : numbers) x = normal(engine);
   for (std::size_t i = 0; i < numbers.size(); i += 7) numbers[i] = 0;
   return numbers;
-}
-
-Histogram histogram_of(const std::vector<double>& numbers, int bins = Histogram::kDefaultBins) {
-  Histogram histogram(bins);
-  for (const double x : numbers) histogram.add(x);
-  return histogram;
 }
 
 TEST(Histogram, CountsEveryNumberInItsBin) {

@@ -12,8 +12,8 @@
 namespace tandem {
 namespace {
 
+using test::NetworkMaker;
 using ::testing::HasSubstr;
-using testing::NetworkMaker;
 
 DataSet numbers(NetworkMaker& maker, std::int64_t count) {
   DataSet data;

@@ -18,9 +18,9 @@
 namespace tandem {
 namespace {
 
+using test::NetworkMaker;
+using test::relative_difference;
 using ::testing::HasSubstr;
-using testing::NetworkMaker;
-using testing::relative_difference;
 
 Module small_network(NetworkMaker& maker) {
   const ValueId x = maker.input("x", {3, 8, 8});

@@ -11,9 +11,12 @@
 
 #include "tandem/base/error.h"
 
+#include "tests/compress/numbers.h"
+
 namespace tandem {
 namespace {
 
+using test::histogram_of;
 using ::testing::HasSubstr;
 
 std::vector<double> numbers_of(const char* kind, int count) {
@@ -29,12 +32,6 @@ std::vector<double> numbers_of(const char* kind, int count) {
     if (which == "rectified") numbers.push_back(std::max(0.0, heavy(engine)));
   }
   return numbers;
-}
-
-Histogram histogram_of(const std::vector<double>& numbers) {
-  Histogram histogram;
-  for (const double x : numbers) histogram.add(x);
-  return histogram;
 }
 
 double true_error(const std::vector<double>& numbers, const UniformQuantizer& q) {

@@ -11,7 +11,7 @@
 namespace tandem {
 namespace {
 
-using testing::NetworkMaker;
+using test::NetworkMaker;
 
 QuantizationSites sites_of_two_layers(NetworkMaker& maker) {
   const ValueId x = maker.conv("first", maker.input("x", {2, 4, 4}), 3, 3);

@@ -13,9 +13,9 @@
 namespace tandem {
 namespace {
 
+using test::NetworkMaker;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::NetworkMaker;
 
 std::vector<std::string> activation_names(const QuantizationSites& sites) {
   std::vector<std::string> names;

@@ -20,6 +20,12 @@ TEST(DataflowArea, MemoriesOfKnownSizes) {
   EXPECT_EQ(block_rams_of(1024, 18), 0.5);
   EXPECT_EQ(block_rams_of(16384, 1), 0.5);
   EXPECT_EQ(block_rams_of(2048, 27), 1.5);
+  // A ROM of 4608 bytes fills one block of 512 x 72, nine words side by side.
+  EXPECT_EQ(block_rams_of(4608, 8), 1.5);
+  EXPECT_EQ(rom_block_rams_of(4608, 8), 1);
+  EXPECT_EQ(rom_block_rams_of(12544, 4), 1.5);
+  EXPECT_EQ(rom_block_rams_of(2304, 16), 1.5);
+  EXPECT_EQ(rom_block_rams_of(1024, 36), 1);
   // RAM32M holds 32 x 6 and RAM64M 64 x 3 bits in four look-up tables (Xilinx UG474).
   EXPECT_EQ(lut_ram_of(20, 6), 4);
   EXPECT_EQ(lut_ram_of(20, 7), 8);

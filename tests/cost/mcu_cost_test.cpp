@@ -24,9 +24,9 @@ using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 
 // A network with random weights in codes of 8 bits, lowered.
-Module lowered(const std::function<ValueId(testing::NetworkMaker&, ValueId)>& layers,
+Module lowered(const std::function<ValueId(test::NetworkMaker&, ValueId)>& layers,
                const Shape& sample) {
-  testing::NetworkMaker maker(3);
+  test::NetworkMaker maker(3);
   const ValueId x = maker.input("x", sample);
   const Module network = maker.finish(layers(maker, x));
   Shape batch{16};
@@ -39,7 +39,7 @@ Module lowered(const std::function<ValueId(testing::NetworkMaker&, ValueId)>& la
 
 Module convolutional() {
   return lowered(
-      [](testing::NetworkMaker& maker, ValueId x) {
+      [](test::NetworkMaker& maker, ValueId x) {
         const ValueId stem = maker.unary("Relu", "relu1", maker.conv("conv1", x, 8, 3));
         const ValueId deep = maker.unary("Relu", "relu2", maker.conv("deep", stem, 8, 3, 8));
         const ValueId sum = maker.add("sum", maker.conv("conv2", deep, 8, 1), stem);
@@ -53,7 +53,7 @@ Module convolutional() {
 
 Module perceptron() {
   return lowered(
-      [](testing::NetworkMaker& maker, ValueId x) {
+      [](test::NetworkMaker& maker, ValueId x) {
         const ValueId hidden = maker.unary("Relu", "relu1", maker.gemm("fc1", x, 40));
         const ValueId more = maker.unary("Tanh", "tanh", maker.gemm("fc2", hidden, 20));
         return maker.unary("Softmax", "shares", maker.gemm("fc3", more, 7));
@@ -124,12 +124,12 @@ TEST(McuCost, ObjectivesGetWhatTheyAskFor) {
 }
 
 TEST(McuCost, NamesAFeatureThatACoreLacks) {
-  const std::filesystem::path devices = testing::source_dir() / "devices";
+  const std::filesystem::path devices = test::source_dir() / "devices";
   std::string costs = read_file((devices / "costs" / "cortex-m4.toml").string());
   const std::size_t feature = costs.find("\"loads\"");
   ASSERT_NE(feature, std::string::npos);
   costs.replace(feature, 7, "\"lodes\"");
-  const testing::TemporaryDir folder;
+  const test::TemporaryDir folder;
   std::filesystem::create_directories(folder / "costs");
   write_file_atomic((folder / "costs/cortex-m4.toml").string(), costs);
   const std::string path = (folder / "board.toml").string();

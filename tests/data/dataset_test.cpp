@@ -75,7 +75,7 @@ TEST(DataSet, PartsShrinkInProportion) {
 }
 
 TEST(DataSet, ReadsTheExample) {
-  const auto file = testing::source_dir() / "examples/digits/digits.npz";
+  const auto file = test::source_dir() / "examples/digits/digits.npz";
   const DataSet test = open("npz:" + file.string());
   EXPECT_EQ(test.count(), 540);
   EXPECT_EQ(test.sample_shape(), (Shape{1, 8, 8}));
@@ -86,7 +86,7 @@ TEST(DataSet, ReadsTheExample) {
 }
 
 TEST(DataSet, DividesFilesWithoutSplit) {
-  const testing::TemporaryDir dir;
+  const test::TemporaryDir dir;
   const DataSet all = counting(25);
   write_file_atomic(dir / "d.npz",
                     write_npz({{"samples", all.samples}, {"labels", all.samples.reshaped({25})}}));
@@ -100,7 +100,7 @@ TEST(DataSet, DividesFilesWithoutSplit) {
 }
 
 TEST(DataSet, ReadsCsvColumns) {
-  const testing::TemporaryDir dir;
+  const test::TemporaryDir dir;
   const std::string source = "csv:" + (dir / "d.csv").string();
   write_file_atomic(dir / "d.csv", "a,class,split,b\n1,0,train,2\n3,1,test,4.5\n5,2,train,6\n");
   const DataSet train = open(source, "train");
@@ -128,7 +128,7 @@ TEST(DataSet, ReadsCsvColumns) {
 
 TEST(DataSet, ReadsMnist) {
   TANDEM_REQUIRE_DATA("mnist");
-  const std::string source = "mnist:" + (testing::data_dir() / "mnist").string();
+  const std::string source = "mnist:" + (test::data_dir() / "mnist").string();
   const DataSet test = open(source);
   EXPECT_EQ(test.samples.shape(), (Shape{10000, 1, 28, 28}));
   EXPECT_THAT(test.rows(0, 5).labels, ElementsAre(7, 2, 1, 0, 4));
@@ -137,7 +137,7 @@ TEST(DataSet, ReadsMnist) {
 
 TEST(DataSet, ReadsCifar10) {
   TANDEM_REQUIRE_DATA("cifar10");
-  const std::string source = "cifar10:" + (testing::data_dir() / "cifar10").string();
+  const std::string source = "cifar10:" + (test::data_dir() / "cifar10").string();
   const DataSet test = open(source);
   EXPECT_EQ(test.samples.shape(), (Shape{10000, 3, 32, 32}));
   std::vector<int> count(10);
@@ -146,7 +146,7 @@ TEST(DataSet, ReadsCifar10) {
 }
 
 TEST(DataSet, PreprocessingChangesTheCoding) {
-  const auto file = testing::source_dir() / "examples/digits/digits.npz";
+  const auto file = test::source_dir() / "examples/digits/digits.npz";
   const std::string source = "npz:" + file.string();
   const DataSet standard = open(source, "test", "mean=0.25 std=0.5");
   EXPECT_THAT(standard.coding.scale, ElementsAre(0.125));
@@ -174,7 +174,7 @@ TEST(DataSet, PreprocessingChangesTheCoding) {
 
 TEST(DataSet, PreprocessingMayDifferByChannel) {
   TANDEM_REQUIRE_DATA("cifar10");
-  const std::string source = "cifar10:" + (testing::data_dir() / "cifar10").string();
+  const std::string source = "cifar10:" + (test::data_dir() / "cifar10").string();
   const DataSet data = open(source, "test", "mean=0.5,0.25,0 std=0.5,1,2");
   EXPECT_THAT(data.coding.scale, ElementsAre(1.0 / 255 / 0.5, 1.0 / 255, 1.0 / 255 / 2));
   EXPECT_THAT(data.coding.offset, ElementsAre(-1, -0.25, 0));
@@ -204,7 +204,7 @@ TEST(DataSet, RandomSetsHoldTheExtremesAndRepeat) {
 }
 
 TEST(DataSet, NamesWhatIsWrong) {
-  const testing::TemporaryDir dir;
+  const test::TemporaryDir dir;
   EXPECT_THAT([] { open("mnist"); }, ThrowsMessage<Error>(HasSubstr("no kind and place")));
   EXPECT_THAT([] { open("mnits:x"); }, ThrowsMessage<Error>(HasSubstr("did you mean 'mnist'")));
   EXPECT_THAT([] { open("npz:x", "tset"); },

@@ -51,7 +51,7 @@ TEST(Idx, RefusesWhatIsNone) {
 
 TEST(Idx, ReadsMnist) {
   TANDEM_REQUIRE_DATA("mnist");
-  const auto labels = read_idx(testing::data_dir() / "mnist/t10k-labels-idx1-ubyte");
+  const auto labels = read_idx(test::data_dir() / "mnist/t10k-labels-idx1-ubyte");
   EXPECT_EQ(labels.shape(), Shape{10000});
   EXPECT_THAT(labels.rows(0, 5).to_integers(), ElementsAre(7, 2, 1, 0, 4));
 }

@@ -5,7 +5,7 @@
 
 #include "tests/support/paths.h"
 
-namespace tandem::testing {
+namespace tandem::test {
 namespace {
 
 std::string text_of(const Tensor& bytes) {
@@ -37,4 +37,4 @@ std::vector<GoldenCase> golden_cases(const std::string& name) {
   return cases;
 }
 
-}  // namespace tandem::testing
+}  // namespace tandem::test

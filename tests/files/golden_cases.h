@@ -5,7 +5,7 @@
 
 #include "tandem/files/numpy.h"
 
-namespace tandem::testing {
+namespace tandem::test {
 
 // One group of a golden archive (see make_golden.py).
 struct GoldenCase {
@@ -18,4 +18,4 @@ struct GoldenCase {
 // The cases of tests/files/golden/<name>.npz.
 std::vector<GoldenCase> golden_cases(const std::string& name);
 
-}  // namespace tandem::testing
+}  // namespace tandem::test

@@ -25,9 +25,9 @@ std::string npy(const std::string& header, const std::string& elements, char ver
   return text + header + elements;
 }
 
-Tensor read(const std::string& text) { return read_npy(bytes_of(text), "a.npy"); }
+Tensor read_array(const std::string& text) { return read_npy(bytes_of(text), "a.npy"); }
 
-const std::filesystem::path kGolden = testing::source_dir() / "tests/files/golden";
+const std::filesystem::path kGolden = test::source_dir() / "tests/files/golden";
 
 // Written by NumPy (make_golden.py): counts 0, 1, 2, ... in every type, byte order and array order.
 TEST(Numpy, ReadsEveryTypeThatNumpyWrites) {
@@ -83,11 +83,11 @@ TEST(Numpy, ArchivesMayBeEmpty) { EXPECT_TRUE(read_npz(bytes_of(write_npz({})), 
 TEST(Numpy, FormatsWithoutNumpyTypeAreWrittenAsReals) {
   const std::vector<double> values = {0.75, -0.25};
   const Tensor fixed = Tensor::from_reals(Format::parse("fixed<5,3>"), {2}, values);
-  const Tensor back = read(write_npy(fixed));
+  const Tensor back = read_array(write_npy(fixed));
   EXPECT_EQ(back.format(), Format());
   EXPECT_EQ(back.to_reals(), values);
   const Tensor wide = Tensor::from_reals(Format::parse("fixed<40,39>"), {2}, values);
-  EXPECT_EQ(read(write_npy(wide)).format(), Format::parse("f64"));
+  EXPECT_EQ(read_array(write_npy(wide)).format(), Format::parse("f64"));
 }
 
 TEST(Numpy, ElementsBeginAtAMultipleOf64Bytes) {
@@ -95,7 +95,7 @@ TEST(Numpy, ElementsBeginAtAMultipleOf64Bytes) {
     const Tensor tensor(Format::parse("uint8"), shape);
     const std::string text = write_npy(tensor);
     EXPECT_EQ((text.size() - static_cast<std::size_t>(tensor.size())) % 64, 0u);
-    EXPECT_EQ(read(text), tensor);
+    EXPECT_EQ(read_array(text), tensor);
   }
 }
 
@@ -132,7 +132,8 @@ TEST(Numpy, RefusesWhatIsNoArray) {
        "beyond 2^63"},
   };
   for (const Case& c : cases)
-    EXPECT_THAT([&] { read(c.text); }, ThrowsMessage<Error>(HasSubstr(c.message))) << c.message;
+    EXPECT_THAT([&] { read_array(c.text); }, ThrowsMessage<Error>(HasSubstr(c.message)))
+        << c.message;
 }
 
 TEST(Numpy, RefusesUnsoundArchives) {
@@ -158,7 +159,7 @@ TEST(Numpy, NamesTheArraysThatThereAre) {
 }
 
 TEST(Numpy, RefusesMissingFilesAndFolders) {
-  const testing::TemporaryDir dir;
+  const test::TemporaryDir dir;
   EXPECT_THAT([&] { read_npy(dir / "none.npy"); }, ThrowsMessage<Error>(HasSubstr("no file")));
   EXPECT_THAT([&] { read_npz(dir.path()); }, ThrowsMessage<Error>(HasSubstr("not a regular file")));
 }

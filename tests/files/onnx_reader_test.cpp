@@ -20,9 +20,9 @@
 namespace tandem {
 namespace {
 
+using test::golden_cases;
+using test::GoldenCase;
 using ::testing::ElementsAre;
-using testing::golden_cases;
-using testing::GoldenCase;
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 
@@ -164,9 +164,9 @@ TEST_F(OnnxReader, FoldsQuantizersOfConstants) {
 }
 
 TEST_F(OnnxReader, ReadsTheExample) {
-  const Module module = read_onnx(testing::source_dir() / "examples/digits/digits.onnx");
+  const Module module = read_onnx(test::source_dir() / "examples/digits/digits.onnx");
   verify(module);
-  const auto data = read_npz(testing::source_dir() / "examples/digits/digits.npz");
+  const auto data = read_npz(test::source_dir() / "examples/digits/digits.npz");
   const Tensor& images = find_array(data, "test_images", "digits.npz");
   const Tensor& labels = find_array(data, "test_labels", "digits.npz");
   std::vector<double> pixels = images.to_reals();
@@ -184,7 +184,7 @@ TEST_F(OnnxReader, ReadsTheExample) {
 
 // Weights 0, 1, 2 in a file beside the model, and places where none may lie.
 TEST_F(OnnxReader, ReadsExternalDataInsideItsFolderOnly) {
-  const testing::TemporaryDir dir;
+  const test::TemporaryDir dir;
   const auto cases = golden_cases("refused");
   const auto read_beside = [&](const std::string& name) {
     std::filesystem::create_directories(dir / "model");
@@ -220,7 +220,7 @@ TEST_F(OnnxReader, ReadsExternalDataInsideItsFolderOnly) {
 }
 
 TEST_F(OnnxReader, NamesTheFileInMessages) {
-  const testing::TemporaryDir dir;
+  const test::TemporaryDir dir;
   std::ofstream(dir / "broken.onnx") << "nothing of the kind";
   EXPECT_THAT(
       [&] { read_onnx(dir / "broken.onnx"); },

@@ -20,9 +20,9 @@
 namespace tandem {
 namespace {
 
+using test::golden_cases;
+using test::GoldenCase;
 using ::testing::AllOf;
-using testing::golden_cases;
-using testing::GoldenCase;
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 
@@ -197,8 +197,7 @@ TEST_F(OnnxWriter, KeepsBoundsAndMetadata) {
 
 TEST_F(OnnxWriter, RoundTripsTheSharedNetworks) {
   TANDEM_REQUIRE_DATA("models/qonnx");
-  for (const auto& entry :
-       std::filesystem::directory_iterator(testing::data_dir() / "models/qonnx")) {
+  for (const auto& entry : std::filesystem::directory_iterator(test::data_dir() / "models/qonnx")) {
     SCOPED_TRACE(entry.path().string());
     const Module module = read_onnx(entry.path());
     EXPECT_EQ(round_trip(module), OnnxDialect::kQonnx);

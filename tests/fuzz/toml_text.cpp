@@ -7,7 +7,7 @@
 #include "tandem/base/random.h"
 #include "tandem/base/text.h"
 
-namespace tandem::testing {
+namespace tandem::test {
 namespace {
 
 // Keys of device files, and keys that TOML treats in a special way.
@@ -183,4 +183,4 @@ std::string mutate_toml(std::string_view text, std::uint64_t seed) {
   return Mutator(seed).mutate(text);
 }
 
-}  // namespace tandem::testing
+}  // namespace tandem::test

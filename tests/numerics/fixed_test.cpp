@@ -24,12 +24,12 @@
 namespace tandem {
 namespace {
 
-using testing::BigInteger;
+using test::BigInteger;
+using test::overflow_oracle;
+using test::Rational;
+using test::rational_of;
+using test::round_oracle;
 using ::testing::HasSubstr;
-using testing::overflow_oracle;
-using testing::Rational;
-using testing::rational_of;
-using testing::round_oracle;
 using ::testing::ThrowsMessage;
 
 std::int64_t to_int64(const BigInteger& value) { return value.convert_to<std::int64_t>(); }
@@ -192,7 +192,7 @@ struct HlsBlock {
 
 std::vector<HlsBlock> read_hls_blocks() {
   std::istringstream file(
-      read_file(testing::source_dir() / "tests" / "numerics" / "ap_fixed" / "ap_fixed.txt"));
+      read_file(test::source_dir() / "tests" / "numerics" / "ap_fixed" / "ap_fixed.txt"));
   std::vector<HlsBlock> blocks;
   for (std::string line; std::getline(file, line);) {
     std::istringstream words(line);

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <stdexcept>
 
-namespace tandem::testing {
+namespace tandem::test {
 namespace {
 
 BigInteger floor_of(const Rational& value) {
@@ -81,4 +81,4 @@ BigInteger overflow_oracle(const BigInteger& value, int bits, bool is_signed, Ov
 
 BigInteger big(Int128 value) { return BigInteger(value); }
 
-}  // namespace tandem::testing
+}  // namespace tandem::test

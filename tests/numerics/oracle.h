@@ -4,7 +4,7 @@
 
 #include "tandem/numerics/rounding.h"
 
-namespace tandem::testing {
+namespace tandem::test {
 
 using BigInteger = boost::multiprecision::cpp_int;
 using Rational = boost::multiprecision::cpp_rational;
@@ -18,4 +18,4 @@ BigInteger overflow_oracle(const BigInteger& value, int bits, bool is_signed, Ov
 
 BigInteger big(Int128 value);
 
-}  // namespace tandem::testing
+}  // namespace tandem::test

@@ -15,13 +15,13 @@
 namespace tandem {
 namespace {
 
-using testing::big;
-using testing::BigInteger;
+using test::big;
+using test::BigInteger;
+using test::overflow_oracle;
+using test::Rational;
+using test::rational_of;
+using test::round_oracle;
 using ::testing::HasSubstr;
-using testing::overflow_oracle;
-using testing::Rational;
-using testing::rational_of;
-using testing::round_oracle;
 using ::testing::ThrowsMessage;
 
 // A number of up to so many bits; small ones and those near powers of two are as likely as others.

@@ -22,7 +22,7 @@ constexpr double kTolerance = 1e-5;
 
 // The texts of the golden file, each under the operator that it is about.
 std::multimap<std::string, std::string> golden_cases() {
-  std::ifstream file(testing::source_dir() / "tests/ops/golden/onnx_cases.txt");
+  std::ifstream file(test::source_dir() / "tests/ops/golden/onnx_cases.txt");
   std::multimap<std::string, std::string> cases;
   std::multimap<std::string, std::string>::iterator current = cases.end();
   const std::string mark = "# case ";

@@ -5,10 +5,11 @@
 #include <vector>
 
 #include "tandem/graph/evaluate.h"
+#include "tandem/graph/operator.h"
 #include "tandem/graph/verifier.h"
 #include "tandem/ops/register.h"
 
-namespace tandem::testing {
+namespace tandem::test {
 
 NetworkMaker::NetworkMaker(unsigned seed)
     : builder_(module_, Builder::add_graph(module_, "main")), engine_(seed) {
@@ -90,6 +91,12 @@ Module NetworkMaker::finish(ValueId output) {
   return module_;
 }
 
+std::vector<std::string> operators_of(const Module& module) {
+  std::vector<std::string> names;
+  for (const Node& node : module.main().nodes) names.emplace_back(node.op->name());
+  return names;
+}
+
 double relative_difference(const Module& a, const Module& b, const Tensor& input) {
   const std::vector<Tensor> inputs{input};
   const auto first = evaluate(a, a.main(), inputs), second = evaluate(b, b.main(), inputs);
@@ -103,4 +110,4 @@ double relative_difference(const Module& a, const Module& b, const Tensor& input
   return difference / greatest;
 }
 
-}  // namespace tandem::testing
+}  // namespace tandem::test

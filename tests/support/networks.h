@@ -3,11 +3,12 @@
 #include <cstdint>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "tandem/graph/builder.h"
 #include "tandem/graph/module.h"
 
-namespace tandem::testing {
+namespace tandem::test {
 
 // Builds small real networks with random weights, layer by layer; registers the operators.
 class NetworkMaker {
@@ -40,8 +41,11 @@ class NetworkMaker {
   std::mt19937 engine_;
 };
 
+// The operators of "main", in order.
+std::vector<std::string> operators_of(const Module& module);
+
 // The greatest difference of the outputs of two real networks on the same input, divided by the
 // greatest output.
 double relative_difference(const Module& a, const Module& b, const Tensor& input);
 
-}  // namespace tandem::testing
+}  // namespace tandem::test

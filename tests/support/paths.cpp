@@ -5,7 +5,7 @@
 #include <string>
 #include <system_error>
 
-namespace tandem::testing {
+namespace tandem::test {
 
 std::filesystem::path source_dir() { return TANDEM_SOURCE_DIR; }
 
@@ -28,4 +28,4 @@ TemporaryDir::~TemporaryDir() {
   std::filesystem::remove_all(path_, ignored);
 }
 
-}  // namespace tandem::testing
+}  // namespace tandem::test

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <string>
 
-namespace tandem::testing {
+namespace tandem::test {
 
 // The root of the source tree.
 std::filesystem::path source_dir();
@@ -30,10 +30,10 @@ class TemporaryDir {
   std::filesystem::path path_;
 };
 
-}  // namespace tandem::testing
+}  // namespace tandem::test
 
 // Skips the running test, with the reason, where data_dir()/`name` does not exist.
-#define TANDEM_REQUIRE_DATA(name)                                                                 \
-  if (!std::filesystem::exists(::tandem::testing::data_dir() / (name)))                           \
-  GTEST_SKIP() << "no " << (::tandem::testing::data_dir() / (name)) << "; TANDEM_DATA names the " \
+#define TANDEM_REQUIRE_DATA(name)                                                              \
+  if (!std::filesystem::exists(::tandem::test::data_dir() / (name)))                           \
+  GTEST_SKIP() << "no " << (::tandem::test::data_dir() / (name)) << "; TANDEM_DATA names the " \
                << "folder of shared data"

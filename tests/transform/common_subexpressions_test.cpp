@@ -16,8 +16,8 @@
 namespace tandem {
 namespace {
 
-using testing::NetworkMaker;
-using testing::relative_difference;
+using test::NetworkMaker;
+using test::relative_difference;
 
 class CommonSubexpressions : public ::testing::Test {
  protected:

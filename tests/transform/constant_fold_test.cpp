@@ -8,19 +8,17 @@
 #include "tandem/graph/verifier.h"
 #include "tandem/ops/register.h"
 
+#include "tests/support/networks.h"
+
 namespace tandem {
 namespace {
+
+using test::operators_of;
 
 class ConstantFold : public ::testing::Test {
  protected:
   static void SetUpTestSuite() { register_operators(); }
 };
-
-std::vector<std::string> operators_of(const Module& module) {
-  std::vector<std::string> names;
-  for (const Node& node : module.main().nodes) names.emplace_back(node.op->name());
-  return names;
-}
 
 // Two constant branches, one of which ends in a Dequantize.
 constexpr const char* kText = R"(tandem-module 1

@@ -13,14 +13,9 @@
 namespace tandem {
 namespace {
 
-using testing::NetworkMaker;
-using testing::relative_difference;
-
-std::vector<std::string> operators_of(const Module& module) {
-  std::vector<std::string> names;
-  for (const Node& node : module.main().nodes) names.emplace_back(node.op->name());
-  return names;
-}
+using test::NetworkMaker;
+using test::operators_of;
+using test::relative_difference;
 
 // Folds a copy and checks that it computes the same.
 Module folded(NetworkMaker& maker, const Module& network, const Shape& sample) {

@@ -10,8 +10,8 @@
 namespace tandem {
 namespace {
 
-using testing::NetworkMaker;
-using testing::relative_difference;
+using test::NetworkMaker;
+using test::relative_difference;
 
 TEST(HoistClamps, MovesRectifiersBeforeMaxPools) {
   NetworkMaker maker;

@@ -16,7 +16,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 TEST(PassLog, PrintsWhatAPassChanged) {
-  testing::NetworkMaker maker;
+  test::NetworkMaker maker;
   const ValueId pool = maker.max_pool("pool", maker.input("x", {2, 4, 4}));
   Module network = maker.finish(maker.unary("Relu", "relu", pool));
   std::ostringstream log;

@@ -65,7 +65,7 @@ TEST(Circuit, TheEmittedBenchBuildsAloneAndFindsAWrongBit) {
   register_operators();
   const Module module = random_lowered_module(3);
   const Plan plan = plan_dataflow(module, "test", random_foldings(module, 1));
-  const testing::TemporaryDir folder;
+  const test::TemporaryDir folder;
   for (const Artifact& file : CircuitTarget().emit(module, plan, "net"))
     write_file_atomic(folder / file.path, file.content);
   const auto make = [&](const std::string& stalls) {

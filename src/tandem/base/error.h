@@ -1,18 +1,54 @@
 #pragma once
 
-#include <sstream>
+#include <array>
+#include <concepts>
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 
 namespace tandem {
 
-// Joins anything that streams into one string: concat("axis ", 3, " of ", name).
+// One part of a message as text: text itself, a character, an integer, or a number with six
+// significant digits. Holds no copy of text, so it must not outlive what it was made from.
+class MessagePart {
+ public:
+  // NOLINTBEGIN(google-explicit-constructor): parts are written as what they are.
+  MessagePart(std::string_view text) : text_(text) {}
+  MessagePart(const char* text) : text_(text) {}
+  MessagePart(const std::string& text) : text_(text) {}
+  MessagePart(char character) : digits_{character}, text_(digits_.data(), 1) {}
+  MessagePart(double number);
+  template <std::signed_integral T>
+  MessagePart(T integer) : MessagePart(Signed{integer}) {}
+  template <std::unsigned_integral T>
+  MessagePart(T integer) : MessagePart(Unsigned{integer}) {}
+  // NOLINTEND(google-explicit-constructor)
+  MessagePart(const MessagePart&) = delete;
+  MessagePart& operator=(const MessagePart&) = delete;
+
+  std::string_view text() const { return text_; }
+
+ private:
+  struct Signed {
+    long long value;
+  };
+  struct Unsigned {
+    unsigned long long value;
+  };
+  explicit MessagePart(Signed integer);
+  explicit MessagePart(Unsigned integer);
+
+  std::array<char, 24> digits_;
+  std::string_view text_;
+};
+
+std::string joined(std::initializer_list<MessagePart> parts);
+
+// Joins the parts of a message into one string: concat("axis ", 3, " of ", name).
 template <typename... Parts>
 std::string concat(const Parts&... parts) {
-  std::ostringstream out;
-  (out << ... << parts);
-  return out.str();
+  return joined({MessagePart(parts)...});
 }
 
 // What the user can mend. The message says what was wrong, where (file, node, attribute, line)
@@ -40,15 +76,15 @@ struct SourcePlace {
 // Our own bug. The command line turns it into exit code 3.
 class InternalError : public std::logic_error {
  public:
-  explicit InternalError(std::string_view message, SourcePlace place = SourcePlace::current())
-      : std::logic_error(
-            concat("internal error: ", message, " (", place.file, ":", place.line, ")")) {}
+  explicit InternalError(std::string_view message, SourcePlace place = SourcePlace::current());
 };
+
+[[noreturn]] void throw_internal_error(std::string_view message, SourcePlace place);
 
 // Throws InternalError when `holds` is false.
 inline void ensure(bool holds, std::string_view message,
                    SourcePlace place = SourcePlace::current()) {
-  if (!holds) throw InternalError(message, place);
+  if (!holds) throw_internal_error(message, place);
 }
 
 }  // namespace tandem

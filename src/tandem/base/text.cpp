@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstddef>
+#include <cstdio>
 #include <limits>
 #include <system_error>
 
@@ -147,6 +148,26 @@ std::string shortest(double value) {
   const auto [end, status] = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
   ensure(status == std::errc(), "a double needs at most 24 characters");
   return std::string(buffer.data(), end);
+}
+
+std::string grouped(long long number) {
+  const std::string digits = std::to_string(number);
+  const std::size_t sign = number < 0 ? 1 : 0;
+  std::string text;
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    if (i > sign && (digits.size() - i) % 3 == 0) text += ',';
+    text += digits[i];
+  }
+  return text;
+}
+
+std::string readable(double value) {
+  constexpr double kMostWhole = 1e15, kThousand = 1000;
+  const bool whole = value == std::floor(value) || std::abs(value) >= kThousand;
+  if (whole && std::abs(value) < kMostWhole) return grouped(std::llround(value));
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.4g", value);
+  return text.data();
 }
 
 bool matches(std::string_view pattern, std::string_view name) {

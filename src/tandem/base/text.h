@@ -30,6 +30,11 @@ double parse_real(std::string_view text, std::string_view what);
 // Shortest decimal text that reads back as the same double; "nan", "inf", "-inf" for the others.
 std::string shortest(double value);
 
+// For people: 1234567 as "1,234,567"; numbers that are not whole with four significant digits below
+// a thousand ("0.01235") and as whole ones from there on.
+std::string grouped(long long number);
+std::string readable(double value);
+
 // Glob with * and ?; used by every option that names layers.
 bool matches(std::string_view pattern, std::string_view name);
 

@@ -24,19 +24,20 @@
 #include <toml++/toml.h>
 
 namespace tandem {
+
+enum class TomlKind { kText, kInteger, kNumber, kBoolean, kDate, kArray, kTable };
+
 namespace {
 
-enum class Kind { kText, kInteger, kNumber, kBoolean, kDate, kArray, kTable };
-
-std::string_view kind_name(Kind kind) {
+std::string_view kind_name(TomlKind kind) {
   switch (kind) {
-    case Kind::kText: return "a string";
-    case Kind::kInteger: return "an integer";
-    case Kind::kNumber: return "a number";
-    case Kind::kBoolean: return "a boolean";
-    case Kind::kDate: return "a date or time";
-    case Kind::kArray: return "an array";
-    case Kind::kTable: return "a table";
+    case TomlKind::kText: return "a string";
+    case TomlKind::kInteger: return "an integer";
+    case TomlKind::kNumber: return "a number";
+    case TomlKind::kBoolean: return "a boolean";
+    case TomlKind::kDate: return "a date or time";
+    case TomlKind::kArray: return "an array";
+    case TomlKind::kTable: return "a table";
   }
   throw InternalError("unknown kind of TOML value");
 }
@@ -112,7 +113,7 @@ std::string bounds_text(const NumberBounds& bounds) {
 
 // A value of the document, and what has been asked of it.
 struct TomlTable::Node {
-  Kind kind = Kind::kTable;
+  TomlKind kind = TomlKind::kTable;
   std::string name;  // as the key of an entry
   std::string path;  // "unit[1].clock_mhz"; empty for the document as a whole
   int line = 0;
@@ -139,9 +140,9 @@ struct TomlTable::Node {
 std::string TomlTable::Node::found() const {
   const std::string_view name_of_kind = kind_name(kind);
   switch (kind) {
-    case Kind::kText: return concat(name_of_kind, " (", quote(text), ")");
-    case Kind::kInteger: return concat(name_of_kind, " (", integer, ")");
-    case Kind::kNumber: return concat(name_of_kind, " (", shortest(number), ")");
+    case TomlKind::kText: return concat(name_of_kind, " (", quote(text), ")");
+    case TomlKind::kInteger: return concat(name_of_kind, " (", integer, ")");
+    case TomlKind::kNumber: return concat(name_of_kind, " (", shortest(number), ")");
     default: return std::string(name_of_kind);
   }
 }
@@ -175,26 +176,26 @@ TomlTable::Node TomlTable::Document::convert(const toml::node& from, std::string
   if (depth > kMostDepth)
     throw Error(place(to), ": values are nested deeper than ", kMostDepth, " levels");
   if (const auto* text = from.as_string()) {
-    to.kind = Kind::kText;
+    to.kind = TomlKind::kText;
     to.text = text->get();
   } else if (const auto* integer = from.as_integer()) {
-    to.kind = Kind::kInteger;
+    to.kind = TomlKind::kInteger;
     to.integer = integer->get();
   } else if (const auto* number = from.as_floating_point()) {
-    to.kind = Kind::kNumber;
+    to.kind = TomlKind::kNumber;
     to.number = number->get();
   } else if (const auto* boolean = from.as_boolean()) {
-    to.kind = Kind::kBoolean;
+    to.kind = TomlKind::kBoolean;
     to.boolean = boolean->get();
   } else if (const auto* array = from.as_array()) {
-    to.kind = Kind::kArray;
+    to.kind = TomlKind::kArray;
     for (std::size_t i = 0; i < array->size(); ++i)
       to.items.push_back(convert((*array)[i], concat(to.path, "[", i, "]"), depth + 1));
   } else if (const auto* table = from.as_table()) {
-    to.kind = Kind::kTable;
+    to.kind = TomlKind::kTable;
     convert_entries(*table, to, depth);
   } else {
-    to.kind = Kind::kDate;
+    to.kind = TomlKind::kDate;
   }
   return to;
 }
@@ -215,24 +216,24 @@ void TomlTable::Document::convert_entries(const toml::table& from, Node& to, int
 }
 
 const std::string& TomlTable::Document::string_of(const Node& node) const {
-  if (node.kind != Kind::kText) throw wrong(node, "a string");
+  if (node.kind != TomlKind::kText) throw wrong(node, "a string");
   return node.text;
 }
 
 bool TomlTable::Document::boolean_of(const Node& node) const {
-  if (node.kind != Kind::kBoolean) throw wrong(node, "true or false");
+  if (node.kind != TomlKind::kBoolean) throw wrong(node, "true or false");
   return node.boolean;
 }
 
 std::int64_t TomlTable::Document::integer_of(const Node& node, const IntegerBounds& bounds) const {
-  if (node.kind != Kind::kInteger || node.integer < bounds.min || node.integer > bounds.max)
+  if (node.kind != TomlKind::kInteger || node.integer < bounds.min || node.integer > bounds.max)
     throw wrong(node, concat("an integer", bounds_text(bounds)));
   return node.integer;
 }
 
 double TomlTable::Document::number_of(const Node& node, const NumberBounds& bounds) const {
-  const bool is_integer = node.kind == Kind::kInteger;
-  if (!is_integer && node.kind != Kind::kNumber)
+  const bool is_integer = node.kind == TomlKind::kInteger;
+  if (!is_integer && node.kind != TomlKind::kNumber)
     throw wrong(node, concat("a number", bounds_text(bounds)));
   const double value = is_integer ? static_cast<double>(node.integer) : node.number;
   if (!std::isfinite(value) || value < bounds.min || value > bounds.max)
@@ -254,9 +255,9 @@ void TomlTable::Document::collect_unused(const Node& table,
           concat(place(entry), ": unknown key ", quote(entry.path), suggestion(entry.name, valid)));
       continue;
     }
-    if (entry.kind == Kind::kTable) collect_unused(entry, problems);
+    if (entry.kind == TomlKind::kTable) collect_unused(entry, problems);
     for (const Node& item : entry.items)
-      if (item.kind == Kind::kTable) collect_unused(item, problems);
+      if (item.kind == TomlKind::kTable) collect_unused(item, problems);
   }
 }
 
@@ -301,7 +302,7 @@ const TomlTable::Node& TomlTable::require(std::string_view key) const {
 
 const TomlTable::Node* TomlTable::find_array(std::string_view key, std::string_view wanted) const {
   const Node* node = find(key);
-  if (node != nullptr && node->kind != Kind::kArray) throw document_->wrong(*node, wanted);
+  if (node != nullptr && node->kind != TomlKind::kArray) throw document_->wrong(*node, wanted);
   return node;
 }
 
@@ -351,7 +352,7 @@ std::string TomlTable::choice(std::string_view key, const std::vector<std::strin
 
 TomlTable TomlTable::table(std::string_view key) const {
   const Node& node = require(key);
-  if (node.kind != Kind::kTable) throw document_->wrong(node, "a table");
+  if (node.kind != TomlKind::kTable) throw document_->wrong(node, "a table");
   return {document_, &node};
 }
 
@@ -382,7 +383,7 @@ std::vector<TomlTable> TomlTable::tables(std::string_view key) const {
   const Node* array = find_array(key, concat("an array of tables, [[", key, "]]"));
   if (array == nullptr) return result;
   for (const Node& item : array->items) {
-    if (item.kind != Kind::kTable) throw document_->wrong(item, "a table");
+    if (item.kind != TomlKind::kTable) throw document_->wrong(item, "a table");
     result.push_back(TomlTable(document_, &item));
   }
   return result;

@@ -16,7 +16,4 @@ class TextTable {
   std::vector<std::vector<std::string>> rows_;
 };
 
-// 1234567 as "1,234,567".
-std::string grouped(long long number);
-
 }  // namespace tandem

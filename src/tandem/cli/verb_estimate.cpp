@@ -1,7 +1,4 @@
 #include <algorithm>
-#include <array>
-#include <cmath>
-#include <cstdio>
 
 #include "tandem/base/error.h"
 #include "tandem/cli/planned.h"
@@ -15,15 +12,6 @@ std::string source_text(const Figure& figure) {
   std::string text(name(figure.source));
   if (figure.relative_uncertainty > 0) text += " ± " + percent(figure.relative_uncertainty);
   return text;
-}
-
-std::string number_text(double value) {
-  constexpr double kWhole = 1e15;
-  if (value == std::floor(value) && std::abs(value) < kWhole)
-    return grouped(static_cast<long long>(value));
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.4g", value);
-  return text.data();
 }
 
 class EstimateVerb final : public Verb {
@@ -54,7 +42,7 @@ class EstimateVerb final : public Verb {
     result.json["notes"] = model.notes;
     TextTable totals({"figure", "value", "source"});
     for (const auto& [key, figure] : estimate.total)
-      totals.add({key, number_text(figure.value), source_text(figure)});
+      totals.add({key, readable(figure.value), source_text(figure)});
     result.text = concat(flags_.model.path, " on ", model.device.name, " (", model.device.title,
                          ")\n", totals.text());
     if (!model.fits) result.text += "It does not fit into the device.\n";
@@ -76,7 +64,7 @@ class EstimateVerb final : public Verb {
       std::vector<std::string> row{step.name};
       for (const std::string& key : keys) {
         const auto found = step.figures.find(key);
-        row.push_back(found == step.figures.end() ? "" : number_text(found->second.value));
+        row.push_back(found == step.figures.end() ? "" : readable(found->second.value));
       }
       table.add(row);
     }

@@ -18,8 +18,6 @@
 namespace tandem {
 namespace {
 
-std::string number_text(std::int64_t number) { return grouped(number); }
-
 Json json_of(const ExecutionResult& result) {
   Json json{
       {"execution", result.execution}, {"samples", result.samples}, {"accuracy", result.accuracy}};
@@ -254,9 +252,9 @@ class FitVerb final : public Verb {
     for (const ExecutionResult& execution : outcome.executions) {
       const Equality& equality = execution.equality;
       const bool compared = equality.compared_values > 0;
-      table.add({execution.execution, number_text(execution.samples), percent(execution.accuracy),
-                 compared ? number_text(equality.compared_values) : "",
-                 compared ? number_text(equality.differing_values) : ""});
+      table.add({execution.execution, grouped(execution.samples), percent(execution.accuracy),
+                 compared ? grouped(equality.compared_values) : "",
+                 compared ? grouped(equality.differing_values) : ""});
       executions.push_back(json_of(execution));
       if (execution.must_be_equal && !equality.equal())
         differences += to_string(equality, "reference", execution.execution) + "\n";

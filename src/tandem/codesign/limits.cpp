@@ -82,7 +82,7 @@ std::string Limit::text(double value) const {
   if (measure.ends_with("_seconds")) return shortest(value) + "s";
   if (measure.ends_with("_joules")) return shortest(value) + "J";
   if (measure.ends_with("_second")) return shortest(value) + "/s";
-  return shortest(value);
+  return shortest(at_least ? std::floor(value) : std::ceil(value));
 }
 
 const std::vector<LimitOption>& limit_options() {

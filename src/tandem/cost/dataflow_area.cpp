@@ -16,10 +16,6 @@ using Features = std::map<std::string, double>;
 
 double ceil_div(std::int64_t a, std::int64_t b) { return static_cast<double>((a + b - 1) / b); }
 
-int counter_bits(std::int64_t last) {
-  return std::max(1, static_cast<int>(std::bit_width(static_cast<std::uint64_t>(last))));
-}
-
 class PartCollector {
  public:
   explicit PartCollector(const Pipeline& pipeline) : pipeline_(pipeline) {}
@@ -68,7 +64,7 @@ class PartCollector {
     if (!rom.block_ram) features["table"] = rom.table_luts;
     AreaPart& part =
         add(module, "rom", features, rom.address_bits + (rom.block_ram ? 0 : rom.output_registers));
-    if (rom.block_ram) part.block_rams = block_rams_of(rom.words, rom.bits);
+    if (rom.block_ram) part.block_rams = rom_block_rams_of(rom.words, rom.bits);
   }
 
   void add_stage(const Stage&, const SourceStage&) {}
@@ -225,14 +221,30 @@ std::vector<Area> area_by_stage(const Pipeline& pipeline, const Unit& unit) {
   return areas;
 }
 
+namespace {
+
+// Shapes of half a block (18 Kbit); the widest serves one read and one write port.
+constexpr std::pair<std::int64_t, std::int64_t> kHalfShapes[] = {{512, 36}, {1024, 18}, {2048, 9},
+                                                                 {4096, 4}, {8192, 2},  {16384, 1}};
+
+}  // namespace
+
 double block_rams_of(std::int64_t words, std::int64_t bits) {
-  // Shapes of half a block (18 Kbit); the widest serves one read and one write port.
-  constexpr std::pair<std::int64_t, std::int64_t> kShapes[] = {{512, 36}, {1024, 18}, {2048, 9},
-                                                               {4096, 4}, {8192, 2},  {16384, 1}};
   double least = HUGE_VAL;
-  for (const auto& [depth, width] : kShapes)
+  for (const auto& [depth, width] : kHalfShapes)
     least = std::min(least, ceil_div(words, depth) * ceil_div(bits, width));
   return least / 2;
+}
+
+double rom_block_rams_of(std::int64_t words, std::int64_t bits) {
+  double least = block_rams_of(words, bits);
+  const auto pack = [&](std::int64_t depth, std::int64_t width, double blocks) {
+    const std::int64_t together = width / bits;
+    if (together > 1) least = std::min(least, blocks * ceil_div(words, depth * together));
+  };
+  for (const auto& [depth, width] : kHalfShapes) pack(depth, width, 0.5);
+  pack(512, 72, 1);
+  return least;
 }
 
 double lut_ram_of(std::int64_t words, std::int64_t bits) {

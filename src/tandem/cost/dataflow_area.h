@@ -37,8 +37,9 @@ Area area_of(const AreaPart& part, const Unit& unit);
 std::vector<Area> area_by_stage(const Pipeline& pipeline, const Unit& unit);
 
 // Block RAMs of 36 Kbit for a memory of so many words, and look-up tables where it is made of
-// distributed RAM.
+// distributed RAM. A ROM may hold several words side by side, chosen from by logic.
 double block_rams_of(std::int64_t words, std::int64_t bits);
+double rom_block_rams_of(std::int64_t words, std::int64_t bits);
 double lut_ram_of(std::int64_t words, std::int64_t bits);
 // DSP blocks of a signed product of so many bits each.
 double dsps_of(int left_bits, int right_bits);

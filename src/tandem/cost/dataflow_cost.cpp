@@ -12,7 +12,6 @@
 namespace tandem {
 namespace {
 
-Figure exact(double value) { return {value, Source::kExact, 0}; }
 Figure simulated(double value) { return {value, Source::kSimulated, 0}; }
 
 double weight_bits(const Pipeline& pipeline) {
@@ -125,10 +124,10 @@ Estimate estimate_dataflow(const Module& module, const Plan& plan, const Device&
   total["interval_seconds"] = simulated(cycles.interval / hertz);
   total["rate_per_second"] = simulated(hertz / cycles.interval);
   total["bram_bytes"] = {whole.block_rams * 4608, Source::kAnalytic, 0.1};
-  total["weights_bytes"] = exact(weight_bits(pipeline) / 8);
-  total["tables_bytes"] = exact(table_bits(pipeline) / 8);
-  total["io_bytes"] = exact(io_bytes(pipeline));
-  total["multiply_accumulates"] = exact(multiply_accumulates(module, plan));
+  total["weights_bytes"] = exact_figure(weight_bits(pipeline) / 8);
+  total["tables_bytes"] = exact_figure(table_bits(pipeline) / 8);
+  total["io_bytes"] = exact_figure(io_bytes(pipeline));
+  total["multiply_accumulates"] = exact_figure(multiply_accumulates(module, plan));
   const double watts =
       unit.number("static_milliwatts") * 1e-3 + unit.number("lut_microwatts") * 1e-6 * whole.luts;
   total["energy_joules"] = {watts * cycles.interval / hertz, Source::kAssumed, 0.5};

@@ -20,9 +20,6 @@ int width(std::int64_t value) {
 int range_bits(std::int64_t low, std::int64_t high) {
   return 1 + std::max(width(low), width(std::max<std::int64_t>(0, high)));
 }
-int counter_bits(std::int64_t last) {
-  return std::max(1, static_cast<int>(std::bit_width(static_cast<std::uint64_t>(last))));
-}
 bool is_bipolar(Format format) { return format == Format::parse("bipolar"); }
 
 // Bit columns of a memory: column c holds bit c of every word.
@@ -71,6 +68,10 @@ RomShape rom_of(const Columns& columns, std::int64_t words, bool block_ram) {
 int signed_bits(Format format) {
   if (is_bipolar(format)) return 2;
   return format.is_signed() ? format.bits() : format.bits() + 1;
+}
+
+int counter_bits(std::int64_t last) {
+  return std::max(1, static_cast<int>(std::bit_width(static_cast<std::uint64_t>(last))));
 }
 
 RomShape weights_rom(const ComputeStage& stage) {
@@ -574,7 +575,8 @@ double map_dsps(const MapOp& map) {
 
 double map_block_rams(const MapOp& map) {
   if (!table_in_block_ram(map)) return 0;
-  return block_rams_of(static_cast<std::int64_t>(map.rows.size()) << map.in.bits(), map.out.bits());
+  return rom_block_rams_of(static_cast<std::int64_t>(map.rows.size()) << map.in.bits(),
+                           map.out.bits());
 }
 
 }  // namespace tandem

@@ -53,5 +53,7 @@ double map_block_rams(const MapOp& map);
 
 // Two's complement bits that hold every integer of a format.
 int signed_bits(Format format);
+// Bits of a counter from 0 to `last`.
+int counter_bits(std::int64_t last);
 
 }  // namespace tandem

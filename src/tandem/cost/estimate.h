@@ -17,6 +17,8 @@ struct Figure {
   double relative_uncertainty = 0;  // half-width of the expected interval, as a share of the value
 };
 
+inline Figure exact_figure(double value) { return {value, Source::kExact, 0}; }
+
 // The figures of one step and of the whole. Keys carry their unit: "latency_cycles",
 // "interval_cycles", "latency_seconds", "instructions", "energy_joules", "flash_bytes",
 // "weights_bytes", "tables_bytes", "code_bytes", "sram_bytes", "arena_bytes", "io_bytes",

@@ -35,8 +35,6 @@ std::string step_name(const Graph& graph, const Plan& plan, const Step& step) {
                             : graph.nodes[step.nodes.front()].name;
 }
 
-Figure exact(double value) { return {value, Source::kExact, 0}; }
-
 class McuEstimator {
  public:
   McuEstimator(const Module& module, const Plan& plan, const Device& device)
@@ -58,9 +56,9 @@ class McuEstimator {
       const Step& step = plan_.steps[i];
       StepEstimate one{step_name(graph_, plan_, step), figures_of(cost)};
       const auto step_macs = static_cast<double>(multiply_accumulates(module_, graph_, step));
-      one.figures["multiply_accumulates"] = exact(step_macs);
-      one.figures["weights_bytes"] = exact(constant_bytes(step, BufferRole::kWeights));
-      one.figures["tables_bytes"] = exact(constant_bytes(step, BufferRole::kTable));
+      one.figures["multiply_accumulates"] = exact_figure(step_macs);
+      one.figures["weights_bytes"] = exact_figure(constant_bytes(step, BufferRole::kWeights));
+      one.figures["tables_bytes"] = exact_figure(constant_bytes(step, BufferRole::kTable));
       estimate.steps.push_back(std::move(one));
       total.instructions += cost.instructions;
       total.cycles += cost.cycles;
@@ -68,7 +66,7 @@ class McuEstimator {
       macs += step_macs;
     }
     estimate.total = figures_of(total);
-    estimate.total["multiply_accumulates"] = exact(macs);
+    estimate.total["multiply_accumulates"] = exact_figure(macs);
     add_bytes(estimate.total, total.code_bytes);
     return estimate;
   }
@@ -99,11 +97,11 @@ class McuEstimator {
     const double weights = bytes[BufferRole::kWeights], tables = bytes[BufferRole::kTable];
     const double io = bytes[BufferRole::kInput] + bytes[BufferRole::kOutput];
     const auto arena = static_cast<double>(plan_.peak_bytes.at("sram"));
-    figures["weights_bytes"] = exact(weights);
-    figures["tables_bytes"] = exact(tables);
-    figures["arena_bytes"] = exact(arena);
-    figures["io_bytes"] = exact(io);
-    figures["sram_bytes"] = exact(arena + io);
+    figures["weights_bytes"] = exact_figure(weights);
+    figures["tables_bytes"] = exact_figure(tables);
+    figures["arena_bytes"] = exact_figure(arena);
+    figures["io_bytes"] = exact_figure(io);
+    figures["sram_bytes"] = exact_figure(arena + io);
     const double flash = weights + tables + code;
     const double share = flash == 0 ? 0 : code / flash;
     figures["flash_bytes"] = {flash, source_, costs_.relative_error().code_bytes * share};

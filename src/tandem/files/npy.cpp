@@ -5,6 +5,7 @@
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
+#include "tandem/files/element_check.h"
 #include "tandem/files/numpy.h"
 
 namespace tandem {
@@ -159,16 +160,6 @@ void reorder_from_fortran(std::span<std::byte> bytes, const Shape& shape, std::s
       if (++index[d] < shape[d]) break;
       index[d] = 0;
     }
-  }
-}
-
-void check_elements(const Tensor& tensor) {
-  if (tensor.format().is_boolean()) {
-    for (const auto value : tensor.data<std::uint8_t>())
-      if (value > 1) throw Error("a boolean element has the byte ", int{value});
-  } else if (tensor.format().storage() == Storage::kU64) {
-    for (const auto value : tensor.data<std::uint64_t>())
-      if (value >> 63 != 0) throw Error("element ", value, " is beyond 2^63 - 1");
   }
 }
 

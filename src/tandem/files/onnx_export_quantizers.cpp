@@ -20,11 +20,6 @@ bool has_input(const Node& node, std::size_t index) {
   return index < node.inputs.size() && node.inputs[index] != kNone;
 }
 
-bool is_zero(const Tensor& tensor) {
-  const auto values = tensor.to_reals();
-  return std::all_of(values.begin(), values.end(), [](double v) { return v == 0; });
-}
-
 // Scale and zero point of QuantizeLinear: one number, or a list along one axis of x.
 struct LinearParameters {
   Tensor scale, zero;  // both of rank 0, or both of rank 1

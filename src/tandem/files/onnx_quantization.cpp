@@ -10,11 +10,6 @@
 namespace tandem {
 namespace {
 
-bool is_zero(const Tensor& tensor) {
-  const auto values = tensor.to_reals();
-  return std::all_of(values.begin(), values.end(), [](double value) { return value == 0; });
-}
-
 // The real numbers of a scale or zero point as f32.
 ValueId real_parameter(OnnxNode& node, std::size_t input) {
   const Format f32;

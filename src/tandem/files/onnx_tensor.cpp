@@ -9,6 +9,7 @@
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
 #include "tandem/files/bytes.h"
+#include "tandem/files/element_check.h"
 
 namespace tandem {
 namespace {
@@ -157,24 +158,22 @@ Tensor from_typed(const TensorProto& proto, const Format& format, const Shape& s
   }
 }
 
-void check_elements(const Tensor& tensor) {
-  if (tensor.format().is_boolean()) {
-    for (const auto value : tensor.data<std::uint8_t>())
-      if (value > 1) throw Error("a boolean element has the byte ", int{value});
-  } else if (tensor.format().storage() == Storage::kU64) {
-    for (const auto value : tensor.data<std::uint64_t>())
-      if (value >> 63 != 0) throw Error("element ", value, " is beyond 2^63 - 1");
-  } else if (tensor.format().is_float()) {
-    for (std::int64_t i = 0; i < tensor.size(); ++i) {
-      if (std::isnan(tensor.real(i))) {
-        throw Error("element ", i, " of ", tensor.size(),
-                    " is NaN; the training that made it diverged, export a sound checkpoint");
-      }
+void check_no_nan(const Tensor& tensor) {
+  if (!tensor.format().is_float()) return;
+  for (std::int64_t i = 0; i < tensor.size(); ++i) {
+    if (std::isnan(tensor.real(i))) {
+      throw Error("element ", i, " of ", tensor.size(),
+                  " is NaN; the training that made it diverged, export a sound checkpoint");
     }
   }
 }
 
 }  // namespace
+
+bool is_zero(const Tensor& tensor) {
+  const auto values = tensor.to_reals();
+  return std::all_of(values.begin(), values.end(), [](double value) { return value == 0; });
+}
 
 std::optional<Format> onnx_format(std::int32_t data_type) {
   for (const TypePair& pair : kTypes)
@@ -218,6 +217,7 @@ Tensor tensor_of(const TensorProto& proto, const std::filesystem::path& folder) 
     tensor = from_typed(proto, *format, shape);
   }
   check_elements(tensor);
+  check_no_nan(tensor);
   return tensor;
 }
 

@@ -24,6 +24,9 @@ std::string onnx_type_name(std::int32_t data_type);
 // location outside `folder` (every external location where `folder` is empty), or a NaN.
 Tensor tensor_of(const onnx::TensorProto& proto, const std::filesystem::path& folder);
 
+// Whether every element is 0.
+bool is_zero(const Tensor& tensor);
+
 // The message for a tensor whose format ONNX has (InternalError otherwise).
 onnx::TensorProto proto_of(const Tensor& tensor, const std::string& name);
 

@@ -88,8 +88,9 @@ Format integers_of(OnnxNode& node, double scale, double zero) {
   const auto bounds = Bounds(node).of(node.value(0));
   const Format widest = Format::integer(32, true);
   if (!bounds) return widest;
-  const double min = std::round(bounds->min / scale + zero);
-  const double max = std::round(bounds->max / scale + zero);
+  // A negative scale turns the bounds round.
+  const auto [min, max] = std::minmax(
+      {std::round(bounds->min / scale + zero), std::round(bounds->max / scale + zero)});
   const IntegerRange limits = widest.integer_range();
   if (!(min >= static_cast<double>(limits.min)) || !(max <= static_cast<double>(limits.max)))
     return widest;

@@ -11,11 +11,11 @@
 namespace tandem {
 namespace {
 
-constexpr std::string_view kRemedy =
+constexpr std::string_view kTfliteRemedy =
     "mend the operator in the program that made the model, or convert the model again";
 constexpr std::string_view kCustom = "CUSTOM";
 
-const TfliteHandlers& handlers() {
+const TfliteHandlers& tflite_handlers() {
   static const TfliteHandlers kTable = [] {
     TfliteHandlers table;
     add_tflite_layer_handlers(table);
@@ -40,7 +40,7 @@ Refusal unknown_operator(const TfliteOperator& op) {
             "convert the model with built-in operators only (without allow_custom_ops)"};
   }
   std::vector<std::string> names;
-  for (const auto& [name, handler] : handlers()) names.push_back(name);
+  for (const auto& [name, handler] : tflite_handlers()) names.push_back(name);
   return {"this operator is not read",
           concat("replace it before converting; these are read: ", join(names, ", "))};
 }
@@ -161,7 +161,7 @@ void TfliteImporter::import_operator(std::size_t index) {
   } catch (const Refusal& refusal) {
     refuse(index, refusal.what(), refusal.remedy());
   } catch (const Error& error) {
-    refuse(index, error.what(), std::string(kRemedy));
+    refuse(index, error.what(), std::string(kTfliteRemedy));
   }
   // The handler's own results come last: what it computed on the way to a refusal is unused.
   for (const int output : op.outputs) {
@@ -172,10 +172,10 @@ void TfliteImporter::import_operator(std::size_t index) {
 
 void TfliteImporter::import_with_handler(std::size_t index) {
   const TfliteOperator& op = model_.operators[index];
-  const auto handler = handlers().find(tflite_operator_name(op.code));
-  if (handler == handlers().end()) throw unknown_operator(op);
+  const auto handler = tflite_handlers().find(tflite_operator_name(op.code));
+  if (handler == tflite_handlers().end()) throw unknown_operator(op);
   if (is_poisoned(op)) return;
-  if (op.outputs.empty()) throw Refusal("it has no output", std::string(kRemedy));
+  if (op.outputs.empty()) throw Refusal("it has no output", std::string(kTfliteRemedy));
   const TfliteTensor& first = model_.tensors[static_cast<std::size_t>(op.outputs[0])];
   TfliteNode node(*this, op, first.name);
   handler->second(node);
@@ -184,7 +184,7 @@ void TfliteImporter::import_with_handler(std::size_t index) {
     const TfliteTensor& tensor = model_.tensors[static_cast<std::size_t>(output)];
     if (states_[tensor.index].value == kNone) {
       throw Refusal(concat("its result ", tensor.to_string(), " has no meaning here"),
-                    std::string(kRemedy));
+                    std::string(kTfliteRemedy));
     }
   }
 }

@@ -23,4 +23,10 @@ class OperatorRegistry {
 
 OperatorRegistry& operators();
 
+// Adds Operators<Function> for each function: add_operators<UnaryOperator, Exp, Log>().
+template <template <typename> typename Operators, typename... Functions>
+void add_operators() {
+  (operators().add(std::make_unique<Operators<Functions>>()), ...);
+}
+
 }  // namespace tandem

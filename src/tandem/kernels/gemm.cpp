@@ -23,27 +23,27 @@ struct Lanes<double> {
 };
 
 template <typename T>
-constexpr std::int64_t kPanel = 2 * kVectorBytes / sizeof(T);  // columns of c at a time
+constexpr std::int64_t kPanelColumns = 2 * kVectorBytes / sizeof(T);  // columns of c at a time
 
 // Adds the products of `depth` terms to kRows rows and one panel of columns of c; `panel` holds b
-// as [depth][kPanel]. Only `columns` of the panel exist in c.
+// as [depth][kPanelColumns]. Only `columns` of the panel exist in c.
 template <typename T, int kRows>
 [[gnu::always_inline]] inline void add_tile(const T* a, std::int64_t a_stride, const T* panel,
                                             std::int64_t depth, T* c, std::int64_t c_stride,
                                             std::int64_t columns) {
   using Vector = typename Lanes<T>::Vector;
-  T edge[kRows][kPanel<T>] = {};
+  T edge[kRows][kPanelColumns<T>] = {};
   const auto bytes = static_cast<std::size_t>(columns) * sizeof(T);
   for (int r = 0; r < kRows; ++r) std::memcpy(edge[r], c + r * c_stride, bytes);
   Vector low[kRows], high[kRows];
   for (int r = 0; r < kRows; ++r) {
     std::memcpy(&low[r], edge[r], kVectorBytes);
-    std::memcpy(&high[r], edge[r] + kPanel<T> / 2, kVectorBytes);
+    std::memcpy(&high[r], edge[r] + kPanelColumns<T> / 2, kVectorBytes);
   }
-  for (std::int64_t k = 0; k < depth; ++k, panel += kPanel<T>) {
+  for (std::int64_t k = 0; k < depth; ++k, panel += kPanelColumns<T>) {
     Vector first, second;
     std::memcpy(&first, panel, kVectorBytes);
-    std::memcpy(&second, panel + kPanel<T> / 2, kVectorBytes);
+    std::memcpy(&second, panel + kPanelColumns<T> / 2, kVectorBytes);
     for (int r = 0; r < kRows; ++r) {
       const T factor = a[r * a_stride + k];
       low[r] += factor * first;
@@ -52,7 +52,7 @@ template <typename T, int kRows>
   }
   for (int r = 0; r < kRows; ++r) {
     std::memcpy(edge[r], &low[r], kVectorBytes);
-    std::memcpy(edge[r] + kPanel<T> / 2, &high[r], kVectorBytes);
+    std::memcpy(edge[r] + kPanelColumns<T> / 2, &high[r], kVectorBytes);
     std::memcpy(c + r * c_stride, edge[r], bytes);
   }
 }
@@ -61,11 +61,11 @@ template <typename T, int kRows>
 template <typename T>
 [[gnu::always_inline]] inline void pack_panel(const T* b, std::int64_t n, std::int64_t depth,
                                               std::int64_t columns, T* panel) {
-  for (std::int64_t k = 0; k < depth; ++k, panel += kPanel<T>, b += n) {
-    if (columns == kPanel<T>) {
-      std::memcpy(panel, b, kPanel<T> * sizeof(T));
+  for (std::int64_t k = 0; k < depth; ++k, panel += kPanelColumns<T>, b += n) {
+    if (columns == kPanelColumns<T>) {
+      std::memcpy(panel, b, kPanelColumns<T> * sizeof(T));
     } else {
-      std::fill(std::copy_n(b, columns, panel), panel + kPanel<T>, T{0});
+      std::fill(std::copy_n(b, columns, panel), panel + kPanelColumns<T>, T{0});
     }
   }
 }
@@ -75,8 +75,8 @@ template <typename T, int kRows>
                                                T* panel) {
   for (std::int64_t first = 0; first < shape.depth; first += kDepth) {
     const std::int64_t depth = std::min(kDepth, shape.depth - first);
-    for (std::int64_t column = 0; column < shape.n; column += kPanel<T>) {
-      const std::int64_t columns = std::min(kPanel<T>, shape.n - column);
+    for (std::int64_t column = 0; column < shape.n; column += kPanelColumns<T>) {
+      const std::int64_t columns = std::min(kPanelColumns<T>, shape.n - column);
       pack_panel(b + first * shape.n + column, shape.n, depth, columns, panel);
       std::int64_t row = 0;
       for (; row + kRows <= shape.m; row += kRows) {
@@ -124,7 +124,7 @@ template <typename T>
 void gemm(const GemmShape& shape, const T* a, const T* b, T* c) {
   for (std::int64_t i = 0; i < shape.m; ++i) std::fill_n(c + i * shape.c_stride, shape.n, T{0});
   if (shape.m < 4) return gemm_rows(shape, a, b, c);
-  std::vector<T> panel(static_cast<std::size_t>(std::min(kDepth, shape.depth) * kPanel<T>));
+  std::vector<T> panel(static_cast<std::size_t>(std::min(kDepth, shape.depth) * kPanelColumns<T>));
 #if defined(__x86_64__)
   static const bool has_avx2 = __builtin_cpu_supports("avx2") != 0;
   if (has_avx2) return gemm_avx2(shape, a, b, c, panel.data());

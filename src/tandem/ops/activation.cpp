@@ -308,16 +308,11 @@ class Clip final : public Operator {
   }
 };
 
-template <typename... Functions>
-void add_all() {
-  (operators().add(std::make_unique<UnaryOperator<Functions>>()), ...);
-}
-
 }  // namespace
 
 void register_activation_operators() {
-  add_all<Relu, LeakyRelu, ThresholdedRelu, Elu, Sigmoid, HardSigmoid, HardSwish, Tanh, Softplus,
-          Gelu>();
+  add_operators<UnaryOperator, Relu, LeakyRelu, ThresholdedRelu, Elu, Sigmoid, HardSigmoid,
+                HardSwish, Tanh, Softplus, Gelu>();
   operators().add(std::make_unique<PRelu>());
   operators().add(std::make_unique<Clip>());
 }

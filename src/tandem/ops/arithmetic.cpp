@@ -144,13 +144,10 @@ class BinaryOperator final : public Operator {
   }
 };
 
-template <typename... Functions>
-void add_all() {
-  (operators().add(std::make_unique<BinaryOperator<Functions>>()), ...);
-}
-
 }  // namespace
 
-void register_arithmetic_operators() { add_all<Add, Sub, Mul, Div, Pow, Min, Max>(); }
+void register_arithmetic_operators() {
+  add_operators<BinaryOperator, Add, Sub, Mul, Div, Pow, Min, Max>();
+}
 
 }  // namespace tandem

@@ -94,10 +94,6 @@ Tensor filled(std::size_t rank, double value) {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-double minus(double a, double b) { return a - b; }
-double times(double a, double b) { return a * b; }
-double over(double a, double b) { return a / b; }
-
 }  // namespace
 
 CodedValue affine(ValueId integer, Tensor scale, Tensor offset) {
@@ -145,8 +141,8 @@ std::optional<Tensor> real_constant(const LoweringSite& site, std::size_t index)
   const CodedValue& value = *site.inputs[index];
   const Tensor* codes = constant_of(site.builder.module(), site.builder.graph(), value.integer);
   if (codes == nullptr || value.table || is_clamped(value)) return std::nullopt;
-  const Tensor scaled = combine(*codes, value.scale, times);
-  return combine(scaled, value.offset, [](double a, double b) { return a + b; });
+  const Tensor scaled = combine(*codes, value.scale, std::multiplies());
+  return combine(scaled, value.offset, std::plus());
 }
 
 Tensor required_constant(const LoweringSite& site, std::size_t index, std::string_view what) {
@@ -206,15 +202,15 @@ CodedValue multiplied(CodedValue value, const Tensor& raw) {
   const std::size_t rank = value.scale.shape().size();
   const Tensor factor = with_rank(map(raw, [](double v) { return v; }), rank);
   if (value.table) {
-    value.table = combine(*value.table, beside_table(factor, rank), times);
+    value.table = combine(*value.table, beside_table(factor, rank), std::multiplies());
     return value;
   }
   // A channel that is switched off keeps a vanishing scale, so that quotients stay defined.
   const Tensor nonzero = map(factor, [](double f) { return f == 0 ? 1e-30 : f; });
-  value.scale = combine(value.scale, nonzero, times);
-  value.offset = combine(value.offset, factor, times);
-  const Tensor low = combine(value.low, nonzero, times);
-  const Tensor high = combine(value.high, nonzero, times);
+  value.scale = combine(value.scale, nonzero, std::multiplies());
+  value.offset = combine(value.offset, factor, std::multiplies());
+  const Tensor low = combine(value.low, nonzero, std::multiplies());
+  const Tensor high = combine(value.high, nonzero, std::multiplies());
   value.low = combine(low, high, [](double a, double b) { return std::min(a, b); });
   value.high = combine(low, high, [](double a, double b) { return std::max(a, b); });
   return value;
@@ -222,15 +218,14 @@ CodedValue multiplied(CodedValue value, const Tensor& raw) {
 
 CodedValue shifted(CodedValue value, const Tensor& raw) {
   const std::size_t rank = value.scale.shape().size();
-  const auto plus = [](double a, double b) { return a + b; };
   const Tensor addend = with_rank(map(raw, [](double v) { return v; }), rank);
   if (value.table) {
-    value.table = combine(*value.table, beside_table(addend, rank), plus);
+    value.table = combine(*value.table, beside_table(addend, rank), std::plus());
     return value;
   }
-  value.offset = combine(value.offset, addend, plus);
-  value.low = combine(value.low, addend, plus);
-  value.high = combine(value.high, addend, plus);
+  value.offset = combine(value.offset, addend, std::plus());
+  value.low = combine(value.low, addend, std::plus());
+  value.high = combine(value.high, addend, std::plus());
   return value;
 }
 
@@ -259,9 +254,8 @@ Tensor tabulated(const LoweringSite& site, const CodedValue& value) {
   for (std::size_t i = 0; i < out.size(); ++i)
     out[i] = static_cast<double>(range.min) + static_cast<double>(i);
   const std::size_t rank = value.scale.shape().size();
-  Tensor table = combine(beside_table(value.scale, rank), integers, times);
-  table =
-      combine(table, beside_table(value.offset, rank), [](double a, double b) { return a + b; });
+  Tensor table = combine(beside_table(value.scale, rank), integers, std::multiplies());
+  table = combine(table, beside_table(value.offset, rank), std::plus());
   table = combine(table, beside_table(value.low, rank),
                   [](double a, double b) { return std::max(a, b); });
   table = combine(table, beside_table(value.high, rank),
@@ -342,12 +336,12 @@ CodedValue materialized_table(LoweringSite& site, const CodedValue& value) {
 // On the grid `unit`: integer = round(real / unit), offset 0.
 CodedValue on_grid(LoweringSite& site, const CodedValue& value, const Tensor& unit) {
   const auto nearest = [](double v) { return std::nearbyint(v); };
-  const Tensor factor = map(combine(value.scale, unit, over), nearest);
-  const Tensor addend = map(combine(value.offset, unit, over), nearest);
+  const Tensor factor = map(combine(value.scale, unit, std::divides()), nearest);
+  const Tensor addend = map(combine(value.offset, unit, std::divides()), nearest);
   ValueId integer = multiply_add(site, value.integer, factor, addend);
   if (is_clamped(value)) {
-    integer = limit_integers(site, integer, map(combine(value.low, unit, over), nearest),
-                             map(combine(value.high, unit, over), nearest));
+    integer = limit_integers(site, integer, map(combine(value.low, unit, std::divides()), nearest),
+                             map(combine(value.high, unit, std::divides()), nearest));
   }
   return affine(integer, unit, filled(unit.shape().size(), 0));
 }
@@ -357,13 +351,15 @@ CodedValue on_grid(LoweringSite& site, const CodedValue& value, const Tensor& un
 CodedValue materialized(LoweringSite& site, const CodedValue& value, bool uniform) {
   if (value.table) return materialized_table(site, value);
   const std::size_t rank = value.scale.shape().size();
-  const Tensor zero = negated(combine(value.offset, value.scale, over));
+  const Tensor zero = negated(combine(value.offset, value.scale, std::divides()));
   const bool plain = !is_clamped(value);
   if (plain && !uniform) return value;
   if (!uniform || is_uniform(value.scale)) {
     // Exact when the zero point and the ends of the clamp are integers.
-    const Tensor low = combine(combine(value.low, value.offset, minus), value.scale, over);
-    const Tensor high = combine(combine(value.high, value.offset, minus), value.scale, over);
+    const Tensor low =
+        combine(combine(value.low, value.offset, std::minus()), value.scale, std::divides());
+    const Tensor high =
+        combine(combine(value.high, value.offset, std::minus()), value.scale, std::divides());
     const auto whole = [](double v) { return std::isinf(v) || v == std::nearbyint(v); };
     const bool keeps_offset = !uniform;
     if (all_of(low, whole) && all_of(high, whole) && (keeps_offset || all_integers(zero))) {
@@ -387,7 +383,7 @@ CodedValue materialized(LoweringSite& site, const CodedValue& value, bool unifor
 CodedValue centred(LoweringSite& site, const CodedValue& value) {
   if (value.table || is_clamped(value)) return centred(site, materialized(site, value));
   if (all_of(value.offset, [](double v) { return v == 0; })) return value;
-  const Tensor steps = combine(value.offset, value.scale, over);
+  const Tensor steps = combine(value.offset, value.scale, std::divides());
   const std::size_t rank = value.scale.shape().size();
   if (all_integers(steps)) {
     const ValueId integer = multiply_add(site, value.integer, filled(rank, 1), steps);
@@ -459,7 +455,7 @@ CodedValue with_positive_scale(LoweringSite& site, const CodedValue& value) {
   result.integer = with_negated_weights(site, value.integer, sign);
   if (result.integer == kNone)
     result.integer = multiply_add(site, value.integer, sign, filled(sign.shape().size(), 0));
-  result.scale = combine(value.scale, sign, times);
+  result.scale = combine(value.scale, sign, std::multiplies());
   return result;
 }
 
@@ -471,25 +467,29 @@ std::pair<CodedValue, CodedValue> aligned(LoweringSite& site, const CodedValue& 
   b.scale = with_rank(b.scale, rank);
   a.offset = with_rank(a.offset, rank);
   b.offset = with_rank(b.offset, rank);
-  const Tensor ratio = combine(a.scale, b.scale, over);
-  const Tensor inverse = combine(b.scale, a.scale, over);
+  const Tensor ratio = combine(a.scale, b.scale, std::divides());
+  const Tensor inverse = combine(b.scale, a.scale, std::divides());
   const auto small = [](double v) { return std::abs(v) <= 65536; };
   const Tensor zeros = filled(rank, 0);
   if (all_integers(ratio) && all_of(ratio, small)) {
     a = affine(multiply_add(site, a.integer, ratio, zeros),
-               combine(b.scale, map(ratio, [](double) { return 1.0; }), times), a.offset);
+               combine(b.scale, map(ratio, [](double) { return 1.0; }), std::multiplies()),
+               a.offset);
   } else if (all_integers(inverse) && all_of(inverse, small)) {
     b = affine(multiply_add(site, b.integer, inverse, zeros),
-               combine(a.scale, map(inverse, [](double) { return 1.0; }), times), b.offset);
+               combine(a.scale, map(inverse, [](double) { return 1.0; }), std::multiplies()),
+               b.offset);
   } else {
     const Tensor unit = combine(a.scale, b.scale, [&](double x, double y) {
       return std::ldexp(std::max(std::abs(x), std::abs(y)), -site.options.alignment_bits);
     });
     const auto nearest = [](double v) { return std::nearbyint(v); };
-    a = affine(multiply_add(site, a.integer, map(combine(a.scale, unit, over), nearest), zeros),
-               unit, a.offset);
-    b = affine(multiply_add(site, b.integer, map(combine(b.scale, unit, over), nearest), zeros),
-               unit, b.offset);
+    a = affine(
+        multiply_add(site, a.integer, map(combine(a.scale, unit, std::divides()), nearest), zeros),
+        unit, a.offset);
+    b = affine(
+        multiply_add(site, b.integer, map(combine(b.scale, unit, std::divides()), nearest), zeros),
+        unit, b.offset);
   }
   return {a, b};
 }

@@ -8,69 +8,46 @@
 namespace tandem {
 namespace {
 
-struct Equal {
-  static constexpr std::string_view kName = "Equal";
-  static constexpr std::string_view kSign = "==";
-  static constexpr bool kCommutative = true;
-  template <typename T>
-  bool operator()(T a, T b) const {
-    return a == b;
-  }
+// How a stands to b, as a set of bits; of a NaN none holds.
+enum Outcome : unsigned { kIsLess = 1, kIsEqual = 2, kIsGreater = 4 };
+
+struct Relation {
+  std::string_view name;
+  std::string_view sign;
+  unsigned holds_for;  // Outcomes
 };
 
-struct Less {
-  static constexpr std::string_view kName = "Less";
-  static constexpr std::string_view kSign = "<";
-  static constexpr bool kCommutative = false;
-  template <typename T>
-  bool operator()(T a, T b) const {
-    return a < b;
-  }
-};
+constexpr std::array kRelations = {
+    Relation{"Equal", "==", kIsEqual}, Relation{"Less", "<", kIsLess},
+    Relation{"LessOrEqual", "<=", kIsLess | kIsEqual}, Relation{"Greater", ">", kIsGreater},
+    Relation{"GreaterOrEqual", ">=", kIsGreater | kIsEqual}};
 
-struct LessOrEqual {
-  static constexpr std::string_view kName = "LessOrEqual";
-  static constexpr std::string_view kSign = "<=";
-  static constexpr bool kCommutative = false;
-  template <typename T>
-  bool operator()(T a, T b) const {
-    return a <= b;
-  }
-};
+// One loop serves every relation: a loop for each, over each storage type, is much code for
+// operators that run on indices and masks.
+template <typename T>
+Tensor compare(const Tensor& a, const Tensor& b, unsigned holds_for) {
+  return map_pairs<T, std::uint8_t>(a, b, boolean_format(), [holds_for](T x, T y) {
+    const unsigned outcome =
+        (x < y ? kIsLess : 0U) | (x == y ? kIsEqual : 0U) | (x > y ? kIsGreater : 0U);
+    return static_cast<std::uint8_t>((outcome & holds_for) != 0);
+  });
+}
 
-struct Greater {
-  static constexpr std::string_view kName = "Greater";
-  static constexpr std::string_view kSign = ">";
-  static constexpr bool kCommutative = false;
-  template <typename T>
-  bool operator()(T a, T b) const {
-    return a > b;
-  }
-};
-
-struct GreaterOrEqual {
-  static constexpr std::string_view kName = "GreaterOrEqual";
-  static constexpr std::string_view kSign = ">=";
-  static constexpr bool kCommutative = false;
-  template <typename T>
-  bool operator()(T a, T b) const {
-    return a >= b;
-  }
-};
-
-template <typename F>
 class Comparison final : public Operator {
  public:
-  Comparison()
-      : description_(concat("bool: a ", F::kSign,
+  explicit Comparison(const Relation& relation)
+      : relation_(relation),
+        description_(concat("bool: a ", relation.sign,
                             " b, element by element, broadcast; of reals, "
                             "indices or integers of one format. Comparisons with NaN are false.")) {
   }
 
-  std::string_view name() const override { return F::kName; }
+  std::string_view name() const override { return relation_.name; }
   std::string_view description() const override { return description_; }
   Traits traits() const override {
-    return {.domain = Domain::kIndex, .elementwise = true, .commutative = F::kCommutative};
+    return {.domain = Domain::kIndex,
+            .elementwise = true,
+            .commutative = relation_.holds_for == kIsEqual};
   }
   std::size_t min_inputs() const override { return 2; }
 
@@ -85,13 +62,12 @@ class Comparison final : public Operator {
     if (format.is_uniform() || format.storage() == Storage::kF32 ||
         format.storage() == Storage::kF64) {
       return visit_storage(format.storage(), [&]<typename T>() {
-        return std::vector<Tensor>{
-            map_pairs<T, std::uint8_t>(inputs[0], inputs[1], boolean_format(), F())};
+        return std::vector{compare<T>(inputs[0], inputs[1], relation_.holds_for)};
       });
     }
     const Format wide = Format::parse("f64");
-    return {map_pairs<double, std::uint8_t>(inputs[0].converted(wide), inputs[1].converted(wide),
-                                            boolean_format(), F())};
+    return {
+        compare<double>(inputs[0].converted(wide), inputs[1].converted(wide), relation_.holds_for)};
   }
 
   Work work(const NodeView& node) const override {
@@ -99,9 +75,9 @@ class Comparison final : public Operator {
   }
 
   std::vector<SampleCase> samples() const override {
-    const auto text = [](std::string_view a, std::string_view b, std::string_view y) {
+    const auto text = [this](std::string_view a, std::string_view b, std::string_view y) {
       return sample_text("symbol N in [1,8]", concat("%a : ", a, ", %b : ", b),
-                         concat("%y : ", y, " = ", F::kName, "(%a, %b)"));
+                         concat("%y : ", y, " = ", name(), "(%a, %b)"));
     };
     return {{text("f32[2,3]", "f32[3]", "bool[2,3]"), ""},
             {text("f16[N,3]", "f16[]", "bool[N,3]"), ""},
@@ -111,6 +87,7 @@ class Comparison final : public Operator {
   }
 
  private:
+  const Relation& relation_;
   std::string description_;
 };
 
@@ -179,15 +156,11 @@ class Where final : public Operator {
   }
 };
 
-template <typename... Functions>
-void add_all() {
-  (operators().add(std::make_unique<Comparison<Functions>>()), ...);
-}
-
 }  // namespace
 
 void register_comparison_operators() {
-  add_all<Equal, Less, LessOrEqual, Greater, GreaterOrEqual>();
+  for (const Relation& relation : kRelations)
+    operators().add(std::make_unique<Comparison>(relation));
   operators().add(std::make_unique<Where>());
 }
 

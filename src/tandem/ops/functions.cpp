@@ -141,15 +141,11 @@ struct Sign : RealFunction {
   }
 };
 
-template <typename... Functions>
-void add_all() {
-  (operators().add(std::make_unique<UnaryOperator<Functions>>()), ...);
-}
-
 }  // namespace
 
 void register_function_operators() {
-  add_all<Exp, Log, Sqrt, Erf, Abs, Neg, Reciprocal, Floor, Ceil, Round, Sign>();
+  add_operators<UnaryOperator, Exp, Log, Sqrt, Erf, Abs, Neg, Reciprocal, Floor, Ceil, Round,
+                Sign>();
 }
 
 }  // namespace tandem

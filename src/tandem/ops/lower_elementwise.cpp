@@ -12,9 +12,6 @@
 namespace tandem {
 namespace {
 
-double times(double a, double b) { return a * b; }
-double plus(double a, double b) { return a + b; }
-
 // The input that is computed at run time and the constant beside it, if there is one.
 struct Sides {
   std::size_t computed = 0;
@@ -51,9 +48,9 @@ Lowered lower_sum(LoweringSite& site, bool subtract) {
   auto [a, b] = aligned(site, site.coded(0), site.coded(1));
   const ValueId sum = add_exact_folded(site.builder, subtract ? "IntSub" : "IntAdd",
                                        {a.integer, b.integer}, {}, site.node.node.name);
-  const Tensor offset = combine(a.offset, subtract ? negated(b.offset) : b.offset, plus);
-  return std::vector{
-      affine(sum, combine(a.scale, map(b.scale, [](double) { return 1.0; }), times), offset)};
+  const Tensor offset = combine(a.offset, subtract ? negated(b.offset) : b.offset, std::plus());
+  return std::vector{affine(
+      sum, combine(a.scale, map(b.scale, [](double) { return 1.0; }), std::multiplies()), offset)};
 }
 
 Lowered lower_product(LoweringSite& site) {
@@ -65,7 +62,8 @@ Lowered lower_product(LoweringSite& site) {
   const ValueId product =
       add_exact_folded(site.builder, "IntMul", {a.integer, b.integer}, {}, site.node.node.name);
   const std::size_t rank = std::max(a.scale.shape().size(), b.scale.shape().size());
-  const Tensor scale = combine(with_rank(a.scale, rank), with_rank(b.scale, rank), times);
+  const Tensor scale =
+      combine(with_rank(a.scale, rank), with_rank(b.scale, rank), std::multiplies());
   return std::vector{affine(product, scale, map(scale, [](double) { return 0.0; }))};
 }
 

@@ -10,8 +10,6 @@
 namespace tandem {
 namespace {
 
-double times(double a, double b) { return a * b; }
-
 // Whether a factor of the weights varies along its first (output) axis at most.
 bool varies_along(const Tensor& scale, std::size_t axis) {
   for (std::size_t d = 0; d < scale.shape().size(); ++d)
@@ -147,7 +145,7 @@ Lowered lower_matrix_product(LoweringSite& site) {
   if (fixed && a.offset.real(0) != 0) {
     Shape full(rank, 1);
     full.back() = static_cast<std::int64_t>(column_sums.size());
-    offset = combine(factors, Tensor::from_reals(f64(), full, column_sums), times);
+    offset = combine(factors, Tensor::from_reals(f64(), full, column_sums), std::multiplies());
     offset = map(offset, [&](double v) { return v * a.offset.real(0); });
   }
   return std::vector{affine(sums, scale, offset)};
@@ -166,8 +164,8 @@ Lowered lower_batch_normalization(LoweringSite& site) {
                variance = channels(4, "variance");
   const Tensor factor =
       combine(gamma, variance, [&](double g, double v) { return g / std::sqrt(v + epsilon); });
-  const Tensor addend =
-      combine(beta, combine(mean, factor, times), [](double b, double m) { return b - m; });
+  const Tensor addend = combine(beta, combine(mean, factor, std::multiplies()),
+                                [](double b, double m) { return b - m; });
   return std::vector{shifted(multiplied(site.coded(0), factor), addend)};
 }
 

@@ -20,8 +20,6 @@ constexpr int kSoftmaxBits = 15;      // fraction bits of its result
 constexpr int kDistanceBits = 12;     // resolution of the distances below the greatest
 constexpr int kTableBits = 8;
 
-double over(double a, double b) { return a / b; }
-
 std::vector<std::int64_t> to_last(std::size_t rank) {
   std::vector<std::int64_t> perm{0};
   for (std::size_t d = 2; d < rank; ++d) perm.push_back(static_cast<std::int64_t>(d));
@@ -115,7 +113,7 @@ Lowered lower_average_pool(LoweringSite& site) {
   const std::vector<double> counts(divisors.begin(), divisors.end());
   Tensor divisor = Tensor::from_reals(f64(), shape, counts);
   if (is_uniform(divisor)) divisor = with_rank(Tensor::scalar(counts[0], f64()), rank);
-  return std::vector{affine(sum, combine(value.scale, divisor, over), value.offset)};
+  return std::vector{affine(sum, combine(value.scale, divisor, std::divides()), value.offset)};
 }
 
 Lowered lower_reduction(LoweringSite& site, Reduced kind, const std::vector<std::int64_t>& axes,

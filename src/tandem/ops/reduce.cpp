@@ -163,13 +163,10 @@ class Reduction final : public Operator {
   }
 };
 
-template <typename... Functions>
-void add_all() {
-  (operators().add(std::make_unique<Reduction<Functions>>()), ...);
-}
-
 }  // namespace
 
-void register_reduction_operators() { add_all<ReduceSum, ReduceMean, ReduceMax, ReduceMin>(); }
+void register_reduction_operators() {
+  add_operators<Reduction, ReduceSum, ReduceMean, ReduceMax, ReduceMin>();
+}
 
 }  // namespace tandem

@@ -27,17 +27,14 @@ struct Plane {
   IntegerRange input;
 };
 
-double over(double a, double b) { return a / b; }
-
 Plane plane_of(const LoweringSite& site, const CodedValue& value, const Tensor& scale,
                const Tensor& zero) {
-  const auto plus = [](double a, double b) { return a + b; };
   const std::size_t rank = value.scale.shape().size();
   const Tensor unit = with_rank(scale, rank), shift = with_rank(zero, rank);
-  const Tensor ratio = combine(value.scale, unit, over);
-  const Tensor offset = combine(combine(value.offset, unit, over), shift, plus);
-  const Tensor low = combine(combine(value.low, unit, over), shift, plus);
-  const Tensor high = combine(combine(value.high, unit, over), shift, plus);
+  const Tensor ratio = combine(value.scale, unit, std::divides());
+  const Tensor offset = combine(combine(value.offset, unit, std::divides()), shift, std::plus());
+  const Tensor low = combine(combine(value.low, unit, std::divides()), shift, std::plus());
+  const Tensor high = combine(combine(value.high, unit, std::divides()), shift, std::plus());
   Plane plane;
   plane.shape = broadcast_shapes(broadcast_shapes(ratio.shape(), offset.shape()),
                                  broadcast_shapes(low.shape(), high.shape()));

@@ -93,29 +93,30 @@ std::int64_t code_of(const Channel& channel, const QuantizeTarget& target, std::
 
 // ---- One Rescale -------------------------------------------------------------------------------
 
-// floor((x * multiplier + addend) / 2^shift)
-struct Dyadic {
+// (x * multiplier + addend) / 2^shift, rounded as its Rescale says.
+struct ShiftedProduct {
   std::int64_t multiplier = 0, addend = 0;
   int shift = 0;
 };
 
 // nullopt where the numbers leave 62 bits.
-std::optional<Dyadic> dyadic(std::int64_t multiplier, Int128 addend, int shift) {
+std::optional<ShiftedProduct> shifted_product(std::int64_t multiplier, Int128 addend, int shift) {
   // A negative shift is part of the multiplier.
   const int left = std::max(-shift, 0);
   constexpr Int128 kMost = Int128{1} << 61;
   if (left > 31 || shift > 62 || addend > (kMost >> left) || addend < -(kMost >> left))
     return std::nullopt;
-  return Dyadic{multiplier << left, static_cast<std::int64_t>(addend) << left, std::max(shift, 0)};
+  return ShiftedProduct{multiplier << left, static_cast<std::int64_t>(addend) << left,
+                        std::max(shift, 0)};
 }
 
 // The codes of channels that hardly depend on the sum (switched off in training) take at most two
 // values: k below x = first, k + 1 from there on.
-std::optional<Dyadic> one_step(const Channel& channel, const QuantizeTarget& target,
-                               IntegerRange input) {
+std::optional<ShiftedProduct> one_step(const Channel& channel, const QuantizeTarget& target,
+                                       IntegerRange input) {
   const std::int64_t low = code_of(channel, target, input.min),
                      high = code_of(channel, target, input.max);
-  if (low == high) return Dyadic{0, low, 0};
+  if (low == high) return ShiftedProduct{0, low, 0};
   if (high != low + 1) return std::nullopt;
   std::int64_t below = input.min, first = input.max;
   while (below + 1 < first) {
@@ -123,10 +124,10 @@ std::optional<Dyadic> one_step(const Channel& channel, const QuantizeTarget& tar
     (code_of(channel, target, middle) == low ? below : first) = middle;
   }
   const int shift = bits_for({0, std::max(input.max - first, first - input.min)});
-  return dyadic(1, Int128{high} * (Int128{1} << shift) - first, shift);
+  return shifted_product(1, Int128{high} * (Int128{1} << shift) - first, shift);
 }
 
-std::optional<Dyadic> rounded_once(const Channel& channel, const QuantizeTarget& target) {
+std::optional<ShiftedProduct> rounded_once(const Channel& channel, const QuantizeTarget& target) {
   std::int64_t multiplier = channel.multiplier.multiplier;
   int shift = 31 - channel.multiplier.shift;
   if (target.rescaling == Rescaling::kReducedMultiplier) {
@@ -136,16 +137,16 @@ std::optional<Dyadic> rounded_once(const Channel& channel, const QuantizeTarget&
   // Where nothing is shifted out, nothing is rounded.
   const Int128 one = shift > 0 ? Int128{1} << shift : 1;
   if (shift < 0 && channel.zero != 0) return std::nullopt;  // the zero would be shifted too
-  return dyadic(multiplier, Int128{channel.addend} * multiplier + channel.zero * one + one / 2,
-                shift);
+  return shifted_product(multiplier,
+                         Int128{channel.addend} * multiplier + channel.zero * one + one / 2, shift);
 }
 
 // The first of two roundings leaves y, the second divides it by 2^right: floor((y + 2^(right - 1))
 // / 2^right) for results that are not negative. Where limits keep every code from the zero point
 // on, the others do not matter and both roundings are one floor of the exact product:
 //   y >= n  <=>  product + 2^30 >= n * 2^31.
-std::optional<Dyadic> rounded_twice_above_zero(const Channel& channel,
-                                               const QuantizeTarget& target) {
+std::optional<ShiftedProduct> rounded_twice_above_zero(const Channel& channel,
+                                                       const QuantizeTarget& target) {
   const int left = target.left_shift + std::max(channel.multiplier.shift, 0);
   const int right = std::max(-channel.multiplier.shift, 0);
   if (limits_of(target).min < channel.zero || left > 30) return std::nullopt;
@@ -154,12 +155,13 @@ std::optional<Dyadic> rounded_twice_above_zero(const Channel& channel,
   const Int128 unit = Int128{1} << (31 - left);
   const Int128 addend = (channel.zero * one + one / 2) * unit + unit / 2;
   const std::int64_t multiplier = channel.multiplier.multiplier;
-  return dyadic(multiplier, Int128{channel.addend} * multiplier + addend, 31 - left + right);
+  return shifted_product(multiplier, Int128{channel.addend} * multiplier + addend,
+                         31 - left + right);
 }
 
 // One floor that gives the kernel's code for every integer of the input.
-std::optional<Dyadic> single_floor(const Channel& channel, const QuantizeTarget& target,
-                                   IntegerRange input) {
+std::optional<ShiftedProduct> single_floor(const Channel& channel, const QuantizeTarget& target,
+                                           IntegerRange input) {
   if (const auto form = one_step(channel, target, input)) return form;
   return target.rescaling == Rescaling::kDoubleRounding ? rounded_twice_above_zero(channel, target)
                                                         : rounded_once(channel, target);
@@ -175,9 +177,10 @@ ValueId per_channel_constant(LoweringSite& site, const Shape& shape,
 }
 
 ValueId rescaled(LoweringSite& site, ValueId integer, const Shape& shape,
-                 const std::vector<Dyadic>& forms, const Format& format, Rounding rounding) {
+                 const std::vector<ShiftedProduct>& forms, const Format& format,
+                 Rounding rounding) {
   std::vector<std::int64_t> multipliers, addends, shifts;
-  for (const Dyadic& form : forms) {
+  for (const ShiftedProduct& form : forms) {
     multipliers.push_back(form.multiplier);
     addends.push_back(form.addend);
     shifts.push_back(form.shift);
@@ -203,7 +206,7 @@ ValueId limited_to(LoweringSite& site, ValueId integer, const Format& format, In
 std::optional<ValueId> by_one_rescale(LoweringSite& site, ValueId integer, const Channels& channels,
                                       const QuantizeTarget& target) {
   const IntegerRange input = site.builder.type(integer).format.integer_range();
-  std::vector<Dyadic> forms;
+  std::vector<ShiftedProduct> forms;
   for (const Channel& channel : channels.list) {
     const auto form = single_floor(channel, target, input);
     if (!form) return std::nullopt;
@@ -217,12 +220,13 @@ std::optional<ValueId> by_one_rescale(LoweringSite& site, ValueId integer, const
 // As the kernel does it: a product, a shift to the right, the zero point, the limits.
 ValueId by_two_rescales(LoweringSite& site, ValueId integer, const Channels& channels,
                         const QuantizeTarget& target) {
-  std::vector<Dyadic> products, shifts;
+  std::vector<ShiftedProduct> products, shifts;
   std::vector<std::int64_t> zeros;
   for (const Channel& channel : channels.list) {
     const std::int64_t multiplier = channel.multiplier.multiplier;
-    const auto product = dyadic(multiplier, Int128{channel.addend} * multiplier,
-                                31 - target.left_shift - std::max(channel.multiplier.shift, 0));
+    const auto product =
+        shifted_product(multiplier, Int128{channel.addend} * multiplier,
+                        31 - target.left_shift - std::max(channel.multiplier.shift, 0));
     if (!product) throw Error("a scale ratio is too large for a rescaling in 62 bits");
     products.push_back(*product);
     shifts.push_back({1, 0, std::max(-channel.multiplier.shift, 0)});
@@ -232,7 +236,7 @@ ValueId by_two_rescales(LoweringSite& site, ValueId integer, const Channels& cha
   const IntegerRange limits = limits_of(target);
   const Format centred = Format::holding({limits.min - most, limits.max - least});
   const bool shifts_nothing =
-      std::ranges::all_of(shifts, [](const Dyadic& form) { return form.shift == 0; });
+      std::ranges::all_of(shifts, [](const ShiftedProduct& form) { return form.shift == 0; });
   const Format word = shifts_nothing ? centred : Format::integer(32, true);
   ValueId result = rescaled(site, integer, channels.shape, products, word, Rounding::kHalfUp);
   if (!shifts_nothing) {

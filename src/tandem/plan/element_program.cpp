@@ -436,7 +436,7 @@ Ranged ElementProgram::apply_binary(ScalarCode& code, const Link& link, Ranged a
   if (op == "IntMul") return {std::move(a.value) * std::move(b.value), link.range};
   ensure(op == "IntMax" || op == "IntMin", concat("no element program for ", op));
   const Expr x = code.local(std::move(a.value)), y = code.local(std::move(b.value));
-  const Expr smaller = binary_expr(ExprOp::kLess, x, y);
+  const Expr smaller = less_expr(x, y);
   return {op == "IntMax" ? select_expr(smaller, y, x) : select_expr(smaller, x, y), link.range};
 }
 

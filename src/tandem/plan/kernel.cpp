@@ -285,8 +285,7 @@ void KernelBuilder::build_reduce() {
         value = variable_expr(local, sum_type_);
       }
       inner.push_back(assign_statement(
-          name, is_sum ? result + value
-                       : select_expr(binary_expr(ExprOp::kLess, result, value), value, result)));
+          name, is_sum ? result + value : select_expr(less_expr(result, value), value, result)));
     };
     nested(to, 0, base);
     if (position.empty()) position.push_back(constant_expr(0));

@@ -6,8 +6,6 @@
 namespace tandem {
 namespace {
 
-Expr less(Expr a, Expr b) { return binary_expr(ExprOp::kLess, std::move(a), std::move(b)); }
-
 // The part [low, high) of an axis of the kernel that meets the input at one output index.
 struct Meeting {
   std::int64_t low = 0, high = 0;
@@ -69,7 +67,7 @@ Expr taps_in(const Expr& distance, std::int64_t dilation) {
 
 // Of a window that starts at `start`, the first tap that is not before the input,
 Expr first_tap(ScalarCode& code, const Expr& start, std::int64_t dilation) {
-  return code.local(select_expr(less(start, constant_expr(0)),
+  return code.local(select_expr(less_expr(start, constant_expr(0)),
                                 taps_in(constant_expr(0) - start, dilation), constant_expr(0)),
                     "low");
 }
@@ -79,9 +77,9 @@ Expr end_of_taps(ScalarCode& code, const Expr& start, std::int64_t extent, std::
                  std::int64_t dilation) {
   const std::int64_t reach = dilation * (kernel - 1) + 1;
   const Expr left = code.local(constant_expr(extent) - start, "left");
-  return code.local(
-      select_expr(less(left, constant_expr(reach)), taps_in(left, dilation), constant_expr(kernel)),
-      "high");
+  return code.local(select_expr(less_expr(left, constant_expr(reach)), taps_in(left, dilation),
+                                constant_expr(kernel)),
+                    "high");
 }
 
 }  // namespace
@@ -229,8 +227,8 @@ void KernelBuilder::gather_whole_patch(Statements& to, const Placement& place,
 Expr KernelBuilder::meets_input(Statements& to, const Axis& axis, const Expr& outer, const Expr& k,
                                 bool innermost) {
   if (!axis.clipped) return outer;
-  const Expr here =
-      binary_expr(ExprOp::kAnd, binary_expr(ExprOp::kLessEqual, axis.low, k), less(k, axis.high));
+  const Expr here = binary_expr(ExprOp::kAnd, binary_expr(ExprOp::kLessEqual, axis.low, k),
+                                less_expr(k, axis.high));
   Expr meets = outer.op == ExprOp::kConstant ? here : binary_expr(ExprOp::kAnd, outer, here);
   if (innermost) return meets;
   const std::string name = program_.fresh("meets");
@@ -339,8 +337,7 @@ void KernelBuilder::build_pool() {
     const std::string name = program_.fresh("v");
     to.push_back(let_statement(name, std::move(value)));
     const Expr v = variable_expr(name, sum_type_);
-    to.push_back(assign_statement(result.name,
-                                  select_expr(binary_expr(ExprOp::kLess, result, v), v, result)));
+    to.push_back(assign_statement(result.name, select_expr(less_expr(result, v), v, result)));
   };
   const auto over_window = [&](Statements& to, const Placement& place, const Expr& result,
                                const Expr& channel, bool clipped) {

@@ -50,6 +50,9 @@ Expr load_expr(std::string array, Storage type, Expr index);
 Expr convert_expr(Expr value, Storage type);
 // Both operands must be of one type (InternalError); adding 0 and multiplying by 0 or 1 fold.
 Expr binary_expr(ExprOp op, Expr a, Expr b);
+inline Expr less_expr(Expr a, Expr b) {
+  return binary_expr(ExprOp::kLess, std::move(a), std::move(b));
+}
 Expr select_expr(Expr condition, Expr then, Expr otherwise);
 inline Expr operator+(Expr a, Expr b) {
   return binary_expr(ExprOp::kAdd, std::move(a), std::move(b));

@@ -84,7 +84,7 @@ std::optional<MapKind> kind_with_constant(std::string_view op, bool constant_lef
   return std::nullopt;
 }
 
-HeadKind head_of(std::string_view op) {
+HeadKind elementwise_head(std::string_view op) {
   if (op == "IntAdd") return HeadKind::kAdd;
   if (op == "IntSub") return HeadKind::kSubtract;
   if (op == "IntMul") return HeadKind::kMultiply;
@@ -197,7 +197,7 @@ Recipe elementwise_recipe(const DataflowGraph& graph, NodeId id, const Folding& 
     return recipe;
   }
   ComputeStage stage;
-  stage.head = head_of(node.op->name());
+  stage.head = elementwise_head(node.op->name());
   stage.pe = lanes;
   stage.dsp = folding.dsp;
   stage.left = left;

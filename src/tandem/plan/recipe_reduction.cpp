@@ -8,7 +8,7 @@
 namespace tandem {
 namespace {
 
-HeadKind head_of(std::string_view op) {
+HeadKind reducing_head(std::string_view op) {
   if (op == "IntSum" || op == "IntSumPool") return HeadKind::kSum;
   if (op == "IntReduceMax" || op == "IntMaxPool") return HeadKind::kGreatest;
   return HeadKind::kArgMax;
@@ -17,7 +17,7 @@ HeadKind head_of(std::string_view op) {
 ComputeStage stage_of(const DataflowGraph& graph, const Node& node, const Folding& folding,
                       std::int64_t operands) {
   ComputeStage stage;
-  stage.head = head_of(node.op->name());
+  stage.head = reducing_head(node.op->name());
   stage.pe = folding.pe;
   stage.simd = folding.simd;
   stage.steps = operands / folding.simd;

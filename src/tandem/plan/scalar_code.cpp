@@ -13,13 +13,12 @@ Expr operator>>(Expr a, int shift) {
   return binary_expr(ExprOp::kShiftRight, std::move(a), std::move(count));
 }
 
-Expr less(Expr a, Expr b) { return binary_expr(ExprOp::kLess, std::move(a), std::move(b)); }
 Expr equal(Expr a, Expr b) { return binary_expr(ExprOp::kEqual, std::move(a), std::move(b)); }
 Expr both(Expr a, Expr b) { return binary_expr(ExprOp::kAnd, std::move(a), std::move(b)); }
 
 // 1 where the value is negative, in the value's type.
 Expr sign_bit(const Expr& value) {
-  return convert_expr(less(value, constant_expr(0, value.type)), value.type);
+  return convert_expr(less_expr(value, constant_expr(0, value.type)), value.type);
 }
 
 std::int64_t half_of(int shift) { return shift == 0 ? 0 : std::int64_t{1} << (shift - 1); }
@@ -73,12 +72,13 @@ Ranged ScalarCode::clamp(Ranged value, std::int64_t low, std::int64_t high) {
   if (high < range.min) return {constant_expr(high, type), {high, high}};
   if (low > range.min) {
     const Expr v = local(std::move(value.value));
-    value.value = select_expr(less(v, constant_expr(low, type)), constant_expr(low, type), v);
+    value.value = select_expr(less_expr(v, constant_expr(low, type)), constant_expr(low, type), v);
     value.range.min = low;
   }
   if (high < range.max) {
     const Expr v = local(std::move(value.value));
-    value.value = select_expr(less(constant_expr(high, type), v), constant_expr(high, type), v);
+    value.value =
+        select_expr(less_expr(constant_expr(high, type), v), constant_expr(high, type), v);
     value.range.max = high;
   }
   return value;
@@ -128,7 +128,7 @@ Ranged ScalarCode::round_variable_shift(const Ranged& value, Expr shift, Integer
   const Expr whole = local(binary_expr(ExprOp::kShiftLeft, number(1), shift));
   const Expr half = local(whole >> 1);
   const Expr some =
-      local(convert_expr(less(number(1), whole), type));  // 1 where the shift is not 0
+      local(convert_expr(less_expr(number(1), whole), type));  // 1 where the shift is not 0
   Expr addend = number(0);
   switch (rounding) {
     case Rounding::kFloor: break;
@@ -157,9 +157,9 @@ Ranged ScalarCode::apply_overflow(Ranged value, int bits, bool is_signed, Overfl
       const Expr v = local(std::move(value.value));
       Expr result = v;
       if (value.range.min < held.min)
-        result = select_expr(less(v, number(held.min)), number(0), std::move(result));
+        result = select_expr(less_expr(v, number(held.min)), number(0), std::move(result));
       if (value.range.max > held.max)
-        result = select_expr(less(number(held.max), v), number(0), std::move(result));
+        result = select_expr(less_expr(number(held.max), v), number(0), std::move(result));
       return {std::move(result), held};
     }
     case Overflow::kWrap: {
@@ -183,13 +183,13 @@ Expr ScalarCode::round_up_positive(const Expr& quotient, const Expr& remainder, 
     case Rounding::kTowardZero:
     case Rounding::kFloor: return constant_expr(0);
     case Rounding::kCeiling:
-    case Rounding::kAwayFromZero: return less(zero, remainder);
+    case Rounding::kAwayFromZero: return less_expr(zero, remainder);
     default: break;
   }
   const Expr left = local(divisor - remainder);
   if (rounding == Rounding::kHalfUp || rounding == Rounding::kHalfAwayFromZero)
     return binary_expr(ExprOp::kLessEqual, left, remainder);
-  const Expr beyond = less(left, remainder);
+  const Expr beyond = less_expr(left, remainder);
   if (rounding != Rounding::kHalfEven) return beyond;
   const Expr odd = convert_expr(both(quotient, constant_expr(1, quotient.type)), Storage::kI32);
   return beyond + both(equal(left, remainder), odd);
@@ -213,11 +213,11 @@ Expr ScalarCode::round_up(const Expr& quotient, const Expr& remainder, const Exp
   }
   // -|remainder| against what is left of -|divisor|: negative numbers have the larger range.
   const auto minus_magnitude = [&](const Expr& v) {
-    return local(select_expr(less(v, number(0)), v, number(0) - v));
+    return local(select_expr(less_expr(v, number(0)), v, number(0) - v));
   };
   const Expr part = minus_magnitude(remainder);
   const Expr rest = local(minus_magnitude(divisor) - part);
-  const Expr beyond = less(part, rest), tie = equal(part, rest);
+  const Expr beyond = less_expr(part, rest), tie = equal(part, rest);
   Expr up = constant_expr(1);
   if (rounding == Rounding::kHalfUp) up = not_negative;
   if (rounding == Rounding::kHalfDown) up = negative;
@@ -239,9 +239,9 @@ Ranged ScalarCode::divide(Ranged a, Ranged b, IntegerRange result, Rounding roun
   const Expr quotient = local(binary_expr(ExprOp::kDivide, numerator, divisor));
   const Expr remainder = local(numerator - quotient * divisor);
   const bool positive = a.range.min >= 0 && b.range.min >= 0;
-  const Expr negative = positive
-                            ? constant_expr(0)
-                            : local(less(binary_expr(ExprOp::kXor, numerator, divisor), number(0)));
+  const Expr negative =
+      positive ? constant_expr(0)
+               : local(less_expr(binary_expr(ExprOp::kXor, numerator, divisor), number(0)));
   const Expr up = round_up(quotient, remainder, divisor, negative, rounding);
   Expr rounded = quotient;
   if (up.op != ExprOp::kConstant) {

@@ -17,17 +17,6 @@ std::string printed(const char* format, double value) {
   return text.data();
 }
 
-std::string grouped_digits(std::int64_t number) {
-  const std::string digits = std::to_string(number);
-  const std::size_t sign = number < 0 ? 1 : 0;
-  std::string text;
-  for (std::size_t i = 0; i < digits.size(); ++i) {
-    if (i > sign && (digits.size() - i) % 3 == 0) text += ',';
-    text += digits[i];
-  }
-  return text;
-}
-
 }  // namespace
 
 std::string escaped(std::string_view text) {
@@ -78,18 +67,9 @@ std::string coordinate(double value) {
   return text == "-0" ? "0" : text;
 }
 
-std::string readable(double value) {
-  constexpr double kWhole = 1e15;
-  if (value == std::floor(value) && std::abs(value) < kWhole)
-    return grouped_digits(static_cast<std::int64_t>(value));
-  if (std::abs(value) >= 1000)
-    return grouped_digits(static_cast<std::int64_t>(std::llround(value)));
-  return printed("%.3g", value);
-}
-
 std::string readable_bytes(std::int64_t bytes) {
   constexpr std::int64_t kKibi = 1024;
-  if (bytes < 10 * kKibi) return concat(grouped_digits(bytes), " B");
+  if (bytes < 10 * kKibi) return concat(grouped(bytes), " B");
   const double kibi = static_cast<double>(bytes) / static_cast<double>(kKibi);
   return kibi < 10 * static_cast<double>(kKibi)
              ? printed("%.0f KiB", kibi)

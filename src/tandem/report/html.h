@@ -26,8 +26,6 @@ std::string bar(double share, std::string_view label);
 // Coordinates with at most one decimal, the same on every machine.
 std::string coordinate(double value);
 
-// 1234567 as "1,234,567"; fractions with up to three significant digits.
-std::string readable(double value);
 // 131072 as "128 KiB".
 std::string readable_bytes(std::int64_t bytes);
 

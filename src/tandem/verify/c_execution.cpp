@@ -35,10 +35,6 @@ int main(int count, char **arguments) {
 }
 )";
 
-std::string packed_input(const Module& module, std::span<const Tensor> inputs) {
-  return pack_count(check_samples(module, inputs)) + pack_samples(inputs);
-}
-
 // Compiles every source to an object, two compilers at a time, and links.
 void compile(const CProgram& program, const std::string& folder, const CBatchOptions& options,
              const std::string& output) {
@@ -110,7 +106,7 @@ std::vector<Samples> run_c_batch(std::span<const Module> modules, std::span<cons
   std::string input;
   for (std::size_t i = 0; i < modules.size(); ++i) {
     networks.push_back({&modules[i], &plans[i], concat("net", i)});
-    input += packed_input(modules[i], inputs[i]);
+    input += pack_inputs(modules[i], inputs[i]);
   }
   const std::string program = build_program(networks, folder, options, false, "program");
   const std::string output = run_host_program(program, folder, input, options.timeout_seconds);
@@ -164,14 +160,14 @@ void CExecution::build() { program_ = program(false); }
 Samples CExecution::compute(std::span<const Tensor> inputs) {
   const std::int64_t count = check_samples(module_, inputs);
   const std::string output =
-      run_host_program(program_, folder_, packed_input(module_, inputs), options_.timeout_seconds);
+      run_host_program(program_, folder_, pack_inputs(module_, inputs), options_.timeout_seconds);
   return unpack_samples(module_, module_.main().outputs, count, output, "the emitted C");
 }
 
 std::map<ValueId, Tensor> CExecution::trace(std::span<const Tensor> inputs) {
   const std::string traced = program(true);
   const std::string output = run_host_program(
-      traced, folder_ + "/trace", packed_input(module_, inputs), options_.timeout_seconds);
+      traced, folder_ + "/trace", pack_inputs(module_, inputs), options_.timeout_seconds);
   return unpack_trace(module_, plan_, output);
 }
 

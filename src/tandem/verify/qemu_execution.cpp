@@ -27,7 +27,7 @@ std::vector<std::string> compile_command(const ArmOptions& options, const std::s
   return command;
 }
 
-std::vector<std::uint32_t> words_of(const std::string& bytes) {
+std::vector<std::uint32_t> counters_of(const std::string& bytes) {
   std::vector<std::uint32_t> words(bytes.size() / 4);
   std::memcpy(words.data(), bytes.data(), words.size() * 4);
   return words;
@@ -35,7 +35,7 @@ std::vector<std::uint32_t> words_of(const std::string& bytes) {
 
 // Instructions in one run of each network, from the ticks of a timer whose rate is checked.
 std::vector<double> instructions_of(const std::string& counts, std::size_t networks) {
-  const std::vector<std::uint32_t> words = words_of(counts);
+  const std::vector<std::uint32_t> words = counters_of(counts);
   if (words.size() != 1 + 2 * networks)
     throw Error("the firmware wrote ", words.size(), " counters where ", 1 + 2 * networks,
                 " were expected; it did not run to its end");
@@ -50,10 +50,6 @@ std::vector<double> instructions_of(const std::string& counts, std::size_t netwo
     result.push_back(runs == 0 ? 0 : kExpected * words[1 + i] / runs);
   }
   return result;
-}
-
-std::string packed_input(const Module& module, std::span<const Tensor> inputs) {
-  return pack_count(check_samples(module, inputs)) + pack_samples(inputs);
 }
 
 std::string core_of(const std::string& device_name) {
@@ -170,7 +166,7 @@ void QemuExecution::build() { program_ = program(folder_, false); }
 
 Samples QemuExecution::compute(std::span<const Tensor> inputs) {
   const std::int64_t count = check_samples(module_, inputs);
-  const ArmRun run = run_arm_program(*program_, packed_input(module_, inputs));
+  const ArmRun run = run_arm_program(*program_, pack_inputs(module_, inputs));
   const LinkedSizes sizes = linked_sizes(program_->sections, plan_, "net");
   std::int64_t io_bytes = 0;
   for (const MapSection& section : program_->sections)
@@ -188,7 +184,7 @@ Samples QemuExecution::compute(std::span<const Tensor> inputs) {
 
 std::map<ValueId, Tensor> QemuExecution::trace(std::span<const Tensor> inputs) {
   const ArmProgram traced = program(folder_ + "/trace", true);
-  const ArmRun run = run_arm_program(traced, packed_input(module_, inputs));
+  const ArmRun run = run_arm_program(traced, pack_inputs(module_, inputs));
   return unpack_trace(module_, plan_, run.output);
 }
 

@@ -73,6 +73,10 @@ std::string pack_samples(std::span<const Tensor> samples) {
   return bytes;
 }
 
+std::string pack_inputs(const Module& module, std::span<const Tensor> inputs) {
+  return pack_count(check_samples(module, inputs)) + pack_samples(inputs);
+}
+
 Samples unpack_samples(const Module& module, std::span<const ValueId> values, std::int64_t count,
                        const std::string& bytes, const std::string& source) {
   Samples result;

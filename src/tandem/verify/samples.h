@@ -20,6 +20,8 @@ Samples stack(const std::vector<std::vector<Tensor>>& samples);
 // programs under test read and write.
 std::string pack_count(std::int64_t samples);  // eight bytes
 std::string pack_samples(std::span<const Tensor> samples);
+// Both, for inputs that check_samples() accepts.
+std::string pack_inputs(const Module& module, std::span<const Tensor> inputs);
 // Throws Error when the text has another length than `count` samples of the values.
 Samples unpack_samples(const Module& module, std::span<const ValueId> values, std::int64_t count,
                        const std::string& bytes, const std::string& source);

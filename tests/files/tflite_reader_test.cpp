@@ -20,8 +20,9 @@
 namespace tandem {
 namespace {
 
-using testing::golden_cases;
-using testing::GoldenCase;
+using test::find_case;
+using test::golden_cases;
+using test::GoldenCase;
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 
@@ -30,12 +31,8 @@ class TfliteReader : public ::testing::Test {
   static void SetUpTestSuite() { register_operators(); }
 };
 
-Module read(const GoldenCase& c) { return read_tflite(std::as_bytes(std::span(c.model)), c.name); }
-
-const GoldenCase& find_case(const std::vector<GoldenCase>& cases, const std::string& name) {
-  const auto found = std::ranges::find(cases, name, &GoldenCase::name);
-  ensure(found != cases.end(), concat("no golden case ", name));
-  return *found;
+Module read_case(const GoldenCase& c) {
+  return read_tflite(std::as_bytes(std::span(c.model)), c.name);
 }
 
 bool is_of_codes(const GoldenCase& c) {
@@ -54,7 +51,7 @@ std::vector<Tensor> run_row(const Module& module, const NamedTensors& inputs, st
   return evaluate(module, graph, arguments);
 }
 
-void expect_equal(const Tensor& computed, const Tensor& expected) {
+void expect_row(const Tensor& computed, const Tensor& expected) {
   ASSERT_EQ(computed.size(), expected.size());
   const bool exact = expected.format().is_integer();
   for (std::int64_t i = 0; i < expected.size(); ++i) {
@@ -65,7 +62,7 @@ void expect_equal(const Tensor& computed, const Tensor& expected) {
 }
 
 void expect_golden(const GoldenCase& c) {
-  Module module = read(c);
+  Module module = read_case(c);
   verify(module);
   const std::string text = print_module(module);
   EXPECT_EQ(print_module(parse_module(text)), text);
@@ -78,7 +75,7 @@ void expect_golden(const GoldenCase& c) {
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       const std::string& name = graph.values[graph.outputs[i]].name;
       SCOPED_TRACE(concat(name, " of sample ", row));
-      expect_equal(outputs[i], find_array(c.outputs, name, c.name).rows(row, row + 1));
+      expect_row(outputs[i], find_array(c.outputs, name, c.name).rows(row, row + 1));
     }
   }
 }
@@ -97,7 +94,7 @@ TEST_F(TfliteReader, RefusesWhatIsUnsoundOrUnread) {
   const auto cases = golden_cases("tflite_refused");
   EXPECT_GT(cases.size(), 35u);
   for (const GoldenCase& c : cases) {
-    EXPECT_THAT([&] { read(c); },
+    EXPECT_THAT([&] { read_case(c); },
                 ThrowsMessage<Error>(AllOf(HasSubstr(c.name), HasSubstr(c.error))))
         << c.name;
   }
@@ -106,7 +103,7 @@ TEST_F(TfliteReader, RefusesWhatIsUnsoundOrUnread) {
 TEST_F(TfliteReader, ListsRefusedOperatorsWithReasonAndRemedy) {
   const auto cases = golden_cases("tflite_refused");
   try {
-    read(find_case(cases, "several"));
+    read_case(find_case(cases, "several"));
     FAIL() << "two operators cannot be read";
   } catch (const RefusedModel& error) {
     ASSERT_EQ(error.nodes().size(), 2u);
@@ -126,7 +123,7 @@ TEST_F(TfliteReader, ListsRefusedOperatorsWithReasonAndRemedy) {
 
 TEST_F(TfliteReader, GivesInputsAndOutputsTheirScale) {
   const auto cases = golden_cases("tflite");
-  const Module module = read(find_case(cases, "requantize_int8"));
+  const Module module = read_case(find_case(cases, "requantize_int8"));
   const Graph& graph = module.main();
   EXPECT_EQ(graph.values[graph.inputs[0]].type.to_string(), "f32[1,256]");
   const Module lowered = lower(module);
@@ -142,7 +139,7 @@ TEST_F(TfliteReader, GivesInputsAndOutputsTheirScale) {
 TEST_F(TfliteReader, RescalesOnceWhereCodesBelowTheZeroPointAreCut) {
   const auto cases = golden_cases("tflite");
   for (const char* name : {"conv_strided", "conv_dead_channels", "fully_connected_relu"}) {
-    const Module lowered = lower(read(find_case(cases, name)));
+    const Module lowered = lower(read_case(find_case(cases, name)));
     const auto rescales = std::ranges::count_if(
         lowered.main().nodes, [](const Node& node) { return node.op->name() == "Rescale"; });
     EXPECT_EQ(rescales, 1) << name;
@@ -151,7 +148,7 @@ TEST_F(TfliteReader, RescalesOnceWhereCodesBelowTheZeroPointAreCut) {
 
 TEST_F(TfliteReader, ReadsTheNetworksOfMlperfTiny) {
   TANDEM_REQUIRE_DATA("models/mlperf_tiny");
-  const auto folder = testing::data_dir() / "models/mlperf_tiny";
+  const auto folder = test::data_dir() / "models/mlperf_tiny";
   for (const char* name :
        {"ad01_fp32", "pretrainedResnet", "vww_96_float", "kws_ref_model_float32"})
     verify(read_model(folder / concat(name, ".tflite")));

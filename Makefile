@@ -13,7 +13,7 @@ help:
 	@echo "make test      build everything and run the tests, but for those labelled slow"
 	@echo "make test-all  run the slow ones too"
 	@echo "make estimates estimates beside the truth: the table of docs/estimates.md"
-	@echo "make bench     the same, and QONNX networks beside PyPI's qonnx"
+	@echo "make bench     the same, networks beside PyPI's qonnx and tflite-micro"
 	@echo "make lint      formatting, include order, lengths, shellcheck"
 	@echo "make tidy      clang-tidy (its findings are not all mended yet)"
 	@echo "make format    format every C++ source"

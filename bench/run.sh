@@ -18,4 +18,12 @@ if [ -d "$models" ]; then
 else
   echo "skipped: no $models (TANDEM_DATA names the folder of shared data)"
 fi
+
+models=${TANDEM_DATA:-../shared/data}/models/mlperf_tiny
+echo "== MLPerf Tiny's TensorFlow Lite models beside PyPI's tflite-micro and ai-edge-litert"
+if [ -d "$models" ]; then
+  "$python" tools/compare_tflite.py --tandem "$build/tandem" "$models"/*.tflite || failed=1
+else
+  echo "skipped: no $models (TANDEM_DATA names the folder of shared data)"
+fi
 exit $failed

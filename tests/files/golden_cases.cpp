@@ -1,5 +1,7 @@
 #include "tests/files/golden_cases.h"
 
+#include <algorithm>
+
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
 
@@ -35,6 +37,12 @@ std::vector<GoldenCase> golden_cases(const std::string& name) {
       last.outputs.emplace_back(rest.substr(4), tensor);
   }
   return cases;
+}
+
+const GoldenCase& find_case(const std::vector<GoldenCase>& cases, const std::string& name) {
+  const auto found = std::ranges::find(cases, name, &GoldenCase::name);
+  ensure(found != cases.end(), concat("no golden case ", name));
+  return *found;
 }
 
 }  // namespace tandem::test

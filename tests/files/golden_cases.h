@@ -18,4 +18,7 @@ struct GoldenCase {
 // The cases of tests/files/golden/<name>.npz.
 std::vector<GoldenCase> golden_cases(const std::string& name);
 
+// The case of that name; InternalError where there is none.
+const GoldenCase& find_case(const std::vector<GoldenCase>& cases, const std::string& name);
+
 }  // namespace tandem::test

@@ -14,16 +14,13 @@ the size of an archive compressed array by array). Each case is a group of array
 .venv/bin/python tests/files/make_golden.py
 """
 
-import io
-import pathlib
 import warnings
 
 import golden_operators
 import golden_qonnx
 import golden_refused
 import numpy as np
-
-FOLDER = pathlib.Path(__file__).parent / "golden"
+from golden_archive import FOLDER, write_archive
 
 
 def write_arrays() -> None:
@@ -79,12 +76,7 @@ def main() -> None:
         arrays = module.arrays()
         name = module.__name__.removeprefix("golden_")
         write_seeds(name, arrays)
-        path = FOLDER / f"{name}.npz"
-        archive = io.BytesIO()
-        np.savez(archive, **arrays)
-        np.savez_compressed(path, cases=np.frombuffer(archive.getvalue(), np.uint8))
-        cases = {name.split("/")[0] for name in arrays}
-        print(f"{path.name}: {len(cases)} cases, {path.stat().st_size} bytes")
+        write_archive(name, arrays)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@
 namespace tandem {
 namespace {
 
+using test::find_case;
 using test::golden_cases;
 using test::GoldenCase;
 using ::testing::ElementsAre;
@@ -92,11 +93,6 @@ TEST_F(OnnxReader, RefusesUnsoundModelsByName) {
     EXPECT_THAT([&] { read(c); },
                 ThrowsMessage<Error>(AllOf(HasSubstr(c.name), HasSubstr(c.error))));
   }
-}
-
-const GoldenCase& find_case(const std::vector<GoldenCase>& cases, const std::string& name) {
-  return *std::find_if(cases.begin(), cases.end(),
-                       [&](const GoldenCase& c) { return c.name == name; });
 }
 
 TEST_F(OnnxReader, ListsRefusedNodesWithReasonAndRemedy) {

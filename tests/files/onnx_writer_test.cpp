@@ -157,6 +157,8 @@ TEST_F(OnnxWriter, RefusesWhatNeitherCanSay) {
                     HasSubstr("no rounding half_up")));
   EXPECT_THAT(refusal(", overflow = \"wrap\"", "s"), HasSubstr("no overflow wrap"));
   EXPECT_THAT(refusal(", limits = [-5,6]", "s"), HasSubstr("no limits narrower"));
+  EXPECT_THAT(refusal(", zero_added = \"after_rounding\", rescale = \"single_rounding\"", "s"),
+              HasSubstr("no rescale single_rounding"));
   EXPECT_THAT(refusal(", rounding = \"floor\"", "t"), HasSubstr("another scale"));
   EXPECT_EQ(refusal("", "t"), "written") << "QuantizeLinear takes scales of its own";
 }

@@ -73,7 +73,12 @@ std::vector<Input> read_corpus(const std::filesystem::path& folder) {
 
 void run_one(const Input& input) {
   running.input = &input;
-  LLVMFuzzerTestOneInput(input.data(), input.size());
+  try {
+    LLVMFuzzerTestOneInput(input.data(), input.size());
+  } catch (const std::exception& error) {
+    std::cerr << "an exception left the target: " << error.what() << "\n";
+    save_and_abort(SIGABRT);
+  }
   running.input = nullptr;
 }
 
@@ -146,7 +151,6 @@ int main(int argc, char** argv) try {
   std::cout << runs << " inputs, " << corpus.size() << " of them from the corpus\n";
   return 0;
 } catch (const std::exception& error) {
-  std::cerr << "an exception left the target: " << error.what() << "\n";
-  if (running.input != nullptr) save_and_abort(SIGABRT);
+  std::cerr << error.what() << "\n";
   return 1;
 }

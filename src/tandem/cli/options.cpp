@@ -7,7 +7,7 @@
 namespace tandem {
 
 void ModelOptions::add_to(OptionTable& options, const std::string& metavariable) {
-  options.positional(metavariable, path, "The network: a file .onnx or .tandem");
+  options.positional(metavariable, path, "The network: a file .onnx, .tflite or .tandem");
   options.list("--bind", "SYMBOL=NUMBER", bindings, "Replaces a symbolic dimension by a number");
 }
 

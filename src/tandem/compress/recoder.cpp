@@ -4,6 +4,7 @@
 
 #include "tandem/base/error.h"
 #include "tandem/base/progress.h"
+#include "tandem/compress/hybrid.h"
 #include "tandem/compress/measure.h"
 #include "tandem/data/batch.h"
 #include "tandem/transform/common_subexpressions.h"
@@ -15,6 +16,7 @@
 namespace tandem {
 
 void prepare_for_quantization(Module& network) {
+  make_real(network);
   run_pass("fold_constants", network, fold_constants);
   run_pass("merge_common_subexpressions", network, merge_common_subexpressions);
   run_pass("fold_batch_norm", network, fold_batch_norm);

@@ -10,8 +10,8 @@
 
 namespace tandem {
 
-// The passes that make a network ready for quantization; each keeps its function (transform/):
-// folded constants and batch norms, clamps before max pools.
+// Makes a network ready for quantization: a hybrid one real (hybrid.h), then the passes that keep
+// its function (transform/): folded constants and batch norms, clamps before max pools.
 void prepare_for_quantization(Module& network);
 
 // How a set of integer samples arrives at the network's one input; empty for a set of reals. Throws

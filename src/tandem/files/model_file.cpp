@@ -3,6 +3,7 @@
 #include "tandem/base/error.h"
 #include "tandem/base/file.h"
 #include "tandem/files/onnx_reader.h"
+#include "tandem/files/tflite_reader.h"
 #include "tandem/graph/printer.h"
 
 namespace tandem {
@@ -10,8 +11,9 @@ namespace tandem {
 Module read_model(const std::filesystem::path& path) {
   const std::string suffix = path.extension().string();
   if (suffix == ".onnx") return read_onnx(path);
+  if (suffix == ".tflite") return read_tflite(path);
   if (suffix == ".tandem") return parse_module(read_file(path), path.string());
-  throw Error(path.string(), ": a network is a file .onnx or .tandem",
+  throw Error(path.string(), ": a network is a file .onnx, .tflite or .tandem",
               suffix.empty() ? "" : concat(", not ", suffix));
 }
 

@@ -6,8 +6,9 @@
 
 namespace tandem {
 
-// Reads a network by the suffix of its file: .onnx (ONNX with its QDQ and QONNX dialects) or
-// .tandem (module text). Throws what the readers throw, and Error on another suffix.
+// Reads a network by the suffix of its file: .onnx (ONNX with its QDQ and QONNX dialects),
+// .tflite (TensorFlow Lite) or .tandem (module text). Throws what the readers throw, and Error on
+// another suffix.
 Module read_model(const std::filesystem::path& path);
 
 }  // namespace tandem

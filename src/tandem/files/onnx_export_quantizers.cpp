@@ -146,6 +146,7 @@ QuantChoice computed_choice(const Module& module, const Graph& graph, const Node
       !(zero != nullptr && is_zero(*zero))) {
     return refused("its zero point is added after rounding");
   }
+  if (text("rescale") != "dyadic") return refused(concat("it has no rescale ", text("rescale")));
   if (bipolar) return {QuantForm::kQuant, ""};
   if (!narrowness(format, std::get<std::vector<std::int64_t>>(quantize.attributes.at("limits"))))
     return refused("it has no such limits");
@@ -272,6 +273,7 @@ std::optional<std::string> linear_obstacle(const Module& module, const Graph& gr
     return parameter_obstacle(module, graph, node, codes);
   }
   const auto text = [&](const char* key) { return std::get<std::string>(node.attributes.at(key)); };
+  if (text("rescale") != "dyadic") return concat("it has no rescale ", text("rescale"));
   if (text("rounding") != "half_even") return concat("it has no rounding ", text("rounding"));
   if (text("overflow") != "saturate") return concat("it has no overflow ", text("overflow"));
   const auto& limits = std::get<std::vector<std::int64_t>>(node.attributes.at("limits"));

@@ -29,17 +29,6 @@ struct OnnxValue {
   std::optional<DimTensor> dims;
 };
 
-// An Error with the remedy apart.
-class Refusal : public Error {
- public:
-  Refusal(std::string_view reason, std::string remedy)
-      : Error(reason), remedy_(std::move(remedy)) {}
-  const std::string& remedy() const { return remedy_; }
-
- private:
-  std::string remedy_;
-};
-
 class OnnxImporter;
 
 // One ONNX node as its handler sees it. Everything a handler does not ask for is an error: an

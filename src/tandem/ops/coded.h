@@ -64,6 +64,18 @@ CodedValue with_positive_scale(LoweringSite& site, const CodedValue& value);
 std::pair<CodedValue, CodedValue> aligned(LoweringSite& site, const CodedValue& a,
                                           const CodedValue& b);
 
+// How the lowered form of a Quantize multiplies.
+enum class Rescaling {
+  kDyadic,             // a multiplier and addend that give the real-valued meaning's codes
+  kSingleRounding,     // TensorFlow Lite's: a multiplier of 31 bits, one rounding (ties up)
+  kDoubleRounding,     // TensorFlow Lite Micro's (gemmlowp's): a multiplier of 31 bits, a rounding
+                       // after the product (ties up) and one after the shift (ties away from zero)
+  kReducedMultiplier,  // both ones' for activations of 16 bits: a multiplier of 15 bits
+};
+std::string_view name(Rescaling rescaling);  // "dyadic", "single_rounding", ...
+Rescaling parse_rescaling(std::string_view text);
+std::vector<std::string> rescaling_names();
+
 // What a Quantize asks for: overflow(round(real / scale + zero)) within limits, or
 // overflow(round(real / scale) + zero), for integer formats that saturate.
 struct QuantizeTarget {
@@ -73,10 +85,17 @@ struct QuantizeTarget {
   Overflow overflow = Overflow::kSaturate;
   std::vector<std::int64_t> limits;
   bool zero_after_rounding = false;
+  Rescaling rescaling = Rescaling::kDyadic;
+  int left_shift = 0;  // bits by which the integers are shifted before kDoubleRounding multiplies
 };
 
 // The codes, as coded_integer: one Table, Threshold or Rescale (and Clamp).
 CodedValue requantize(LoweringSite& site, const CodedValue& value, const QuantizeTarget& target);
+
+// requantize() for the rescalings of TensorFlow Lite, on which it agrees in every integer; rounding
+// and zero_after_rounding do not matter.
+CodedValue requantize_as_tflite(LoweringSite& site, const CodedValue& value,
+                                const QuantizeTarget& target);
 
 // Adds a node, or its result as a constant when all inputs are constants.
 ValueId add_folded(Builder& builder, std::string_view op, const std::vector<ValueId>& inputs,

@@ -7,6 +7,7 @@
 #include "tandem/base/error.h"
 #include "tandem/graph/registry.h"
 #include "tandem/ops/broadcast.h"
+#include "tandem/ops/coded.h"
 #include "tandem/ops/integer_linear.h"
 
 namespace tandem {
@@ -68,6 +69,28 @@ Work IntegerOperator::work(const NodeView& node) const {
                       node.input(node.input_count() > 1 ? 1 : 0).format, result.format,
                       element_count(result.static_shape()) * operations_per_result(node)}};
   return work;
+}
+
+namespace {
+
+// The codes that a primitive reads: integers that stand for themselves.
+ValueId codes_at(LoweringSite& site, std::size_t index) {
+  if (const Tensor* constant = site.constant(index)) return site.builder.constant(*constant);
+  const CodedValue value = materialized(site, site.coded(index));
+  const bool plain = all_of(value.scale, [](double s) { return s == 1; }) &&
+                     all_of(value.offset, [](double b) { return b == 0; });
+  if (!plain) throw Error("input ", index, " stands for reals; quantize it first");
+  return value.integer;
+}
+
+}  // namespace
+
+std::optional<std::vector<CodedValue>> IntegerOperator::lower(LoweringSite& site) const {
+  std::vector<ValueId> inputs;
+  for (std::size_t i = 0; i < site.node.input_count(); ++i) inputs.push_back(codes_at(site, i));
+  const ValueId result =
+      site.builder.add(name(), inputs, site.node.node.attributes, site.node.node.name);
+  return std::vector{coded_integer(site.builder, result)};
 }
 
 ValueId add_exact(Builder& builder, std::string_view op, std::vector<ValueId> inputs,

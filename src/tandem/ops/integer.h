@@ -34,6 +34,8 @@ class IntegerOperator : public Operator {
   Traits traits() const override { return {Domain::kInteger}; }
   std::vector<TensorType> infer(const NodeView& node) const final;
   Work work(const NodeView& node) const override;
+  // A primitive over codes, as readers write where only integers say what is meant, stays as it is.
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override;
 
   // The dimensions of the result, after checking the operands.
   virtual std::vector<Dim> shape(const NodeView& node) const = 0;

@@ -203,10 +203,14 @@ Lowered lower_concatenation(LoweringSite& site, std::size_t axis) {
   std::vector<CodedValue> parts;
   bool same = true;
   for (std::size_t i = 0; i < site.node.input_count(); ++i) {
-    if (!site.inputs[i]) {
+    const Tensor* constant = site.constant(i);
+    if (!site.inputs[i] && constant != nullptr && constant->format().is_integer()) {
+      parts.push_back(coded_constant(site.builder, *constant));
+    } else if (site.inputs[i]) {
+      parts.push_back(materialized(site, *site.inputs[i]));
+    } else {
       throw Error("input ", i, " is a real constant beside coded integers; quantize it");
     }
-    parts.push_back(materialized(site, *site.inputs[i]));
     same &= is_uniform(parts[i].scale) && is_uniform(parts[i].offset) &&
             parts[i].scale.real(0) == parts[0].scale.real(0) &&
             parts[i].offset.real(0) == parts[0].offset.real(0);

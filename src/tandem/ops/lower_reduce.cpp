@@ -100,8 +100,11 @@ Lowered lower_average_pool(LoweringSite& site) {
   const auto spatial = spatial_of(type);
   const Window window = pool_window(site.node, spatial);
   const auto divisors = average_divisors(site.node, spatial);
-  // Padding adds zeros, so integers must be zero where the reals are.
-  CodedValue value = centred(site, site.coded(0));
+  // Padding that counts adds zeros, so integers must be zero where the reals are. The mean of the
+  // elements alone takes the offset along.
+  const bool counts_padding = site.node.integer("count_include_pad") != 0;
+  CodedValue value =
+      counts_padding ? centred(site, site.coded(0)) : materialized(site, site.coded(0));
   value = per_tensor_where_uniform(value);
   check_constant_along(value, spatial_axes(rank));
   const ValueId sum = pooled(site, "IntSumPool", value.integer, window);

@@ -64,6 +64,20 @@ void check_whole_zero(const NodeView& node) {
   }
 }
 
+void check_rescaling(const NodeView& node) {
+  const Rescaling rescaling = parse_rescaling(node.string("rescale"));
+  const std::int64_t left_shift = node.integer("left_shift");
+  if (left_shift != 0 && rescaling != Rescaling::kDoubleRounding)
+    throw Error("left_shift is for rescale = double_rounding only");
+  if (left_shift < -31 || left_shift > 31)
+    throw Error("left_shift is ", left_shift, "; it must lie in [-31,31]");
+  if (rescaling == Rescaling::kDyadic) return;
+  if (!zero_after_rounding(node))
+    throw Error("rescale = ", name(rescaling), " needs zero_added = after_rounding");
+  if (parse_overflow(node.string("overflow")) != Overflow::kSaturate)
+    throw Error("rescale = ", name(rescaling), " needs overflow = saturate");
+}
+
 // Beyond 2^100 every sum with a zero saturates or wraps alike.
 double rounded(float value, Rounding rounding) {
   constexpr float kMost = 0x1p100F;
@@ -92,7 +106,17 @@ class Quantize final : public Operator {
              AttributeKind::kString,
              "before the rounding, as in QONNX, or after it, as in ONNX (whole zeros only)",
              {std::string("before_rounding")},
-             {"before_rounding", "after_rounding"}}};
+             {"before_rounding", "after_rounding"}},
+            {"rescale",
+             AttributeKind::kString,
+             "how the lowered form multiplies: dyadic, or as TensorFlow Lite does",
+             {std::string("dyadic")},
+             rescaling_names()},
+            {"left_shift",
+             AttributeKind::kInteger,
+             "bits by which double_rounding shifts the integers before it multiplies",
+             {std::int64_t{0}},
+             {}}};
   }
   std::vector<TensorType> infer(const NodeView& node) const override {
     if (!node.input(0).format.is_float())
@@ -110,6 +134,7 @@ class Quantize final : public Operator {
       }
     }
     if (zero_after_rounding(node)) check_whole_zero(node);
+    check_rescaling(node);
     return {{node.input(0).shape, format}};
   }
   std::vector<Tensor> evaluate(const NodeView& node, std::span<const Tensor> in) const override {
@@ -141,6 +166,8 @@ class Quantize final : public Operator {
     target.overflow = parse_overflow(node.string("overflow"));
     target.limits = node.integers("limits");
     target.zero_after_rounding = zero_after_rounding(node);
+    target.rescaling = parse_rescaling(node.string("rescale"));
+    target.left_shift = static_cast<int>(node.integer("left_shift"));
     target.scale = required_constant(site, 1, "scale");
     target.zero = node.has_input(2) ? required_constant(site, 2, "zero") : Tensor::scalar(0, f64());
     return std::vector<CodedValue>{requantize(site, site.coded(0), target)};
@@ -164,6 +191,14 @@ class Quantize final : public Operator {
         {head + "  %y : uint4[2,3] = Quantize(%x, %s, %s) {format = uint4, zero_added = "
                 "\"after_rounding\"}\n}\n",
          "is not whole"},
+        {head + "  %y : int8[2,3] = Quantize(%x, %c, %z) {format = int8, zero_added = "
+                "\"after_rounding\", rescale = \"double_rounding\", left_shift = 20}\n}\n",
+         ""},
+        {head + "  %y : int8[2,3] = Quantize(%x, %c, %z) {format = int8, rescale = "
+                "\"double_rounding\"}\n}\n",
+         "needs zero_added = after_rounding"},
+        {head + "  %y : int8[2,3] = Quantize(%x, %c, %z) {format = int8, left_shift = 2}\n}\n",
+         "is for rescale = double_rounding only"},
         {head + "  %y : int4[2,3] = Quantize(%x, %s) {format = int4, limits = [-9,7]}\n}\n",
          "limits must be two ascending integers"}};
   }

@@ -53,7 +53,13 @@ struct Rounder {
 
   Int128 operator()(double real) const {
     if (bipolar) return real >= 0 ? 1 : -1;
-    return round_real(std::clamp(real, -0x1p100, 0x1p100), rounding);
+    return round_real(on_half(std::clamp(real, -0x1p100, 0x1p100)), rounding);
+  }
+  // A real that is a half is found some ulps beside it, since ratios of scales are rounded.
+  static double on_half(double real) {
+    constexpr double kSlack = 1e-11;
+    const double half = std::nearbyint(2 * real) / 2;
+    return std::abs(real - half) <= kSlack * std::max(1.0, std::abs(half)) ? half : real;
   }
   Int128 at(const Line& line, Int128 q) const {
     return (*this)(
@@ -368,11 +374,44 @@ CodedValue requantize_before_zero(LoweringSite& site, const CodedValue& value,
 }
 
 // Whether every integer of the value is its own code, apart from limits.
-bool is_identity(const Plane& plane, const Format& format) {
-  const IntegerRange held = format.integer_range();
-  return plane.input.min >= held.min && plane.input.max <= held.max &&
-         std::ranges::all_of(plane.lines,
+bool is_identity(const Plane& plane) {
+  return std::ranges::all_of(plane.lines,
                              [](const Line& line) { return line.ratio == 1 && line.offset == 0; });
+}
+
+// Scale and zero in units of the integers of the target's format.
+Plane plane_of_target(const LoweringSite& site, const CodedValue& value,
+                      const QuantizeTarget& target) {
+  const double unit = std::ldexp(1.0, target.format.exponent());
+  return plane_of(site, value, map(target.scale, [&](double s) { return s * unit; }),
+                  map(target.zero, [&](double z) { return z / unit; }));
+}
+
+Rounder rounder_of(const QuantizeTarget& target) {
+  return {target.rounding, target.format == Format::parse("bipolar")};
+}
+
+ValueId by_arithmetic(LoweringSite& site, const CodedValue& value, const QuantizeTarget& target,
+                      const Format& format) {
+  const Rounder round = rounder_of(target);
+  const bool saturates =
+      target.overflow == Overflow::kSaturate || target.overflow == Overflow::kSaturateSymmetric;
+  if (round.bipolar || (saturates && target.format.bits() <= kThresholdBits)) {
+    const CodedValue rising = with_positive_scale(site, value);
+    return by_thresholds(site, rising.integer, plane_of_target(site, rising, target), target, round,
+                         format);
+  }
+  return by_rescale(site, value.integer, plane_of_target(site, value, target), target, round,
+                    format);
+}
+
+// The value's own integers where they are the codes, but for limits; else nullopt.
+std::optional<ValueId> unchanged(LoweringSite& site, const CodedValue& value,
+                                 const QuantizeTarget& target, const Format& format) {
+  if (value.table || site.integer_format(value) != format) return std::nullopt;
+  const Plane plane = plane_of_target(site, value, target);
+  if (!is_identity(plane)) return std::nullopt;
+  return limited(site, value.integer, plane, rounder_of(target), code_limits(target));
 }
 
 }  // namespace
@@ -383,32 +422,25 @@ CodedValue requantize(LoweringSite& site, const CodedValue& value, const Quantiz
                 " has no integer codes; quantize to int, uint, "
                 "bipolar or fixed");
   }
-  if (target.zero_after_rounding && !moves_with(target.rounding, target.zero))
-    return requantize_before_zero(site, value, target);
+  constexpr int kMostBits = 62;  // of integers, so that a zero can be added
+  if (target.format.bits() > kMostBits)
+    throw Error("codes of ", target.format.name(), " are too wide; quantize to a narrower format");
   const Format format = target.format.is_integer()
                             ? target.format
                             : Format::integer(target.format.bits(), target.format.is_signed());
-  const double unit = std::ldexp(1.0, target.format.exponent());
   ValueId integer = kNone;
-  if (value.table) {
+  if (const auto same = unchanged(site, value, target, format)) {
+    integer = *same;
+  } else if (target.rescaling != Rescaling::kDyadic) {
+    return requantize_as_tflite(site, value, target);
+  } else if (target.zero_after_rounding && !moves_with(target.rounding, target.zero)) {
+    return requantize_before_zero(site, value, target);
+  } else if (value.table) {
     integer = by_table(site, value, *value.table, target, format);
   } else {
-    const Rounder round{target.rounding, target.format == Format::parse("bipolar")};
-    const Tensor scale = map(target.scale, [&](double s) { return s * unit; });
-    const Tensor zero = map(target.zero, [&](double z) { return z / unit; });
-    const bool saturates =
-        target.overflow == Overflow::kSaturate || target.overflow == Overflow::kSaturateSymmetric;
-    const Plane plane = plane_of(site, value, scale, zero);
-    if (site.integer_format(value) == format && is_identity(plane, format)) {
-      integer = limited(site, value.integer, plane, round, code_limits(target));
-    } else if (round.bipolar || (saturates && target.format.bits() <= kThresholdBits)) {
-      const CodedValue rising = with_positive_scale(site, value);
-      integer = by_thresholds(site, rising.integer, plane_of(site, rising, scale, zero), target,
-                              round, format);
-    } else {
-      integer = by_rescale(site, value.integer, plane, target, round, format);
-    }
+    integer = by_arithmetic(site, value, target, format);
   }
+  const double unit = std::ldexp(1.0, target.format.exponent());
   CodedValue codes = coded_integer(site.builder, integer);
   return multiplied(codes, Tensor::scalar(unit, f64()));
 }

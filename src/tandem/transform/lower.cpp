@@ -192,10 +192,19 @@ class Lowerer {
     return multiplied(requantize(site, coded, target), Tensor::scalar(unit, f64()));
   }
 
+  // An output keeps its name; an inner value that has it takes the output's instead.
   static void rename(Graph& graph, ValueId id, const std::string& wanted) {
-    const bool taken = std::any_of(graph.values.begin(), graph.values.end(),
-                                   [&](const Value& v) { return v.name == wanted; });
-    if (!taken) graph.values[id].name = wanted;
+    const auto other = std::ranges::find(graph.values, wanted, &Value::name);
+    if (other == graph.values.end()) {
+      graph.values[id].name = wanted;
+      return;
+    }
+    const auto taken = static_cast<ValueId>(other - graph.values.begin());
+    const auto holds = [&](const std::vector<ValueId>& list) {
+      return std::ranges::find(list, taken) != list.end();
+    };
+    if (!holds(graph.inputs) && !holds(graph.outputs))
+      std::swap(other->name, graph.values[id].name);
   }
 
   const Module& network_;
@@ -224,10 +233,23 @@ std::vector<std::string> uncoded_inputs(const Module& network) {
 }
 
 bool is_quantized(const Module& network) {
-  const auto& nodes = network.main().nodes;
-  return std::any_of(nodes.begin(), nodes.end(), [](const Node& node) {
+  const Graph& graph = network.main();
+  const auto is_computed = [&](ValueId value) {
+    return value != kNone && constant_of(network, graph, value) == nullptr;
+  };
+  // Constants may be stored as codes, and samples coded as they come, in a network of reals.
+  const auto is_dynamic = [&](const Node& node) {
+    return node.op->name() == "Dequantize" &&
+           (!is_computed(node.inputs[0]) || is_computed(node.inputs[1]));
+  };
+  const auto readers = consumers(graph);
+  return std::ranges::any_of(graph.nodes, [&](const Node& node) {
     const Domain domain = node.op->traits().domain;
-    return domain == Domain::kBorder || domain == Domain::kInteger;
+    if (domain != Domain::kBorder || is_dynamic(node)) return domain == Domain::kInteger;
+    const auto& read = readers[node.outputs[0]];
+    return read.empty() || !std::ranges::all_of(read, [&](NodeId reader) {
+             return is_dynamic(graph.nodes[reader]);
+           });
   });
 }
 

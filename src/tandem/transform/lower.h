@@ -37,6 +37,7 @@ Module lower(const Module& network, const LowerRequest& request = {});
 std::vector<std::string> uncoded_inputs(const Module& network);
 
 // Whether "main" has borders between reals and codes (Quantize, Dequantize), or is of integers.
+// Dequantize of constants and codes with a computed scale are none: such a network is real.
 bool is_quantized(const Module& network);
 
 // Whether "main" holds nothing but integer primitives and data movement.

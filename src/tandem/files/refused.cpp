@@ -1,0 +1,20 @@
+#include "tandem/files/refused.h"
+
+namespace tandem {
+
+RefusedModel::RefusedModel(std::string_view source, std::string_view done,
+                           std::vector<RefusedNode> refused, std::optional<Module> rest)
+    : Error([&] {
+        std::string text =
+            concat(source, ": ", refused.size(), refused.size() == 1 ? " node" : " nodes",
+                   " cannot be ", done, ":");
+        for (const RefusedNode& node : refused) {
+          text += concat("\n  node '", node.node, "' (", node.op, "): ", node.reason, "; ",
+                         node.remedy);
+        }
+        return text;
+      }()),
+      nodes_(std::move(refused)),
+      rest_(std::move(rest)) {}
+
+}  // namespace tandem

@@ -1,0 +1,165 @@
+#include "tandem/files/tflite_reader.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tandem/files/model_file.h"
+#include "tandem/graph/evaluate.h"
+#include "tandem/graph/operator.h"
+#include "tandem/graph/printer.h"
+#include "tandem/graph/verifier.h"
+#include "tandem/ops/register.h"
+#include "tandem/transform/lower.h"
+
+#include "tests/files/golden_cases.h"
+#include "tests/support/paths.h"
+
+namespace tandem {
+namespace {
+
+using test::find_case;
+using test::golden_cases;
+using test::GoldenCase;
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
+
+class TfliteReader : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() { register_operators(); }
+};
+
+Module read_case(const GoldenCase& c) {
+  return read_tflite(std::as_bytes(std::span(c.model)), c.name);
+}
+
+bool is_of_codes(const GoldenCase& c) {
+  return std::ranges::all_of(
+      c.outputs, [](const auto& output) { return output.second.format().is_integer(); });
+}
+
+// The outputs for one row of each input; the models take one sample.
+std::vector<Tensor> run_row(const Module& module, const NamedTensors& inputs, std::int64_t row) {
+  const Graph& graph = module.main();
+  std::vector<Tensor> arguments;
+  for (const ValueId input : graph.inputs) {
+    const std::string& name = graph.values[input].name;
+    arguments.push_back(find_array(inputs, name, "inputs").rows(row, row + 1));
+  }
+  return evaluate(module, graph, arguments);
+}
+
+void expect_row(const Tensor& computed, const Tensor& expected) {
+  ASSERT_EQ(computed.size(), expected.size());
+  const bool exact = expected.format().is_integer();
+  for (std::int64_t i = 0; i < expected.size(); ++i) {
+    const double should = expected.real(i);
+    const double tolerance = exact ? 0 : 1e-5 * std::max(1.0, std::abs(should));
+    ASSERT_NEAR(computed.real(i), should, tolerance) << "element " << i;
+  }
+}
+
+void expect_golden(const GoldenCase& c) {
+  Module module = read_case(c);
+  verify(module);
+  const std::string text = print_module(module);
+  EXPECT_EQ(print_module(parse_module(text)), text);
+  if (is_of_codes(c)) module = lower(module);
+  const Graph& graph = module.main();
+  const std::int64_t samples = c.inputs.front().second.shape()[0];
+  for (std::int64_t row = 0; row < samples; ++row) {
+    const auto outputs = run_row(module, c.inputs, row);
+    ASSERT_EQ(outputs.size(), c.outputs.size());
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      const std::string& name = graph.values[graph.outputs[i]].name;
+      SCOPED_TRACE(concat(name, " of sample ", row));
+      expect_row(outputs[i], find_array(c.outputs, name, c.name).rows(row, row + 1));
+    }
+  }
+}
+
+// Codes by tflite-micro in every bit, reals by ai-edge-litert.
+TEST_F(TfliteReader, ComputesWhatTfliteMicroComputes) {
+  const auto cases = golden_cases("tflite");
+  EXPECT_GT(cases.size(), 100u);
+  for (const GoldenCase& c : cases) {
+    SCOPED_TRACE(c.name);
+    ASSERT_NO_THROW(expect_golden(c)) << c.name;
+  }
+}
+
+TEST_F(TfliteReader, RefusesWhatIsUnsoundOrUnread) {
+  const auto cases = golden_cases("tflite_refused");
+  EXPECT_GT(cases.size(), 35u);
+  for (const GoldenCase& c : cases) {
+    EXPECT_THAT([&] { read_case(c); },
+                ThrowsMessage<Error>(AllOf(HasSubstr(c.name), HasSubstr(c.error))))
+        << c.name;
+  }
+}
+
+TEST_F(TfliteReader, ListsRefusedOperatorsWithReasonAndRemedy) {
+  const auto cases = golden_cases("tflite_refused");
+  try {
+    read_case(find_case(cases, "several"));
+    FAIL() << "two operators cannot be read";
+  } catch (const RefusedModel& error) {
+    ASSERT_EQ(error.nodes().size(), 2u);
+    EXPECT_EQ(error.nodes()[0].op, "CUSTOM 'Other'");
+    EXPECT_EQ(error.nodes()[1].op, "LSTM");
+    for (const RefusedNode& node : error.nodes()) {
+      EXPECT_THAT(node.node, HasSubstr("subgraph 0, operator "));
+      EXPECT_FALSE(node.reason.empty());
+      EXPECT_FALSE(node.remedy.empty());
+    }
+    // The other operators can still be judged.
+    ASSERT_TRUE(error.rest().has_value());
+    verify(*error.rest());
+    EXPECT_GE(error.rest()->main().nodes.size(), 1u);
+  }
+}
+
+TEST_F(TfliteReader, GivesInputsAndOutputsTheirScale) {
+  const auto cases = golden_cases("tflite");
+  const Module module = read_case(find_case(cases, "requantize_int8"));
+  const Graph& graph = module.main();
+  EXPECT_EQ(graph.values[graph.inputs[0]].type.to_string(), "f32[1,256]");
+  const Module lowered = lower(module);
+  const Graph& integers = lowered.main();
+  EXPECT_EQ(integers.values[integers.inputs[0]].type.to_string(), "int8[1,256]");
+  const Coding& coding = integers.codings.at(integers.outputs[0]);
+  const auto scale = static_cast<double>(0.031F);
+  EXPECT_EQ(lowered.constants[coding.scale].tensor.real(0), scale);
+  EXPECT_EQ(lowered.constants[coding.offset].tensor.real(0), 5 * scale);
+}
+
+// Behind a ReLU both roundings are one.
+TEST_F(TfliteReader, RescalesOnceWhereCodesBelowTheZeroPointAreCut) {
+  const auto cases = golden_cases("tflite");
+  for (const char* name : {"conv_strided", "conv_dead_channels", "fully_connected_relu"}) {
+    const Module lowered = lower(read_case(find_case(cases, name)));
+    const auto rescales = std::ranges::count_if(
+        lowered.main().nodes, [](const Node& node) { return node.op->name() == "Rescale"; });
+    EXPECT_EQ(rescales, 1) << name;
+  }
+}
+
+TEST_F(TfliteReader, ReadsTheNetworksOfMlperfTiny) {
+  TANDEM_REQUIRE_DATA("models/mlperf_tiny");
+  const auto folder = test::data_dir() / "models/mlperf_tiny";
+  for (const char* name :
+       {"ad01_fp32", "pretrainedResnet", "vww_96_float", "kws_ref_model_float32"})
+    verify(read_model(folder / concat(name, ".tflite")));
+  for (const char* name : {"ad01_int8", "kws_ref_model", "pretrainedResnet_quant",
+                           "str_ww_ref_model", "vww_96_int8"}) {
+    const Module lowered = lower(read_model(folder / concat(name, ".tflite")));
+    EXPECT_TRUE(is_lowered(lowered)) << name;
+    for (const Node& node : lowered.main().nodes)
+      EXPECT_NE(node.op->name(), "Transpose") << name << ", " << node.name;
+  }
+}
+
+}  // namespace
+}  // namespace tandem

@@ -29,7 +29,7 @@ TEST_F(EstimateVerb, SaysValueSourceAndUncertaintyOfEveryFigure) {
   EXPECT_EQ(json["device"], "stm32f746");
   EXPECT_EQ(json["fits"], true);
   EXPECT_TRUE(json["notes"].empty());
-  const auto total = json["total"];
+  const auto& total = json["total"];
   EXPECT_EQ(total["weights_bytes"]["value"], 6);  // 3 x 2 weights of 4 bits, a byte each
   EXPECT_EQ(total["weights_bytes"]["source"], "exact");
   EXPECT_EQ(total["io_bytes"]["value"], 5);  // three codes in, two out

@@ -13,8 +13,8 @@
 namespace tandem {
 namespace {
 
-constexpr std::int32_t kMax32 = std::numeric_limits<std::int32_t>::max();
-constexpr std::int32_t kMin32 = std::numeric_limits<std::int32_t>::min();
+constexpr std::int32_t kInt32Max = std::numeric_limits<std::int32_t>::max();
+constexpr std::int32_t kInt32Min = std::numeric_limits<std::int32_t>::min();
 
 double fraction(std::int32_t raw) { return std::ldexp(raw, -31); }
 
@@ -35,7 +35,7 @@ TEST(FixedPoint, QuantizesMultipliers) {
 }
 
 TEST(FixedPoint, RoundsAsItsNamesSay) {
-  EXPECT_EQ(rounding_doubling_high_multiply(kMin32, kMin32), kMax32);
+  EXPECT_EQ(rounding_doubling_high_multiply(kInt32Min, kInt32Min), kInt32Max);
   // +-0.5 and +-1.5 after the product: ties go up.
   EXPECT_EQ(rounding_doubling_high_multiply(1 << 30, 1), 1);
   EXPECT_EQ(rounding_doubling_high_multiply(1 << 30, -1), 0);
@@ -48,8 +48,8 @@ TEST(FixedPoint, RoundsAsItsNamesSay) {
   EXPECT_EQ(rounding_divide_by_power_of_two(-7, 0), -7);
   const CounterRandom random(1, 1);
   for (std::uint64_t i = 0; i < 1000; ++i) {
-    const auto a = static_cast<std::int32_t>(random.integer(3 * i, kMin32, kMax32));
-    const auto b = static_cast<std::int32_t>(random.integer(3 * i + 1, kMin32, kMax32));
+    const auto a = static_cast<std::int32_t>(random.integer(3 * i, kInt32Min, kInt32Max));
+    const auto b = static_cast<std::int32_t>(random.integer(3 * i + 1, kInt32Min, kInt32Max));
     const int shift = static_cast<int>(random.integer(3 * i + 2, 0, 31));
     EXPECT_EQ(rounding_doubling_high_multiply(a, b),
               apply_overflow(round_shift(Int128{a} * b, 31, Rounding::kHalfUp), 32, true,
@@ -60,17 +60,20 @@ TEST(FixedPoint, RoundsAsItsNamesSay) {
 }
 
 TEST(FixedPoint, ComputesExponentials) {
-  EXPECT_EQ(exponential_of_negative(0, 5), kMax32);
+  EXPECT_EQ(exponential_of_negative(0, 5), kInt32Max);
   for (int bits = 0; bits <= 5; ++bits) {
-    for (double x = -0.001; x > -std::ldexp(1.0, bits); x *= 1.07) {
+    double x = -0.001;
+    while (x > -std::ldexp(1.0, bits)) {
       const auto raw = static_cast<std::int32_t>(std::ldexp(x, 31 - bits));
       EXPECT_NEAR(fraction(exponential_of_negative(raw, bits)), std::exp(x), 1e-6) << x;
+      x *= 1.07;
     }
   }
 }
 
 TEST(FixedPoint, ComputesQuotients) {
-  for (double x = 0; x < 1; x += 0.00917) {
+  for (int i = 0; i < 110; ++i) {
+    const double x = 0.00917 * i;  // in [0, 1)
     const auto raw = static_cast<std::int32_t>(std::ldexp(x, 31));
     EXPECT_NEAR(fraction(reciprocal_of_one_plus(raw)), 1 / (1 + x), 1e-8) << x;
     EXPECT_NEAR(fraction(one_minus_over_one_plus(raw)), (1 - x) / (1 + x), 1e-8) << x;
@@ -80,7 +83,8 @@ TEST(FixedPoint, ComputesQuotients) {
 TEST(FixedPoint, ComputesSigmoids) {
   EXPECT_EQ(fixed_point_logistic(0, 4), 1 << 30);
   EXPECT_EQ(fixed_point_tanh(0, 4), 0);
-  for (double x = -15.9; x < 16; x += 0.0937) {
+  for (int i = 0; i <= 340; ++i) {
+    const double x = -15.9 + 0.0937 * i;  // in (-16, 16)
     const auto raw = static_cast<std::int32_t>(std::ldexp(x, 27));
     EXPECT_NEAR(fraction(fixed_point_logistic(raw, 4)), 1 / (1 + std::exp(-x)), 1e-6) << x;
     EXPECT_NEAR(fraction(fixed_point_tanh(raw, 4)), std::tanh(x), 1e-6) << x;

@@ -24,15 +24,15 @@ class RandomModules : public testing::Test {
   static void SetUpTestSuite() {
     register_operators();
     for (std::uint64_t seed = 0; seed < kModules; ++seed)
-      modules_.push_back(random_lowered_module(seed));
+      modules.push_back(random_lowered_module(seed));
   }
-  static std::vector<Module> modules_;
+  static std::vector<Module> modules;
 };
 
-std::vector<Module> RandomModules::modules_;
+std::vector<Module> RandomModules::modules;
 
 TEST_F(RandomModules, AreLoweredAndReadBack) {
-  for (const Module& module : modules_) {
+  for (const Module& module : modules) {
     EXPECT_TRUE(is_lowered(module));
     const std::string text = print_module(module);
     EXPECT_EQ(print_module(parse_module(text)), text);
@@ -41,12 +41,12 @@ TEST_F(RandomModules, AreLoweredAndReadBack) {
 
 TEST_F(RandomModules, AreTheSameForTheSameSeed) {
   for (std::uint64_t seed = 0; seed < 5; ++seed)
-    EXPECT_EQ(print_module(random_lowered_module(seed)), print_module(modules_[seed]));
+    EXPECT_EQ(print_module(random_lowered_module(seed)), print_module(modules[seed]));
 }
 
 TEST_F(RandomModules, HaveAtLeastFiveNodesInTheMedian) {
   std::vector<std::size_t> nodes;
-  for (const Module& module : modules_) nodes.push_back(module.main().nodes.size());
+  for (const Module& module : modules) nodes.push_back(module.main().nodes.size());
   std::nth_element(nodes.begin(), nodes.begin() + nodes.size() / 2, nodes.end());
   EXPECT_GE(nodes[nodes.size() / 2], 5U);
 }
@@ -55,7 +55,7 @@ TEST_F(RandomModules, HaveAtLeastFiveNodesInTheMedian) {
 // 0.
 TEST_F(RandomModules, HoldFormatsOfOneBit) {
   std::map<std::string, int> inputs, rescaled;
-  for (const Module& module : modules_) {
+  for (const Module& module : modules) {
     const Graph& graph = module.main();
     for (const ValueId input : graph.inputs) ++inputs[graph.values[input].type.format.name()];
     for (const Node& node : graph.nodes) {
@@ -70,7 +70,7 @@ TEST_F(RandomModules, HoldFormatsOfOneBit) {
 // 2,000 modules have every primitive, rounding and overflow mode at least 20 times, so a fifth of
 // them has each at least 4 times.
 TEST_F(RandomModules, HoldEveryPrimitiveInEveryMode) {
-  auto census = primitive_census(modules_);
+  auto census = primitive_census(modules);
   for (const char* op :
        {"IntAdd",    "IntSub",    "IntMul",    "IntMax", "IntMin",       "Clamp",      "Table",
         "Threshold", "IntMatMul", "IntConv",   "IntSum", "IntReduceMax", "IntSumPool", "IntMaxPool",
@@ -90,7 +90,7 @@ TEST_F(RandomModules, HoldEveryPrimitiveInEveryMode) {
 TEST_F(RandomModules, HaveOutputsThatVary) {
   std::size_t outputs = 0, varying = 0;
   for (std::uint64_t seed = 0; seed < kModules; ++seed) {
-    const Module& module = modules_[seed];
+    const Module& module = modules[seed];
     std::vector<std::vector<Tensor>> results;
     for (const auto& inputs : random_inputs(module, seed, 6))
       results.push_back(evaluate(module, module.main(), inputs));

@@ -26,7 +26,7 @@ graph @main(%x : int4[1,2]) -> (%z, %y) {
 // The reference with one wrong value of one node.
 class Broken final : public Execution {
  public:
-  Broken(Module module, std::string node) : module_(module), node_(std::move(node)) {
+  Broken(Module module, std::string node) : module_(std::move(module)), node_(std::move(node)) {
     inner_ = make_execution("reference", module_);
   }
   std::string name() const override { return "broken"; }

@@ -87,7 +87,7 @@ class CompressVerb final : public Verb {
   }
 
   CompressRecipe chosen_recipe(const Recoder& recoder, const DataSet& selection) const {
-    const CompressRecipe recipe = recipe_.recipe(recoder.sites());
+    CompressRecipe recipe = recipe_.recipe(recoder.sites());
     if (!max_weight_bytes_) return recipe;
     const auto exact = outputs_of(recoder.network(), selection);
     auto sensitivities = measure_sensitivity(

@@ -12,7 +12,7 @@
 namespace tandem {
 
 Calibration::Calibration(const Module& network, const QuantizationSites& sites)
-    : network_(network), sites_(sites), histograms_(sites.groups) {
+    : network_(network), histograms_(sites.groups) {
   for (const ActivationSite& site : sites.activations) group_of_[site.value] = site.group;
 }
 

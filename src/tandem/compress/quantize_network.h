@@ -18,7 +18,7 @@ namespace tandem {
 // memory that does not depend on the number of samples.
 class Calibration {
  public:
-  // Both must outlive the calibration.
+  // The network must outlive the calibration.
   Calibration(const Module& network, const QuantizationSites& sites);
 
   // Runs the network on one batch of its inputs.
@@ -33,7 +33,6 @@ class Calibration {
 
  private:
   const Module& network_;
-  const QuantizationSites& sites_;
   std::map<ValueId, std::size_t> group_of_;
   std::vector<Histogram> histograms_;
   std::int64_t batches_ = 0;

@@ -45,7 +45,7 @@ SiteRules with_codings(const Module& network, const DataSet& data, SiteRules rul
 
 }  // namespace
 
-Recoder::Recoder(Module prepared, SiteRules rules)
+Recoder::Recoder(Module prepared, const SiteRules& rules)
     : network_(std::move(prepared)),
       sites_(find_sites(network_, rules)),
       calibration_(network_, sites_) {

@@ -25,7 +25,7 @@ class Recoder {
   // has integer samples. Throws Error as find_sites() and for_each_batch() do.
   Recoder(Module prepared, const DataSet& calibration, SiteRules rules = {});
   // Without data, as if every value lay in [-1, 1]: enough to see which nodes get an integer form.
-  explicit Recoder(Module prepared, SiteRules rules = {});
+  explicit Recoder(Module prepared, const SiteRules& rules = {});
 
   const Module& network() const { return network_; }
   const QuantizationSites& sites() const { return sites_; }

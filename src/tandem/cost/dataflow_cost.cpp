@@ -51,7 +51,8 @@ double io_bytes(const Pipeline& pipeline) {
     const Stream& stream = pipeline.streams[source ? stage.outputs[0] : stage.inputs[0]];
     const std::int64_t lanes = source ? stream.lanes : stream.read_lanes();
     const std::int64_t beats = source ? stream.beats : stream.read_beats();
-    bytes += static_cast<double>(beats * ((lanes * stream.format.bits() + 7) / 8));
+    const std::int64_t bytes_of_beat = (lanes * stream.format.bits() + 7) / 8;
+    bytes += static_cast<double>(beats * bytes_of_beat);
   }
   return bytes;
 }

@@ -50,7 +50,10 @@ class Columns {
 };
 
 // Look-up tables for one bit of so many words.
-double table_luts(std::int64_t words) { return static_cast<double>((words + 63) / 64); }
+double table_luts(std::int64_t words) {
+  const std::int64_t luts = (words + 63) / 64;
+  return static_cast<double>(luts);
+}
 
 RomShape rom_of(const Columns& columns, std::int64_t words, bool block_ram) {
   RomShape rom;

@@ -109,7 +109,8 @@ class Counter {
   // Loads and stores of up to four bytes that so many bytes take.
   static double words(std::int64_t bytes) {
     const std::int64_t rest = bytes % 4;
-    return static_cast<double>(bytes / 4 + (rest + 1) / 2);
+    const std::int64_t accesses = bytes / 4 + (rest + 1) / 2;
+    return static_cast<double>(accesses);
   }
 
   void copy(std::int64_t bytes) {
@@ -164,6 +165,7 @@ class Counter {
   static const Expr& stored(const Expr& value) {
     return value.op == ExprOp::kConvert ? value.args[0] : value;
   }
+  static const Expr& stored(Expr&&) = delete;
 
   // An index costs where it changes; several accesses at fixed distances share it.
   void address(const std::string& array, const Expr& index) {

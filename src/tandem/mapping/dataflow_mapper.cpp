@@ -181,9 +181,10 @@ std::vector<std::int64_t> DataflowMapper::intervals(const Module& module) {
   const double most = options_.most_devices * device_.unit().number("luts");
   std::vector<std::int64_t> intervals;
   std::int64_t reached = INT64_MAX;
-  for (double wanted = static_cast<double>(slowest);
-       wanted >= 1 && intervals.size() < options_.most; wanted /= options_.step) {
+  auto wanted = static_cast<double>(slowest);
+  while (wanted >= 1 && intervals.size() < options_.most) {
     const auto interval = static_cast<std::int64_t>(std::ceil(wanted));
+    wanted /= options_.step;
     const FoldingChooser chooser(module, nodes, costs_, prices_, interval, true);
     const bool useful = chooser.cycles() < reached && chooser.price() <= most;
     if (!intervals.empty() && !useful) {

@@ -189,7 +189,7 @@ Expr ScalarCode::round_up_positive(const Expr& quotient, const Expr& remainder, 
   const Expr left = local(divisor - remainder);
   if (rounding == Rounding::kHalfUp || rounding == Rounding::kHalfAwayFromZero)
     return binary_expr(ExprOp::kLessEqual, left, remainder);
-  const Expr beyond = less_expr(left, remainder);
+  Expr beyond = less_expr(left, remainder);
   if (rounding != Rounding::kHalfEven) return beyond;
   const Expr odd = convert_expr(both(quotient, constant_expr(1, quotient.type)), Storage::kI32);
   return beyond + both(equal(left, remainder), odd);
@@ -217,7 +217,7 @@ Expr ScalarCode::round_up(const Expr& quotient, const Expr& remainder, const Exp
   };
   const Expr part = minus_magnitude(remainder);
   const Expr rest = local(minus_magnitude(divisor) - part);
-  const Expr beyond = less_expr(part, rest), tie = equal(part, rest);
+  Expr beyond = less_expr(part, rest), tie = equal(part, rest);
   Expr up = constant_expr(1);
   if (rounding == Rounding::kHalfUp) up = not_negative;
   if (rounding == Rounding::kHalfDown) up = negative;

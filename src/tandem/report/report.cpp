@@ -138,7 +138,6 @@ std::string network_section(const ReportInput& input) {
 std::string memory_section(const ReportInput& input) {
   if (input.plan == nullptr) return "";
   const std::string figure = memory_figure(*input.plan);
-  std::string rows;
   std::vector<std::vector<std::string>> cells;
   for (const auto& [memory, peak] : input.plan->peak_bytes) {
     std::string of = "–", share = "–";

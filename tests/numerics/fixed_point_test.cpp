@@ -13,8 +13,8 @@
 namespace tandem {
 namespace {
 
-constexpr std::int32_t kMax = std::numeric_limits<std::int32_t>::max();
-constexpr std::int32_t kMin = std::numeric_limits<std::int32_t>::min();
+constexpr std::int32_t kGreatest = std::numeric_limits<std::int32_t>::max();
+constexpr std::int32_t kLeast = std::numeric_limits<std::int32_t>::min();
 
 double fraction(std::int32_t raw) { return std::ldexp(raw, -31); }
 
@@ -35,7 +35,7 @@ TEST(FixedPoint, QuantizesMultipliers) {
 }
 
 TEST(FixedPoint, RoundsAsItsNamesSay) {
-  EXPECT_EQ(rounding_doubling_high_multiply(kMin, kMin), kMax);
+  EXPECT_EQ(rounding_doubling_high_multiply(kLeast, kLeast), kGreatest);
   // +-0.5 and +-1.5 after the product: ties go up.
   EXPECT_EQ(rounding_doubling_high_multiply(1 << 30, 1), 1);
   EXPECT_EQ(rounding_doubling_high_multiply(1 << 30, -1), 0);
@@ -48,8 +48,8 @@ TEST(FixedPoint, RoundsAsItsNamesSay) {
   EXPECT_EQ(rounding_divide_by_power_of_two(-7, 0), -7);
   const CounterRandom random(1, 1);
   for (std::uint64_t i = 0; i < 1000; ++i) {
-    const auto a = static_cast<std::int32_t>(random.integer(3 * i, kMin, kMax));
-    const auto b = static_cast<std::int32_t>(random.integer(3 * i + 1, kMin, kMax));
+    const auto a = static_cast<std::int32_t>(random.integer(3 * i, kLeast, kGreatest));
+    const auto b = static_cast<std::int32_t>(random.integer(3 * i + 1, kLeast, kGreatest));
     const int shift = static_cast<int>(random.integer(3 * i + 2, 0, 31));
     EXPECT_EQ(rounding_doubling_high_multiply(a, b),
               apply_overflow(round_shift(Int128{a} * b, 31, Rounding::kHalfUp), 32, true,
@@ -60,7 +60,7 @@ TEST(FixedPoint, RoundsAsItsNamesSay) {
 }
 
 TEST(FixedPoint, ComputesExponentials) {
-  EXPECT_EQ(exponential_of_negative(0, 5), kMax);
+  EXPECT_EQ(exponential_of_negative(0, 5), kGreatest);
   for (int bits = 0; bits <= 5; ++bits) {
     for (double x = -0.001; x > -std::ldexp(1.0, bits); x *= 1.07) {
       const auto raw = static_cast<std::int32_t>(std::ldexp(x, 31 - bits));

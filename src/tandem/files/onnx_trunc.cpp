@@ -89,8 +89,8 @@ Format integers_of(OnnxNode& node, double scale, double zero) {
   const Format widest = Format::integer(32, true);
   if (!bounds) return widest;
   // A negative scale turns the bounds round.
-  const auto [min, max] = std::minmax(
-      {std::round(bounds->min / scale + zero), std::round(bounds->max / scale + zero)});
+  const auto [min, max] =
+      std::minmax({std::round(bounds->min / scale + zero), std::round(bounds->max / scale + zero)});
   const IntegerRange limits = widest.integer_range();
   if (!(min >= static_cast<double>(limits.min)) || !(max <= static_cast<double>(limits.max)))
     return widest;

@@ -18,10 +18,15 @@ constexpr std::uint32_t kSchemaVersion = 3;
 constexpr std::int8_t kCodeIsElsewhere = 127;
 constexpr std::size_t kMostRank = 8;
 
-// Rooms of flatbuffers may be absent, which means empty.
+// A vector of numbers; absent means empty. The verifier does not hold elements of 8 bytes to their
+// alignment, so they are copied as bytes.
 template <typename T>
 std::vector<T> list_of(const Vector<T>* vector) {
-  return vector == nullptr ? std::vector<T>() : std::vector<T>(vector->begin(), vector->end());
+  if (vector == nullptr) return {};
+  std::vector<T> list(vector->size());
+  if (!list.empty()) std::memcpy(list.data(), vector->Data(), list.size() * sizeof(T));
+  for (T& number : list) number = flatbuffers::EndianScalar(number);
+  return list;
 }
 
 template <typename T>

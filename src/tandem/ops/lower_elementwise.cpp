@@ -101,7 +101,9 @@ Lowered lower_by_table(LoweringSite& site) {
     } else if (!site.node.has_input(i)) {
       arguments.emplace_back();
     } else {
-      Tensor constant = with_rank(real_constant(site, i)->converted(real), rank);
+      const Tensor beside = real_constant(site, i)->converted(real);
+      with_result_rank(site, value, beside);  // refuses one that enlarges the result
+      const Tensor constant = with_rank(beside, rank);
       Shape shape = constant.shape();
       shape.push_back(1);
       arguments.push_back(constant.reshaped(shape));

@@ -14,8 +14,8 @@ help:
 	@echo "make test-all  run the slow ones too"
 	@echo "make estimates estimates beside the truth: the table of docs/estimates.md"
 	@echo "make bench     the same, networks beside PyPI's qonnx and tflite-micro"
-	@echo "make lint      formatting, include order, lengths, shellcheck, clang-tidy"
-	@echo "make tidy      clang-tidy alone"
+	@echo "make lint      formatting, include order, lengths, shellcheck"
+	@echo "make tidy      clang-tidy (a first run takes minutes)"
 	@echo "make format    format every C++ source"
 	@echo "make fuzz      fuzz each reader with FUZZ_RUNS (1,000,000) inputs, under sanitizers"
 	@echo "make coverage  lines of src/tandem/ROOM that its tests and fuzzers execute"
@@ -57,7 +57,7 @@ estimates:
 
 lint:
 	@tools/setup.sh lint
-	@tools/lint.sh $(JOBS)
+	@tools/lint.sh $(JOBS) format sources shell python
 
 tidy:
 	@tools/setup.sh lint

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "tandem/base/error.h"
+#include "tandem/base/text.h"
 #include "tandem/cli/planned.h"
 #include "tandem/cli/table.h"
 #include "tandem/cli/verbs.h"

@@ -138,7 +138,7 @@ void dropout(OnnxNode& node) {
   node.ignore("ratio");
   node.ignore("seed");
   node.has(1);  // the ratio as an input
-  if (node.has(2) && node.required_constant(2, "training_mode").real(0) != 0) {
+  if (node.has(2) && node.scalar(2, "training_mode") != 0) {
     OnnxNode::refuse("it is in training mode", "export the model for inference (model.eval())");
   }
   node.set(0, node.value(0));

@@ -58,6 +58,8 @@ class OnnxNode {
   const Tensor* constant(std::size_t input) const;
   // The same, refused when they are not: `what` names the input ("the scale").
   const Tensor& required_constant(std::size_t input, std::string_view what) const;
+  // The one number of a constant input; anything else is refused.
+  double scalar(std::size_t input, std::string_view what) const;
   std::vector<std::int64_t> integers(std::size_t input, std::string_view what) const;
   // An input as dimensions, for shapes that may be symbolic.
   std::optional<DimTensor> dims(std::size_t input) const;

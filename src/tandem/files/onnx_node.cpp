@@ -59,6 +59,12 @@ const Tensor& OnnxNode::required_constant(std::size_t input, std::string_view wh
          "export the model with that input as a constant");
 }
 
+double OnnxNode::scalar(std::size_t input, std::string_view what) const {
+  const Tensor& tensor = required_constant(input, what);
+  if (tensor.size() != 1) refuse(concat(what, " is no scalar"), "give it one element");
+  return tensor.real(0);
+}
+
 std::vector<std::int64_t> OnnxNode::integers(std::size_t input, std::string_view what) const {
   const Tensor& tensor = required_constant(input, what);
   if (!tensor.format().is_integer() || tensor.rank() > 1) {

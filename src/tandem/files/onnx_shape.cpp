@@ -240,11 +240,7 @@ void pad(OnnxNode& node) {
   Integers pads = node.integers("pads").value_or(Integers{});
   if (node.has(1)) pads = node.integers(1, "its list of pads");
   double value = node.real("value", 0);
-  if (node.has(2)) {
-    const Tensor& given = node.required_constant(2, "its padding value");
-    if (given.size() != 1) OnnxNode::refuse("its padding value is no scalar", "give it a scalar");
-    value = given.real(0);
-  }
+  if (node.has(2)) value = node.scalar(2, "its padding value");
   if (node.has(3)) {
     Integers all(2 * rank);
     const Integers axes = node.integers(3, "its axes");

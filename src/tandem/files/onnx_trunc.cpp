@@ -76,12 +76,6 @@ class Bounds {
   const Graph& graph_;
 };
 
-double single_constant(OnnxNode& node, std::size_t input, std::string_view what) {
-  const Tensor& tensor = node.required_constant(input, what);
-  if (tensor.size() != 1) OnnxNode::refuse(concat(what, " is no scalar"), "truncate per tensor");
-  return tensor.real(0);
-}
-
 // The integers that x / scale + zero can be. Unknown bounds leave 32 bits, as much as a float
 // can stand for with an error below the scale in any network of use.
 Format integers_of(OnnxNode& node, double scale, double zero) {
@@ -122,14 +116,14 @@ void import_trunc(OnnxNode& node) {
                      "import the version of the domain that the node was written for");
   }
   const std::string rounding(name(qonnx_rounding(node.text("rounding_mode", "FLOOR"))));
-  const double scale = single_constant(node, 1, "its scale");
-  const double zero = single_constant(node, 2, "its zero point");
+  const double scale = node.scalar(1, "its scale");
+  const double zero = node.scalar(2, "its zero point");
   const int in_bits = qonnx_bits(node, 3, "its input bit width");
   const int out_bits = qonnx_bits(node, second ? 5 : 4, "its output bit width");
   double output_scale = scale, output_zero = zero;
   int shift = in_bits - out_bits;
   if (second) {
-    output_scale = single_constant(node, 4, "its output scale");
+    output_scale = node.scalar(4, "its output scale");
     const double power = std::nearbyint(std::log2(output_scale / scale));
     constexpr double kMostShift = 31;
     if (!(std::abs(power) <= kMostShift)) {

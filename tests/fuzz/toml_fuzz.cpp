@@ -113,7 +113,7 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t s
   const bool sound = !tandem::unsound.contains(std::hash<std::string>()(given));
   const std::string text = tandem::test::mutate_toml(sound ? given : "", seed / 16);
   // Short texts are fast ones; cut behind a line, so that they stay sound.
-  constexpr std::size_t kLongest = 1024;
+  constexpr std::size_t kLongest = 512;
   const std::size_t most = std::min(max_size, kLongest);
   const std::size_t kept = text.size() <= most ? text.size() : text.rfind('\n', most - 1) + 1;
   std::copy_n(text.begin(), kept, data);

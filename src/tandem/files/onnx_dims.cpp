@@ -138,7 +138,7 @@ std::optional<DimTensor> elementwise(std::string_view op, Inputs inputs,
 }
 
 std::optional<DimTensor> unary(std::string_view op, Inputs inputs) {
-  if (inputs.size() != 1 || (op != "Neg" && op != "Not")) return std::nullopt;
+  if (inputs.size() != 1 || !has(inputs, 0) || (op != "Neg" && op != "Not")) return std::nullopt;
   DimTensor result = *inputs[0];
   for (Dim& dim : result.elements) dim = (op == "Not" ? Dim(1) : Dim(0)) - dim;
   return result;

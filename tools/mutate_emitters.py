@@ -93,14 +93,17 @@ CIRCUIT_MUTATIONS = [
 class Target:
     """What is mutated for a target and which test must notice."""
 
-    def __init__(self, mutations, program, tests):
-        self.mutations, self.program, self.tests = mutations, program, tests
+    def __init__(self, mutations, tests, variable, share=1):
+        self.mutations, self.tests, self.variable = mutations, tests, variable
+        self.share = share  # one in so many modules, as circuits take long to compile
 
 
 TARGETS = {
-    "c": Target(C_MUTATIONS, "tandem_verify_slow_tests", "RandomModulesInC*"),
-    "circuit": Target(CIRCUIT_MUTATIONS, "tandem_verify_tests", "Circuit.*"),
+    "c": Target(C_MUTATIONS, "RandomModulesInC.*", "TANDEM_RANDOM_MODULES"),
+    "circuit": Target(CIRCUIT_MUTATIONS, "RandomModulesInCircuits.*", "TANDEM_RANDOM_CIRCUITS",
+                      share=4),
 }
+PROGRAM = "tandem_verify_slow_tests"
 
 
 def run(command, **options):
@@ -131,8 +134,8 @@ def build(tree, jobs, programs):
 
 
 def passes(tree, target, modules):
-    environment = dict(os.environ, TANDEM_RANDOM_MODULES=str(modules))
-    command = [f"build/release/tests/{target.program}", f"--gtest_filter={target.tests}"]
+    environment = dict(os.environ, **{target.variable: str(modules // target.share)})
+    command = [f"build/release/tests/{PROGRAM}", f"--gtest_filter={target.tests}"]
     return run(command, cwd=tree, env=environment).returncode == 0
 
 
@@ -144,7 +147,7 @@ def is_caught(tree, target, mutation, options):
         sys.exit(f"'{name}' does not apply: {file} holds its line {text.count(line)} times")
     path.write_text(text.replace(line, mutated))
     try:
-        built = build(tree, options.jobs, [target.program])
+        built = build(tree, options.jobs, [PROGRAM])
         if built.returncode != 0:
             sys.exit(f"'{name}' does not compile:\n{built.stdout[-2000:]}")
         return not passes(tree, target, options.modules)
@@ -164,7 +167,7 @@ def main():
                if options.target in (None, name)}
     tree = pathlib.Path(options.build)
     copy_tree(tree)
-    built = build(tree, options.jobs, [target.program for target in targets.values()])
+    built = build(tree, options.jobs, [PROGRAM])
     if built.returncode != 0 or not all(
             passes(tree, target, options.modules) for target in targets.values()):
         sys.exit("the unchanged tree does not build or does not pass:\n" + built.stdout[-2000:])

@@ -2,11 +2,14 @@
 
 #include "tandem/base/file.h"
 #include "tandem/base/process.h"
+#include "tandem/base/random.h"
 #include "tandem/emit/verilog.h"
+#include "tandem/graph/builder.h"
 #include "tandem/graph/evaluate.h"
 #include "tandem/graph/operator.h"
 #include "tandem/graph/printer.h"
 #include "tandem/graph/registry.h"
+#include "tandem/ops/integer.h"
 #include "tandem/ops/register.h"
 #include "tandem/verify/equality.h"
 #include "tandem/verify/samples.h"
@@ -59,6 +62,34 @@ TEST(Circuit, SampleCasesOfEveryPrimitive) {
   }
   EXPECT_GT(modules.size(), 60U);
   expect_equal(modules, labels, std::vector<DataflowChoices>(modules.size()), 4, 11);
+}
+
+// Where a bipolar operand is a wire and the other a number, sums start at a constant that differs
+// with the weights.
+TEST(Circuit, ProductsOfEveryPairOfFormats) {
+  register_operators();
+  RandomSequence random(CounterRandom(5, "products of formats"));
+  std::vector<Module> modules;
+  std::vector<std::string> labels;
+  const std::vector<std::string> formats = {"bipolar", "uint2", "int2", "int5", "uint8"};
+  for (const std::string& left : formats) {
+    for (const std::string& right : formats) {
+      const Shape shape = {6, 3};
+      const Format format = Format::parse(right);
+      const auto codes = (std::uint64_t{1} << (right == "bipolar" ? 1 : format.bits())) - 1;
+      std::vector<std::int64_t> weights;
+      for (std::int64_t i = 0; i < element_count(shape); ++i)
+        weights.push_back(format.integer_of(random.bits() & codes));
+      Module module;
+      Builder builder(module, Builder::add_graph(module, "main"));
+      const ValueId x = builder.input("x", {{1, 2, 6}, Format::parse(left)});
+      const ValueId w = builder.constant(Tensor::from_integers(format, shape, weights), "w");
+      builder.output(add_exact(builder, "IntMatMul", {x, w}));
+      modules.push_back(std::move(module));
+      labels.push_back(left + " x " + right);
+    }
+  }
+  expect_equal(modules, labels, std::vector<DataflowChoices>(modules.size()), 4, 13);
 }
 
 TEST(Circuit, TheEmittedBenchBuildsAloneAndFindsAWrongBit) {

@@ -237,6 +237,20 @@ def nodes() -> None:
 
     edited("filled", "it makes 34359738368 equal elements", filled)
 
+    # Scalars that are given as tensors of another size.
+    def sized(op: str, name: str, *inputs: np.ndarray) -> Callable[[Any], None]:
+        def edit(m: Any) -> None:
+            m.graph.node[0].op_type = op
+            for i, value in enumerate(inputs):
+                initializer(m, f"{name}{i}", value)
+                m.graph.node[0].input.append(f"{name}{i}")
+        return edit
+
+    edited("dropout_no_mode", "training_mode is no scalar",
+           sized("Dropout", "d", np.float32(0.5), np.zeros(0, np.bool_)))
+    edited("pad_two_values", "its padding value is no scalar",
+           sized("Pad", "p", np.zeros(4, np.int64), np.zeros(2, np.float32)))
+
     def quant(bits: Any, mode: str = "ROUND", scale: float = 1.0) -> Callable[[Any], None]:
         def edit(m: Any) -> None:
             node = m.graph.node[0]

@@ -39,7 +39,7 @@ Plan plan_of(const SweepCase& sweep) {
   const McuGroups groups = group_nodes(sweep.module, graph);
   std::vector<std::string> forms;
   for (const std::vector<NodeId>& nodes : groups.groups) {
-    const std::vector<std::string> known = kernel_forms(sweep.module, graph, nodes);
+    const std::vector<std::string> known = kernel_forms(sweep.module, graph, groups.base_of, nodes);
     const bool has = std::ranges::find(known, sweep.form) != known.end();
     forms.push_back(has ? sweep.form : known.front());
   }
@@ -125,6 +125,8 @@ constexpr Prior kPriors[] = {{LoopFeature::kSteps, 8, 20},
                              {LoopFeature::kFilledBytes, 0.4, 1e-6},
                              {LoopFeature::kSmallMoves, 2, 6},
                              {LoopFeature::kSmallWords, 2, 6},
+                             {LoopFeature::kPairs, 1, 4},
+                             {LoopFeature::kDots, 1, 4},
                              {LoopFeature::kArrays, 1, 5},
                              {LoopFeature::kLargeConstants, 1, 4}};
 

@@ -261,7 +261,7 @@ class Sweep {
     const McuGroups groups = group_nodes(module, module.main());
     if (groups.groups.empty()) return "";  // a transpose that moves nothing
     const std::vector<std::string> forms =
-        kernel_forms(module, module.main(), groups.groups.front());
+        kernel_forms(module, module.main(), groups.base_of, groups.groups.front());
     return forms[static_cast<std::size_t>(pick(0, static_cast<std::int64_t>(forms.size()) - 1))];
   }
 

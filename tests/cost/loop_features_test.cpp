@@ -127,7 +127,7 @@ graph @main(%x : int8[1,6,5,2]) -> (%y) {
     const Node& node = graph.nodes[groups.groups.front().front()];
     const auto products = static_cast<double>(
         node.op->work({module, graph, node}).total(OperationKind::kMultiplyAccumulate));
-    const auto forms = kernel_forms(module, graph, groups.groups.front());
+    const auto forms = kernel_forms(module, graph, groups.base_of, groups.groups.front());
     EXPECT_GE(forms.size(), 3u);
     for (const std::string& form : forms) {
       const LoopFeatures features =
@@ -146,7 +146,7 @@ TEST(LoopFeatures, AreNeverNegativeAndWrittenWhereExecuted) {
     const Graph& graph = module.main();
     const McuGroups groups = group_nodes(module, graph);
     for (const std::vector<NodeId>& nodes : groups.groups) {
-      for (const std::string& form : kernel_forms(module, graph, nodes)) {
+      for (const std::string& form : kernel_forms(module, graph, groups.base_of, nodes)) {
         const LoopFeatures features =
             count_features(build_kernel(module, graph, groups.base_of, nodes, form));
         for (std::size_t k = 0; k < kLoopFeatures; ++k) {

@@ -11,8 +11,9 @@ std::vector<Plan> varied_plans(std::span<const Module> modules) {
   for (std::size_t i = 0; i < modules.size(); ++i) {
     const Graph& graph = modules[i].main();
     McuPlanOptions options;
-    for (const std::vector<NodeId>& nodes : group_nodes(modules[i], graph).groups) {
-      const std::vector<std::string> forms = kernel_forms(modules[i], graph, nodes);
+    const McuGroups groups = group_nodes(modules[i], graph);
+    for (const std::vector<NodeId>& nodes : groups.groups) {
+      const std::vector<std::string> forms = kernel_forms(modules[i], graph, groups.base_of, nodes);
       options.forms[graph.nodes[nodes.front()].name] = forms[i % forms.size()];
     }
     plans.push_back(plan_mcu(modules[i], device, options));

@@ -49,6 +49,8 @@ constexpr std::array<std::string_view, kLoopFeatures> kNames = {"steps",
                                                                 "filled_bytes",
                                                                 "small_moves",
                                                                 "small_words",
+                                                                "pairs",
+                                                                "dots",
                                                                 "arrays",
                                                                 "large_constants"};
 
@@ -97,6 +99,10 @@ class Counter {
         expression(stored(s.value));
         address(s.name, s.index);
         return add(is_long(s.type) ? LoopFeature::kLongMemory : LoopFeature::kStores);
+      case StatementKind::kStoreWord:
+        expression(s.value);
+        address(s.name, s.index);
+        return add(LoopFeature::kStores);
       case StatementKind::kPointer: return add(LoopFeature::kPointers);
       case StatementKind::kAdvance: return add(LoopFeature::kAdvances);
       case StatementKind::kCopy: return copy(s.step * storage_bytes(s.type));
@@ -179,7 +185,8 @@ class Counter {
 
   // Indices that come from memory are loaded like any value.
   void loads_in(const Expr& index) {
-    if (index.op == ExprOp::kLoad || index.op == ExprOp::kConvert) return expression(index);
+    if (index.op == ExprOp::kLoad || index.op == ExprOp::kLoadWord || index.op == ExprOp::kConvert)
+      return expression(index);
     for (const Expr& arg : index.args) loads_in(arg);
   }
 
@@ -201,6 +208,10 @@ class Counter {
         if (e.value > kImmediate || e.value < -kImmediate)
           add(LoopFeature::kLargeConstants, is_long(e.type) ? 2 : 1);
         return;
+      case ExprOp::kLoadWord: address(e.name, e.args[0]); return add(LoopFeature::kLoads);
+      case ExprOp::kSignedPair:
+      case ExprOp::kUnsignedPair: expression(e.args[0]); return add(LoopFeature::kPairs);
+      case ExprOp::kDot2: operands(e); return add(LoopFeature::kDots);
       case ExprOp::kLoad:
         address(e.name, e.args[0]);
         return add(is_long(e.type) ? LoopFeature::kLongMemory : LoopFeature::kLoads);

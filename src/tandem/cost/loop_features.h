@@ -48,6 +48,8 @@ enum class LoopFeature {
   kFilledBytes,     // calls of memset, and their bytes
   kSmallMoves,      // copies and fills that compilers write out,
   kSmallWords,      // and their loads and stores of up to four bytes, in pairs
+  kPairs,           // two bytes of a word widened to 16 bits
+  kDots,            // two products added to a sum
   kArrays,          // arrays whose address is a constant of the code
   kLargeConstants,  // constants that no instruction holds
   kCount

@@ -17,7 +17,11 @@ int binding(const Expr& e) {
   switch (e.op) {
     case ExprOp::kConstant: return e.value < 0 && e.type == Storage::kI32 ? 2 : 3;
     case ExprOp::kVariable:
-    case ExprOp::kLoad: return 3;
+    case ExprOp::kLoad:
+    case ExprOp::kLoadWord:
+    case ExprOp::kSignedPair:
+    case ExprOp::kUnsignedPair:
+    case ExprOp::kDot2: return 3;
     case ExprOp::kConvert: return 2;
     default: return 1;
   }
@@ -25,8 +29,8 @@ int binding(const Expr& e) {
 
 class CPrinter {
  public:
-  explicit CPrinter(const std::function<std::string(const std::string&)>& global)
-      : global_(global) {}
+  CPrinter(const std::string& prefix, const std::function<std::string(const std::string&)>& global)
+      : prefix_(prefix), global_(global) {}
 
   std::string text(const Expr& e) const {
     switch (e.op) {
@@ -34,6 +38,12 @@ class CPrinter {
       case ExprOp::kVariable: return e.name;
       case ExprOp::kLoad: return concat(global_(e.name), "[", text(e.args[0]), "]");
       case ExprOp::kConvert: return conversion(e);
+      case ExprOp::kLoadWord: return concat(prefix_, "_word(", address(e.name, e.args[0]), ")");
+      case ExprOp::kSignedPair: return pair(e, "signed");
+      case ExprOp::kUnsignedPair: return pair(e, "unsigned");
+      case ExprOp::kDot2:
+        return concat(prefix_, "_dot2(", text(e.args[0]), ", ", text(e.args[1]), ", ",
+                      text(e.args[2]), ")");
       case ExprOp::kSelect:
         return concat(operand(e.args[0], 1), " ? ", operand(e.args[1], 2), " : ",
                       operand(e.args[2], 2));
@@ -53,6 +63,10 @@ class CPrinter {
  private:
   std::string operand(const Expr& e, int needed) const {
     return binding(e) >= needed ? text(e) : concat("(", text(e), ")");
+  }
+
+  std::string pair(const Expr& e, std::string_view kind) const {
+    return concat(prefix_, "_", kind, "_pair_", e.value, "(", text(e.args[0]), ")");
   }
 
   // Sums and products nest without parentheses where C groups them the same way.
@@ -127,6 +141,9 @@ class CPrinter {
       case StatementKind::kAssign: return space + assignment(s);
       case StatementKind::kStore:
         return concat(space, s.name, "[", text(s.index), "] = ", text(s.value), ";\n");
+      case StatementKind::kStoreWord:
+        return concat(space, prefix_, "_store_word(", address(s.name, s.index), ", ", text(s.value),
+                      ");\n");
       case StatementKind::kFor: return loop(s, space, indent);
       case StatementKind::kIf: {
         std::string result =
@@ -149,6 +166,7 @@ class CPrinter {
     throw InternalError("a statement without a C form");
   }
 
+  const std::string& prefix_;
   const std::function<std::string(const std::string&)>& global_;
 };
 
@@ -235,9 +253,9 @@ std::string wrapped(const std::string& text) {
   return result;
 }
 
-std::string print_c(const Statements& statements,
+std::string print_c(const Statements& statements, const std::string& prefix,
                     const std::function<std::string(const std::string&)>& global, int indent) {
-  return wrapped(CPrinter(global).print(statements, indent));
+  return wrapped(CPrinter(prefix, global).print(statements, indent));
 }
 
 std::string c_initializer(const Array& array) {

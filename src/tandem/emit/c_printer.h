@@ -26,8 +26,9 @@ std::string c_literal(std::int64_t value, Storage storage);
 std::string wrapped(const std::string& text);
 
 // Statements of a loop program as C99, also valid C++. `global` gives the C name of a constant
-// array; the other arrays are parameters under their own names.
-std::string print_c(const Statements& statements,
+// array; the other arrays are parameters under their own names. Functions of words (c_words.h) are
+// called by their names behind `prefix`.
+std::string print_c(const Statements& statements, const std::string& prefix,
                     const std::function<std::string(const std::string&)>& global, int indent);
 
 // The initializer of a constant array, in lines of at most 100 columns.

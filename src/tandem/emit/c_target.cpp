@@ -7,6 +7,7 @@
 #include "tandem/base/text.h"
 #include "tandem/emit/c_printer.h"
 #include "tandem/emit/c_project.h"
+#include "tandem/emit/c_words.h"
 #include "tandem/graph/operator.h"
 #include "tandem/plan/mcu_plan.h"
 
@@ -86,7 +87,17 @@ class CWriter {
     const LoopProgram& program = programs_[index];
     const std::vector<std::size_t> buffers = array_buffers(step, program);
     StepNames names;
-    std::vector<std::string> taken = {"run", "arena", "trace", "needs_arithmetic_shifts"};
+    std::vector<std::string> taken = {"run",
+                                      "arena",
+                                      "trace",
+                                      "needs_arithmetic_shifts",
+                                      "word",
+                                      "store_word",
+                                      "signed_pair_0",
+                                      "signed_pair_1",
+                                      "unsigned_pair_0",
+                                      "unsigned_pair_1",
+                                      "dot2"};
     for (std::size_t i = 0; i < plan_.buffers.size(); ++i)
       if (plan_.buffers[i].memory == "flash") taken.push_back(addresses_[i]);
     for (const StepNames& other : names_) taken.push_back(other.function.substr(name_.size() + 1));
@@ -247,7 +258,7 @@ class CWriter {
     const std::string signature =
         concat("void ", names.function, "(", join(names.parameters, ", "), ")");
     return concat(step_comment(index), wrapped(signature + ";\n"), wrapped(signature + " {\n"),
-                  print_c(programs_[index].body, global, 2), "}\n\n");
+                  print_c(programs_[index].body, name_, global, 2), "}\n\n");
   }
 
   std::string call(std::size_t index) const {
@@ -283,6 +294,7 @@ class CWriter {
         "/* Right shifts below are floor divisions also of negative numbers. */\n"
         "typedef char ",
         name_, "_needs_arithmetic_shifts[((-3) >> 1) == -2 ? 1 : -1];\n\n");
+    if (std::ranges::any_of(programs_, uses_words)) text += c_word_functions(name_);
     text += arena();
     text +=
         "/* The steps have external names, because a compiler merges static functions that are "

@@ -66,7 +66,7 @@ Plan plan_mcu(const Module& module, const Device& device, const McuPlanOptions& 
   const McuCosts costs(device);
   std::vector<std::string> forms;
   for (const std::vector<NodeId>& nodes : groups.groups) {
-    const std::vector<std::string> known = kernel_forms(module, graph, nodes);
+    const std::vector<std::string> known = kernel_forms(module, graph, groups.base_of, nodes);
     const auto wanted = options.forms.find(graph.nodes[nodes.front()].name);
     if (wanted == options.forms.end()) {
       forms.push_back(best_form(module, groups, nodes, known, costs, options.objective));

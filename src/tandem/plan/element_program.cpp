@@ -24,10 +24,6 @@ IntegerRange range_of_values(const std::vector<std::int64_t>& values) {
   return {low, high};
 }
 
-IntegerRange cover(IntegerRange a, IntegerRange b) {
-  return {std::min(a.min, b.min), std::max(a.max, b.max)};
-}
-
 // How many axes at the end of an input belong to the row of each element: the entries of a table.
 std::size_t row_axes_of(const Node& node, std::size_t input) {
   const std::string_view op = node.op->name();

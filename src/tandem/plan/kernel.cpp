@@ -32,6 +32,7 @@ bool is_padded(const NodeView& view, const Window& window) {
 }  // namespace
 
 std::vector<std::string> kernel_forms(const Module& module, const Graph& graph,
+                                      const std::vector<ValueId>& base_of,
                                       const std::vector<NodeId>& nodes) {
   const Node& node = graph.nodes[nodes.front()];
   const NodeView view{module, graph, node};
@@ -39,7 +40,9 @@ std::vector<std::string> kernel_forms(const Module& module, const Graph& graph,
   if (op == "IntMatMul") {
     const Tensor* b = view.constant(1);
     if (b == nullptr || b->rank() != 2) return {"plain"};
-    return {"dot_1", "dot_2", "dot_4"};
+    std::vector<std::string> forms = {"dot_1", "dot_2", "dot_4"};
+    add_pair_forms(module, graph, base_of, nodes, forms);
+    return forms;
   }
   if (op == "IntConv") {
     const Shape weight = view.input(1).static_shape();
@@ -51,6 +54,7 @@ std::vector<std::string> kernel_forms(const Module& module, const Graph& graph,
       forms.push_back(concat(padded ? "padded_" : "window_", blocks));
       forms.push_back(concat("patch_", blocks));
     }
+    add_pair_forms(module, graph, base_of, nodes, forms);
     return forms;
   }
   if (op == "IntSumPool" || op == "IntMaxPool") {
@@ -80,9 +84,9 @@ KernelBuilder::KernelBuilder(const Module& module, const Graph& graph,
       form_(form),
       first_(graph.nodes[nodes.front()]),
       view_{module, graph, first_},
-      nest_(first_.op->traits().domain == Domain::kMovement
-                ? LoopExtents{}
-                : group_nest(module, graph, base_of, nodes)),
+      nest_(first_.op->traits().domain == Domain::kMovement ? LoopExtents{}
+            : form.starts_with("pairs")                     ? row_nest(graph, first_)
+                                        : group_nest(module, graph, base_of, nodes)),
       elements_(module, graph, program_, base_of, nest_),
       sum_range_(sum_range_of(view_)),
       sum_type_(arithmetic_for(sum_range_)) {}
@@ -108,7 +112,9 @@ LoopProgram KernelBuilder::build() {
   array.value = result;
   program_.arrays.push_back(std::move(array));
 
-  if (form_.starts_with("dot"))
+  if (form_.starts_with("pairs"))
+    build_pairs();
+  else if (form_.starts_with("dot"))
     build_matmul();
   else if (form_ == "plain")
     build_plain_matmul();
@@ -171,11 +177,16 @@ Expr KernelBuilder::flat(const std::vector<Expr>& position) const {
   return index;
 }
 
-void KernelBuilder::finish(Statements& to, const Expr& sum, const std::vector<Expr>& position) {
+Statement KernelBuilder::finished(Statements& to, const Expr& sum,
+                                  const std::vector<Expr>& position) {
   Ranged result{sum, sum_range_};
   if (!elements_.empty()) result = elements_.apply(to, std::move(result), position);
-  to.push_back(
-      store_statement("y", storage_of_array("y"), flat(position), std::move(result.value)));
+  return store_statement("y", storage_of_array("y"), flat(position), std::move(result.value));
+}
+
+void KernelBuilder::finish(Statements& to, const Expr& sum, const std::vector<Expr>& position) {
+  Statement store = finished(to, sum, position);
+  to.push_back(std::move(store));
 }
 
 std::vector<Expr> KernelBuilder::zero_sums(Statements& to, std::int64_t count) {

@@ -14,9 +14,12 @@ namespace tandem {
 //   window_1, _2, _4           convolution that reads the input where it lies
 //   padded_1, _2, _4           convolution that first copies the input into one with its padding
 //   patch_1, _2, _4            convolution that first gathers the window of each position
+//   pairs_CxP                  either of bytes, by words of two 16-bit numbers (kernel_pairs.h): C
+//                              columns and P positions share the loads of each other
 //   pool, padded_pool          pooling that clips its windows, or copies the input as above
 //   reduce, argmax, elements, move
 std::vector<std::string> kernel_forms(const Module& module, const Graph& graph,
+                                      const std::vector<ValueId>& base_of,
                                       const std::vector<NodeId>& nodes);
 
 // The program of a group in one of its forms. The arrays named "x0", "x1", ... are what it reads,

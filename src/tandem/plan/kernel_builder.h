@@ -9,6 +9,7 @@
 #include "tandem/ops/window.h"
 #include "tandem/plan/element_program.h"
 #include "tandem/plan/kernel.h"
+#include "tandem/plan/kernel_pairs.h"
 #include "tandem/plan/movement_map.h"
 #include "tandem/plan/scalar_code.h"
 
@@ -44,6 +45,7 @@ class KernelBuilder {
   void build_matmul();
   void build_plain_matmul();
   void build_conv();
+  void build_pairs();
   void build_pool();
   void build_reduce();
   void build_argmax();
@@ -56,13 +58,15 @@ class KernelBuilder {
   void convolve(Statements& to, const std::vector<Expr>& sums, const Placement& place,
                 const std::string& source, const Expr& channel, std::int64_t channels,
                 const std::string& weights, const Expr& first_weight);
-  // The window of one position, copied side by side into the scratch array "patch".
+  // The window of one position, copied side by side into the scratch array "patch" from `start` on.
   void add_patch(const std::string& source, const Window& window, std::int64_t channels);
   void gather_patch(Statements& to, const Window& window, const Shape& input,
-                    const Placement& place, const std::string& source);
+                    const Placement& place, const std::string& source,
+                    const Expr& start = constant_expr(0));
   // Its part where nothing is clipped: whole runs of taps that are neighbours in the input.
   void gather_whole_patch(Statements& to, const Placement& place, std::int64_t channels,
-                          const std::string& source);
+                          const std::string& source, const Expr& start);
+  std::vector<Axis> whole_runs(const Placement& place, std::int64_t channels) const;
   void copy_to_patch(Statements& to, const Expr& at, const std::string& source, const Expr& from,
                      std::int64_t count);
   void fill_patch(Statements& to, const Expr& at, Storage type, std::int64_t count);
@@ -76,6 +80,25 @@ class KernelBuilder {
   // the window and the input's shape to that array's. Returns its name.
   std::string add_padded(Window& window, Shape& input, const std::string& source,
                          std::int64_t pad_value);
+
+  // Products of pairs (kernel_pairs.cpp).
+  void add_pair_weights(const std::vector<std::int64_t>& by_column);
+  void pair_tiles_of_rows(const std::string& source);
+  void pair_tiles_of_windows(const std::string& source, const Window& window);
+  void pair_tile(Statements& to, std::int64_t positions, const std::string& source,
+                 const Expr& start, const Expr& first_position);
+  void pair_block(Statements& to, std::int64_t positions, std::int64_t columns,
+                  std::int64_t finished, const std::string& source, const Expr& start,
+                  const Expr& first_position, const Expr& column);
+  void add_pair_patch();
+  // How many neighbouring bytes of the input every window copies at once.
+  std::int64_t run_of_windows(const Window& window, const Shape& input, const Shape& output);
+  void gather_window(Statements& to, const Window& window, const Shape& input,
+                     const Placement& place, const std::string& source, const Expr& start);
+  void fill_pairs(Statements& to, const Expr& at, std::int64_t pad, std::int64_t count);
+  void copy_pairs(Statements& to, const Expr& at, const std::string& source, const Expr& from,
+                  std::int64_t count);
+
   std::string conv_weights(std::int64_t columns, std::int64_t taps);
   std::int64_t group_of_first() const;
 
@@ -104,7 +127,9 @@ class KernelBuilder {
   void multiply_add(Statements& to, const std::vector<Expr>& sums, const Expr& source,
                     const std::string& weights, Storage weight_type, const Expr& weight_index);
   std::vector<Expr> zero_sums(Statements& to, std::int64_t count);
-  // Applies the element-wise nodes to a sum and stores it.
+  // Applies the element-wise nodes to a sum; the statement that stores the result.
+  Statement finished(Statements& to, const Expr& sum, const std::vector<Expr>& position);
+  // The same, and stores it.
   void finish(Statements& to, const Expr& sum, const std::vector<Expr>& position);
 
   std::string read(ValueId value);  // the array of a computed value or of a constant as it is
@@ -127,6 +152,7 @@ class KernelBuilder {
   ElementProgram elements_;
   IntegerRange sum_range_;  // of the first node's results and partial sums
   Storage sum_type_ = Storage::kI32;
+  std::optional<PairProduct> pairs_;  // in the forms pairs_*
 };
 
 // Weights [columns][taps] so that `block` columns at a time are interleaved: for each block of

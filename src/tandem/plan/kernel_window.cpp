@@ -191,6 +191,7 @@ KernelBuilder::Placement KernelBuilder::patch_placement(const Window& window,
 
 void KernelBuilder::copy_to_patch(Statements& to, const Expr& at, const std::string& source,
                                   const Expr& from, std::int64_t count) {
+  if (pairs_) return copy_pairs(to, at, source, from, count);
   const Storage type = storage_of_array(source);
   loop(to, "c", count, [&](Statements& inner, const Expr& c) {
     inner.push_back(store_statement("patch", type, at + c, load_expr(source, type, from + c)));
@@ -199,18 +200,25 @@ void KernelBuilder::copy_to_patch(Statements& to, const Expr& at, const std::str
 
 void KernelBuilder::fill_patch(Statements& to, const Expr& at, Storage type, std::int64_t count) {
   const std::int64_t pad = view_.integer("pad_value");
+  if (pairs_) return fill_pairs(to, at, pad, count);
   loop(to, "c", count, [&](Statements& inner, const Expr& c) {
     inner.push_back(
         store_statement("patch", type, at + c, constant_expr(pad, arithmetic_for({pad, pad}))));
   });
 }
 
-void KernelBuilder::gather_whole_patch(Statements& to, const Placement& place,
-                                       std::int64_t channels, const std::string& source) {
+std::vector<KernelBuilder::Axis> KernelBuilder::whole_runs(const Placement& place,
+                                                           std::int64_t channels) const {
   std::vector<Axis> axes = place.axes;
   for (Axis& axis : axes) axis.weight_stride *= group_of_first();
   axes.push_back(Axis{channels, 1, 1, false, {}, {}, 0});
-  const std::vector<Axis> runs = merged(axes);
+  return merged(axes);
+}
+
+void KernelBuilder::gather_whole_patch(Statements& to, const Placement& place,
+                                       std::int64_t channels, const std::string& source,
+                                       const Expr& start) {
+  const std::vector<Axis> runs = whole_runs(place, channels);
   const std::function<void(Statements&, std::size_t, Expr, Expr)> nested =
       [&](Statements& body, std::size_t d, const Expr& at, const Expr& from) {
         if (d + 1 == runs.size() && runs[d].stride == 1)
@@ -221,7 +229,7 @@ void KernelBuilder::gather_whole_patch(Statements& to, const Placement& place,
                  from + k * constant_expr(runs[d].stride));
         });
       };
-  nested(to, 0, constant_expr(0), place.base);
+  nested(to, 0, start, place.base);
 }
 
 Expr KernelBuilder::meets_input(Statements& to, const Axis& axis, const Expr& outer, const Expr& k,
@@ -237,9 +245,10 @@ Expr KernelBuilder::meets_input(Statements& to, const Axis& axis, const Expr& ou
 }
 
 void KernelBuilder::gather_patch(Statements& to, const Window& window, const Shape& input,
-                                 const Placement& place, const std::string& source) {
+                                 const Placement& place, const std::string& source,
+                                 const Expr& start) {
   const std::int64_t channels = input.back();
-  if (!place.ever_clipped) return gather_whole_patch(to, place, channels, source);
+  if (!place.ever_clipped) return gather_whole_patch(to, place, channels, source, start);
   const std::function<void(Statements&, std::size_t, Expr, Expr, Expr, double)> nested =
       [&](Statements& body, std::size_t d, const Expr& at, const Expr& from, const Expr& inside,
           double share) {
@@ -248,7 +257,7 @@ void KernelBuilder::gather_patch(Statements& to, const Window& window, const Sha
             return copy_to_patch(body, at, source, from, channels);
           Statements copied, filled;
           copy_to_patch(copied, at, source, from, channels);
-          fill_patch(filled, at, storage_of_array(source), channels);
+          fill_patch(filled, at, storage_of_array("patch"), channels);
           body.push_back(if_statement(inside, share, std::move(copied), std::move(filled)));
           return;
         }
@@ -266,7 +275,7 @@ void KernelBuilder::gather_patch(Statements& to, const Window& window, const Sha
                  meets, share * part);
         });
       };
-  nested(to, 0, constant_expr(0), place.base, constant_expr(1), 1.0);
+  nested(to, 0, start, place.base, constant_expr(1), 1.0);
 }
 
 std::string KernelBuilder::add_padded(Window& window, Shape& input, const std::string& source,

@@ -9,8 +9,9 @@ namespace {
 using Names = std::set<std::string>;
 
 void add_names(const Expr& e, Names& names, const std::string& except = "") {
-  if ((e.op == ExprOp::kVariable || e.op == ExprOp::kLoad) && e.name != except)
-    names.insert(e.name);
+  const bool names_something =
+      e.op == ExprOp::kVariable || e.op == ExprOp::kLoad || e.op == ExprOp::kLoadWord;
+  if (names_something && e.name != except) names.insert(e.name);
   for (const Expr& arg : e.args) add_names(arg, names, except);
 }
 
@@ -33,6 +34,7 @@ bool is_dead(const Statement& s, const Names& read) {
     case StatementKind::kPointer:
     case StatementKind::kAdvance:
     case StatementKind::kStore:
+    case StatementKind::kStoreWord:
     case StatementKind::kCopy:
     case StatementKind::kFill: return !read.contains(s.name);
     case StatementKind::kFor: return s.body.empty();

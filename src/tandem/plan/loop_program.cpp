@@ -58,6 +58,14 @@ std::string text_of(const Expr& e) {
     case ExprOp::kSelect:
       return concat("(", text_of(e.args[0]), " ? ", text_of(e.args[1]), " : ", text_of(e.args[2]),
                     ")");
+    case ExprOp::kLoadWord: return concat("word(", e.name, "[", text_of(e.args[0]), "])");
+    case ExprOp::kSignedPair:
+    case ExprOp::kUnsignedPair:
+      return concat(e.op == ExprOp::kSignedPair ? "signed" : "unsigned", "_pair_", e.value, "(",
+                    text_of(e.args[0]), ")");
+    case ExprOp::kDot2:
+      return concat("dot2(", text_of(e.args[0]), ", ", text_of(e.args[1]), ", ", text_of(e.args[2]),
+                    ")");
     default:
       return concat("(", text_of(e.args[0]), " ", sign_of(e.op), " ", text_of(e.args[1]), ")");
   }
@@ -75,6 +83,9 @@ void print(const Statements& statements, const std::string& indent, std::string&
       case StatementKind::kAssign: text += concat(s.name, " = ", text_of(s.value)); break;
       case StatementKind::kStore:
         text += concat(s.name, "[", text_of(s.index), "] = ", text_of(s.value));
+        break;
+      case StatementKind::kStoreWord:
+        text += concat("word(", s.name, "[", text_of(s.index), "]) = ", text_of(s.value));
         break;
       case StatementKind::kPointer:
         text += concat("pointer ", s.name, " = ", s.array, " + ", text_of(s.index));
@@ -151,6 +162,20 @@ Expr select_expr(Expr condition, Expr then, Expr otherwise) {
       ExprOp::kSelect, type, 0, "", {std::move(condition), std::move(then), std::move(otherwise)}};
 }
 
+Expr load_word_expr(std::string array, Expr index) {
+  return {ExprOp::kLoadWord, Storage::kI32, 0, std::move(array), {std::move(index)}};
+}
+
+Expr pair_expr(Expr word, int first, bool is_signed) {
+  ensure(first == 0 || first == 1, "a pair starts at the first or the second byte");
+  const ExprOp op = is_signed ? ExprOp::kSignedPair : ExprOp::kUnsignedPair;
+  return {op, Storage::kI32, first, "", {std::move(word)}};
+}
+
+Expr dot2_expr(Expr sum, Expr a, Expr b) {
+  return {ExprOp::kDot2, Storage::kI32, 0, "", {std::move(sum), std::move(a), std::move(b)}};
+}
+
 Statement let_statement(std::string name, Expr value) {
   Statement s;
   s.kind = StatementKind::kLet;
@@ -179,6 +204,15 @@ Statement store_statement(std::string array, Storage type, Expr index, Expr valu
   s.type = type;
   s.index = std::move(index);
   s.value = convert_expr(std::move(value), type);
+  return s;
+}
+
+Statement store_word_statement(std::string array, Expr index, Expr word) {
+  Statement s;
+  s.kind = StatementKind::kStoreWord;
+  s.name = std::move(array);
+  s.index = std::move(index);
+  s.value = std::move(word);
   return s;
 }
 
@@ -273,12 +307,35 @@ bool is_signed(Storage storage) {
          storage == Storage::kI64;
 }
 
+IntegerRange cover(IntegerRange a, IntegerRange b) {
+  return {std::min(a.min, b.min), std::max(a.max, b.max)};
+}
+
 IntegerRange range_of(Storage storage) {
   const int bits = 8 * storage_bytes(storage);
   // Constants are kept in int64_t, so the upper half of U64 has none.
   if (storage == Storage::kU64) return {0, std::numeric_limits<std::int64_t>::max()};
   return integer_range(bits, is_signed(storage));
 }
+
+namespace {
+
+bool has_words(const Expr& e) {
+  return e.op == ExprOp::kLoadWord || e.op == ExprOp::kSignedPair ||
+         e.op == ExprOp::kUnsignedPair || e.op == ExprOp::kDot2 ||
+         std::ranges::any_of(e.args, has_words);
+}
+
+bool statements_have_words(const Statements& statements) {
+  return std::ranges::any_of(statements, [](const Statement& s) {
+    return s.kind == StatementKind::kStoreWord || has_words(s.value) || has_words(s.index) ||
+           statements_have_words(s.body) || statements_have_words(s.otherwise);
+  });
+}
+
+}  // namespace
+
+bool uses_words(const LoopProgram& program) { return statements_have_words(program.body); }
 
 std::string print_program(const LoopProgram& program) {
   std::string text;

@@ -29,9 +29,14 @@ enum class ExprOp {
   kShiftRight,  // right: floor, also of negative numbers
   kLess,
   kLessEqual,
-  kEqual,   // 0 or 1, of type I32
-  kSelect,  // args[0] != 0 ? args[1] : args[2]
-  kConvert  // args[0] in another type; keeps the low bits
+  kEqual,    // 0 or 1, of type I32
+  kSelect,   // args[0] != 0 ? args[1] : args[2]
+  kConvert,  // args[0] in another type; keeps the low bits
+  // Words of four bytes, of type I32, as cores with packed arithmetic have them:
+  kLoadWord,      // the four bytes from name[args[0]] on, the first one lowest
+  kSignedPair,    // bytes `value` and `value` + 2 of args[0], value 0 or 1, each widened to 16 bits
+  kUnsignedPair,  // the same for bytes without a sign
+  kDot2           // args[0] + both products of the signed halves of args[1] and args[2], mod 2^32
 };
 
 // Values are trees; arithmetic is done in I32, U32, I64 or U64 and must not overflow where signed.
@@ -54,6 +59,9 @@ inline Expr less_expr(Expr a, Expr b) {
   return binary_expr(ExprOp::kLess, std::move(a), std::move(b));
 }
 Expr select_expr(Expr condition, Expr then, Expr otherwise);
+Expr load_word_expr(std::string array, Expr index);
+Expr pair_expr(Expr word, int first, bool is_signed);
+Expr dot2_expr(Expr sum, Expr a, Expr b);
 inline Expr operator+(Expr a, Expr b) {
   return binary_expr(ExprOp::kAdd, std::move(a), std::move(b));
 }
@@ -65,16 +73,17 @@ inline Expr operator*(Expr a, Expr b) {
 }
 
 enum class StatementKind {
-  kLet,       // a new constant local `name` = value
-  kVariable,  // a new local `name` = value
-  kAssign,    // name = value
-  kStore,     // name[index] = value, converted to the array's type
-  kFor,       // for (name = begin; name < end; name += step) body
-  kPointer,   // a new local pointer `name` = array + index
-  kAdvance,   // pointer `name` moves by `step` elements
-  kCopy,      // `step` elements of array[value] and on to name[index] and on
-  kFill,      // `step` elements from name[index] on become the constant `value` (of 8 bits)
-  kIf         // if (value) body else otherwise
+  kLet,        // a new constant local `name` = value
+  kVariable,   // a new local `name` = value
+  kAssign,     // name = value
+  kStore,      // name[index] = value, converted to the array's type
+  kStoreWord,  // the four bytes from name[index] on become those of value
+  kFor,        // for (name = begin; name < end; name += step) body
+  kPointer,    // a new local pointer `name` = array + index
+  kAdvance,    // pointer `name` moves by `step` elements
+  kCopy,       // `step` elements of array[value] and on to name[index] and on
+  kFill,       // `step` elements from name[index] on become the constant `value` (of 8 bits)
+  kIf          // if (value) body else otherwise
 };
 
 struct Statement {
@@ -93,6 +102,7 @@ Statement let_statement(std::string name, Expr value);
 Statement variable_statement(std::string name, Expr value);
 Statement assign_statement(std::string name, Expr value);
 Statement store_statement(std::string array, Storage type, Expr index, Expr value);
+Statement store_word_statement(std::string array, Expr index, Expr word);
 Statement pointer_statement(std::string name, std::string array, Storage type, Expr index);
 Statement advance_statement(std::string pointer, std::int64_t step);
 Statement copy_statement(std::string to, Expr to_index, std::string from, Expr from_index,
@@ -145,6 +155,11 @@ Storage storage_for(IntegerRange range);
 Storage arithmetic_for(IntegerRange range);
 bool is_signed(Storage storage);
 IntegerRange range_of(Storage storage);
+// The least range that holds both.
+IntegerRange cover(IntegerRange a, IntegerRange b);
+
+// Whether the program computes with words of several numbers.
+bool uses_words(const LoopProgram& program);
 
 // The program as text for people and for text tests.
 std::string print_program(const LoopProgram& program);

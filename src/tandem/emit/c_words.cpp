@@ -1,0 +1,71 @@
+#include "tandem/emit/c_words.h"
+
+#include <string_view>
+
+#include "tandem/base/text.h"
+
+namespace tandem {
+namespace {
+
+// '@' stands for the prefix.
+constexpr std::string_view kFunctions = R"(/* Words of four bytes, the first one lowest. */
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "this network was planned for a little-endian core"
+#endif
+static inline int32_t @_word(const void *from) {
+  int32_t word;
+  memcpy(&word, from, sizeof word);
+  return word;
+}
+static inline void @_store_word(void *to, int32_t word) { memcpy(to, &word, sizeof word); }
+
+/* Bytes 0 and 2, or 1 and 3, of a word as two numbers of 16 bits, and the sum of two products of
+   such numbers. */
+#if defined(__ARM_FEATURE_SIMD32) && defined(__GNUC__)
+static inline int32_t @_signed_pair_0(int32_t word) {
+  int32_t pair;
+  __asm__("sxtb16 %0, %1" : "=r"(pair) : "r"(word));
+  return pair;
+}
+static inline int32_t @_signed_pair_1(int32_t word) {
+  int32_t pair;
+  __asm__("sxtb16 %0, %1, ror #8" : "=r"(pair) : "r"(word));
+  return pair;
+}
+static inline int32_t @_unsigned_pair_0(int32_t word) {
+  int32_t pair;
+  __asm__("uxtb16 %0, %1" : "=r"(pair) : "r"(word));
+  return pair;
+}
+static inline int32_t @_unsigned_pair_1(int32_t word) {
+  int32_t pair;
+  __asm__("uxtb16 %0, %1, ror #8" : "=r"(pair) : "r"(word));
+  return pair;
+}
+static inline int32_t @_dot2(int32_t sum, int32_t a, int32_t b) {
+  __asm__("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
+  return sum;
+}
+#else
+static inline int32_t @_signed_pair_0(int32_t word) {
+  const uint32_t low = (uint32_t)(int8_t)word, high = (uint32_t)(int8_t)(word >> 16);
+  return (int32_t)((low & 0xffffu) | (high << 16));
+}
+static inline int32_t @_signed_pair_1(int32_t word) { return @_signed_pair_0(word >> 8); }
+static inline int32_t @_unsigned_pair_0(int32_t word) { return word & 0x00ff00ff; }
+static inline int32_t @_unsigned_pair_1(int32_t word) { return (word >> 8) & 0x00ff00ff; }
+static inline int32_t @_dot2(int32_t sum, int32_t a, int32_t b) {
+  const int32_t low = (int32_t)(int16_t)a * (int16_t)b, high = (a >> 16) * (b >> 16);
+  return (int32_t)((uint32_t)sum + (uint32_t)low + (uint32_t)high);
+}
+#endif
+
+)";
+
+}  // namespace
+
+std::string c_word_functions(const std::string& prefix) {
+  return join(split(kFunctions, '@'), prefix);
+}
+
+}  // namespace tandem

@@ -211,6 +211,8 @@ class Counter {
       case ExprOp::kLoadWord: address(e.name, e.args[0]); return add(LoopFeature::kLoads);
       case ExprOp::kSignedPair:
       case ExprOp::kUnsignedPair: expression(e.args[0]); return add(LoopFeature::kPairs);
+      case ExprOp::kSaturate: operands(e); return add(LoopFeature::kSaturations);
+      case ExprOp::kUpperWord: operands(e); return add(LoopFeature::kWideMultiplies);
       case ExprOp::kDot2: operands(e); return add(LoopFeature::kDots);
       case ExprOp::kLoad:
         address(e.name, e.args[0]);

@@ -21,6 +21,8 @@ int binding(const Expr& e) {
     case ExprOp::kLoadWord:
     case ExprOp::kSignedPair:
     case ExprOp::kUnsignedPair:
+    case ExprOp::kSaturate:
+    case ExprOp::kUpperWord:
     case ExprOp::kDot2: return 3;
     case ExprOp::kConvert: return 2;
     default: return 1;
@@ -41,6 +43,11 @@ class CPrinter {
       case ExprOp::kLoadWord: return concat(prefix_, "_word(", address(e.name, e.args[0]), ")");
       case ExprOp::kSignedPair: return pair(e, "signed");
       case ExprOp::kUnsignedPair: return pair(e, "unsigned");
+      case ExprOp::kSaturate:
+        return concat(prefix_, e.value == 1 ? "_signed_byte(" : "_unsigned_byte(", text(e.args[0]),
+                      ")");
+      case ExprOp::kUpperWord:
+        return concat(prefix_, "_upper_word(", text(e.args[0]), ", ", text(e.args[1]), ")");
       case ExprOp::kDot2:
         return concat(prefix_, "_dot2(", text(e.args[0]), ", ", text(e.args[1]), ", ",
                       text(e.args[2]), ")");

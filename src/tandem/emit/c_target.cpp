@@ -97,7 +97,10 @@ class CWriter {
                                       "signed_pair_1",
                                       "unsigned_pair_0",
                                       "unsigned_pair_1",
-                                      "dot2"};
+                                      "dot2",
+                                      "signed_byte",
+                                      "unsigned_byte",
+                                      "upper_word"};
     for (std::size_t i = 0; i < plan_.buffers.size(); ++i)
       if (plan_.buffers[i].memory == "flash") taken.push_back(addresses_[i]);
     for (const StepNames& other : names_) taken.push_back(other.function.substr(name_.size() + 1));

@@ -12,16 +12,32 @@ constexpr std::string_view kFunctions = R"(/* Words of four bytes, the first one
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "this network was planned for a little-endian core"
 #endif
-static inline int32_t @_word(const void *from) {
-  int32_t word;
-  memcpy(&word, from, sizeof word);
-  return word;
-}
 static inline void @_store_word(void *to, int32_t word) { memcpy(to, &word, sizeof word); }
 
-/* Bytes 0 and 2, or 1 and 3, of a word as two numbers of 16 bits, and the sum of two products of
-   such numbers. */
+/* Numbers limited to a byte; the rounded upper word of a product; bytes 0 and 2, or 1 and 3, of a word as two numbers of 16 bits; the
+   sum of two products of such numbers. Loads and sums keep their order, because a compiler that
+   loads early runs out of registers. */
 #if defined(__ARM_FEATURE_SIMD32) && defined(__GNUC__)
+static inline int32_t @_word(const void *from) {
+  int32_t word;
+  __asm__ volatile("ldr %0, %1" : "=r"(word) : "m"(*(const uint8_t(*)[4])from));
+  return word;
+}
+static inline int32_t @_signed_byte(int32_t x) {
+  int32_t byte;
+  __asm__("ssat %0, #8, %1" : "=r"(byte) : "r"(x));
+  return byte;
+}
+static inline int32_t @_unsigned_byte(int32_t x) {
+  int32_t byte;
+  __asm__("usat %0, #8, %1" : "=r"(byte) : "r"(x));
+  return byte;
+}
+static inline int32_t @_upper_word(int32_t a, int32_t b) {
+  int32_t word;
+  __asm__("smmulr %0, %1, %2" : "=r"(word) : "r"(a), "r"(b));
+  return word;
+}
 static inline int32_t @_signed_pair_0(int32_t word) {
   int32_t pair;
   __asm__("sxtb16 %0, %1" : "=r"(pair) : "r"(word));
@@ -43,10 +59,20 @@ static inline int32_t @_unsigned_pair_1(int32_t word) {
   return pair;
 }
 static inline int32_t @_dot2(int32_t sum, int32_t a, int32_t b) {
-  __asm__("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
+  __asm__ volatile("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
   return sum;
 }
 #else
+static inline int32_t @_word(const void *from) {
+  int32_t word;
+  memcpy(&word, from, sizeof word);
+  return word;
+}
+static inline int32_t @_signed_byte(int32_t x) { return x < -128 ? -128 : x > 127 ? 127 : x; }
+static inline int32_t @_unsigned_byte(int32_t x) { return x < 0 ? 0 : x > 255 ? 255 : x; }
+static inline int32_t @_upper_word(int32_t a, int32_t b) {
+  return (int32_t)(((int64_t)a * b + (INT64_C(1) << 31)) >> 32);
+}
 static inline int32_t @_signed_pair_0(int32_t word) {
   const uint32_t low = (uint32_t)(int8_t)word, high = (uint32_t)(int8_t)(word >> 16);
   return (int32_t)((low & 0xffffu) | (high << 16));

@@ -234,24 +234,22 @@ void ElementProgram::add(const Node& node, std::size_t running, IntegerRange x) 
 
 namespace {
 
-// One point of a Rescale: exact integers and what they yield for x in a range.
-struct ScalePoint {
-  std::int64_t multiplier = 0, addend = 0, shift = 0;
+// (x m + b) / 2^s is the same when m, b and 2^s lose a common factor of 2.
+void reduce(ScalePoint& point) {
+  while (point.shift > 0 && point.multiplier % 2 == 0 && point.addend % 2 == 0) {
+    point.multiplier /= 2;
+    point.addend /= 2;
+    --point.shift;
+  }
+}
 
-  void reduce() {  // (x m + b) / 2^s is the same when m, b and 2^s lose a common factor of 2
-    while (shift > 0 && multiplier % 2 == 0 && addend % 2 == 0) {
-      multiplier /= 2;
-      addend /= 2;
-      --shift;
-    }
-  }
-  // The ends of x * multiplier + addend, times 2^more.
-  std::pair<Int128, Int128> sum(IntegerRange x, std::int64_t more) const {
-    const Int128 a = Int128{multiplier} * x.min + addend, b = Int128{multiplier} * x.max + addend;
-    const Int128 factor = Int128{1} << more;
-    return {std::min(a, b) * factor, std::max(a, b) * factor};
-  }
-};
+// The ends of x * multiplier + addend, times 2^more.
+std::pair<Int128, Int128> sum_of(const ScalePoint& point, IntegerRange x, std::int64_t more) {
+  const Int128 a = Int128{point.multiplier} * x.min + point.addend;
+  const Int128 b = Int128{point.multiplier} * x.max + point.addend;
+  const Int128 factor = Int128{1} << more;
+  return {std::min(a, b) * factor, std::max(a, b) * factor};
+}
 
 bool multipliers_fit(const std::vector<ScalePoint>& points, std::int64_t shift, Int128 limit) {
   return std::ranges::all_of(points, [&](const ScalePoint& point) {
@@ -267,8 +265,8 @@ bool shift_fits(const std::vector<ScalePoint>& points, IntegerRange x, std::int6
                        rounding_margin(static_cast<int>(shift), rounding);
   for (const ScalePoint& point : points) {
     const std::int64_t more = shift - point.shift;
-    const auto [low, high] = point.sum(x, more);
-    const auto [least, most] = ScalePoint{point.multiplier, 0, 0}.sum(x, more);
+    const auto [low, high] = sum_of(point, x, more);
+    const auto [least, most] = sum_of({point.multiplier, 0, 0}, x, more);
     const Int128 addend = Int128{point.addend} * (Int128{1} << more);
     if (std::min({low - extra, least, addend}) < -limit) return false;
     if (std::max({high, most, addend}) + extra > limit - 1) return false;
@@ -290,7 +288,7 @@ void ElementProgram::prepare_rescale(Link& link, IntegerRange x) {
     points.push_back({view.constant(1)->integer(pattern.points[0][i]),
                       view.constant(2)->integer(pattern.points[1][i]),
                       view.constant(3)->integer(pattern.points[2][i])});
-    points.back().reduce();
+    reduce(points.back());
     shift = std::max(shift, points.back().shift);
   }
   Scaling& scaling = link.scaling;
@@ -301,6 +299,16 @@ void ElementProgram::prepare_rescale(Link& link, IntegerRange x) {
       multipliers_fit(points, 32, Int128{1} << 31))
     shift = 32;
   scaling.type = narrow ? Storage::kI32 : Storage::kI64;
+  if (!narrow && scaling.folded &&
+      (rounding == Rounding::kHalfUp || rounding == Rounding::kFloor)) {
+    std::vector<ScalePoint> rounded = points;
+    for (ScalePoint& point : rounded)
+      point.addend += folded_addend(static_cast<int>(point.shift), rounding);
+    // Zero points are those of codes.
+    const IntegerRange results = view.format("format").integer_range();
+    const bool are_codes = results.max - results.min < 1 << 16;
+    scaling.upper = upper_word_scale(rounded, x, are_codes ? results : IntegerRange{0, 0});
+  }
 
   std::vector<std::int64_t> multipliers, addends, shifts;
   Int128 low = kLimit, high = -kLimit, first = kLimit, last = -kLimit;
@@ -311,7 +319,7 @@ void ElementProgram::prepare_rescale(Link& link, IntegerRange x) {
     multipliers.push_back(point.multiplier * (std::int64_t{1} << more));
     addends.push_back(point.addend * (std::int64_t{1} << more) + rounding_addend);
     shifts.push_back(by);
-    const auto [from, to] = point.sum(x, more);
+    const auto [from, to] = sum_of(point, x, more);
     low = std::min(low, from + rounding_addend);
     high = std::max(high, to + rounding_addend);
     first = std::min(first, round_shift(from, by, rounding));
@@ -319,11 +327,24 @@ void ElementProgram::prepare_rescale(Link& link, IntegerRange x) {
   }
   scaling.sum = {static_cast<std::int64_t>(low), static_cast<std::int64_t>(high)};
   scaling.rounded = {static_cast<std::int64_t>(first), static_cast<std::int64_t>(last)};
+  if (scaling.upper) {
+    multipliers = scaling.upper->multipliers;
+    addends = scaling.upper->biases;
+    if (scaling.upper->doubled)
+      for (std::int64_t& bias : addends) bias *= 2;
+    shifts = scaling.upper->shifts;
+  }
   scaling.multiplier =
       compacted(pattern, std::move(multipliers), 1, "multipliers", ArrayRole::kTable);
-  scaling.addend = compacted(pattern, std::move(addends), 1, "addends", ArrayRole::kTable);
+  scaling.addend = compacted(pattern, std::move(addends), 1, scaling.upper ? "biases" : "addends",
+                             ArrayRole::kTable);
   scaling.shift = compacted(pattern, std::move(shifts), 1, "shifts", ArrayRole::kTable);
+  limit_rescaled(link);
+}
 
+void ElementProgram::limit_rescaled(Link& link) {
+  const NodeView view{module_, graph_, *link.node};
+  const Scaling& scaling = link.scaling;
   const Format format = view.format("format");
   const IntegerRange held = format.integer_range();
   link.range = {std::max(held.min, scaling.rounded.min), std::min(held.max, scaling.rounded.max)};
@@ -444,6 +465,11 @@ Ranged ElementProgram::apply_rescale(ScalarCode& code, const Link& link, Ranged 
   const auto number = [&](const Operand& operand) {
     return convert_expr(fetch(operand, position).value, scaling.type);
   };
+  const Format format = view.format("format");
+  const Overflow overflow = parse_overflow(view.string("overflow"));
+  if (scaling.upper)
+    return code.apply_overflow(apply_upper_word(link, std::move(x), position), format.bits(),
+                               format.is_signed(), overflow);
   // Where the multiplier is 0 the product is right although x may lose bits.
   Ranged result{convert_expr(std::move(x.value), scaling.type) * number(scaling.multiplier) +
                     number(scaling.addend),
@@ -456,14 +482,38 @@ Ranged ElementProgram::apply_rescale(ScalarCode& code, const Link& link, Ranged 
     const Expr shift = code.local(number(scaling.shift));
     result = code.round_variable_shift(result, shift, scaling.rounded, rounding);
   }
-  const Format format = view.format("format");
   if (arithmetic_for(scaling.rounded) == Storage::kI32)
     result.value = convert_expr(std::move(result.value), Storage::kI32);
-  result = code.apply_overflow(std::move(result), format.bits(), format.is_signed(),
-                               parse_overflow(view.string("overflow")));
+  result = code.apply_overflow(std::move(result), format.bits(), format.is_signed(), overflow);
   if (arithmetic_for(link.range) == Storage::kI32)
     result.value = convert_expr(std::move(result.value), Storage::kI32);
   return result;
+}
+
+Ranged ElementProgram::apply_upper_word(const Link& link, Ranged x,
+                                        std::span<const Expr> position) {
+  const Scaling& scaling = link.scaling;
+  const auto word = [&](const Operand& operand) {
+    return convert_expr(fetch(operand, position).value, Storage::kI32);
+  };
+  const auto wide = [](Expr value) { return convert_expr(std::move(value), Storage::kI64); };
+  const UpperWordScale& scale = *scaling.upper;
+  Expr sum = convert_expr(std::move(x.value), Storage::kI32);
+  if (scale.doubled) sum = sum * constant_expr(2);
+  sum = sum + word(scaling.addend);
+  const Expr multiplier = word(scaling.multiplier);
+  Expr high;
+  if (scale.doubled) {
+    high = upper_word_expr(std::move(sum), multiplier);
+  } else {
+    const Expr product = wide(std::move(sum)) * wide(multiplier);
+    high = convert_expr(binary_expr(ExprOp::kShiftRight, product, constant_expr(32, Storage::kI64)),
+                        Storage::kI32);
+  }
+  if (scale.whole) return {std::move(high), scaling.rounded};
+  const Expr shifted = binary_expr(ExprOp::kShiftRight, std::move(high), word(scaling.shift));
+  return {binary_expr(ExprOp::kShiftRight, shifted + constant_expr(scale.halves), constant_expr(1)),
+          scaling.rounded};
 }
 
 Ranged ElementProgram::apply_table(ScalarCode&, const Link& link, Ranged x,

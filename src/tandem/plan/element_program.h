@@ -9,6 +9,7 @@
 #include "tandem/graph/module.h"
 #include "tandem/plan/loop_program.h"
 #include "tandem/plan/scalar_code.h"
+#include "tandem/plan/upper_word_scale.h"
 
 namespace tandem {
 
@@ -59,7 +60,8 @@ class ElementProgram {
   // Multiplier, addend and shift of a Rescale, as they are computed with.
   struct Scaling {
     Operand multiplier, addend, shift;
-    IntegerRange sum, rounded;  // of x * multiplier + addend, and of that over 2^shift
+    std::optional<UpperWordScale> upper;  // addend: its biases, shift: its shifts
+    IntegerRange sum, rounded;            // of x * multiplier + addend, and of that over 2^shift
     Storage type = Storage::kI64;
     bool folded = false;  // the shift is the same everywhere, the addend holds the rounding
   };
@@ -82,6 +84,7 @@ class ElementProgram {
                     const std::string& stem, ArrayRole role);
   Operand operand(const Node& node, std::size_t input);
   void prepare_rescale(Link& link, IntegerRange x);
+  void limit_rescaled(Link& link);
   void prepare_table(Link& link);
   void prepare_threshold(Link& link, IntegerRange x);
   Expr index_of(const Operand& operand, std::span<const Expr> position) const;
@@ -92,6 +95,7 @@ class ElementProgram {
   Ranged apply_binary(ScalarCode& code, const Link& link, Ranged a, Ranged b);
   Ranged apply_rescale(ScalarCode& code, const Link& link, Ranged x,
                        std::span<const Expr> position);
+  Ranged apply_upper_word(const Link& link, Ranged x, std::span<const Expr> position);
   Ranged apply_table(ScalarCode& code, const Link& link, Ranged x, std::span<const Expr> position);
   Ranged apply_threshold(ScalarCode& code, const Link& link, Ranged x,
                          std::span<const Expr> position);

@@ -63,6 +63,10 @@ std::string text_of(const Expr& e) {
     case ExprOp::kUnsignedPair:
       return concat(e.op == ExprOp::kSignedPair ? "signed" : "unsigned", "_pair_", e.value, "(",
                     text_of(e.args[0]), ")");
+    case ExprOp::kSaturate:
+      return concat(e.value == 1 ? "i8" : "u8", "_saturated(", text_of(e.args[0]), ")");
+    case ExprOp::kUpperWord:
+      return concat("upper_word(", text_of(e.args[0]), ", ", text_of(e.args[1]), ")");
     case ExprOp::kDot2:
       return concat("dot2(", text_of(e.args[0]), ", ", text_of(e.args[1]), ", ", text_of(e.args[2]),
                     ")");
@@ -170,6 +174,16 @@ Expr pair_expr(Expr word, int first, bool is_signed) {
   ensure(first == 0 || first == 1, "a pair starts at the first or the second byte");
   const ExprOp op = is_signed ? ExprOp::kSignedPair : ExprOp::kUnsignedPair;
   return {op, Storage::kI32, first, "", {std::move(word)}};
+}
+
+Expr saturate_expr(Expr value, bool is_signed) {
+  ensure(value.type == Storage::kI32, "words are saturated");
+  return {ExprOp::kSaturate, Storage::kI32, is_signed ? 1 : 0, "", {std::move(value)}};
+}
+
+Expr upper_word_expr(Expr a, Expr b) {
+  ensure(a.type == Storage::kI32 && b.type == Storage::kI32, "the upper word of no two words");
+  return {ExprOp::kUpperWord, Storage::kI32, 0, "", {std::move(a), std::move(b)}};
 }
 
 Expr dot2_expr(Expr sum, Expr a, Expr b) {
@@ -321,9 +335,15 @@ IntegerRange range_of(Storage storage) {
 namespace {
 
 bool has_words(const Expr& e) {
-  return e.op == ExprOp::kLoadWord || e.op == ExprOp::kSignedPair ||
-         e.op == ExprOp::kUnsignedPair || e.op == ExprOp::kDot2 ||
-         std::ranges::any_of(e.args, has_words);
+  switch (e.op) {
+    case ExprOp::kLoadWord:
+    case ExprOp::kSignedPair:
+    case ExprOp::kUnsignedPair:
+    case ExprOp::kSaturate:
+    case ExprOp::kUpperWord:
+    case ExprOp::kDot2: return true;
+    default: return std::ranges::any_of(e.args, has_words);
+  }
 }
 
 bool statements_have_words(const Statements& statements) {

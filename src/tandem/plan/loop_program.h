@@ -36,6 +36,8 @@ enum class ExprOp {
   kLoadWord,      // the four bytes from name[args[0]] on, the first one lowest
   kSignedPair,    // bytes `value` and `value` + 2 of args[0], value 0 or 1, each widened to 16 bits
   kUnsignedPair,  // the same for bytes without a sign
+  kSaturate,      // args[0] limited to a number of 8 bits, with a sign where value is 1
+  kUpperWord,     // the upper word of args[0] * args[1] + 2^31, a product of 64 bits
   kDot2           // args[0] + both products of the signed halves of args[1] and args[2], mod 2^32
 };
 
@@ -61,6 +63,8 @@ inline Expr less_expr(Expr a, Expr b) {
 Expr select_expr(Expr condition, Expr then, Expr otherwise);
 Expr load_word_expr(std::string array, Expr index);
 Expr pair_expr(Expr word, int first, bool is_signed);
+Expr saturate_expr(Expr value, bool is_signed);
+Expr upper_word_expr(Expr a, Expr b);
 Expr dot2_expr(Expr sum, Expr a, Expr b);
 inline Expr operator+(Expr a, Expr b) {
   return binary_expr(ExprOp::kAdd, std::move(a), std::move(b));

@@ -70,6 +70,11 @@ Ranged ScalarCode::clamp(Ranged value, std::int64_t low, std::int64_t high) {
   const IntegerRange range = value.range;
   if (low > range.max) return {constant_expr(low, type), {low, low}};
   if (high < range.min) return {constant_expr(high, type), {high, high}};
+  const bool is_signed = low < 0;
+  const IntegerRange byte = integer_range(8, is_signed);
+  if (type == Storage::kI32 && low == byte.min && high == byte.max && low > range.min &&
+      high < range.max)
+    return {saturate_expr(std::move(value.value), is_signed), byte};
   if (low > range.min) {
     const Expr v = local(std::move(value.value));
     value.value = select_expr(less_expr(v, constant_expr(low, type)), constant_expr(low, type), v);

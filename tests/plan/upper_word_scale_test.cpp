@@ -36,6 +36,17 @@ TEST(UpperWordScale, EqualsTheScaleThatItWasMadeOf) {
       const std::int64_t bias = random.integer(-100000, 100000);
       point.addend =
           bias * point.multiplier + (2 * zero + half) * (std::int64_t{1} << (point.shift - 1));
+      if (!whole && random.chance(0.3)) {
+        // One or two values: a channel that is switched off.
+        const std::int64_t first = random.integer(x.min - 1, x.max + 1);
+        const std::int64_t high = zero + random.integer(0, 1);
+        point = {1, 0, 30};
+        point.addend = high * (std::int64_t{1} << 30) - first;
+        if (first <= x.min || first > x.max) point = {0, zero, 0};
+        if (!half) point = {0, zero, 0};
+        points.push_back(point);
+        continue;
+      }
       if (whole) point.addend = bias * point.multiplier;
       if (doubled) point.addend += 1 << 30;
       points.push_back(point);
@@ -56,8 +67,8 @@ TEST(UpperWordScale, NeedsAddendsOfABiasAndAZeroPoint) {
   const std::int64_t multiplier = 1'500'000'001;
   EXPECT_FALSE(upper_word_scale(std::vector<ScalePoint>{{multiplier, 12345, 36}}, {-1000, 1000},
                                 {-128, 127}));
-  EXPECT_FALSE(upper_word_scale(std::vector<ScalePoint>{{std::int64_t{1} << 40, 0, 50}},
-                                {-1000, 1000}, {-128, 127}));
+  EXPECT_FALSE(upper_word_scale(std::vector<ScalePoint>{{(std::int64_t{1} << 40) + 1, 0, 50}},
+                                {-1000000, 1000000}, {-128, 127}));
   EXPECT_FALSE(
       upper_word_scale(std::vector<ScalePoint>{{multiplier, 0, 31}}, {-1000, 1000}, {-128, 127}));
 }

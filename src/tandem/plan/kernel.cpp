@@ -55,6 +55,7 @@ std::vector<std::string> kernel_forms(const Module& module, const Graph& graph,
       forms.push_back(concat("patch_", blocks));
     }
     add_pair_forms(module, graph, base_of, nodes, forms);
+    add_plane_form(view, forms);
     return forms;
   }
   if (op == "IntSumPool" || op == "IntMaxPool") {
@@ -114,6 +115,8 @@ LoopProgram KernelBuilder::build() {
 
   if (form_.starts_with("pairs"))
     build_pairs();
+  else if (form_ == "plane")
+    build_planes();
   else if (form_.starts_with("dot"))
     build_matmul();
   else if (form_ == "plain")

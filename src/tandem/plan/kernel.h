@@ -16,7 +16,8 @@ namespace tandem {
 //   patch_1, _2, _4            convolution that first gathers the window of each position
 //   pairs_CxP                  either of bytes, by words of two 16-bit numbers (kernel_pairs.h): C
 //                              columns and P positions share the loads of each other
-//   pool, padded_pool          pooling that clips its windows, or copies the input as above
+//   plane                      depthwise convolution of bytes, a channel at a time, by the same
+//   words pool, padded_pool          pooling that clips its windows, or copies the input as above
 //   reduce, argmax, elements, move
 std::vector<std::string> kernel_forms(const Module& module, const Graph& graph,
                                       const std::vector<ValueId>& base_of,

@@ -10,6 +10,7 @@
 #include "tandem/plan/element_program.h"
 #include "tandem/plan/kernel.h"
 #include "tandem/plan/kernel_pairs.h"
+#include "tandem/plan/kernel_planes.h"
 #include "tandem/plan/movement_map.h"
 #include "tandem/plan/scalar_code.h"
 
@@ -46,6 +47,7 @@ class KernelBuilder {
   void build_plain_matmul();
   void build_conv();
   void build_pairs();
+  void build_planes();
   void build_pool();
   void build_reduce();
   void build_argmax();
@@ -96,6 +98,13 @@ class KernelBuilder {
   void gather_window(Statements& to, const Window& window, const Shape& input,
                      const Placement& place, const std::string& source, const Expr& start);
   void fill_pairs(Statements& to, const Expr& at, std::int64_t pad, std::int64_t count);
+  // Depthwise convolution, a channel at a time (kernel_planes.cpp).
+  void fill_plane(const PlaneLayout& plane, std::int64_t pad);
+  void copy_plane(Statements& to, const PlaneLayout& plane, const std::string& source,
+                  const Expr& first);
+  PlaneWeights load_plane_weights(Statements& to, const PlaneLayout& plane, const Expr& channel);
+  Expr plane_sum(Statements& to, const PlaneLayout& plane, const PlaneWeights& weights,
+                 const Expr& start);
   void copy_pairs(Statements& to, const Expr& at, const std::string& source, const Expr& from,
                   std::int64_t count);
 

@@ -14,11 +14,6 @@ constexpr std::int64_t kWordTaps = 4;
 // Words of taps in one iteration of the innermost loop.
 constexpr std::int64_t kUnrolledWords = 2;
 
-bool is_bytes(const Format& format) {
-  const Storage storage = format.storage();
-  return storage == Storage::kI8 || storage == Storage::kU8;
-}
-
 // The taps of a run of neighbouring bytes in the order in which words become pairs.
 void append_run(std::vector<std::int64_t>& tap_of, std::int64_t first, std::int64_t count) {
   constexpr std::int64_t kOrder[] = {0, 2, 1, 3};
@@ -74,6 +69,22 @@ bool is_pointwise(const Window& window, const Shape& input, std::int64_t rows) {
 
 }  // namespace
 
+bool is_bytes(const Format& format) {
+  const Storage storage = format.storage();
+  return storage == Storage::kI8 || storage == Storage::kU8;
+}
+
+bool holds_bytes(const Tensor& weights) {
+  const auto [low, high] = std::ranges::minmax(weights.to_integers());
+  const IntegerRange byte = integer_range(8, true);
+  return low >= byte.min && high <= byte.max;
+}
+
+bool has_word_sums(const NodeView& view) {
+  const auto& op = dynamic_cast<const IntegerOperator&>(*view.node.op);
+  return arithmetic_for(op.range(view)) == Storage::kI32;
+}
+
 LoopExtents row_nest(const Graph& graph, const Node& first) {
   const Shape output = graph.values[first.outputs[0]].type.static_shape();
   return {element_count(output) / output.back(), output.back()};
@@ -86,12 +97,7 @@ void add_pair_forms(const Module& module, const Graph& graph, const std::vector<
   const Tensor* weights = view.constant(1);
   const bool is_conv = first.op->name() == "IntConv";
   if (weights == nullptr || (is_conv && view.integer("group") != 1)) return;
-  if (!is_bytes(view.input(0).format)) return;
-  const auto [low, high] = std::ranges::minmax(weights->to_integers());
-  const IntegerRange byte = integer_range(8, true);
-  if (low < byte.min || high > byte.max) return;
-  const auto& op = dynamic_cast<const IntegerOperator&>(*first.op);
-  if (arithmetic_for(op.range(view)) != Storage::kI32) return;
+  if (!is_bytes(view.input(0).format) || !holds_bytes(*weights) || !has_word_sums(view)) return;
   const LoopExtents nest = row_nest(graph, first);
   for (std::size_t i = 1; i < nodes.size(); ++i) {
     const Node& node = graph.nodes[nodes[i]];

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "tandem/graph/module.h"
+#include "tandem/graph/operator.h"
 #include "tandem/plan/element_program.h"
 
 namespace tandem {
@@ -33,6 +34,12 @@ struct PairProduct {
 // constant bytes, its sums fit 32 bits, and what follows can be addressed by row and column.
 void add_pair_forms(const Module& module, const Graph& graph, const std::vector<ValueId>& base_of,
                     const std::vector<NodeId>& nodes, std::vector<std::string>& forms);
+
+// What these products and those of planes need: a format of bytes, weights that are signed bytes,
+// sums of 32 bits.
+bool is_bytes(const Format& format);
+bool holds_bytes(const Tensor& weights);
+bool has_word_sums(const NodeView& view);
 
 // Rows (positions, over all images) and columns of the first node's result.
 LoopExtents row_nest(const Graph& graph, const Node& first);

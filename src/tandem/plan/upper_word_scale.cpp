@@ -1,6 +1,7 @@
 #include "tandem/plan/upper_word_scale.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "tandem/numerics/rounding.h"
 #include "tandem/plan/loop_program.h"
@@ -28,7 +29,39 @@ bool is_word(Int128 value) {
   return value >= word.min && value <= word.max;
 }
 
+std::int64_t result_of(const ScalePoint& point, std::int64_t x) {
+  return static_cast<std::int64_t>((Int128{x} * point.multiplier + point.addend) >> point.shift);
+}
+
+// The form of a point that takes one or two values for all x: a channel that training switched
+// off. Its multiplier is free, so a power of two does.
+std::optional<Form> step_form(const ScalePoint& point, const Kind& kind, IntegerRange x) {
+  const std::int64_t low = result_of(point, x.min), high = result_of(point, x.max);
+  const std::int64_t zero = kind.halves >> 1;  // where the upper word is 0
+  if (low == high)
+    return low == zero ? std::optional(Form{0, 0, kind.least_shift()}) : std::nullopt;
+  if (high != low + 1 || (low != zero && high != zero) || kind.halves % 2 == 0) return std::nullopt;
+  std::int64_t below = x.min, first = x.max;
+  while (below + 1 < first) {
+    const std::int64_t middle = below + (first - below) / 2;
+    (result_of(point, middle) == low ? below : first) = middle;
+  }
+  // high / 2^n steps from 0 to 1, or from -2 to -1, where x reaches `first`.
+  const std::int64_t n = std::bit_width(static_cast<std::uint64_t>(x.max - x.min));
+  const std::int64_t level = (low == zero ? 1 : -1) * (std::int64_t{1} << n);
+  const std::int64_t bias = kind.doubled ? 2 * level - 1 - first : 4 * level - first;
+  const std::int64_t factor = kind.doubled ? 2 : 1;
+  if (!is_word(factor * bias) || !is_word(factor * (x.min + bias)) ||
+      !is_word(factor * (x.max + bias)))
+    return std::nullopt;
+  return Form{bias, std::int64_t{1} << 30, n + kind.least_shift()};
+}
+
 std::optional<Form> form_of(const ScalePoint& point, const Kind& kind, IntegerRange x) {
+  if (!kind.whole && point.multiplier >= 0 &&
+      result_of(point, x.max) - result_of(point, x.min) <= 1)
+    return step_form(point, kind, x);
+  if (point.multiplier == 0) return std::nullopt;
   // The same scale with a greater multiplier and shift, as far as the multiplier is a word.
   for (std::int64_t more = 0; is_word(Int128{point.multiplier} << more); ++more) {
     const std::int64_t shift = point.shift + more;
@@ -80,8 +113,6 @@ std::optional<UpperWordScale> scale_of(std::span<const ScalePoint> points, const
 std::optional<UpperWordScale> upper_word_scale(std::span<const ScalePoint> points, IntegerRange x,
                                                IntegerRange results) {
   if (!is_word(x.min) || !is_word(x.max) || points.empty()) return std::nullopt;
-  if (std::ranges::any_of(points, [](const ScalePoint& p) { return p.multiplier == 0; }))
-    return std::nullopt;
   if (auto whole = scale_of(points, {true, true, 0}, x)) return whole;
   for (const bool doubled : {false, true})
     for (std::int64_t halves = 2 * results.min; halves <= 2 * results.max + 1; ++halves)

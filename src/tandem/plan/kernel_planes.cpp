@@ -1,0 +1,155 @@
+#include "tandem/plan/kernel_planes.h"
+
+#include <algorithm>
+
+#include "tandem/base/error.h"
+#include "tandem/ops/integer.h"
+#include "tandem/plan/kernel_builder.h"
+
+namespace tandem {
+namespace {
+
+PlaneLayout plane_of(const NodeView& view) {
+  const Shape weight = view.input(1).static_shape(), input = view.input(0).static_shape();
+  PlaneLayout plane;
+  plane.window = window_of(view, {weight.begin() + 1, weight.end() - 1});
+  plane.input.assign(input.begin() + 1, input.end() - 1);
+  plane.output = plane.window.output_extents(plane.input);
+  plane.channels = input.back();
+  plane.images = input.front();
+  for (std::size_t d = 0; d < plane.window.rank(); ++d) {
+    const std::int64_t reach = plane.window.dilations[d] * (plane.window.kernel[d] - 1) + 1;
+    plane.padded.push_back((plane.output[d] - 1) * plane.window.strides[d] + reach);
+    plane.kept.push_back(
+        std::clamp(plane.padded[d] - plane.window.pads_begin[d], std::int64_t{0}, plane.input[d]));
+  }
+  plane.strides = row_major_strides(plane.padded);
+  return plane;
+}
+
+}  // namespace
+
+std::int64_t PlaneLayout::taps() const { return element_count(window.kernel); }
+
+void add_plane_form(const NodeView& view, std::vector<std::string>& forms) {
+  const Tensor* weights = view.constant(1);
+  const Shape input = view.input(0).static_shape();
+  if (weights == nullptr || view.integer("group") != input.back()) return;
+  if (weights->shape()[0] != input.back() || !is_bytes(view.input(0).format)) return;
+  if (!holds_bytes(*weights) || !has_word_sums(view)) return;
+  if (plane_of(view).window.dilations.back() == 1) forms.push_back("plane");
+}
+
+void KernelBuilder::build_planes() {
+  const PlaneLayout plane = plane_of(view_);
+  const std::string source = read(first_.inputs[0]);
+  const std::string weights = add_constant("weights", view_.constant(1)->to_integers());
+  ensure(weights == "weights", "the weights of planes are the only ones");
+  Array array;
+  array.name = "plane";
+  array.role = ArrayRole::kScratch;
+  array.storage = Storage::kI16;
+  array.size = element_count(plane.padded);
+  program_.arrays.push_back(std::move(array));
+  fill_plane(plane, view_.integer("pad_value"));
+  const std::int64_t pixels = element_count(plane.input);
+  loop(program_.body, "image", plane.images, [&](Statements& image_body, const Expr& image) {
+    loop(image_body, "c", plane.channels, [&](Statements& to, const Expr& channel) {
+      copy_plane(to, plane, source, image * constant_expr(pixels * plane.channels) + channel);
+      const PlaneWeights loaded = load_plane_weights(to, plane, channel);
+      std::vector<Expr> position = {image};
+      const std::function<void(Statements&, std::size_t, Expr)> nested =
+          [&](Statements& body, std::size_t d, const Expr& start) {
+            if (d == plane.output.size()) {
+              position.push_back(channel);
+              finish(body, plane_sum(body, plane, loaded, start), position);
+              position.pop_back();
+              return;
+            }
+            loop(body, "o", plane.output[d], [&](Statements& inner, const Expr& o) {
+              position.push_back(o);
+              nested(inner, d + 1,
+                     start + o * constant_expr(plane.window.strides[d] * plane.strides[d]));
+              position.pop_back();
+            });
+          };
+      nested(to, 0, constant_expr(0));
+    });
+  });
+}
+
+void KernelBuilder::fill_plane(const PlaneLayout& plane, std::int64_t pad) {
+  if (plane.kept == plane.padded) return;
+  loop(program_.body, "i", element_count(plane.padded), [&](Statements& body, const Expr& i) {
+    body.push_back(store_statement("plane", Storage::kI16, i, constant_expr(pad)));
+  });
+}
+
+void KernelBuilder::copy_plane(Statements& to, const PlaneLayout& plane, const std::string& source,
+                               const Expr& first) {
+  const Storage type = storage_of_array(source);
+  const std::vector<std::int64_t> strides = row_major_strides(plane.input);
+  const std::function<void(Statements&, std::size_t, Expr, Expr)> nested = [&](Statements& body,
+                                                                               std::size_t d,
+                                                                               const Expr& at,
+                                                                               const Expr& from) {
+    if (d == plane.kept.size()) {
+      body.push_back(store_statement("plane", Storage::kI16, at, load_expr(source, type, from)));
+      return;
+    }
+    const Expr begin = at + constant_expr(plane.window.pads_begin[d] * plane.strides[d]);
+    loop(body, "i", plane.kept[d], [&](Statements& inner, const Expr& i) {
+      nested(inner, d + 1, begin + i * constant_expr(plane.strides[d]),
+             from + i * constant_expr(strides[d] * plane.channels));
+    });
+  };
+  nested(to, 0, constant_expr(0), first);
+}
+
+PlaneWeights KernelBuilder::load_plane_weights(Statements& to, const PlaneLayout& plane,
+                                               const Expr& channel) {
+  const Storage type = storage_of_array("weights");
+  const std::string ws = program_.fresh("ws");
+  to.push_back(pointer_statement(ws, "weights", type, channel * constant_expr(plane.taps())));
+  const auto weight = [&](std::int64_t tap) {
+    return convert_expr(load_expr(ws, type, constant_expr(tap)), Storage::kI32);
+  };
+  const std::int64_t row = plane.window.kernel.back(), rows = plane.taps() / row;
+  PlaneWeights result;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    std::int64_t offset = 0, rest = r;
+    for (std::size_t d = plane.window.rank() - 1; d-- > 0;) {
+      offset += rest % plane.window.kernel[d] * plane.window.dilations[d] * plane.strides[d];
+      rest /= plane.window.kernel[d];
+    }
+    for (std::int64_t k = 0; k < row; k += 2) {
+      const std::int64_t tap = r * row + k;
+      const bool pair = k + 1 < row;
+      // The first weight in the lower half of a word.
+      Expr value = pair ? binary_expr(ExprOp::kAnd, weight(tap), constant_expr(0xffff)) +
+                              weight(tap + 1) * constant_expr(65536)
+                        : weight(tap);
+      const std::string name = program_.fresh("w");
+      to.push_back(let_statement(name, std::move(value)));
+      result.terms.push_back({offset + k, name, pair});
+    }
+  }
+  return result;
+}
+
+Expr KernelBuilder::plane_sum(Statements& to, const PlaneLayout&, const PlaneWeights& weights,
+                              const Expr& start) {
+  const std::string xs = program_.fresh("xs");
+  to.push_back(pointer_statement(xs, "plane", Storage::kI16, start));
+  const std::vector<Expr> sums = zero_sums(to, 1);
+  for (const PlaneWeights::Term& term : weights.terms) {
+    const Expr at = constant_expr(term.offset), weight = variable_expr(term.weight);
+    Expr sum = term.pair ? dot2_expr(sums[0], load_word_expr(xs, at), weight)
+                         : sums[0] + convert_expr(load_expr(xs, Storage::kI16, at), Storage::kI32) *
+                                         weight;
+    to.push_back(assign_statement(sums[0].name, std::move(sum)));
+  }
+  return sums[0];
+}
+
+}  // namespace tandem

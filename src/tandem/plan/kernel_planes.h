@@ -1,0 +1,39 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tandem/graph/operator.h"
+#include "tandem/ops/window.h"
+
+namespace tandem {
+
+// Depthwise convolution of bytes a channel at a time: the channel's pixels, with their padding, are
+// first copied into the scratch array "plane" as numbers of 16 bits, so that neighbours along the
+// last axis are multiplied in pairs; its weights stay in registers for the whole plane.
+struct PlaneLayout {
+  Window window;
+  std::vector<std::int64_t> input, output;  // spatial extents
+  std::vector<std::int64_t> padded;         // of the plane
+  std::vector<std::int64_t> strides;        // of the plane, in elements
+  std::vector<std::int64_t> kept;           // of the input; what no window reads is not copied
+  std::int64_t channels = 0, images = 0;
+
+  std::int64_t taps() const;
+};
+
+// What a plane's sums are made of: rows of the kernel along its last axis, in pairs and a rest.
+struct PlaneWeights {
+  struct Term {
+    std::int64_t offset = 0;  // in the plane, from the window's first element
+    std::string weight;       // the local that holds one weight, or a pair of them
+    bool pair = false;
+  };
+  std::vector<Term> terms;
+};
+
+// Appends "plane" where a convolution is of that kind: each channel has constant weights of its
+// own, input and weights are bytes, sums fit 32 bits, and the last axis is not dilated.
+void add_plane_form(const NodeView& view, std::vector<std::string>& forms);
+
+}  // namespace tandem

@@ -39,11 +39,10 @@ TEST(UpperWordScale, EqualsTheScaleThatItWasMadeOf) {
       if (!whole && random.chance(0.3)) {
         // One or two values: a channel that is switched off.
         const std::int64_t first = random.integer(x.min - 1, x.max + 1);
-        const std::int64_t high = zero + random.integer(0, 1);
+        const std::int64_t high = zero + random.integer(-3, 3);
         point = {1, 0, 30};
         point.addend = high * (std::int64_t{1} << 30) - first;
-        if (first <= x.min || first > x.max) point = {0, zero, 0};
-        if (!half) point = {0, zero, 0};
+        if (first <= x.min || first > x.max) point = {0, high, 0};
         points.push_back(point);
         continue;
       }

@@ -33,28 +33,26 @@ std::int64_t result_of(const ScalePoint& point, std::int64_t x) {
   return static_cast<std::int64_t>((Int128{x} * point.multiplier + point.addend) >> point.shift);
 }
 
-// The form of a point that takes one or two values for all x: a channel that training switched
-// off. Its multiplier is free, so a power of two does.
+// The form of a point that takes at most two values for all x, high - 1 and high from `first` on: a
+// channel that training switched off. Its multiplier is free, so 2^30 does: the upper word is then
+// (x + bias) / 4, or (x + bias + 1) / 2, and steps to 2 high - halves where x reaches `first`.
 std::optional<Form> step_form(const ScalePoint& point, const Kind& kind, IntegerRange x) {
-  const std::int64_t low = result_of(point, x.min), high = result_of(point, x.max);
-  const std::int64_t zero = kind.halves >> 1;  // where the upper word is 0
-  if (low == high)
-    return low == zero ? std::optional(Form{0, 0, kind.least_shift()}) : std::nullopt;
-  if (high != low + 1 || (low != zero && high != zero) || kind.halves % 2 == 0) return std::nullopt;
-  std::int64_t below = x.min, first = x.max;
+  const std::int64_t high = result_of(point, x.max);
+  std::int64_t below = x.min - 1, first = x.max;
   while (below + 1 < first) {
     const std::int64_t middle = below + (first - below) / 2;
-    (result_of(point, middle) == low ? below : first) = middle;
+    (result_of(point, middle) < high ? below : first) = middle;
   }
-  // high / 2^n steps from 0 to 1, or from -2 to -1, where x reaches `first`.
-  const std::int64_t n = std::bit_width(static_cast<std::uint64_t>(x.max - x.min));
-  const std::int64_t level = (low == zero ? 1 : -1) * (std::int64_t{1} << n);
-  const std::int64_t bias = kind.doubled ? 2 * level - 1 - first : 4 * level - first;
-  const std::int64_t factor = kind.doubled ? 2 : 1;
+  const auto width =
+      static_cast<std::int64_t>(std::bit_width(static_cast<std::uint64_t>(x.max - x.min)));
+  const std::int64_t factor = kind.doubled ? 2 : 1, shift = std::max<std::int64_t>(width, 2);
+  const Int128 bias =
+      (Int128{2} * high - kind.halves) * (Int128{1} << shift) - (kind.doubled ? 1 : 0) - first;
   if (!is_word(factor * bias) || !is_word(factor * (x.min + bias)) ||
       !is_word(factor * (x.max + bias)))
     return std::nullopt;
-  return Form{bias, std::int64_t{1} << 30, n + kind.least_shift()};
+  return Form{static_cast<std::int64_t>(bias), std::int64_t{1} << 30,
+              shift - (kind.doubled ? 1 : 2) + kind.least_shift()};
 }
 
 std::optional<Form> form_of(const ScalePoint& point, const Kind& kind, IntegerRange x) {

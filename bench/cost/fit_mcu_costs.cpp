@@ -127,6 +127,8 @@ constexpr Prior kPriors[] = {{LoopFeature::kSteps, 8, 20},
                              {LoopFeature::kSmallWords, 2, 6},
                              {LoopFeature::kPairs, 1, 4},
                              {LoopFeature::kDots, 1, 4},
+                             {LoopFeature::kVectorLoads, 1, 4},
+                             {LoopFeature::kVectorDots, 1, 4},
                              {LoopFeature::kArrays, 1, 5},
                              {LoopFeature::kLargeConstants, 1, 4}};
 

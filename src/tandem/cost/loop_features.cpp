@@ -51,6 +51,8 @@ constexpr std::array<std::string_view, kLoopFeatures> kNames = {"steps",
                                                                 "small_words",
                                                                 "pairs",
                                                                 "dots",
+                                                                "vector_loads",
+                                                                "vector_dots",
                                                                 "arrays",
                                                                 "large_constants"};
 
@@ -213,6 +215,8 @@ class Counter {
       case ExprOp::kUnsignedPair: expression(e.args[0]); return add(LoopFeature::kPairs);
       case ExprOp::kSaturate: operands(e); return add(LoopFeature::kSaturations);
       case ExprOp::kUpperWord: operands(e); return add(LoopFeature::kWideMultiplies);
+      case ExprOp::kLoadVector: address(e.name, e.args[0]); return add(LoopFeature::kVectorLoads);
+      case ExprOp::kDot16: operands(e); return add(LoopFeature::kVectorDots);
       case ExprOp::kDot2: operands(e); return add(LoopFeature::kDots);
       case ExprOp::kLoad:
         address(e.name, e.args[0]);

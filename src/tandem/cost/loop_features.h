@@ -50,6 +50,8 @@ enum class LoopFeature {
   kSmallWords,      // and their loads and stores of up to four bytes, in pairs
   kPairs,           // two bytes of a word widened to 16 bits
   kDots,            // two products added to a sum
+  kVectorLoads,     // of 16 bytes
+  kVectorDots,      // 16 products added to a sum
   kArrays,          // arrays whose address is a constant of the code
   kLargeConstants,  // constants that no instruction holds
   kCount

@@ -23,6 +23,8 @@ int binding(const Expr& e) {
     case ExprOp::kUnsignedPair:
     case ExprOp::kSaturate:
     case ExprOp::kUpperWord:
+    case ExprOp::kLoadVector:
+    case ExprOp::kDot16:
     case ExprOp::kDot2: return 3;
     case ExprOp::kConvert: return 2;
     default: return 1;
@@ -48,6 +50,11 @@ class CPrinter {
                       ")");
       case ExprOp::kUpperWord:
         return concat(prefix_, "_upper_word(", text(e.args[0]), ", ", text(e.args[1]), ")");
+      case ExprOp::kLoadVector:
+        return concat(prefix_, "_load_vector(", address(e.name, e.args[0]), ")");
+      case ExprOp::kDot16:
+        return concat(prefix_, "_dot16(", text(e.args[0]), ", ", text(e.args[1]), ", ",
+                      text(e.args[2]), ")");
       case ExprOp::kDot2:
         return concat(prefix_, "_dot2(", text(e.args[0]), ", ", text(e.args[1]), ", ",
                       text(e.args[2]), ")");
@@ -142,7 +149,9 @@ class CPrinter {
   std::string print(const Statement& s, const std::string& space, int indent) const {
     switch (s.kind) {
       case StatementKind::kLet:
-        return concat(space, "const ", c_type(s.type), " ", s.name, " = ", text(s.value), ";\n");
+        return concat(space, "const ",
+                      s.value.op == ExprOp::kLoadVector ? prefix_ + "_vector" : c_type(s.type), " ",
+                      s.name, " = ", text(s.value), ";\n");
       case StatementKind::kVariable:
         return concat(space, c_type(s.type), " ", s.name, " = ", text(s.value), ";\n");
       case StatementKind::kAssign: return space + assignment(s);

@@ -100,7 +100,10 @@ class CWriter {
                                       "dot2",
                                       "signed_byte",
                                       "unsigned_byte",
-                                      "upper_word"};
+                                      "upper_word",
+                                      "vector",
+                                      "load_vector",
+                                      "dot16"};
     for (std::size_t i = 0; i < plan_.buffers.size(); ++i)
       if (plan_.buffers[i].memory == "flash") taken.push_back(addresses_[i]);
     for (const StepNames& other : names_) taken.push_back(other.function.substr(name_.size() + 1));

@@ -8,7 +8,11 @@ namespace tandem {
 namespace {
 
 // '@' stands for the prefix.
-constexpr std::string_view kFunctions = R"(/* Words of four bytes, the first one lowest. */
+constexpr std::string_view kFunctions = R"(#if defined(__ARM_FEATURE_MVE)
+#include <arm_mve.h>
+#endif
+
+/* Words of four bytes, the first one lowest. */
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "this network was planned for a little-endian core"
 #endif
@@ -83,6 +87,27 @@ static inline int32_t @_unsigned_pair_1(int32_t word) { return (word >> 8) & 0x0
 static inline int32_t @_dot2(int32_t sum, int32_t a, int32_t b) {
   const int32_t low = (int32_t)(int16_t)a * (int16_t)b, high = (a >> 16) * (b >> 16);
   return (int32_t)((uint32_t)sum + (uint32_t)low + (uint32_t)high);
+}
+#endif
+
+/* Vectors of 16 bytes, and the sum of all products of two of them. */
+#if defined(__ARM_FEATURE_MVE)
+typedef int8x16_t @_vector;
+static inline @_vector @_load_vector(const int8_t *from) { return vldrbq_s8(from); }
+static inline int32_t @_dot16(int32_t sum, @_vector a, @_vector b) {
+  return vmladavaq_s8(sum, a, b);
+}
+#else
+typedef struct { int8_t lane[16]; } @_vector;
+static inline @_vector @_load_vector(const int8_t *from) {
+  @_vector vector;
+  memcpy(vector.lane, from, sizeof vector.lane);
+  return vector;
+}
+static inline int32_t @_dot16(int32_t sum, @_vector a, @_vector b) {
+  int32_t products = 0; /* at most 16 * 2^14 */
+  for (int32_t i = 0; i < 16; ++i) products += a.lane[i] * b.lane[i];
+  return (int32_t)((uint32_t)sum + (uint32_t)products);
 }
 #endif
 

@@ -41,7 +41,7 @@ std::vector<std::string> kernel_forms(const Module& module, const Graph& graph,
     const Tensor* b = view.constant(1);
     if (b == nullptr || b->rank() != 2) return {"plain"};
     std::vector<std::string> forms = {"dot_1", "dot_2", "dot_4"};
-    add_pair_forms(module, graph, base_of, nodes, forms);
+    add_packed_forms(module, graph, base_of, nodes, forms);
     return forms;
   }
   if (op == "IntConv") {
@@ -54,7 +54,7 @@ std::vector<std::string> kernel_forms(const Module& module, const Graph& graph,
       forms.push_back(concat(padded ? "padded_" : "window_", blocks));
       forms.push_back(concat("patch_", blocks));
     }
-    add_pair_forms(module, graph, base_of, nodes, forms);
+    add_packed_forms(module, graph, base_of, nodes, forms);
     add_plane_form(view, forms);
     return forms;
   }
@@ -86,8 +86,9 @@ KernelBuilder::KernelBuilder(const Module& module, const Graph& graph,
       first_(graph.nodes[nodes.front()]),
       view_{module, graph, first_},
       nest_(first_.op->traits().domain == Domain::kMovement ? LoopExtents{}
-            : form.starts_with("pairs")                     ? row_nest(graph, first_)
-                                        : group_nest(module, graph, base_of, nodes)),
+            : form.starts_with("pairs") || form.starts_with("vector")
+                ? row_nest(graph, first_)
+                : group_nest(module, graph, base_of, nodes)),
       elements_(module, graph, program_, base_of, nest_),
       sum_range_(sum_range_of(view_)),
       sum_type_(arithmetic_for(sum_range_)) {}
@@ -113,8 +114,8 @@ LoopProgram KernelBuilder::build() {
   array.value = result;
   program_.arrays.push_back(std::move(array));
 
-  if (form_.starts_with("pairs"))
-    build_pairs();
+  if (form_.starts_with("pairs") || form_.starts_with("vector"))
+    build_packed();
   else if (form_ == "plane")
     build_planes();
   else if (form_.starts_with("dot"))

@@ -14,8 +14,9 @@ namespace tandem {
 //   window_1, _2, _4           convolution that reads the input where it lies
 //   padded_1, _2, _4           convolution that first copies the input into one with its padding
 //   patch_1, _2, _4            convolution that first gathers the window of each position
-//   pairs_CxP                  either of bytes, by words of two 16-bit numbers (kernel_pairs.h): C
+//   pairs_CxP                  either of bytes, by words of two 16-bit numbers (kernel_packed.h): C
 //                              columns and P positions share the loads of each other
+//   vector_CxP                 the same by vectors of 16 bytes
 //   plane                      depthwise convolution of bytes, a channel at a time, by the same
 //   words pool, padded_pool          pooling that clips its windows, or copies the input as above
 //   reduce, argmax, elements, move

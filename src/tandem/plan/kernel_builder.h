@@ -9,7 +9,7 @@
 #include "tandem/ops/window.h"
 #include "tandem/plan/element_program.h"
 #include "tandem/plan/kernel.h"
-#include "tandem/plan/kernel_pairs.h"
+#include "tandem/plan/kernel_packed.h"
 #include "tandem/plan/kernel_planes.h"
 #include "tandem/plan/movement_map.h"
 #include "tandem/plan/scalar_code.h"
@@ -46,7 +46,7 @@ class KernelBuilder {
   void build_matmul();
   void build_plain_matmul();
   void build_conv();
-  void build_pairs();
+  void build_packed();
   void build_planes();
   void build_pool();
   void build_reduce();
@@ -83,21 +83,24 @@ class KernelBuilder {
   std::string add_padded(Window& window, Shape& input, const std::string& source,
                          std::int64_t pad_value);
 
-  // Products of pairs (kernel_pairs.cpp).
-  void add_pair_weights(const std::vector<std::int64_t>& by_column);
-  void pair_tiles_of_rows(const std::string& source);
-  void pair_tiles_of_windows(const std::string& source, const Window& window);
-  void pair_tile(Statements& to, std::int64_t positions, const std::string& source,
-                 const Expr& start, const Expr& first_position);
-  void pair_block(Statements& to, std::int64_t positions, std::int64_t columns,
-                  std::int64_t finished, const std::string& source, const Expr& start,
-                  const Expr& first_position, const Expr& column);
-  void add_pair_patch();
+  // Products of pairs (kernel_packed.cpp).
+  void add_packed_weights(const std::vector<std::int64_t>& by_column);
+  void packed_tiles_of_rows(const std::string& source);
+  void packed_tiles_of_windows(const std::string& source, const Window& window);
+  void packed_tile(Statements& to, std::int64_t positions, const std::string& source,
+                   const Expr& start, const Expr& first_position);
+  void packed_block(Statements& to, const PackedBlock& block);
+  void multiply_pairs(Statements& to, const PackedBlock& block, const std::vector<Expr>& sums,
+                      const std::string& xs, const std::string& ws, std::int64_t step);
+  void multiply_vectors(Statements& to, const PackedBlock& block, const std::vector<Expr>& sums,
+                        const std::string& xs, const std::string& ws, std::int64_t step);
+  Expr named(Statements& to, const std::string& stem, Expr value);
+  void add_packed_patch();
   // How many neighbouring bytes of the input every window copies at once.
   std::int64_t run_of_windows(const Window& window, const Shape& input, const Shape& output);
   void gather_window(Statements& to, const Window& window, const Shape& input,
                      const Placement& place, const std::string& source, const Expr& start);
-  void fill_pairs(Statements& to, const Expr& at, std::int64_t pad, std::int64_t count);
+  void fill_packed(Statements& to, const Expr& at, std::int64_t pad, std::int64_t count);
   // Depthwise convolution, a channel at a time (kernel_planes.cpp).
   void fill_plane(const PlaneLayout& plane, std::int64_t pad);
   void copy_plane(Statements& to, const PlaneLayout& plane, const std::string& source,
@@ -105,8 +108,8 @@ class KernelBuilder {
   PlaneWeights load_plane_weights(Statements& to, const PlaneLayout& plane, const Expr& channel);
   Expr plane_sum(Statements& to, const PlaneLayout& plane, const PlaneWeights& weights,
                  const Expr& start);
-  void copy_pairs(Statements& to, const Expr& at, const std::string& source, const Expr& from,
-                  std::int64_t count);
+  void copy_packed(Statements& to, const Expr& at, const std::string& source, const Expr& from,
+                   std::int64_t count);
 
   std::string conv_weights(std::int64_t columns, std::int64_t taps);
   std::int64_t group_of_first() const;
@@ -161,7 +164,7 @@ class KernelBuilder {
   ElementProgram elements_;
   IntegerRange sum_range_;  // of the first node's results and partial sums
   Storage sum_type_ = Storage::kI32;
-  std::optional<PairProduct> pairs_;  // in the forms pairs_*
+  std::optional<PackedProduct> packed_;  // in the forms pairs_*
 };
 
 // Weights [columns][taps] so that `block` columns at a time are interleaved: for each block of

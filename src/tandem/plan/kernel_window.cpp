@@ -191,7 +191,7 @@ KernelBuilder::Placement KernelBuilder::patch_placement(const Window& window,
 
 void KernelBuilder::copy_to_patch(Statements& to, const Expr& at, const std::string& source,
                                   const Expr& from, std::int64_t count) {
-  if (pairs_) return copy_pairs(to, at, source, from, count);
+  if (packed_) return copy_packed(to, at, source, from, count);
   const Storage type = storage_of_array(source);
   loop(to, "c", count, [&](Statements& inner, const Expr& c) {
     inner.push_back(store_statement("patch", type, at + c, load_expr(source, type, from + c)));
@@ -200,7 +200,7 @@ void KernelBuilder::copy_to_patch(Statements& to, const Expr& at, const std::str
 
 void KernelBuilder::fill_patch(Statements& to, const Expr& at, Storage type, std::int64_t count) {
   const std::int64_t pad = view_.integer("pad_value");
-  if (pairs_) return fill_pairs(to, at, pad, count);
+  if (packed_) return fill_packed(to, at, pad, count);
   loop(to, "c", count, [&](Statements& inner, const Expr& c) {
     inner.push_back(
         store_statement("patch", type, at + c, constant_expr(pad, arithmetic_for({pad, pad}))));

@@ -9,8 +9,8 @@ namespace {
 using Names = std::set<std::string>;
 
 void add_names(const Expr& e, Names& names, const std::string& except = "") {
-  const bool names_something =
-      e.op == ExprOp::kVariable || e.op == ExprOp::kLoad || e.op == ExprOp::kLoadWord;
+  const bool names_something = e.op == ExprOp::kVariable || e.op == ExprOp::kLoad ||
+                               e.op == ExprOp::kLoadWord || e.op == ExprOp::kLoadVector;
   if (names_something && e.name != except) names.insert(e.name);
   for (const Expr& arg : e.args) add_names(arg, names, except);
 }

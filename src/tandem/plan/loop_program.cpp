@@ -67,6 +67,10 @@ std::string text_of(const Expr& e) {
       return concat(e.value == 1 ? "i8" : "u8", "_saturated(", text_of(e.args[0]), ")");
     case ExprOp::kUpperWord:
       return concat("upper_word(", text_of(e.args[0]), ", ", text_of(e.args[1]), ")");
+    case ExprOp::kLoadVector: return concat("vector(", e.name, "[", text_of(e.args[0]), "])");
+    case ExprOp::kDot16:
+      return concat("dot16(", text_of(e.args[0]), ", ", text_of(e.args[1]), ", ",
+                    text_of(e.args[2]), ")");
     case ExprOp::kDot2:
       return concat("dot2(", text_of(e.args[0]), ", ", text_of(e.args[1]), ", ", text_of(e.args[2]),
                     ")");
@@ -184,6 +188,14 @@ Expr saturate_expr(Expr value, bool is_signed) {
 Expr upper_word_expr(Expr a, Expr b) {
   ensure(a.type == Storage::kI32 && b.type == Storage::kI32, "the upper word of no two words");
   return {ExprOp::kUpperWord, Storage::kI32, 0, "", {std::move(a), std::move(b)}};
+}
+
+Expr load_vector_expr(std::string array, Expr index) {
+  return {ExprOp::kLoadVector, Storage::kI8, 0, std::move(array), {std::move(index)}};
+}
+
+Expr dot16_expr(Expr sum, Expr a, Expr b) {
+  return {ExprOp::kDot16, Storage::kI32, 0, "", {std::move(sum), std::move(a), std::move(b)}};
 }
 
 Expr dot2_expr(Expr sum, Expr a, Expr b) {
@@ -341,6 +353,8 @@ bool has_words(const Expr& e) {
     case ExprOp::kUnsignedPair:
     case ExprOp::kSaturate:
     case ExprOp::kUpperWord:
+    case ExprOp::kLoadVector:
+    case ExprOp::kDot16:
     case ExprOp::kDot2: return true;
     default: return std::ranges::any_of(e.args, has_words);
   }

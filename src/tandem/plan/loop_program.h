@@ -38,6 +38,8 @@ enum class ExprOp {
   kUnsignedPair,  // the same for bytes without a sign
   kSaturate,      // args[0] limited to a number of 8 bits, with a sign where value is 1
   kUpperWord,     // the upper word of args[0] * args[1] + 2^31, a product of 64 bits
+  kLoadVector,    // 16 signed bytes from name[args[0]] on; an operand of kDot16, or a local
+  kDot16,         // args[0] + the sum of products of two vectors, mod 2^32
   kDot2           // args[0] + both products of the signed halves of args[1] and args[2], mod 2^32
 };
 
@@ -65,6 +67,8 @@ Expr load_word_expr(std::string array, Expr index);
 Expr pair_expr(Expr word, int first, bool is_signed);
 Expr saturate_expr(Expr value, bool is_signed);
 Expr upper_word_expr(Expr a, Expr b);
+Expr load_vector_expr(std::string array, Expr index);
+Expr dot16_expr(Expr sum, Expr a, Expr b);
 Expr dot2_expr(Expr sum, Expr a, Expr b);
 inline Expr operator+(Expr a, Expr b) {
   return binary_expr(ExprOp::kAdd, std::move(a), std::move(b));

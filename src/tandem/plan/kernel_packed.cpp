@@ -1,4 +1,4 @@
-#include "tandem/plan/kernel_pairs.h"
+#include "tandem/plan/kernel_packed.h"
 
 #include <algorithm>
 
@@ -15,14 +15,19 @@ constexpr std::int64_t kWordTaps = 4;
 constexpr std::int64_t kUnrolledWords = 2;
 
 // The taps of a run of neighbouring bytes in the order in which words become pairs.
-void append_run(std::vector<std::int64_t>& tap_of, std::int64_t first, std::int64_t count) {
+void append_run(PackedProduct& product, std::int64_t first, std::int64_t count) {
   constexpr std::int64_t kOrder[] = {0, 2, 1, 3};
-  const std::int64_t whole = count / kWordTaps * kWordTaps;
+  const std::int64_t whole = product.vectors ? 0 : count / kWordTaps * kWordTaps;
   for (std::int64_t i = 0; i < count; ++i)
-    tap_of.push_back(first + (i < whole ? i / kWordTaps * kWordTaps + kOrder[i % kWordTaps] : i));
+    product.tap_of.push_back(first +
+                             (i < whole ? i / kWordTaps * kWordTaps + kOrder[i % kWordTaps] : i));
 }
 
-IntegerRange sum_of_column(const PairProduct& product, std::int64_t column, IntegerRange x) {
+void fill_lanes(PackedProduct& product) {
+  while (product.slots() % product.lanes() != 0) product.tap_of.push_back(-1);
+}
+
+IntegerRange sum_of_column(const PackedProduct& product, std::int64_t column, IntegerRange x) {
   IntegerRange sum;
   for (std::int64_t k = 0; k < product.taps; ++k) {
     const std::int64_t w = product.weights[static_cast<std::size_t>(column * product.taps + k)];
@@ -33,7 +38,7 @@ IntegerRange sum_of_column(const PairProduct& product, std::int64_t column, Inte
 }
 
 // Whether every even column's sum survives a shift by a byte, and pairs of weights fit 16 bits.
-bool can_be_twin(const PairProduct& product, IntegerRange x) {
+bool can_be_twin(const PackedProduct& product, IntegerRange x) {
   const IntegerRange kept = integer_range(24, true), half = integer_range(16, true);
   for (std::int64_t n = 0; n < product.columns; n += 2) {
     const IntegerRange sum = sum_of_column(product, n, x);
@@ -90,8 +95,8 @@ LoopExtents row_nest(const Graph& graph, const Node& first) {
   return {element_count(output) / output.back(), output.back()};
 }
 
-void add_pair_forms(const Module& module, const Graph& graph, const std::vector<ValueId>& base_of,
-                    const std::vector<NodeId>& nodes, std::vector<std::string>& forms) {
+void add_packed_forms(const Module& module, const Graph& graph, const std::vector<ValueId>& base_of,
+                      const std::vector<NodeId>& nodes, std::vector<std::string>& forms) {
   const Node& first = graph.nodes[nodes.front()];
   const NodeView view{module, graph, first};
   const Tensor* weights = view.constant(1);
@@ -106,13 +111,17 @@ void add_pair_forms(const Module& module, const Graph& graph, const std::vector<
   }
   for (const char* tile : {"2x1", "4x1", "2x2", "2x3"})
     if (nest[0] >= tile[2] - '0') forms.push_back(concat("pairs_", tile));
+  if (view.input(0).format.storage() != Storage::kI8) return;
+  for (const char* tile : {"4x1", "4x2"})
+    if (nest[0] >= tile[2] - '0') forms.push_back(concat("vector_", tile));
 }
 
-void KernelBuilder::build_pairs() {
-  const std::string tile = form_.substr(std::string("pairs_").size());
+void KernelBuilder::build_packed() {
+  const std::string tile = form_.substr(form_.find('_') + 1);
   const bool is_conv = first_.op->name() == "IntConv";
   const Shape input = shape(first_.inputs[0]);
-  PairProduct& product = pairs_.emplace();
+  PackedProduct& product = packed_.emplace();
+  product.vectors = form_.starts_with("vector");
   product.block_columns = tile[0] - '0';
   product.block_rows = tile[2] - '0';
   product.weights = weights_by_column(view_);
@@ -122,7 +131,7 @@ void KernelBuilder::build_pairs() {
   IntegerRange x = view_.input(0).format.integer_range();
   product.signed_input = x.min < 0;
   if (is_conv) x = cover(x, {view_.integer("pad_value"), view_.integer("pad_value")});
-  product.twin = can_be_twin(product, x);
+  product.twin = !product.vectors && can_be_twin(product, x);
 
   const std::string source = read(first_.inputs[0]);
   Window window;
@@ -130,12 +139,12 @@ void KernelBuilder::build_pairs() {
     const Shape weight = shape(first_.inputs[1]);
     window = window_of(view_, {weight.begin() + 1, weight.end() - 1});
   }
-  if (!is_conv || is_pointwise(window, input, nest_[0])) return pair_tiles_of_rows(source);
-  pair_tiles_of_windows(source, window);
+  if (!is_conv || is_pointwise(window, input, nest_[0])) return packed_tiles_of_rows(source);
+  packed_tiles_of_windows(source, window);
 }
 
-void KernelBuilder::add_pair_weights(const std::vector<std::int64_t>& by_column) {
-  const PairProduct& product = *pairs_;
+void KernelBuilder::add_packed_weights(const std::vector<std::int64_t>& by_column) {
+  const PackedProduct& product = *packed_;
   const auto weight = [&](std::int64_t column, std::int64_t tap) {
     return tap < 0 || column >= product.columns
                ? 0
@@ -144,12 +153,15 @@ void KernelBuilder::add_pair_weights(const std::vector<std::int64_t>& by_column)
   std::vector<std::int64_t> words;
   const std::int64_t whole = product.columns / product.block_columns * product.block_columns;
   for (std::int64_t n = 0; n < product.columns;) {
-    const std::int64_t together = n < whole ? product.block_columns : 2;
-    for (std::int64_t slot = 0; slot < product.slots(); slot += kWordTaps) {
+    const std::int64_t together = n < whole ? product.block_columns : product.rest_columns();
+    for (std::int64_t slot = 0; slot < product.slots(); slot += product.lanes()) {
       const auto tap = [&](std::int64_t i) {
         return product.tap_of[static_cast<std::size_t>(slot + i)];
       };
-      if (product.twin) {
+      if (product.vectors) {
+        for (std::int64_t c = n; c < n + together; ++c)
+          for (std::int64_t i = 0; i < product.lanes(); ++i) words.push_back(weight(c, tap(i)));
+      } else if (product.twin) {
         for (std::int64_t c = n; c < n + together; c += 2)
           for (std::int64_t i = 0; i < kWordTaps; ++i)
             words.push_back(256 * weight(c, tap(i)) + weight(c + 1, tap(i)));
@@ -162,25 +174,26 @@ void KernelBuilder::add_pair_weights(const std::vector<std::int64_t>& by_column)
     n += together;
   }
   const std::string name = add_constant("weights", std::move(words));
-  ensure(name == "weights", "the weights of pairs are the only ones");
+  ensure(name == "weights", "packed weights are the only ones");
   // Words are read whatever the range of the values.
   program_.arrays.back().storage = product.twin ? Storage::kI16 : Storage::kI8;
 }
 
-void KernelBuilder::pair_tiles_of_rows(const std::string& source) {
-  PairProduct& product = *pairs_;
-  product.direct = product.block_rows == 1 && product.taps % kWordTaps == 0;
-  append_run(product.tap_of, 0, product.taps);
-  while (product.slots() % kWordTaps != 0) product.tap_of.push_back(-1);
-  add_pair_weights(product.weights);
-  if (!product.direct) add_pair_patch();
+void KernelBuilder::packed_tiles_of_rows(const std::string& source) {
+  PackedProduct& product = *packed_;
+  product.direct =
+      (product.vectors || product.block_rows == 1) && product.taps % product.lanes() == 0;
+  append_run(product, 0, product.taps);
+  fill_lanes(product);
+  add_packed_weights(product.weights);
+  if (!product.direct) add_packed_patch();
   const auto tile = [&](Statements& to, const Expr& row, std::int64_t rows) {
     const Expr from = row * constant_expr(product.taps);
-    if (product.direct) return pair_tile(to, rows, source, from, row);
+    if (product.direct) return packed_tile(to, rows, source, from, row);
     for (std::int64_t r = 0; r < rows; ++r)
-      copy_pairs(to, constant_expr(r * product.slots()), source,
-                 from + constant_expr(r * product.taps), product.taps);
-    pair_tile(to, rows, "patch", constant_expr(0), row);
+      copy_packed(to, constant_expr(r * product.slots()), source,
+                  from + constant_expr(r * product.taps), product.taps);
+    packed_tile(to, rows, "patch", constant_expr(0), row);
   };
   const std::int64_t whole = product.rows / product.block_rows * product.block_rows;
   loop(
@@ -191,23 +204,23 @@ void KernelBuilder::pair_tiles_of_rows(const std::string& source) {
        [&](Statements& to, const Expr& row) { tile(to, row + constant_expr(whole), 1); });
 }
 
-void KernelBuilder::add_pair_patch() {
+void KernelBuilder::add_packed_patch() {
   Array patch;
   patch.name = "patch";
   patch.role = ArrayRole::kScratch;
-  patch.storage = Storage::kI16;
-  patch.size = pairs_->block_rows * pairs_->slots();
+  patch.storage = packed_->vectors ? Storage::kI8 : Storage::kI16;
+  patch.size = packed_->block_rows * packed_->slots();
   program_.arrays.push_back(std::move(patch));
 }
 
-void KernelBuilder::pair_tiles_of_windows(const std::string& source, const Window& window) {
-  PairProduct& product = *pairs_;
+void KernelBuilder::packed_tiles_of_windows(const std::string& source, const Window& window) {
+  PackedProduct& product = *packed_;
   const Shape input = shape(first_.inputs[0]), output = shape(first_.outputs[0]);
   const std::int64_t run = run_of_windows(window, input, output);
-  for (std::int64_t tap = 0; tap < product.taps; tap += run) append_run(product.tap_of, tap, run);
-  while (product.slots() % kWordTaps != 0) product.tap_of.push_back(-1);
-  add_pair_weights(product.weights);
-  add_pair_patch();
+  for (std::int64_t tap = 0; tap < product.taps; tap += run) append_run(product, tap, run);
+  fill_lanes(product);
+  add_packed_weights(product.weights);
+  add_packed_patch();
 
   // Windows are gathered until there are enough for a tile.
   const std::string gathered = program_.fresh("gathered"), row = program_.fresh("row");
@@ -221,13 +234,13 @@ void KernelBuilder::pair_tiles_of_windows(const std::string& source, const Windo
         const Expr start = several ? count * constant_expr(product.slots()) : constant_expr(0);
         gather_window(to, window, input, place, source, start);
         if (!several) {
-          pair_tile(to, 1, "patch", constant_expr(0), first);
+          packed_tile(to, 1, "patch", constant_expr(0), first);
           to.push_back(assign_statement(row, first + constant_expr(1)));
           return;
         }
         to.push_back(assign_statement(gathered, count + constant_expr(1)));
         Statements full;
-        pair_tile(full, product.block_rows, "patch", constant_expr(0), first);
+        packed_tile(full, product.block_rows, "patch", constant_expr(0), first);
         full.push_back(assign_statement(row, first + constant_expr(product.block_rows)));
         full.push_back(assign_statement(gathered, constant_expr(0)));
         to.push_back(
@@ -235,7 +248,7 @@ void KernelBuilder::pair_tiles_of_windows(const std::string& source, const Windo
                          1.0 / static_cast<double>(product.block_rows), std::move(full)));
       });
   loop(program_.body, "r", product.rows % product.block_rows, [&](Statements& to, const Expr& r) {
-    pair_tile(to, 1, "patch", r * constant_expr(product.slots()), first + r);
+    packed_tile(to, 1, "patch", r * constant_expr(product.slots()), first + r);
   });
 }
 
@@ -256,7 +269,8 @@ void KernelBuilder::gather_window(Statements& to, const Window& window, const Sh
                                   const Expr& start) {
   const std::int64_t channels = input.back();
   // Windows inside the input are copied in longer runs, where both orders of taps are the same.
-  if (!place.ever_clipped || channels % kWordTaps != 0 || place.interior_share == 0)
+  if (!place.ever_clipped || (!packed_->vectors && channels % kWordTaps != 0) ||
+      place.interior_share == 0)
     return gather_patch(to, window, input, place, source, start);
   Expr inside = constant_expr(1);
   for (const Axis& axis : place.axes) {
@@ -278,8 +292,9 @@ void KernelBuilder::gather_window(Statements& to, const Window& window, const Sh
       if_statement(std::move(inside), place.interior_share, std::move(whole), std::move(clipped)));
 }
 
-void KernelBuilder::fill_pairs(Statements& to, const Expr& at, std::int64_t pad,
-                               std::int64_t count) {
+void KernelBuilder::fill_packed(Statements& to, const Expr& at, std::int64_t pad,
+                                std::int64_t count) {
+  if (packed_->vectors) return to.push_back(fill_statement("patch", at, Storage::kI8, pad, count));
   const std::int64_t whole = count / 2 * 2;
   loop(
       to, "c", whole,
@@ -293,9 +308,10 @@ void KernelBuilder::fill_pairs(Statements& to, const Expr& at, std::int64_t pad,
         store_statement("patch", Storage::kI16, at + constant_expr(whole), constant_expr(pad)));
 }
 
-void KernelBuilder::copy_pairs(Statements& to, const Expr& at, const std::string& source,
-                               const Expr& from, std::int64_t count) {
+void KernelBuilder::copy_packed(Statements& to, const Expr& at, const std::string& source,
+                                const Expr& from, std::int64_t count) {
   const Storage type = storage_of_array(source);
+  if (packed_->vectors) return to.push_back(copy_statement("patch", at, source, from, type, count));
   const std::int64_t whole = count / kWordTaps * kWordTaps;
   const auto word = [&](Statements& body, const Expr& c) {
     const std::string name = program_.fresh("word");
@@ -303,7 +319,7 @@ void KernelBuilder::copy_pairs(Statements& to, const Expr& at, const std::string
     for (int half = 0; half < 2; ++half)
       body.push_back(
           store_word_statement("patch", at + c + constant_expr(2 * half),
-                               pair_expr(variable_expr(name), half, pairs_->signed_input)));
+                               pair_expr(variable_expr(name), half, packed_->signed_input)));
   };
   loop(to, "c", whole, word, kWordTaps);
   for (std::int64_t c = whole; c < count; ++c)
@@ -311,110 +327,138 @@ void KernelBuilder::copy_pairs(Statements& to, const Expr& at, const std::string
                                  load_expr(source, type, from + constant_expr(c))));
 }
 
-void KernelBuilder::pair_tile(Statements& to, std::int64_t rows, const std::string& source,
-                              const Expr& start, const Expr& first_row) {
-  const PairProduct& product = *pairs_;
+void KernelBuilder::packed_tile(Statements& to, std::int64_t rows, const std::string& source,
+                                const Expr& start, const Expr& first_row) {
+  const PackedProduct& product = *packed_;
   const std::int64_t whole = product.columns / product.block_columns * product.block_columns;
+  const std::int64_t rest = product.rest_columns();
+  const auto block = [&](Statements& body, const Expr& n, std::int64_t columns,
+                         std::int64_t finished_columns) {
+    packed_block(body, {source, start, first_row, n, rows, columns, finished_columns});
+  };
   loop(
       to, "n", whole,
       [&](Statements& body, const Expr& n) {
-        pair_block(body, rows, product.block_columns, product.block_columns, source, start,
-                   first_row, n);
+        block(body, n, product.block_columns, product.block_columns);
       },
       product.block_columns);
-  for (std::int64_t n = whole; n < product.columns; n += 2)
-    pair_block(to, rows, 2, std::min<std::int64_t>(2, product.columns - n), source, start,
-               first_row, constant_expr(n));
+  loop(
+      to, "n", (product.columns - whole) / rest * rest,
+      [&](Statements& body, const Expr& n) { block(body, n + constant_expr(whole), rest, rest); },
+      rest);
+  // An odd column is multiplied together with one of zeros.
+  if ((product.columns - whole) % rest != 0) block(to, constant_expr(product.columns - 1), rest, 1);
 }
 
-void KernelBuilder::pair_block(Statements& to, std::int64_t rows, std::int64_t columns,
-                               std::int64_t finished_columns, const std::string& source,
-                               const Expr& start, const Expr& first_row, const Expr& column) {
-  const PairProduct& product = *pairs_;
-  const std::vector<Expr> sums = zero_sums(to, rows * columns);
-  const auto sum = [&](std::int64_t row, std::int64_t c) {
-    return sums[static_cast<std::size_t>(c * rows + row)];
-  };
+void KernelBuilder::packed_block(Statements& to, const PackedBlock& block) {
+  const PackedProduct& product = *packed_;
+  const std::vector<Expr> sums = zero_sums(to, block.rows * block.columns);
   const std::string xs = program_.fresh("xs"), ws = program_.fresh("ws");
-  to.push_back(pointer_statement(xs, source, storage_of_array(source), start));
-  to.push_back(pointer_statement(
-      ws, "weights", storage_of_array("weights"),
-      column * constant_expr(product.twin ? product.slots() / 2 : product.slots())));
-  const auto named = [&](Statements& body, const std::string& stem, Expr value) {
-    const std::string name = program_.fresh(stem);
-    body.push_back(let_statement(name, std::move(value)));
-    return variable_expr(name);
-  };
-  const auto add = [&](Statements& body, const Expr& to_sum, const Expr& x, const Expr& w) {
-    body.push_back(assign_statement(to_sum.name, dot2_expr(to_sum, x, w)));
-  };
-  // The products of one word of taps, a pair at a time.
-  const auto word = [&](Statements& body, std::int64_t k) {
-    std::vector<Expr> bytes;  // of x, where they are not widened yet; of columns that are not twin
-    if (product.direct)
-      bytes.push_back(named(body, "x", load_word_expr(xs, constant_expr(k * kWordTaps))));
-    std::vector<Expr> of_column;
-    if (!product.twin)
-      for (std::int64_t c = 0; c < columns; ++c)
-        of_column.push_back(
-            named(body, "w", load_word_expr(ws, constant_expr((k * columns + c) * kWordTaps))));
-    for (int half = 0; half < 2; ++half) {
-      std::vector<Expr> x(static_cast<std::size_t>(rows));
-      const auto load_x = [&](std::int64_t row) {
-        x[static_cast<std::size_t>(row)] =
-            named(body, "x",
-                  product.direct ? pair_expr(bytes[0], half, product.signed_input)
-                                 : load_word_expr(xs, constant_expr(row * product.slots() +
-                                                                    k * kWordTaps + 2 * half)));
-      };
-      for (std::int64_t c = 0; c < columns; c += product.twin ? 2 : 1) {
-        Expr both, low;
-        if (product.twin) {
-          both = named(body, "w",
-                       load_word_expr(ws, constant_expr(k * kWordTaps * columns / 2 +
-                                                        c / 2 * kWordTaps + 2 * half)));
-          low = named(body, "low", pair_expr(both, 0, true));
-        } else {
-          low = named(body, "low", pair_expr(of_column[static_cast<std::size_t>(c)], half, true));
-        }
-        for (std::int64_t row = 0; row < rows; ++row) {
-          if (c == 0) load_x(row);
-          const Expr& taps = x[static_cast<std::size_t>(row)];
-          if (product.twin) add(body, sum(row, c), taps, both);
-          add(body, sum(row, product.twin ? c + 1 : c), taps, low);
-        }
-      }
+  const std::int64_t shared = product.twin ? 2 : 1;  // columns in one number
+  to.push_back(pointer_statement(xs, block.source, storage_of_array(block.source), block.start));
+  to.push_back(pointer_statement(ws, "weights", storage_of_array("weights"),
+                                 block.column * constant_expr(product.slots() / shared)));
+  const auto steps = [&](Statements& body, std::int64_t count) {
+    for (std::int64_t k = 0; k < count; ++k) {
+      if (product.vectors)
+        multiply_vectors(body, block, sums, xs, ws, k);
+      else
+        multiply_pairs(body, block, sums, xs, ws, k);
     }
+    body.push_back(advance_statement(xs, count * product.lanes()));
+    body.push_back(advance_statement(ws, count * product.lanes() * block.columns / shared));
   };
-  const std::int64_t words = product.slots() / kWordTaps;
-  const std::int64_t weights_per_word = kWordTaps * columns / (product.twin ? 2 : 1);
-  const auto several = [&](Statements& body, std::int64_t count) {
-    for (std::int64_t k = 0; k < count; ++k) word(body, k);
-    body.push_back(advance_statement(xs, count * kWordTaps));
-    body.push_back(advance_statement(ws, count * weights_per_word));
-  };
-  const std::int64_t whole = words / kUnrolledWords * kUnrolledWords;
+  const std::int64_t all = product.slots() / product.lanes();
+  const std::int64_t unrolled = product.vectors ? 1 : kUnrolledWords;
+  const std::int64_t whole = all / unrolled * unrolled;
   loop(
-      to, "k", whole, [&](Statements& body, const Expr&) { several(body, kUnrolledWords); },
-      kUnrolledWords);
-  if (whole < words) several(to, words - whole);
+      to, "k", whole, [&](Statements& body, const Expr&) { steps(body, unrolled); }, unrolled);
+  if (whole < all) steps(to, all - whole);
 
   // All results before any of them is stored: a store of bytes might change what was loaded.
   Statements stores;
-  for (std::int64_t c = 0; c < finished_columns; ++c) {
-    for (std::int64_t row = 0; row < rows; ++row) {
-      Expr total = sum(row, c);
+  for (std::int64_t c = 0; c < block.finished_columns; ++c) {
+    for (std::int64_t row = 0; row < block.rows; ++row) {
+      Expr total = sums[block.sum(row, c)];
       if (product.twin && c % 2 == 0) {
         const auto bits = [](const Expr& e) { return convert_expr(e, Storage::kU32); };
-        total = binary_expr(ExprOp::kShiftRight,
-                            convert_expr(bits(total) - bits(sum(row, c + 1)), Storage::kI32),
-                            constant_expr(8));
+        const Expr rest = bits(total) - bits(sums[block.sum(row, c + 1)]);
+        total =
+            binary_expr(ExprOp::kShiftRight, convert_expr(rest, Storage::kI32), constant_expr(8));
       }
-      stores.push_back(
-          finished(to, total, {first_row + constant_expr(row), column + constant_expr(c)}));
+      stores.push_back(finished(
+          to, total, {block.first_row + constant_expr(row), block.column + constant_expr(c)}));
     }
   }
   for (Statement& store : stores) to.push_back(std::move(store));
+}
+
+Expr KernelBuilder::named(Statements& to, const std::string& stem, Expr value) {
+  const std::string name = program_.fresh(stem);
+  const Storage type = value.type;
+  to.push_back(let_statement(name, std::move(value)));
+  return variable_expr(name, type);
+}
+
+void KernelBuilder::multiply_pairs(Statements& to, const PackedBlock& block,
+                                   const std::vector<Expr>& sums, const std::string& xs,
+                                   const std::string& ws, std::int64_t step) {
+  const PackedProduct& product = *packed_;
+  const auto add = [&](std::int64_t row, std::int64_t c, const Expr& x, const Expr& w) {
+    const Expr& sum = sums[block.sum(row, c)];
+    to.push_back(assign_statement(sum.name, dot2_expr(sum, x, w)));
+  };
+  const std::int64_t shared = product.twin ? 2 : 1;
+  const auto weight_at = [&](std::int64_t c, std::int64_t half) {
+    return constant_expr((step * block.columns + c) * kWordTaps / shared + 2 * half);
+  };
+  Expr bytes;  // of the input, where it is not widened yet
+  if (product.direct) bytes = named(to, "x", load_word_expr(xs, constant_expr(step * kWordTaps)));
+  std::vector<Expr> of_column;  // bytes of weights that are not twin
+  if (!product.twin)
+    for (std::int64_t c = 0; c < block.columns; ++c)
+      of_column.push_back(named(to, "w", load_word_expr(ws, weight_at(c, 0))));
+  for (int half = 0; half < 2; ++half) {
+    std::vector<Expr> x(static_cast<std::size_t>(block.rows));
+    for (std::int64_t c = 0; c < block.columns; c += shared) {
+      Expr both, low;
+      if (product.twin) {
+        both = named(to, "w", load_word_expr(ws, weight_at(c, half)));
+        low = named(to, "low", pair_expr(both, 0, true));
+      } else {
+        low = named(to, "low", pair_expr(of_column[static_cast<std::size_t>(c)], half, true));
+      }
+      for (std::int64_t row = 0; row < block.rows; ++row) {
+        Expr& taps = x[static_cast<std::size_t>(row)];
+        const std::int64_t at = row * product.slots() + step * kWordTaps + 2 * half;
+        if (c == 0)
+          taps = named(to, "x",
+                       product.direct ? pair_expr(bytes, half, product.signed_input)
+                                      : load_word_expr(xs, constant_expr(at)));
+        if (product.twin) add(row, c, taps, both);
+        add(row, c + shared - 1, taps, low);
+      }
+    }
+  }
+}
+
+void KernelBuilder::multiply_vectors(Statements& to, const PackedBlock& block,
+                                     const std::vector<Expr>& sums, const std::string& xs,
+                                     const std::string& ws, std::int64_t step) {
+  const std::int64_t lanes = packed_->lanes();
+  std::vector<Expr> x;
+  for (std::int64_t row = 0; row < block.rows; ++row)
+    x.push_back(
+        named(to, "x", load_vector_expr(xs, constant_expr(row * packed_->slots() + step * lanes))));
+  for (std::int64_t c = 0; c < block.columns; ++c) {
+    const Expr w =
+        named(to, "w", load_vector_expr(ws, constant_expr((step * block.columns + c) * lanes)));
+    for (std::int64_t row = 0; row < block.rows; ++row) {
+      const Expr& sum = sums[block.sum(row, c)];
+      to.push_back(
+          assign_statement(sum.name, dot16_expr(sum, x[static_cast<std::size_t>(row)], w)));
+    }
+  }
 }
 
 }  // namespace tandem

@@ -8,10 +8,25 @@
 namespace tandem {
 namespace {
 
-// Under -icount one instruction takes one nanosecond of virtual time, and the board's CMSDK timer
-// counts down at 25 MHz, so a tick is 40 instructions.
-constexpr std::string_view kStartup = R"(
+// Under -icount one instruction takes one nanosecond of virtual time. The CMSDK timer of the older
+// boards counts down at 25 MHz, so a tick is 40 instructions.
+constexpr std::string_view kBoardTimer = R"(
 #define TIMER ((volatile uint32_t *)0x40000000u) /* CMSDK timer 0: control, value, reload */
+#define TIMER_START (TIMER[2] = 0xffffffffu, TIMER[1] = 0xffffffffu, TIMER[0] = 1)
+#define TIMER_VALUE TIMER[1]
+#define TIMER_SINCE(start) ((start)-TIMER[1])
+)";
+
+// The core's own timer counts down 24 bits at 32 MHz. Vectors need the coprocessors 10 and 11.
+constexpr std::string_view kCoreTimer = R"(
+#define TIMER ((volatile uint32_t *)0xe000e010u) /* SysTick: control, reload, value */
+#define CPACR (*(volatile uint32_t *)0xe000ed88u)
+#define TIMER_START (CPACR |= 0xf00000u, TIMER[1] = 0xffffffu, TIMER[2] = 0, TIMER[0] = 5)
+#define TIMER_VALUE TIMER[2]
+#define TIMER_SINCE(start) (((start)-TIMER[2]) & 0xffffffu)
+)";
+
+constexpr std::string_view kStartup = R"(
 #define CALIBRATION_LOOPS 2000000u               /* of two instructions */
 
 extern uint32_t firmware_data_load, firmware_data_start, firmware_data_end;
@@ -62,17 +77,14 @@ static void transfer(int operation, int file, const void *at, unsigned long byte
 void harness_read(void *to, unsigned long bytes) { transfer(0x06, in, to, bytes); }
 void harness_write(const void *from, unsigned long bytes) { transfer(0x05, out, from, bytes); }
 
-void __attribute__((noinline)) harness_start(void) { started = TIMER[1]; }
+void __attribute__((noinline)) harness_start(void) { started = TIMER_VALUE; }
 void __attribute__((noinline)) harness_stop(int network, int count) {
-  ticks[network] += started - TIMER[1];
+  ticks[network] += TIMER_SINCE(started);
   runs[network] += (uint32_t)count;
 }
 
 static void calibrate(void) {
   uint32_t count = CALIBRATION_LOOPS;
-  TIMER[2] = 0xffffffffu;
-  TIMER[1] = 0xffffffffu;
-  TIMER[0] = 1;
   harness_start();
   __asm__ volatile("1: subs %0, %0, #1\n   bne 1b\n" : "+r"(count) : : "cc");
   harness_stop(NETWORKS, 1);
@@ -84,6 +96,7 @@ static void reset(void) {
   int counts;
   for (to = &firmware_data_start; to < &firmware_data_end;) *to++ = *from++;
   for (to = &firmware_bss_start; to < &firmware_bss_end;) *to++ = 0;
+  TIMER_START;
   in = open_file("in.bin", 1, 6);
   out = open_file("out.bin", 5, 7);
   calibrate();
@@ -105,9 +118,30 @@ __attribute__((section(".vectors"), used)) static void (*const vectors[16])(void
 
 ArmMachine arm_machine(const std::string& core) {
   constexpr std::int64_t kBytes = 4 << 20;
-  static const std::array<ArmMachine, 2> machines = {
-      ArmMachine{"cortex-m4", "mps2-an386", kBytes, kBytes},
-      ArmMachine{"cortex-m7", "mps2-an500", kBytes, kBytes}};
+  static const std::array<ArmMachine, 3> machines = {
+      ArmMachine{.core = "cortex-m4",
+                 .machine = "mps2-an386",
+                 .flash_bytes = kBytes,
+                 .sram_bytes = kBytes,
+                 .timer = std::string(kBoardTimer),
+                 .per_tick = 40},
+      ArmMachine{.core = "cortex-m7",
+                 .machine = "mps2-an500",
+                 .flash_bytes = kBytes,
+                 .sram_bytes = kBytes,
+                 .timer = std::string(kBoardTimer),
+                 .per_tick = 40},
+      // Secure aliases, because the core starts there.
+      ArmMachine{.core = "cortex-m55",
+                 .machine = "mps3-an547",
+                 .flash_bytes = kBytes / 2,
+                 .sram_bytes = kBytes,
+                 .vectors_address = 0x1000'0000,
+                 .flash_address = 0x1100'0000,
+                 .sram_address = 0x3100'0000,
+                 .options = "-mfloat-abi=hard",
+                 .timer = std::string(kCoreTimer),
+                 .per_tick = 31.25}};
   std::vector<std::string> known;
   for (const ArmMachine& machine : machines) {
     if (machine.core == core) return machine;
@@ -117,12 +151,16 @@ ArmMachine arm_machine(const std::string& core) {
 }
 
 Artifacts arm_firmware(const ArmMachine& machine, std::size_t networks) {
-  const std::string script =
-      concat("MEMORY {\n  FLASH (rx) : ORIGIN = 0x00000000, LENGTH = ", machine.flash_bytes,
-             "\n  RAM (rwx) : ORIGIN = 0x20000000, LENGTH = ", machine.sram_bytes, "\n}\n",
-             R"(ENTRY(reset)
+  const std::string script = concat(
+      "MEMORY {\n  VECTORS (rx) : ORIGIN = ", machine.vectors_address,
+      ", LENGTH = 256\n  FLASH (rx) : ORIGIN = ",
+      machine.flash_address + (machine.flash_address == machine.vectors_address ? 256 : 0),
+      ", LENGTH = ", machine.flash_bytes - 256, "\n  RAM (rwx) : ORIGIN = ", machine.sram_address,
+      ", LENGTH = ", machine.sram_bytes, "\n}\n",
+      R"(ENTRY(reset)
 SECTIONS {
-  .text : { KEEP(*(.vectors)) *(.text*) *(.rodata*) } > FLASH
+  .vectors : { KEEP(*(.vectors)) } > VECTORS
+  .text : { *(.text*) *(.rodata*) } > FLASH
   .data : {
     firmware_data_start = .;
     *(.data*)
@@ -142,7 +180,8 @@ SECTIONS {
 }
 )");
   const std::string startup =
-      concat("#include <stdint.h>\n#include \"harness.h\"\n#define NETWORKS ", networks, kStartup);
+      concat("#include <stdint.h>\n#include \"harness.h\"\n#define NETWORKS ", networks,
+             machine.timer, kStartup);
   return {{"startup.c", startup}, {"firmware.ld", script}};
 }
 

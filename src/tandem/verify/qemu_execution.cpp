@@ -16,10 +16,16 @@ namespace {
 
 constexpr std::string_view kCompiler = "arm-none-eabi-gcc";
 
-std::vector<std::string> compile_command(const ArmOptions& options, const std::string& source,
-                                         bool is_network) {
-  std::vector<std::string> command = {std::string(kCompiler), "-mcpu=" + options.core, "-mthumb",
-                                      "-ffunction-sections", "-fdata-sections"};
+std::vector<std::string> compiler(const ArmMachine& machine) {
+  std::vector<std::string> command = {std::string(kCompiler), "-mcpu=" + machine.core, "-mthumb"};
+  if (!machine.options.empty()) command.push_back(machine.options);
+  return command;
+}
+
+std::vector<std::string> compile_command(const ArmMachine& machine, const ArmOptions& options,
+                                         const std::string& source, bool is_network) {
+  std::vector<std::string> command = compiler(machine);
+  command.insert(command.end(), {"-ffunction-sections", "-fdata-sections"});
   command.push_back(is_network ? options.optimisation : "-O1");
   // The start-up code uses the compiler's register variables and assembler.
   command.push_back(source == "startup.c" ? "-std=gnu99" : "-std=c99");
@@ -34,20 +40,20 @@ std::vector<std::uint32_t> counters_of(const std::string& bytes) {
 }
 
 // Instructions in one run of each network, from the ticks of a timer whose rate is checked.
-std::vector<double> instructions_of(const std::string& counts, std::size_t networks) {
+std::vector<double> instructions_of(const std::string& counts, std::size_t networks,
+                                    double expected) {
   const std::vector<std::uint32_t> words = counters_of(counts);
   if (words.size() != 1 + 2 * networks)
     throw Error("the firmware wrote ", words.size(), " counters where ", 1 + 2 * networks,
                 " were expected; it did not run to its end");
   const double per_tick = static_cast<double>(kCalibrationInstructions) / words[0];
-  constexpr double kExpected = 40;
-  if (!(std::abs(per_tick - kExpected) < 0.05 * kExpected))
+  if (!(std::abs(per_tick - expected) < 0.05 * expected))
     throw Error("qemu-system-arm does not count instructions: ", kCalibrationInstructions,
                 " of them took ", words[0], " ticks; use a QEMU with -icount");
   std::vector<double> result;
   for (std::size_t i = 0; i < networks; ++i) {
     const std::uint32_t runs = words[1 + networks + i];
-    result.push_back(runs == 0 ? 0 : kExpected * words[1 + i] / runs);
+    result.push_back(runs == 0 ? 0 : expected * words[1 + i] / runs);
   }
   return result;
 }
@@ -74,21 +80,13 @@ ArmProgram build_arm_program(const std::vector<CNetwork>& networks, const std::s
       c_program(networks, {.trace = options.trace, .counted_runs = options.counted_runs});
   write_files(program.files, folder);
   write_files(arm_firmware(result.machine, networks.size()), folder);
-  std::vector<std::string> link = {std::string(kCompiler),
-                                   "-mcpu=" + options.core,
-                                   "-mthumb",
-                                   "-nostartfiles",
-                                   "--specs=nano.specs",
-                                   "-T",
-                                   "firmware.ld",
-                                   "-Wl,--gc-sections",
-                                   "-Wl,-Map=firmware.map",
-                                   "-o",
-                                   "firmware.elf"};
+  std::vector<std::string> link = compiler(result.machine);
+  link.insert(link.end(), {"-nostartfiles", "--specs=nano.specs", "-T", "firmware.ld",
+                           "-Wl,--gc-sections", "-Wl,-Map=firmware.map", "-o", "firmware.elf"});
   const ProcessOptions process{.folder = folder, .timeout_seconds = options.timeout_seconds};
   const auto compile = [&](const std::string& source, bool is_network) {
-    run_tool(compile_command(options, source, is_network), "compiling the emitted C for Arm",
-             process);
+    run_tool(compile_command(result.machine, options, source, is_network),
+             "compiling the emitted C for Arm", process);
     link.push_back(source + ".o");
   };
   for (const std::string& source : program.code) compile(source, true);
@@ -135,7 +133,8 @@ ArmRun run_arm_program(const ArmProgram& program, const std::string& input) {
   ArmRun run;
   run.output = read_file(program.folder + "/out.bin");
   if (counts)
-    run.instructions = instructions_of(read_file(program.folder + "/counts.bin"), program.networks);
+    run.instructions = instructions_of(read_file(program.folder + "/counts.bin"), program.networks,
+                                       program.machine.per_tick);
   return run;
 }
 

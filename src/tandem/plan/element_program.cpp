@@ -99,11 +99,20 @@ std::optional<std::vector<std::int64_t>> affine_strides(std::span<const std::int
   return strides;
 }
 
-bool fits_nest(const Module& module, const Graph& graph, const Node& node, std::size_t running,
-               const LoopExtents& nest) {
+std::vector<bool> register_inputs(const Graph& graph, const std::vector<ValueId>& base_of,
+                                  std::span<const NodeId> before, const Node& node) {
+  std::vector<bool> result;
+  for (const ValueId input : node.inputs)
+    result.push_back(std::ranges::any_of(
+        before, [&](NodeId id) { return base_of[graph.nodes[id].outputs[0]] == base_of[input]; }));
+  return result;
+}
+
+bool fits_nest(const Module& module, const Graph& graph, const Node& node,
+               const std::vector<bool>& in_register, const LoopExtents& nest) {
   const Shape output = output_shape(graph, node);
   for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-    if (running != kNone && node.inputs[i] == node.inputs[running]) continue;
+    if (in_register[i]) continue;
     if (const Tensor* constant = constant_of(module, graph, node.inputs[i])) {
       if (!constant_strides(*constant, row_axes_of(node, i), output, nest)) return false;
       continue;
@@ -214,21 +223,34 @@ ElementProgram::Operand ElementProgram::operand(const Node& node, std::size_t in
   return result;
 }
 
-void ElementProgram::add(const Node& node, std::size_t running, IntegerRange x) {
+void ElementProgram::hand_over(ValueId base, IntegerRange range) {
+  ensure(register_ranges_.empty(), "only one value is handed over, before all others");
+  register_of_[base] = 0;
+  register_ranges_.push_back(range);
+}
+
+void ElementProgram::add(const Node& node) {
   Link link;
   link.node = &node;
-  link.running = running;
   link.operands.resize(node.inputs.size());
+  link.sources.assign(node.inputs.size(), kNone);
   const std::string_view op = node.op->name();
   const bool has_tables = op == "Rescale" || op == "Table" || op == "Threshold";
-  for (std::size_t i = 0; i < (has_tables ? 1 : node.inputs.size()); ++i)
-    if (running == kNone || node.inputs[i] != node.inputs[running])
+  for (std::size_t i = 0; i < (has_tables ? 1 : node.inputs.size()); ++i) {
+    const auto held = register_of_.find(base_of_[node.inputs[i]]);
+    if (held != register_of_.end())
+      link.sources[i] = held->second;
+    else
       link.operands[i] = operand(node, i);
-  if (running == kNone) x = link.operands[0].range;
+  }
+  const IntegerRange x =
+      link.sources[0] == kNone ? link.operands[0].range : register_ranges_[link.sources[0]];
   link.range = dynamic_cast<const IntegerOperator&>(*node.op).range({module_, graph_, node});
   if (op == "Rescale") prepare_rescale(link, x);
   if (op == "Table") prepare_table(link);
   if (op == "Threshold") prepare_threshold(link, x);
+  register_of_[base_of_[node.outputs[0]]] = register_ranges_.size();
+  register_ranges_.push_back(link.range);
   links_.push_back(std::move(link));
 }
 
@@ -401,28 +423,34 @@ Ranged ElementProgram::fetch(const Operand& operand, std::span<const Expr> posit
   return {load_expr(operand.array, operand.storage, index_of(operand, position)), operand.range};
 }
 
-Ranged ElementProgram::apply(Statements& body, std::optional<Ranged> running,
+Ranged ElementProgram::apply(Statements& body, std::optional<Ranged> handed,
                              std::span<const Expr> position) {
   ScalarCode code(body, program_);
+  std::vector<Ranged> registers;
+  if (handed) registers.push_back(std::move(*handed));
   for (const Link& link : links_) {
     // What can only be one number is not computed; a compiler would find that out as well, and
     // drop the tables that the plan counts.
     if (link.range.min == link.range.max)
-      running = {constant_expr(link.range.min, arithmetic_for(link.range)), link.range};
+      registers.push_back({constant_expr(link.range.min, arithmetic_for(link.range)), link.range});
     else
-      running = apply_link(code, link, std::move(running), position);
-    running->range = link.range;
+      registers.push_back(apply_link(code, link, registers, position));
+    registers.back().range = link.range;
   }
-  return *running;
+  return std::move(registers.back());
 }
 
-Ranged ElementProgram::apply_link(ScalarCode& code, const Link& link, std::optional<Ranged> running,
-                                  std::span<const Expr> position) {
+Ranged ElementProgram::apply_link(ScalarCode& code, const Link& link,
+                                  std::vector<Ranged>& registers, std::span<const Expr> position) {
   const bool twice =
-      running && link.node->inputs.size() > 1 && link.node->inputs[0] == link.node->inputs[1];
-  if (twice) running->value = code.local(std::move(running->value));
+      link.sources.size() > 1 && link.sources[0] != kNone && link.sources[0] == link.sources[1];
+  if (twice) {
+    Ranged& held = registers[link.sources[0]];
+    held.value = code.local(std::move(held.value));
+  }
   const auto input = [&](std::size_t i) {
-    return i == link.running || twice ? *running : fetch(link.operands[i], position);
+    return link.sources[i] != kNone ? registers[link.sources[i]]
+                                    : fetch(link.operands[i], position);
   };
   const std::string_view op = link.node->op->name();
   const NodeView view{module_, graph_, *link.node};

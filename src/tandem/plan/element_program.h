@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,30 +23,34 @@ using LoopExtents = std::vector<std::int64_t>;
 std::optional<std::vector<std::int64_t>> affine_strides(std::span<const std::int64_t> sequence,
                                                         const LoopExtents& nest);
 
-// Whether the operands of an element-wise node can be addressed in a nest: those that are computed
-// and those that are constant advance by fixed strides. `running` is the input that the steps
-// before it hand over in a register (kNone: all are loaded).
-bool fits_nest(const Module& module, const Graph& graph, const Node& node, std::size_t running,
-               const LoopExtents& nest);
+// By input of a node: whether one of `before`, nodes of the same group, computes it, so that it is
+// there in a register.
+std::vector<bool> register_inputs(const Graph& graph, const std::vector<ValueId>& base_of,
+                                  std::span<const NodeId> before, const Node& node);
 
-// A chain of element-wise nodes, each computed from the one before it, applied to one element.
+// Whether the operands of an element-wise node that are not in registers can be addressed in a
+// nest: they advance by fixed strides.
+bool fits_nest(const Module& module, const Graph& graph, const Node& node,
+               const std::vector<bool>& in_register, const LoopExtents& nest);
+
+// An expression of element-wise nodes, applied to one element: each operand is loaded, constant, or
+// the result of a node before it, which no other node reads.
 class ElementProgram {
  public:
-  // Adds the arrays that the chain needs to `program`: inputs for what is loaded, constants for
+  // Adds the arrays that the nodes need to `program`: inputs for what is loaded, constants for
   // what is not the same everywhere. `base_of` maps a value to the one whose memory it shares.
   ElementProgram(const Module& module, const Graph& graph, LoopProgram& program,
                  const std::vector<ValueId>& base_of, LoopExtents nest);
 
-  // Prepares a node; nodes are added in order. `running` as in fits_nest(); `x` is the range of the
-  // running value, which the first node of a chain without one ignores.
-  void add(const Node& node, std::size_t running, IntegerRange x = {});
-  // Of the result of the nodes that were added.
-  IntegerRange range() const { return links_.back().range; }
+  // Says which value, of what range, apply() is given in a register.
+  void hand_over(ValueId base, IntegerRange range);
+  // Prepares a node; nodes are added in order, the last one computes the result.
+  void add(const Node& node);
   bool empty() const { return links_.empty(); }
 
-  // Appends the statements that turn the running value into the chain's result at a position of
-  // the nest (one index for each axis).
-  Ranged apply(Statements& body, std::optional<Ranged> running, std::span<const Expr> position);
+  // Appends the statements that compute the result at a position of the nest (one index for each
+  // axis). `handed` is the value that hand_over() announced, if it did.
+  Ranged apply(Statements& body, std::optional<Ranged> handed, std::span<const Expr> position);
 
  private:
   // Something that varies over the nest: the same everywhere, or elements of an array.
@@ -67,8 +72,8 @@ class ElementProgram {
   };
   struct Link {
     const Node* node = nullptr;
-    std::size_t running = kNone;
-    std::vector<Operand> operands;  // by input; unused for the running one
+    std::vector<std::size_t> sources;  // by input: the register that holds it; kNone: loaded
+    std::vector<Operand> operands;     // by input that is loaded
     Scaling scaling;
     IntegerRange range;  // of the result, proven
   };
@@ -90,7 +95,7 @@ class ElementProgram {
   Expr index_of(const Operand& operand, std::span<const Expr> position) const;
   Ranged fetch(const Operand& operand, std::span<const Expr> position) const;
 
-  Ranged apply_link(ScalarCode& code, const Link& link, std::optional<Ranged> running,
+  Ranged apply_link(ScalarCode& code, const Link& link, std::vector<Ranged>& registers,
                     std::span<const Expr> position);
   Ranged apply_binary(ScalarCode& code, const Link& link, Ranged a, Ranged b);
   Ranged apply_rescale(ScalarCode& code, const Link& link, Ranged x,
@@ -106,6 +111,9 @@ class ElementProgram {
   const std::vector<ValueId>& base_of_;
   LoopExtents nest_;
   std::vector<Link> links_;
+  // What is held in registers, by number: what is handed over (if anything), results in order.
+  std::vector<IntegerRange> register_ranges_;
+  std::map<ValueId, std::size_t> register_of_;  // by base value
 };
 
 // The name by which a program knows the array of a value that is computed; added where it is new.

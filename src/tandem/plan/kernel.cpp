@@ -99,12 +99,9 @@ LoopProgram KernelBuilder::build() {
     return std::move(program_);
   }
   const bool elementwise = form_ == "elements";
-  for (std::size_t i = elementwise ? 0 : 1; i < nodes_.size(); ++i) {
-    const Node& node = graph_.nodes[nodes_[i]];
-    const std::size_t running =
-        i == 0 ? kNone : running_input(graph_, base_of_, graph_.nodes[nodes_[i - 1]], node);
-    elements_.add(node, running, elements_.empty() ? sum_range_ : elements_.range());
-  }
+  if (!elementwise) elements_.hand_over(base_of_[first_.outputs[0]], sum_range_);
+  for (std::size_t i = elementwise ? 0 : 1; i < nodes_.size(); ++i)
+    elements_.add(graph_.nodes[nodes_[i]]);
   const ValueId result = base_of_[graph_.nodes[nodes_.back()].outputs[0]];
   Array array;
   array.name = "y";

@@ -1,7 +1,9 @@
 #include "tandem/plan/mcu_groups.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
+#include <span>
 
 #include "tandem/base/error.h"
 #include "tandem/graph/operator.h"
@@ -66,12 +68,24 @@ std::vector<LoopExtents> elementwise_nests(const Shape& shape) {
   return nests;
 }
 
+// Whether the nodes from `first` on can be computed in a nest.
+bool nodes_fit_nest(const Module& module, const Graph& graph, const std::vector<ValueId>& base_of,
+                    std::span<const NodeId> nodes, std::size_t first, const LoopExtents& nest) {
+  for (std::size_t i = first; i < nodes.size(); ++i) {
+    const Node& node = graph.nodes[nodes[i]];
+    const auto in_register = register_inputs(graph, base_of, nodes.first(i), node);
+    if (!fits_nest(module, graph, node, in_register, nest)) return false;
+  }
+  return true;
+}
+
 class Grouper {
  public:
   Grouper(const Module& module, const Graph& graph) : module_(module), graph_(graph) {
     result_.base_of.resize(graph.values.size());
     for (ValueId v = 0; v < graph.values.size(); ++v) result_.base_of[v] = v;
     alias_.resize(graph.nodes.size());
+    group_of_.assign(graph.nodes.size(), kNone);
     for (NodeId n = 0; n < graph.nodes.size(); ++n) {
       const Node& node = graph.nodes[n];
       alias_[n] = is_alias(module, graph, node);
@@ -81,7 +95,7 @@ class Grouper {
   }
 
   McuGroups run() {
-    std::vector<std::vector<NodeId>> by_last(graph_.nodes.size());
+    std::vector<std::vector<NodeId>> groups;
     std::vector<bool> taken(graph_.nodes.size(), false);
     for (NodeId n = 0; n < graph_.nodes.size(); ++n) {
       if (alias_[n] || taken[n]) continue;
@@ -89,12 +103,17 @@ class Grouper {
       // A node of two computed operands follows one of them only.
       for (auto next = follower(group); next && !taken[*next]; next = follower(group))
         group.push_back(*next);
-      for (const NodeId member : group) taken[member] = true;
-      // A group runs where its last node stood: by then all that it reads is computed.
-      by_last[group.back()] = std::move(group);
+      for (const NodeId member : group) {
+        taken[member] = true;
+        group_of_[member] = groups.size();
+      }
+      groups.push_back(std::move(group));
     }
-    for (std::vector<NodeId>& group : by_last)
-      if (!group.empty()) result_.groups.push_back(std::move(group));
+    for (std::size_t i = 0; i < groups.size(); ++i) take_operands(groups, i);
+    std::erase_if(groups, [](const std::vector<NodeId>& group) { return group.empty(); });
+    // A group runs where its last node stood: by then all that it reads is computed.
+    std::ranges::sort(groups, {}, [](const std::vector<NodeId>& group) { return group.back(); });
+    result_.groups = std::move(groups);
     return std::move(result_);
   }
 
@@ -119,20 +138,99 @@ class Grouper {
     const NodeId next = *readers_[value].begin();
     const Node& node = graph_.nodes[next];
     if (!is_elementwise(node)) return std::nullopt;
-    const std::size_t running = running_input(graph_, result_.base_of, last, node);
-    if (running == kNone) return std::nullopt;
+    if (!reads_in_place(node, value)) return std::nullopt;
     std::vector<NodeId> extended = group;
     extended.push_back(next);
-    const LoopExtents nest = is_elementwise(first)
-                                 ? group_nest(module_, graph_, result_.base_of, extended)
-                                 : producer_nest(module_, graph_, first);
-    if (nest.empty() || !fits_nest(module_, graph_, node, running, nest)) return std::nullopt;
+    if (!is_computable(extended)) return std::nullopt;
     return next;
   }
+
+  // Whether a node reads a value element by element, each at the place of its result.
+  bool reads_in_place(const Node& node, ValueId value) const {
+    ValueId found = kNone;
+    for (const ValueId input : node.inputs) {
+      if (result_.base_of[input] != value) continue;
+      // The same elements under two shapes would have to be read at two places.
+      if (found != kNone && input != found) return false;
+      found = input;
+    }
+    return elements_of(found) == elements_of(node.outputs[0]);
+  }
+
+  bool is_computable(const std::vector<NodeId>& group) const {
+    const LoopExtents nest = group_nest(module_, graph_, result_.base_of, group);
+    const std::size_t first = is_elementwise(graph_.nodes[group.front()]) ? 0 : 1;
+    return !nest.empty() && nodes_fit_nest(module_, graph_, result_.base_of, group, first, nest);
+  }
+
+  // Computes the other operands of the group's nodes in the group, where that stores less: the end
+  // of the group that computes such an operand moves over.
+  void take_operands(std::vector<std::vector<NodeId>>& groups, std::size_t index) {
+    for (std::size_t i = 0; i < groups[index].size(); ++i) {
+      const Node& node = graph_.nodes[groups[index][i]];
+      if (!is_elementwise(node)) continue;
+      for (const ValueId input : node.inputs) {
+        const NodeId producer = graph_.values[result_.base_of[input]].producer;
+        if (producer == kNone || group_of_[producer] == index) continue;
+        std::vector<NodeId>& giver = groups[group_of_[producer]];
+        const std::size_t kept = kept_nodes(giver, node, input);
+        if (kept == giver.size()) continue;
+        const auto end = giver.begin() + static_cast<std::ptrdiff_t>(kept);
+        std::vector<NodeId> extended = groups[index];
+        extended.insert(extended.begin() + static_cast<std::ptrdiff_t>(i), end, giver.end());
+        if (!is_computable(extended)) continue;
+        for (auto moved = end; moved != giver.end(); ++moved) group_of_[*moved] = index;
+        i += giver.size() - kept;
+        giver.erase(end, giver.end());
+        groups[index] = std::move(extended);
+      }
+    }
+  }
+
+  // How many nodes a group keeps if `reader` computes the others itself for its operand: the
+  // result of the last one kept, or what the first one reads, takes fewest bytes.
+  std::size_t kept_nodes(const std::vector<NodeId>& group, const Node& reader,
+                         ValueId operand) const {
+    const ValueId base = result_.base_of[operand];
+    if (kept_.contains(base) || readers_[base].size() != 1 || !reads_in_place(reader, base))
+      return group.size();
+    std::size_t best = group.size();
+    int least = bytes_of(base);
+    for (std::size_t i = group.size(); i-- > 0;) {
+      const std::optional<ValueId> source = only_source(graph_.nodes[group[i]]);
+      if (!source) break;
+      const int bytes = bytes_of(*source);
+      // What the first node reads is stored anyway.
+      if (bytes > least || (bytes == least && i > 0)) continue;
+      best = i;
+      least = bytes;
+    }
+    return best;
+  }
+
+  // What an element-wise node is computed from, if that is one value, read element by element.
+  std::optional<ValueId> only_source(const Node& node) const {
+    if (!is_elementwise(node)) return std::nullopt;
+    std::optional<ValueId> source;
+    for (const ValueId input : node.inputs) {
+      if (constant_of(module_, graph_, input) != nullptr) continue;
+      const ValueId base = result_.base_of[input];
+      if (source && *source != base) return std::nullopt;
+      source = base;
+    }
+    if (!source || !reads_in_place(node, *source)) return std::nullopt;
+    return source;
+  }
+
+  int bytes_of(ValueId value) const {
+    return storage_bytes(graph_.values[value].type.format.storage());
+  }
+  std::int64_t elements_of(ValueId value) const { return element_count(shape_of(graph_, value)); }
 
   const Module& module_;
   const Graph& graph_;
   McuGroups result_;
+  std::vector<std::size_t> group_of_;  // by node
   std::vector<bool> alias_;
   std::vector<std::set<NodeId>> readers_;  // by base value
   std::set<ValueId> kept_;
@@ -185,22 +283,6 @@ std::vector<Issue> sequential_issues(const Module& module, const Graph& graph) {
   return issues;
 }
 
-std::size_t running_input(const Graph& graph, const std::vector<ValueId>& base_of,
-                          const Node& before, const Node& node) {
-  const ValueId value = base_of[before.outputs[0]];
-  std::size_t found = kNone;
-  for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-    if (base_of[node.inputs[i]] != value) continue;
-    // The same elements under two shapes would have to be read at two places.
-    if (found != kNone && node.inputs[i] != node.inputs[found]) return kNone;
-    if (found == kNone) found = i;
-  }
-  if (found == kNone || element_count(shape_of(graph, node.inputs[found])) !=
-                            element_count(shape_of(graph, node.outputs[0])))
-    return kNone;
-  return found;
-}
-
 LoopExtents producer_nest(const Module& module, const Graph& graph, const Node& node) {
   const std::string_view op = node.op->name();
   Shape output = shape_of(graph, node.outputs[0]);
@@ -225,16 +307,8 @@ LoopExtents group_nest(const Module& module, const Graph& graph,
     for (LoopExtents& nest : elementwise_nests(shape_of(graph, graph.nodes[id].outputs[0])))
       candidates.push_back(std::move(nest));
   std::ranges::stable_sort(candidates, {}, [](const LoopExtents& nest) { return nest.size(); });
-  for (const LoopExtents& nest : candidates) {
-    bool fits = true;
-    for (std::size_t i = 0; fits && i < nodes.size(); ++i) {
-      const Node& node = graph.nodes[nodes[i]];
-      const std::size_t running =
-          i == 0 ? kNone : running_input(graph, base_of, graph.nodes[nodes[i - 1]], node);
-      fits = fits_nest(module, graph, node, running, nest);
-    }
-    if (fits) return nest;
-  }
+  for (const LoopExtents& nest : candidates)
+    if (nodes_fit_nest(module, graph, base_of, nodes, 0, nest)) return nest;
   return {};
 }
 

@@ -14,7 +14,8 @@ struct McuGroups {
   // By value: the value whose memory it shares (itself, or what a reshape made it from).
   std::vector<ValueId> base_of;
   // In execution order. The first node of a group is anything but a reshape; the others are
-  // element-wise, each computed from the one before it without touching memory.
+  // element-wise. What a node of a group but the last computes is read by one other node of the
+  // group only, and never touches memory.
   std::vector<std::vector<NodeId>> groups;
 };
 
@@ -32,9 +33,5 @@ LoopExtents producer_nest(const Module& module, const Graph& graph, const Node& 
 // the fewest loops in which all operands can be addressed.
 LoopExtents group_nest(const Module& module, const Graph& graph,
                        const std::vector<ValueId>& base_of, const std::vector<NodeId>& nodes);
-
-// The input of `node` that is computed by the node before it in its group; kNone for none.
-std::size_t running_input(const Graph& graph, const std::vector<ValueId>& base_of,
-                          const Node& before, const Node& node);
 
 }  // namespace tandem

@@ -7,6 +7,7 @@
 #include "tandem/base/text.h"
 #include "tandem/graph/operator.h"
 #include "tandem/plan/lifetime_planner.h"
+#include "tandem/plan/overlap_distance.h"
 
 namespace tandem {
 namespace {
@@ -15,13 +16,6 @@ std::int64_t round_up(std::int64_t value, std::int64_t to) { return (value + to 
 
 bool is_written(const Array& array) {
   return array.role == ArrayRole::kOutput || array.role == ArrayRole::kScratch;
-}
-
-// Whether the result may overwrite an operand: each element is read before it is written, and the
-// access through two types is legal C (one of them a character type, or both of one width).
-bool may_overwrite(const Step& step, const Array& operand, const Array& result) {
-  const int from = storage_bytes(operand.storage), to = storage_bytes(result.storage);
-  return step.form == "elements" && operand.size == result.size && (to == from || to == 1);
 }
 
 class Assembler {
@@ -77,7 +71,6 @@ class Assembler {
     buffer.element_bits = 8 * storage_bytes(storage);
     buffer.first_step = buffer.last_step = plan_.steps.size();
     plan_.buffers.push_back(std::move(buffer));
-    slot_of_.push_back(plan_.buffers.size() - 1);
     return plan_.buffers.size() - 1;
   }
 
@@ -117,7 +110,6 @@ class Assembler {
   void add_step(std::size_t group) {
     const std::vector<NodeId>& nodes = groups_.groups[group];
     const LoopProgram& program = programs_[group];
-    group_ = group;
     Step step;
     step.nodes = nodes;
     step.unit = unit_;
@@ -138,36 +130,14 @@ class Assembler {
         step.writes.push_back(add_buffer(concat(name, "_", array.name), BufferRole::kScratch, kNone,
                                          array.bytes(), array.storage));
       } else {
-        step.writes.push_back(output_buffer(step, program, array));
+        if (buffer_of_[array.value] == kNone)
+          buffer_of_[array.value] = value_buffer(array.value, BufferRole::kValue);
+        use(buffer_of_[array.value]);
+        step.writes.push_back(buffer_of_[array.value]);
       }
     }
     plan_.steps.push_back(std::move(step));
-  }
-
-  std::size_t output_buffer(const Step& step, const LoopProgram& program, const Array& array) {
-    if (buffer_of_[array.value] != kNone) {
-      use(buffer_of_[array.value]);
-      return buffer_of_[array.value];
-    }
-    const std::size_t buffer = value_buffer(array.value, BufferRole::kValue);
-    buffer_of_[array.value] = buffer;
-    for (const Array& operand : program.arrays) {
-      if (operand.role != ArrayRole::kInput || !may_overwrite(step, operand, array)) continue;
-      const std::size_t given = buffer_of_[operand.value];
-      if (plan_.buffers[given].role != BufferRole::kValue || read_later(operand.value)) continue;
-      slot_of_[buffer] = slot_of_[given];
-      break;
-    }
-    return buffer;
-  }
-
-  // Whether a group after the one that is being added, or the caller, reads a value.
-  bool read_later(ValueId base) const {
-    for (std::size_t i = group_ + 1; i < programs_.size(); ++i)
-      for (const Array& array : programs_[i].arrays)
-        if (needed_[i] && array.role == ArrayRole::kInput && array.value == base) return true;
-    return std::ranges::any_of(graph_.outputs,
-                               [&](ValueId output) { return groups_.base_of[output] == base; });
+    group_of_step_.push_back(group);
   }
 
   void add_copied_output(std::size_t index) {
@@ -198,7 +168,6 @@ class Assembler {
     return buffer.role == BufferRole::kValue || buffer.role == BufferRole::kScratch;
   }
 
-  // Buffers that share a slot are one block.
   void place_arena() {
     std::vector<LifetimeBlock> blocks;
     std::vector<std::size_t> block_of(plan_.buffers.size(), kNone);
@@ -208,22 +177,31 @@ class Assembler {
       if (!in_arena(buffer)) continue;
       const std::int64_t element = buffer.element_bits / 8;
       alignment = std::max(alignment, element);
-      if (slot_of_[i] == i) {
-        block_of[i] = blocks.size();
-        blocks.push_back({buffer.bytes, element, buffer.first_step, buffer.last_step});
-        continue;
-      }
-      LifetimeBlock& block = blocks[block_of[i] = block_of[slot_of_[i]]];
-      block.bytes = std::max(block.bytes, buffer.bytes);
-      block.alignment = std::max(block.alignment, element);
-      block.first_step = std::min(block.first_step, buffer.first_step);
-      block.last_step = std::max(block.last_step, buffer.last_step);
+      block_of[i] = blocks.size();
+      blocks.push_back({buffer.bytes, element, buffer.first_step, buffer.last_step});
     }
+    for (std::size_t step = 0; step < group_of_step_.size(); ++step)
+      add_takeovers(step, block_of, blocks);
     const LifetimeLayout layout = plan_lifetimes(blocks);
     for (std::size_t i = 0; i < plan_.buffers.size(); ++i)
       if (block_of[i] != kNone) plan_.buffers[i].offset = layout.offsets[block_of[i]];
     plan_.peak_bytes["sram"] = round_up(layout.peak_bytes, alignment);
     plan_.bound_bytes["sram"] = layout.bound_bytes;
+  }
+
+  // Lets what a step writes share bytes with what it is the last to read.
+  void add_takeovers(std::size_t index, const std::vector<std::size_t>& block_of,
+                     std::vector<LifetimeBlock>& blocks) const {
+    const LoopProgram& program = programs_[group_of_step_[index]];
+    const std::vector<std::size_t> buffers = array_buffers(plan_.steps[index], program);
+    for (const OverlapDistance& overlap : overlap_distances(program)) {
+      const std::size_t dying = block_of[buffers[overlap.read]],
+                        born = block_of[buffers[overlap.written]];
+      if (dying == kNone || born == kNone || blocks[dying].last_step != index ||
+          blocks[born].first_step != index)
+        continue;
+      blocks[born].takeovers.push_back({dying, overlap.bytes});
+    }
   }
 
   void place_constants() {
@@ -250,10 +228,9 @@ class Assembler {
   const std::string& unit_;
   std::vector<LoopProgram> programs_;  // by group
   std::vector<bool> needed_;
-  std::size_t group_ = 0;  // that is being added
+  std::vector<std::size_t> group_of_step_;  // of steps that run nodes; they come first
   Plan plan_;
   std::vector<std::size_t> buffer_of_;  // by base value
-  std::vector<std::size_t> slot_of_;    // by buffer: the one whose bytes it takes over
   std::vector<Output> outputs_;
 };
 

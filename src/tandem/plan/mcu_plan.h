@@ -10,9 +10,9 @@ namespace tandem {
 
 // The plan of a sequential machine that runs one group of nodes after the other, each in the given
 // form. Values lie in one arena in "sram" (BufferRole::kValue, kScratch), constants in "flash";
-// inputs and outputs are the caller's, also in "sram". An element-wise step writes its result over
-// an operand of which it is the last reader. peak_bytes: the arena in "sram", the constants in
-// "flash".
+// inputs and outputs are the caller's, also in "sram". What a step writes may share bytes with what
+// it is the last to read, as far as it has read them by then (plan/overlap_distance.h). peak_bytes:
+// the arena in "sram", the constants in "flash".
 Plan assemble_mcu_plan(const Module& module, const std::string& device, const std::string& unit,
                        const McuGroups& groups, const std::vector<std::string>& forms);
 

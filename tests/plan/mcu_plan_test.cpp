@@ -1,0 +1,75 @@
+#include "tandem/plan/mcu_plan.h"
+
+#include <gtest/gtest.h>
+
+#include "tandem/base/error.h"
+#include "tandem/graph/operator.h"
+#include "tandem/graph/printer.h"
+#include "tandem/ops/register.h"
+
+namespace tandem {
+namespace {
+
+// The plan of a module's "main" in the plainest forms, or in `form` for convolutions.
+Plan planned(const std::string& text, const std::string& form = "") {
+  register_operators();
+  const Module module = parse_module("tandem-module 1\n" + text);
+  const Graph& graph = module.main();
+  const McuGroups groups = group_nodes(module, graph);
+  std::vector<std::string> forms;
+  for (const std::vector<NodeId>& nodes : groups.groups) {
+    const bool given = !form.empty() && graph.nodes[nodes.front()].op->name() == "IntConv";
+    forms.push_back(given ? form : kernel_forms(module, graph, nodes).front());
+  }
+  return assemble_mcu_plan(module, "board", "core", groups, forms);
+}
+
+const Buffer& buffer(const Plan& plan, const std::string& name) {
+  for (const Buffer& buffer : plan.buffers)
+    if (buffer.name == name) return buffer;
+  throw InternalError("no buffer " + name);
+}
+
+TEST(McuPlan, AResidualBlockWritesItsSumOverTheValueItSkips) {
+  const Plan plan = planned(R"(constant @w : int4[2,1,1,2] = [1,2,3,-4]
+graph @main(%x : int8[1,10,10,2]) -> (%y) {
+  %w = constant @w
+  %i : int10[1,10,10,2] = IntAdd(%x, %x) {format = int10}
+  %skip : int8[1,10,10,2] = Clamp(%i) {format = int8, min = -100, max = 100}
+  %c : int13[1,10,10,2] = IntConv(%skip, %w) {format = int13}
+  %inner : int8[1,10,10,2] = Clamp(%c) {format = int8, min = -100, max = 100}
+  %d : int13[1,10,10,2] = IntConv(%inner, %w) {format = int13}
+  %s : int14[1,10,10,2] = IntAdd(%d, %skip) {format = int14}
+  %t : int8[1,10,10,2] = Clamp(%s) {format = int8, min = -100, max = 100}
+  %y : int13[1,10,10,2] = IntConv(%t, %w) {format = int13}
+}
+)");
+  EXPECT_EQ(plan.steps.size(), 4U);
+  EXPECT_EQ(buffer(plan, "t").offset, buffer(plan, "skip").offset);
+  EXPECT_EQ(plan.peak_bytes.at("sram"), 2 * 200);
+  EXPECT_EQ(plan.bound_bytes.at("sram"), 2 * 200);
+}
+
+TEST(McuPlan, ADepthwiseConvolutionSlidesOverItsInput) {
+  const std::string text = R"(constant @w : int4[4,3,3,1] = [
+1,2,3,4,5,6,7,-8,1,2,3,4,5,6,7,-8,1,2,3,4,5,6,7,-8,1,2,3,4,5,6,7,-8,1,2,3,4]
+graph @main(%x : int8[1,10,10,4]) -> (%y) {
+  %w = constant @w
+  %i : int10[1,10,10,4] = IntAdd(%x, %x) {format = int10}
+  %from : int8[1,10,10,4] = Clamp(%i) {format = int8, min = -100, max = 100}
+  %d : int16[1,10,10,4] = IntConv(%from, %w) {format = int16, group = 4, pads = [1,1,1,1]}
+  %to : int8[1,10,10,4] = Clamp(%d) {format = int8, min = -100, max = 100}
+  %y : int15[1,1,1,4] = IntSum(%to) {axes = [1,2], format = int15}
+}
+)";
+  const Plan plan = planned(text, "patch_1");
+  // When the window of row r, column c is gathered, (10 r + c) positions are written and the window
+  // starts at row r - 1, column c - 1; the patch holds nine positions.
+  EXPECT_EQ(buffer(plan, "from").offset - buffer(plan, "to").offset, 11 * 4);
+  EXPECT_EQ(plan.peak_bytes.at("sram"), 11 * 4 + 400 + 9 * 4);
+  // A padded copy of the input is all that is read while the result is written.
+  EXPECT_EQ(planned(text, "padded_1").peak_bytes.at("sram"), 400 + 12 * 12 * 4);
+}
+
+}  // namespace
+}  // namespace tandem

@@ -1,0 +1,144 @@
+#include "tests/support/loop_interpreter.h"
+
+#include <cstring>
+#include <map>
+
+#include "tandem/base/error.h"
+
+namespace tandem::test {
+namespace {
+
+class Interpreter {
+ public:
+  Interpreter(const LoopProgram& program, const std::vector<std::size_t>& offsets,
+              std::vector<std::uint8_t>& memory)
+      : offsets_(offsets), memory_(memory), program_(program) {
+    for (std::size_t i = 0; i < program.arrays.size(); ++i)
+      places_[program.arrays[i].name] = {i, 0};
+  }
+
+  void run(const Statements& statements) {
+    for (const Statement& s : statements) run(s);
+  }
+
+ private:
+  struct Place {
+    std::size_t array = 0;
+    std::int64_t index = 0;
+  };
+
+  void run(const Statement& s) {
+    switch (s.kind) {
+      case StatementKind::kLet:
+      case StatementKind::kVariable:
+      case StatementKind::kAssign: locals_[s.name] = wrapped(value(s.value), s.type); return;
+      case StatementKind::kStore: {
+        const std::int64_t stored = value(s.value);
+        store(s.name, value(s.index), stored);
+        return;
+      }
+      case StatementKind::kFor: {
+        const std::int64_t end = value(s.index);
+        for (std::int64_t i = value(s.value); i < end; i += s.step) {
+          locals_[s.name] = i;
+          run(s.body);
+        }
+        return;
+      }
+      case StatementKind::kPointer: {
+        const Place from = places_.at(s.array);
+        places_[s.name] = {from.array, from.index + value(s.index)};
+        return;
+      }
+      case StatementKind::kAdvance: places_.at(s.name).index += s.step; return;
+      case StatementKind::kCopy: {
+        const std::int64_t to = value(s.index), from = value(s.value);
+        for (std::int64_t i = 0; i < s.step; ++i) store(s.name, to + i, load(s.array, from + i));
+        return;
+      }
+      case StatementKind::kFill: {
+        const std::int64_t to = value(s.index), fill = value(s.value);
+        for (std::int64_t i = 0; i < s.step; ++i) store(s.name, to + i, fill);
+        return;
+      }
+      case StatementKind::kIf: run(value(s.value) != 0 ? s.body : s.otherwise); return;
+    }
+  }
+
+  static std::int64_t wrapped(std::int64_t value, Storage type) {
+    const int unused = 64 - 8 * storage_bytes(type);
+    const auto bits = static_cast<std::uint64_t>(value) << unused;
+    return is_signed(type) ? static_cast<std::int64_t>(bits) >> unused
+                           : static_cast<std::int64_t>(bits >> unused);
+  }
+
+  std::uint8_t* byte_of(const Place& place, std::int64_t index) {
+    const Array& array = program_.arrays[place.array];
+    ensure(place.index + index >= 0 && place.index + index < array.size,
+           concat("access outside ", array.name));
+    return memory_.data() + offsets_[place.array] +
+           static_cast<std::size_t>((place.index + index) * storage_bytes(array.storage));
+  }
+
+  void store(const std::string& name, std::int64_t index, std::int64_t value) {
+    const Place& place = places_.at(name);
+    std::memcpy(byte_of(place, index), &value,
+                static_cast<std::size_t>(storage_bytes(program_.arrays[place.array].storage)));
+  }
+
+  std::int64_t load(const std::string& name, std::int64_t index) {
+    const Place& place = places_.at(name);
+    const Array& array = program_.arrays[place.array];
+    if (array.is_constant()) return array.values.at(static_cast<std::size_t>(place.index + index));
+    std::int64_t value = 0;
+    std::memcpy(&value, byte_of(place, index),
+                static_cast<std::size_t>(storage_bytes(array.storage)));
+    return wrapped(value, array.storage);
+  }
+
+  std::int64_t value(const Expr& e) {
+    switch (e.op) {
+      case ExprOp::kConstant: return e.value;
+      case ExprOp::kVariable: return locals_.at(e.name);
+      case ExprOp::kLoad: return load(e.name, value(e.args[0]));
+      case ExprOp::kConvert: return wrapped(value(e.args[0]), e.type);
+      case ExprOp::kSelect: return value(e.args[value(e.args[0]) != 0 ? 1 : 2]);
+      default: return wrapped(binary(e, value(e.args[0]), value(e.args[1])), e.type);
+    }
+  }
+
+  static std::int64_t binary(const Expr& e, std::int64_t a, std::int64_t b) {
+    const bool wide = e.args[0].type == Storage::kU64;
+    const auto x = static_cast<std::uint64_t>(a), y = static_cast<std::uint64_t>(b);
+    switch (e.op) {
+      case ExprOp::kAdd: return static_cast<std::int64_t>(x + y);
+      case ExprOp::kSubtract: return static_cast<std::int64_t>(x - y);
+      case ExprOp::kMultiply: return static_cast<std::int64_t>(x * y);
+      case ExprOp::kAnd: return a & b;
+      case ExprOp::kXor: return a ^ b;
+      case ExprOp::kDivide: return wide ? static_cast<std::int64_t>(x / y) : a / b;
+      case ExprOp::kRemainder: return wide ? static_cast<std::int64_t>(x % y) : a % b;
+      case ExprOp::kShiftLeft: return static_cast<std::int64_t>(x << y);
+      case ExprOp::kShiftRight: return wide ? static_cast<std::int64_t>(x >> y) : a >> b;
+      case ExprOp::kLess: return wide ? x < y : a < b;
+      case ExprOp::kLessEqual: return wide ? x <= y : a <= b;
+      case ExprOp::kEqual: return a == b;
+      default: throw InternalError("no operator");
+    }
+  }
+
+  const std::vector<std::size_t>& offsets_;
+  std::vector<std::uint8_t>& memory_;
+  const LoopProgram& program_;
+  std::map<std::string, Place> places_;  // of arrays and pointers
+  std::map<std::string, std::int64_t> locals_;
+};
+
+}  // namespace
+
+void interpret(const LoopProgram& program, const std::vector<std::size_t>& offsets,
+               std::vector<std::uint8_t>& memory) {
+  Interpreter(program, offsets, memory).run(program.body);
+}
+
+}  // namespace tandem::test

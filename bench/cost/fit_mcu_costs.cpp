@@ -43,7 +43,8 @@ Plan plan_of(const SweepCase& sweep) {
     const bool has = std::ranges::find(known, sweep.form) != known.end();
     forms.push_back(has ? sweep.form : known.front());
   }
-  return assemble_mcu_plan(sweep.module, "sweep", "core", groups, forms);
+  // Each sample runs several times on the same inputs.
+  return assemble_mcu_plan(sweep.module, "sweep", "core", groups, forms, IoPlace::kCaller);
 }
 
 std::vector<Measured> measure(std::span<const SweepCase> cases, const std::string& core) {

@@ -32,13 +32,26 @@ TEST_F(EstimateVerb, SaysValueSourceAndUncertaintyOfEveryFigure) {
   const auto& total = json["total"];
   EXPECT_EQ(total["weights_bytes"]["value"], 6);  // 3 x 2 weights of 4 bits, a byte each
   EXPECT_EQ(total["weights_bytes"]["source"], "exact");
-  EXPECT_EQ(total["io_bytes"]["value"], 5);  // three codes in, two out
+  EXPECT_EQ(total["io_bytes"]["value"], 0);
+  EXPECT_EQ(total["arena_bytes"]["value"], total["sram_bytes"]["value"]);
+  EXPECT_GE(total["arena_bytes"]["value"], total["arena_bound_bytes"]["value"]);
   EXPECT_EQ(total["multiply_accumulates"]["value"], 6);
   EXPECT_GT(total["instructions"]["value"], 0);
   EXPECT_GT(total["instructions"]["relative_uncertainty"], 0);
   const CliRun text = run_cli({"estimate", net, "--device", "stm32f746", "--steps"});
   EXPECT_THAT(text.out, HasSubstr("latency_seconds"));
   EXPECT_THAT(text.out, HasSubstr("dense"));
+}
+
+TEST_F(EstimateVerb, CountsInputsAndOutputsWhereTheyLie) {
+  const std::string net = write("net.tandem", small_module_text());
+  const auto total = run_cli({"estimate", net, "--device", "stm32f746", "--io", "caller", "--json"})
+                         .json()["total"];
+  EXPECT_EQ(total["io_bytes"]["value"], 5);  // three codes in, two out
+  EXPECT_EQ(total["arena_bytes"]["value"], 0);
+  const CliRun unknown = run_cli({"estimate", net, "--device", "stm32f746", "--io", "aren"});
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_THAT(unknown.err, HasSubstr("did you mean 'arena'"));
 }
 
 TEST_F(EstimateVerb, StepsAddUpToTheTotal) {

@@ -43,10 +43,9 @@ graph @main(%0 : int8[1,4,4,2], %a : int8[1,6], %A : int8[1,6]) -> (%for, %_x) {
 )";
 
 Artifacts emitted(const Module& module, const std::string& name,
-                  McuObjective objective = McuObjective::kLatency) {
+                  McuObjective objective = McuObjective::kLatency, IoPlace io = IoPlace::kArena) {
   const Device device = find_device("mps2-an386");
-  return CTarget().emit(module, plan_mcu(module, device, {.objective = objective, .forms = {}}),
-                        name);
+  return CTarget().emit(module, plan_mcu(module, device, {.objective = objective, .io = io}), name);
 }
 
 // The symbols of an object file of one of nm's kinds ("U", "T", "b", ...).
@@ -77,18 +76,21 @@ class CTargetTest : public testing::Test {
 
 TEST_F(CTargetTest, IsFreeOfWarningsInThreeCompilers) {
   std::vector<std::string> sources;
-  const auto add = [&](const Module& module, const std::string& name, McuObjective objective) {
-    const Artifacts artifacts = emitted(module, name, objective);
+  const auto add = [&](const Module& module, const std::string& name, McuObjective objective,
+                       IoPlace io) {
+    const Artifacts artifacts = emitted(module, name, objective, io);
     write(artifacts);
     for (const Artifact& artifact : artifacts)
       if (artifact.path.ends_with(".c") && artifact.path != "main.c")
         sources.push_back(artifact.path);
   };
-  add(parse_module(kAwkward), "awkward", McuObjective::kLatency);
+  add(parse_module(kAwkward), "awkward", McuObjective::kLatency, IoPlace::kCaller);
+  add(parse_module(kAwkward), "arena", McuObjective::kLatency, IoPlace::kArena);
   constexpr McuObjective kObjectives[] = {McuObjective::kLatency, McuObjective::kFlash,
                                           McuObjective::kSram};
   for (const std::uint64_t seed : {14U, 15U, 17U, 21U})
-    add(random_lowered_module(seed), concat("net", seed), kObjectives[seed % 3]);
+    add(random_lowered_module(seed), concat("net", seed), kObjectives[seed % 3],
+        seed % 2 == 0 ? IoPlace::kCaller : IoPlace::kArena);
   sources.push_back("main.c");  // of the last one
   for (const std::vector<std::string>& compiler :
        std::vector<std::vector<std::string>>{{"gcc"},
@@ -133,10 +135,12 @@ TEST_F(CTargetTest, NeedsOnlyTwoHeadersAndCallsOnlyTwoFunctions) {
 }
 
 TEST_F(CTargetTest, TheExampleBuildsAloneAndAgreesWithTheReference) {
-  write(emitted(parse_module(kAwkward), "net"));
-  const ProcessResult made = run_tool({"make", "run"}, "make run", {.folder = folder()});
-  EXPECT_THAT(made.output, HasSubstr("net: 0 of 35 output values differ from the reference"));
-  run({"make", "clean"});
+  for (const IoPlace io : {IoPlace::kCaller, IoPlace::kArena}) {
+    write(emitted(parse_module(kAwkward), "net", McuObjective::kLatency, io));
+    const ProcessResult made = run_tool({"make", "run"}, "make run", {.folder = folder()});
+    EXPECT_THAT(made.output, HasSubstr("net: 0 of 35 output values differ from the reference"));
+    run({"make", "clean"});
+  }
   run({"make", "libnet.a", "CC=arm-none-eabi-gcc", "AR=arm-none-eabi-ar",
        "CFLAGS=-O2 -mcpu=cortex-m4 -mthumb"});
 }
@@ -159,8 +163,8 @@ TEST_F(CTargetTest, TwoNetworksWithLayersOfEqualNamesLinkTogether) {
   Module other = parse_module(kAwkward);
   other.constants[0].tensor =
       Tensor::from_integers(Format::parse("int4"), {6, 3}, std::vector<std::int64_t>(18, 7));
-  write(emitted(parse_module(kAwkward), "first"));
-  write(emitted(other, "second"));
+  write(emitted(parse_module(kAwkward), "first", McuObjective::kLatency, IoPlace::kCaller));
+  write(emitted(other, "second", McuObjective::kLatency, IoPlace::kCaller));
   const std::string include = "#include ";
   write({{"both.c",
           include + "<stdio.h>\n" + include + "\"first.h\"\n" + include + "\"second.h\"\n" + R"(
@@ -178,6 +182,34 @@ int main(void) {
        "second_weights.c", "-o", "both"});
   // 1*1 + 2*4 + 3*7 + 4*1 + 5*1 + 6*4 and 7 * 21.
   EXPECT_EQ(run_tool({folder() + "/both"}, "both", {}).output, "63 147\n");
+}
+
+TEST_F(CTargetTest, InputsAndOutputsLieInTheArena) {
+  write(emitted(parse_module(R"(tandem-module 1
+constant @w : int4[3,2] = [1,-2,3,4,5,-6]
+graph @main(%x : int8[1,3], %never : int8[1,40]) -> (%y) {
+  %w = constant @w
+  %y : int13[1,2] = IntMatMul(%x, %w) {format = int13} "x_input"
+}
+)"),
+                "net"));
+  const std::string include = "#include ";
+  write({{"user.c", include + "<stdio.h>\n" + include + "\"net.h\"\n" + R"(
+int main(void) {
+  int run, i;
+  for (run = 0; run < 2; ++run) {
+    for (i = 0; i < 3; ++i) net_x_input()[i] = (int8_t)(i + run);
+    for (i = 0; i < 40; ++i) net_never_input()[i] = -1;
+    net_run();
+    printf("%d %d ", net_output()[0], net_output()[1]);
+  }
+  printf("%d\n", NET_ARENA_BYTES);
+  return 0;
+}
+)"}});
+  run({"gcc", "-std=c99", "-Wall", "-Werror", "user.c", "net.c", "net_weights.c", "-o", "user"});
+  // 0*1 + 1*3 + 2*5, 0*-2 + 1*4 + 2*-6; 1 + 6 + 15, -2 + 8 - 18. The result takes the place of x.
+  EXPECT_EQ(run_tool({folder() + "/user"}, "user", {}).output, "13 -8 22 -12 44\n");
 }
 
 TEST_F(CTargetTest, LinesAreNoLongerThanAHundredColumns) {

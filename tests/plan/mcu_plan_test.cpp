@@ -11,7 +11,7 @@ namespace tandem {
 namespace {
 
 // The plan of a module's "main" in the plainest forms, or in `form` for convolutions.
-Plan planned(const std::string& text, const std::string& form = "") {
+Plan planned(const std::string& text, const std::string& form = "", IoPlace io = IoPlace::kCaller) {
   register_operators();
   const Module module = parse_module("tandem-module 1\n" + text);
   const Graph& graph = module.main();
@@ -21,7 +21,7 @@ Plan planned(const std::string& text, const std::string& form = "") {
     const bool given = !form.empty() && graph.nodes[nodes.front()].op->name() == "IntConv";
     forms.push_back(given ? form : kernel_forms(module, graph, nodes).front());
   }
-  return assemble_mcu_plan(module, "board", "core", groups, forms);
+  return assemble_mcu_plan(module, "board", "core", groups, forms, io);
 }
 
 const Buffer& buffer(const Plan& plan, const std::string& name) {
@@ -69,6 +69,31 @@ graph @main(%x : int8[1,10,10,4]) -> (%y) {
   EXPECT_EQ(plan.peak_bytes.at("sram"), 11 * 4 + 400 + 9 * 4);
   // A padded copy of the input is all that is read while the result is written.
   EXPECT_EQ(planned(text, "padded_1").peak_bytes.at("sram"), 400 + 12 * 12 * 4);
+}
+
+TEST(McuPlan, InputsAndOutputsInTheArenaLiveOnlyAsLongAsTheyAreNeeded) {
+  const std::string text = R"(constant @w : int4[8,4] = [
+1,2,3,4,5,6,7,-8,1,2,3,4,5,6,7,-8,1,2,3,4,5,6,7,-8,1,2,3,4,5,6,7,-8]
+graph @main(%x : int8[1,8], %late : int8[1,4]) -> (%h, %y) {
+  %w = constant @w
+  %m : int14[1,4] = IntMatMul(%x, %w) {format = int14} "fc"
+  %h : int8[1,4] = Clamp(%m) {format = int8, min = -100, max = 100} "narrow"
+  %y : int9[1,4] = IntAdd(%h, %late) {format = int9} "sum"
+}
+)";
+  const Plan arena = planned(text, "", IoPlace::kArena);
+  EXPECT_EQ(buffer(arena, "x").first_step, 0U);
+  EXPECT_EQ(buffer(arena, "x").last_step, 0U);
+  EXPECT_EQ(buffer(arena, "late").last_step, 1U);
+  EXPECT_EQ(buffer(arena, "h").last_step, 1U);
+  // An output that the last step reads is not overwritten by it, an input is: y's two bytes per
+  // element need four bytes more than "late" has, at most.
+  const Buffer &h = buffer(arena, "h"), &y = buffer(arena, "y");
+  EXPECT_TRUE(h.offset + h.bytes <= y.offset || y.offset + y.bytes <= h.offset);
+  // late, x behind the three results that are written before the last column reads it, and a byte
+  // that aligns the arena.
+  EXPECT_EQ(arena.peak_bytes.at("sram"), 8 + 4 + 3 + 1);
+  EXPECT_EQ(planned(text).peak_bytes.at("sram"), 0);
 }
 
 }  // namespace

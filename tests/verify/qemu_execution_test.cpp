@@ -46,14 +46,18 @@ TEST_F(QemuTest, ALayerEqualsTheReferenceOnBothCores) {
   for (const char* device : {"mps2-an386", "mps2-an500", "stm32f746"}) {
     ExecutionOptions options;
     options.device = device;
+    const bool in_arena = std::string_view(device) == "mps2-an386";
+    if (!in_arena) options.plan = plan_mcu(module, find_device(device), {.io = IoPlace::kCaller});
     const auto qemu = make_execution("qemu", module, options);
     const Equality equality = compare_samples(expected, qemu->run(inputs));
     EXPECT_TRUE(equality.equal()) << to_string(equality, "reference", device);
     const auto& measured = qemu->measured();
     EXPECT_EQ(measured.at("weights_bytes"), 12);
     EXPECT_EQ(measured.at("tables_bytes"), 12);  // three multipliers
-    EXPECT_EQ(measured.at("arena_bytes"), 0);
-    EXPECT_EQ(measured.at("io_bytes"), 4 + 3);
+    // In the arena two of the three results are written before the last column reads all four
+    // codes.
+    EXPECT_EQ(measured.at("arena_bytes"), in_arena ? 2 + 4 : 0);
+    EXPECT_EQ(measured.at("io_bytes"), in_arena ? 0 : 4 + 3);
     EXPECT_GT(measured.at("instructions_per_run"), 40);
     EXPECT_LT(measured.at("instructions_per_run"), 200);
   }

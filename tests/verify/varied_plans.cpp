@@ -11,6 +11,7 @@ std::vector<Plan> varied_plans(std::span<const Module> modules) {
   for (std::size_t i = 0; i < modules.size(); ++i) {
     const Graph& graph = modules[i].main();
     McuPlanOptions options;
+    options.io = i % 3 == 0 ? IoPlace::kCaller : IoPlace::kArena;
     const McuGroups groups = group_nodes(modules[i], graph);
     for (const std::vector<NodeId>& nodes : groups.groups) {
       const std::vector<std::string> forms = kernel_forms(modules[i], graph, groups.base_of, nodes);

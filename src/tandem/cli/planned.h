@@ -12,10 +12,15 @@ namespace tandem {
 struct PlannedFlags {
   ModelOptions model;
   CodingFlags codings;
-  std::string device, objective = "latency", data, preprocess;
+  std::string device, objective = "latency", data, preprocess, io;
 
   void add_to(OptionTable& options, bool device_required);
 };
+
+// --io of plans for microcontrollers; empty when it is not given.
+void add_io_option(OptionTable& options, std::string& io);
+// Throws Error where the device runs no C.
+IoPlace io_place(const std::string& io, const Device& device);
 
 // A lowered network with the plan that is taken for it.
 struct PlannedModel {

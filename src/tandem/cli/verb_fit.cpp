@@ -8,6 +8,7 @@
 #include "tandem/base/version.h"
 #include "tandem/cli/network_options.h"
 #include "tandem/cli/options.h"
+#include "tandem/cli/planned.h"
 #include "tandem/cli/table.h"
 #include "tandem/cli/training_options.h"
 #include "tandem/cli/verbs.h"
@@ -54,6 +55,7 @@ class FitVerb final : public Verb {
     }
     options.integer("--samples", samples_,
                     "Held-out samples that the simulated machine runs (QEMU, Verilator)");
+    add_io_option(options, io_);
     options.text("--name", "NAME", name_, "Of files and symbols; from the model's file by default");
     options.required_text("-o,--output", "DIR", output_, "The folder of results");
   }
@@ -99,6 +101,7 @@ class FitVerb final : public Verb {
     if (samples_ < 1) throw Error("--samples ", samples_, ": at least one sample is needed");
     request.machine_samples = samples_;
     request.device = find_device(device_);
+    request.io = io_place(io_, request.device);
     request.network = model_.load();
     request.model = std::filesystem::path(model_.path).filename().string();
     request.name =
@@ -137,6 +140,7 @@ class FitVerb final : public Verb {
                               data_.source, " --minimise ", objective_);
     for (std::size_t i = 0; i < limits_.size(); ++i)
       if (!limits_[i].empty()) text += concat(" ", limit_options()[i].option, " ", limits_[i]);
+    if (!io_.empty()) text += concat(" --io ", io_);
     return text + concat(" --seed ", data_.seed);
   }
 
@@ -266,7 +270,7 @@ class FitVerb final : public Verb {
   static constexpr const char* kDefaultAccuracyDrop = "1%";
   ModelOptions model_;
   TrainingFlags data_;
-  std::string device_, objective_ = "latency", name_, output_;
+  std::string device_, objective_ = "latency", io_, name_, output_;
   std::vector<std::string> limits_;
   std::int64_t samples_ = 100;
 };

@@ -137,7 +137,7 @@ void check_request(const FitRequest& request, NetworkTask& task, const std::vect
 FitOutcome fit(const FitRequest& request, Measurements& measurements) {
   const DeviceTraits traits = device_traits(request.device);
   NetworkTask task(request.network, request.calibration, request.selection, request.device,
-                   measurements);
+                   request.io, measurements);
   FitOutcome outcome;
   outcome.target = traits.target;
   outcome.limits = request.limits;

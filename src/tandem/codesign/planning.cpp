@@ -62,7 +62,7 @@ std::unique_ptr<Target> make_target(const Device& device) {
   return std::make_unique<CircuitTarget>();
 }
 
-DevicePlanner::DevicePlanner(const Device& device) : device_(device) {
+DevicePlanner::DevicePlanner(const Device& device, IoPlace io) : device_(device), io_(io) {
   device_traits(device);
   // A search plans many variants of a network: fewer intervals, which lie further apart.
   constexpr DataflowMapOptions kSearched{.step = 3, .most = 8};
@@ -83,12 +83,13 @@ std::vector<PlannedNetwork> DevicePlanner::mcu_plans(const Module& lowered) cons
   std::vector<std::string> seen;
   for (const auto& [objective, name] : kMcuObjectives) {
     PlannedNetwork planned;
-    planned.plan = plan_mcu(lowered, device_, {.objective = objective, .forms = {}});
+    planned.plan = plan_mcu(lowered, device_, {.objective = objective, .io = io_});
     std::string text = print_plan(lowered, planned.plan);
     if (std::find(seen.begin(), seen.end(), text) != seen.end()) continue;
     seen.push_back(std::move(text));
     planned.estimate = estimate_mcu(lowered, planned.plan, device_);
     planned.choices["forms_for"] = name;
+    planned.choices["io"] = std::string(tandem::name(io_));
     plans.push_back(std::move(planned));
   }
   return plans;
@@ -111,8 +112,9 @@ std::vector<PlannedNetwork> DevicePlanner::dataflow_plans(const Module& lowered)
   return plans;
 }
 
-std::vector<PlannedNetwork> plan_candidates(const Module& lowered, const Device& device) {
-  return DevicePlanner(device).plans(lowered);
+std::vector<PlannedNetwork> plan_candidates(const Module& lowered, const Device& device,
+                                            IoPlace io) {
+  return DevicePlanner(device, io).plans(lowered);
 }
 
 }  // namespace tandem

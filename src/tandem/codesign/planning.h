@@ -35,8 +35,8 @@ std::unique_ptr<Target> make_target(const Device& device);
 // Plans lowered networks for one device.
 class DevicePlanner {
  public:
-  // The device must outlive the planner.
-  explicit DevicePlanner(const Device& device);
+  // The device must outlive the planner. `io` is for a mcu (McuPlanOptions).
+  explicit DevicePlanner(const Device& device, IoPlace io = IoPlace::kArena);
 
   // The plans that are worth comparing, the plainest first, with their estimates:
   //   mcu             for each of latency, flash and SRAM the forms that are best for it
@@ -53,11 +53,13 @@ class DevicePlanner {
   std::vector<PlannedNetwork> dataflow_plans(const Module& lowered);
 
   const Device& device_;
+  IoPlace io_;
   std::unique_ptr<DataflowMapper> mapper_;  // of a dataflow_fpga
   std::vector<std::int64_t> intervals_;
 };
 
 // DevicePlanner::plans() for one network.
-std::vector<PlannedNetwork> plan_candidates(const Module& lowered, const Device& device);
+std::vector<PlannedNetwork> plan_candidates(const Module& lowered, const Device& device,
+                                            IoPlace io = IoPlace::kArena);
 
 }  // namespace tandem

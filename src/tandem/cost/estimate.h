@@ -21,8 +21,8 @@ inline Figure exact_figure(double value) { return {value, Source::kExact, 0}; }
 
 // The figures of one step and of the whole. Keys carry their unit: "latency_cycles",
 // "interval_cycles", "latency_seconds", "instructions", "energy_joules", "flash_bytes",
-// "weights_bytes", "tables_bytes", "code_bytes", "sram_bytes", "arena_bytes", "io_bytes",
-// "luts", "flip_flops", "brams", "dsps", "multiply_accumulates".
+// "weights_bytes", "tables_bytes", "code_bytes", "sram_bytes", "arena_bytes", "arena_bound_bytes",
+// "io_bytes", "luts", "flip_flops", "brams", "dsps", "multiply_accumulates".
 using Figures = std::map<std::string, Figure>;
 
 struct StepEstimate {

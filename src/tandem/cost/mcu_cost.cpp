@@ -91,15 +91,21 @@ class McuEstimator {
   }
 
   void add_bytes(Figures& figures, double code) const {
-    std::map<BufferRole, double> bytes;
-    for (const Buffer& buffer : plan_.buffers)
-      bytes[buffer.role] += static_cast<double>(buffer.bytes);
-    const double weights = bytes[BufferRole::kWeights], tables = bytes[BufferRole::kTable];
-    const double io = bytes[BufferRole::kInput] + bytes[BufferRole::kOutput];
+    double weights = 0, tables = 0, io = 0;
+    for (const Buffer& buffer : plan_.buffers) {
+      const auto bytes = static_cast<double>(buffer.bytes);
+      if (buffer.role == BufferRole::kWeights)
+        weights += bytes;
+      else if (buffer.role == BufferRole::kTable)
+        tables += bytes;
+      else if (!in_arena(plan_, buffer))
+        io += bytes;
+    }
     const auto arena = static_cast<double>(plan_.peak_bytes.at("sram"));
     figures["weights_bytes"] = exact_figure(weights);
     figures["tables_bytes"] = exact_figure(tables);
     figures["arena_bytes"] = exact_figure(arena);
+    figures["arena_bound_bytes"] = exact_figure(static_cast<double>(plan_.bound_bytes.at("sram")));
     figures["io_bytes"] = exact_figure(io);
     figures["sram_bytes"] = exact_figure(arena + io);
     const double flash = weights + tables + code;

@@ -34,7 +34,9 @@ class McuCosts {
 
 // The estimate of a plan of assemble_mcu_plan(). The bytes of weights, tables, arena and I/O are
 // those of the code that is emitted; instructions, cycles, seconds and code bytes are modelled.
-// "flash_bytes" is constants and code, "sram_bytes" arena and I/O (the stack is the firmware's).
+// "flash_bytes" is constants and code, "sram_bytes" the arena and "io_bytes", inputs and outputs
+// that lie outside of it (the stack is the firmware's). No layout of the arena for these steps is
+// below "arena_bound_bytes".
 Estimate estimate_mcu(const Module& module, const Plan& plan, const Device& device);
 
 }  // namespace tandem

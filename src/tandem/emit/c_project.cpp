@@ -32,39 +32,48 @@ std::string static_array(const std::string& name, const Tensor& tensor, bool con
                 tensor.size(), "] = ", c_initializer(array), ";\n");
 }
 
-std::string example_main(const Module& module, const std::string& name) {
+std::string example_main(const Module& module, IoPlace io, const std::string& name) {
+  const bool in_arena = io == IoPlace::kArena;
   const Graph& graph = module.main();
   std::vector<Tensor> inputs;
   for (const ValueId input : graph.inputs)
     inputs.push_back(example_input(graph.values[input].type));
   const std::vector<Tensor> outputs = evaluate(module, graph, inputs);
-  std::string arrays, checks;
+  std::string arrays, fill, checks;
   std::vector<std::string> arguments;
   const auto [in, out] = c_interface(graph);
   for (std::size_t i = 0; i < in.size(); ++i) {
     arrays += static_array(concat(name, "_in_", in[i].name), inputs[i], true) + "\n";
     arguments.push_back(concat(name, "_in_", in[i].name));
+    if (in_arena)
+      fill += concat("  memcpy(", name, "_", in[i].accessor, "(), ", arguments.back(), ", sizeof ",
+                     arguments.back(), ");\n");
   }
   for (std::size_t i = 0; i < out.size(); ++i) {
-    arrays += concat("static ", out[i].type, " ", name, "_out_", out[i].name, "[", out[i].elements,
-                     "];\n");
+    std::string result = concat(name, "_out_", out[i].name);
+    if (in_arena)
+      result = concat(name, "_", out[i].accessor, "()");
+    else
+      arrays += concat("static ", out[i].type, " ", result, "[", out[i].elements, "];\n");
     arrays += static_array(concat(name, "_expected_", out[i].name), outputs[i], true) + "\n";
-    arguments.push_back(concat(name, "_out_", out[i].name));
-    checks += concat("  for (i = 0; i < ", out[i].elements, "; ++i)\n    differing += ", name,
-                     "_out_", out[i].name, "[i] != ", name, "_expected_", out[i].name, "[i];\n",
+    arguments.push_back(result);
+    checks += concat("  for (i = 0; i < ", out[i].elements, "; ++i)\n    differing += ", result,
+                     "[i] != ", name, "_expected_", out[i].name, "[i];\n",
                      "  compared += ", out[i].elements, ";\n");
   }
+  if (in_arena) arguments.clear();
   return concat("/* Runs ", name, " once on a made-up input and compares with the reference. */\n",
-                "#include <stdio.h>\n\n#include \"", name, ".h\"\n\n", arrays,
-                "int main(void) {\n  long i, compared = 0, differing = 0;\n  ", name, "_run(",
-                join(arguments, ", "), ");\n", checks, "  printf(\"", name,
+                "#include <stdio.h>\n", in_arena ? "#include <string.h>\n" : "", "\n#include \"",
+                name, ".h\"\n\n", arrays,
+                "int main(void) {\n  long i, compared = 0, differing = 0;\n", fill, "  ", name,
+                "_run(", join(arguments, ", "), ");\n", checks, "  printf(\"", name,
                 ": %ld of %ld output values differ from the reference\\n\", "
                 "differing,\n         compared);\n  return differing != 0;\n}\n");
 }
 
 }  // namespace
 
-Artifacts c_project(const Module& module, const std::string& name, bool has_constants) {
+Artifacts c_project(const Module& module, IoPlace io, const std::string& name, bool has_constants) {
   const std::string sources =
       concat(name, ".c", has_constants ? concat(" ", name, "_weights.c") : "");
   const std::string objects =
@@ -91,8 +100,9 @@ Artifacts c_project(const Module& module, const std::string& name, bool has_cons
       " PROPERTIES C_STANDARD 99 C_EXTENSIONS OFF)\n\nadd_executable(", name,
       "_example main.c)\ntarget_link_libraries(", name, "_example ", name,
       ")\nset_target_properties(", name, "_example PROPERTIES C_STANDARD 99 C_EXTENSIONS OFF)\n");
-  return {
-      {"main.c", example_main(module, name)}, {"Makefile", makefile}, {"CMakeLists.txt", cmake}};
+  return {{"main.c", example_main(module, io, name)},
+          {"Makefile", makefile},
+          {"CMakeLists.txt", cmake}};
 }
 
 }  // namespace tandem

@@ -2,12 +2,13 @@
 
 #include <string>
 
+#include "tandem/plan/plan.h"
 #include "tandem/plan/target.h"
 
 namespace tandem {
 
 // What a user needs to build the emitted network alone: main.c, which runs one input and compares
 // the result with what the reference computed for it, a Makefile and a CMakeLists.txt.
-Artifacts c_project(const Module& module, const std::string& name, bool has_constants);
+Artifacts c_project(const Module& module, IoPlace io, const std::string& name, bool has_constants);
 
 }  // namespace tandem

@@ -48,9 +48,11 @@ class CWriter {
     std::size_t inputs = 0, outputs = 0;
     for (std::size_t i = 0; i < plan.buffers.size(); ++i) {
       const BufferRole role = plan.buffers[i].role;
-      addresses_.push_back(role == BufferRole::kInput    ? interface_.inputs[inputs++].name
-                           : role == BufferRole::kOutput ? interface_.outputs[outputs++].name
-                                                         : members[i]);
+      const CParameter* end = role == BufferRole::kInput    ? &interface_.inputs[inputs++]
+                              : role == BufferRole::kOutput ? &interface_.outputs[outputs++]
+                                                            : nullptr;
+      if (end != nullptr) ends_.emplace_back(i, *end);
+      addresses_.push_back(end != nullptr && !in_arena(i) ? end->name : members[i]);
     }
     for (std::size_t i = 0; i < plan.steps.size(); ++i) names_.push_back(names_of(i));
   }
@@ -62,7 +64,7 @@ class CWriter {
       artifacts.push_back({name_ + "_weights.c", weights_source()});
     }
     if (options_.project)
-      for (Artifact& artifact : c_project(module_, name_, has_constants()))
+      for (Artifact& artifact : c_project(module_, plan_.io, name_, has_constants()))
         artifacts.push_back(std::move(artifact));
     return artifacts;
   }
@@ -72,14 +74,12 @@ class CWriter {
     return std::ranges::any_of(names_, [](const StepNames& n) { return !n.constants.empty(); });
   }
 
-  static bool in_arena(const Buffer& buffer) {
-    return buffer.role == BufferRole::kValue || buffer.role == BufferRole::kScratch;
-  }
+  bool in_arena(std::size_t buffer) const { return tandem::in_arena(plan_, plan_.buffers[buffer]); }
 
   // Where the bytes of a buffer are, in C.
   std::string address_of(std::size_t buffer) const {
     const std::string& name = addresses_[buffer];
-    return in_arena(plan_.buffers[buffer]) ? concat(name_, "_arena.", name, ".data") : name;
+    return in_arena(buffer) ? concat(name_, "_arena.", name, ".data") : name;
   }
 
   StepNames names_of(std::size_t index) const {
@@ -106,6 +106,7 @@ class CWriter {
                                       "dot16"};
     for (std::size_t i = 0; i < plan_.buffers.size(); ++i)
       if (plan_.buffers[i].memory == "flash") taken.push_back(addresses_[i]);
+    for (const auto& [buffer, end] : ends_) taken.push_back(end.accessor);
     for (const StepNames& other : names_) taken.push_back(other.function.substr(name_.size() + 1));
     const std::string what = step.nodes.empty()
                                  ? concat("copy_", plan_.buffers[step.writes[0]].name)
@@ -136,6 +137,7 @@ class CWriter {
   }
 
   std::string run_signature() const {
+    if (plan_.io == IoPlace::kArena) return concat("void ", name_, "_run(void)");
     std::vector<std::string> parameters;
     for (const CParameter& p : interface_.inputs)
       parameters.push_back(concat("const ", p.type, " *", p.name));
@@ -206,21 +208,45 @@ class CWriter {
                    guard(name_), "_ARENA_BYTES ", plan_.peak_bytes.at("sram"), "\n#define ",
                    guard(name_), "_CONSTANT_BYTES ", plan_.peak_bytes.at("flash"), "\n\n");
     text += "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
-    text += concat(
-        "/* Runs the network once. Inputs and outputs must not overlap. Not reentrant: "
-        "it works in\n   the static arena. */\n",
-        wrapped(run_signature() + ";\n"));
+    text += run_declaration();
     if (options_.trace)
       text += concat("\n/* Called after each step with what it wrote. */\nvoid ", name_,
                      "_trace(int step, int write, const void *data, unsigned long bytes);\n");
     return text + concat("\n#ifdef __cplusplus\n}\n#endif\n\n#endif /* ", macro, " */\n");
   }
 
+  std::string run_declaration() const {
+    if (plan_.io == IoPlace::kCaller)
+      return concat(
+          "/* Runs the network once. Inputs and outputs must not overlap. Not reentrant: "
+          "it works in\n   the static arena. */\n",
+          wrapped(run_signature() + ";\n"));
+    std::string text =
+        "/* Where inputs are written before a run, and outputs are read after it. They share the "
+        "bytes of\n   the static arena: a run overwrites its inputs, and writing the next inputs "
+        "overwrites outputs. */\n";
+    for (const auto& [buffer, end] : ends_) text += accessor_signature(buffer, end) + ";\n";
+    return concat(text, "\n/* Runs the network once. Not reentrant. */\n", run_signature(), ";\n");
+  }
+
+  std::string accessor_signature(std::size_t buffer, const CParameter& end) const {
+    const bool is_input = plan_.buffers[buffer].role == BufferRole::kInput;
+    return concat(is_input ? "" : "const ", end.type, " *", name_, "_", end.accessor, "(void)");
+  }
+
+  std::string accessors() const {
+    if (plan_.io == IoPlace::kCaller) return "";
+    std::string text;
+    for (const auto& [buffer, end] : ends_)
+      text += concat(accessor_signature(buffer, end), " { return ", address_of(buffer), "; }\n");
+    return text + "\n";
+  }
+
   std::string arena() const {
     std::string members;
     for (std::size_t i = 0; i < plan_.buffers.size(); ++i) {
       const Buffer& buffer = plan_.buffers[i];
-      if (!in_arena(buffer)) continue;
+      if (!in_arena(i)) continue;
       const std::string gap =
           buffer.offset == 0 ? "" : concat("uint8_t gap[", buffer.offset, "]; ");
       members += concat("  struct { ", gap, c_type(buffer_storage(i)), " data[",
@@ -228,12 +254,14 @@ class CWriter {
     }
     if (members.empty()) return "";
     return concat(
-        "/* Values live at fixed places; those that are never needed together share "
-        "bytes. */\nstatic union {\n",
+        "/* Values live at fixed places. Those that are never needed together share bytes; a step "
+        "may also\n   overwrite what it has read for the last time. */\nstatic union {\n",
         members, "} ", name_, "_arena;\n\n");
   }
 
   Storage buffer_storage(std::size_t buffer) const {
+    if (const ValueId value = plan_.buffers[buffer].value; value != kNone)
+      return graph_.values[value].type.format.storage();
     for (std::size_t s = 0; s < plan_.steps.size(); ++s) {
       const std::vector<std::size_t> buffers = array_buffers(plan_.steps[s], programs_[s]);
       for (std::size_t i = 0; i < buffers.size(); ++i)
@@ -285,7 +313,7 @@ class CWriter {
   std::string unused_inputs() const {
     std::string text;
     for (std::size_t i = 0; i < plan_.buffers.size(); ++i) {
-      if (plan_.buffers[i].role != BufferRole::kInput) continue;
+      if (plan_.buffers[i].role != BufferRole::kInput || in_arena(i)) continue;
       const bool read = std::ranges::any_of(
           plan_.steps, [&](const Step& s) { return std::ranges::count(s.reads, i) > 0; });
       if (!read) text += concat("  (void)", addresses_[i], "; /* it does not matter */\n");
@@ -306,6 +334,7 @@ class CWriter {
         "/* The steps have external names, because a compiler merges static functions that are "
         "called once\n   into one, and runs out of registers in its inner loops. */\n\n";
     for (std::size_t i = 0; i < plan_.steps.size(); ++i) text += function(i);
+    text += accessors();
     text += wrapped(run_signature() + " {\n");
     text += unused_inputs();
     for (std::size_t i = 0; i < plan_.steps.size(); ++i) text += call(i);
@@ -352,6 +381,7 @@ class CWriter {
   const COptions& options_;
   std::vector<LoopProgram> programs_;
   CInterface interface_;
+  std::vector<std::pair<std::size_t, CParameter>> ends_;  // buffers of inputs, of outputs
   std::vector<std::string> addresses_;  // by buffer: parameter, member of the arena, or constant
   std::vector<StepNames> names_;
 };
@@ -361,18 +391,22 @@ class CWriter {
 CInterface c_interface(const Graph& graph) {
   CInterface interface;
   std::vector<std::string> taken;
-  const auto add = [&](const std::vector<ValueId>& values, std::vector<CParameter>& parameters) {
+  // Names of constants end in what they are, never in "_input", so that none is alike.
+  const auto add = [&](const std::vector<ValueId>& values, const std::string& kind,
+                       std::vector<CParameter>& parameters) {
     for (const ValueId id : values) {
       const TensorType& type = graph.values[id].type;
       const Storage storage = type.format.storage();
       const std::int64_t elements = element_count(type.static_shape());
       const std::string name = c_name(graph.values[id].name, taken);
       taken.push_back(name);
-      parameters.push_back({name, c_type(storage), elements, elements * storage_bytes(storage)});
+      const std::string accessor = values.size() == 1 ? kind : concat(name, "_", kind);
+      parameters.push_back(
+          {name, accessor, c_type(storage), elements, elements * storage_bytes(storage)});
     }
   };
-  add(graph.inputs, interface.inputs);
-  add(graph.outputs, interface.outputs);
+  add(graph.inputs, "input", interface.inputs);
+  add(graph.outputs, "output", interface.outputs);
   return interface;
 }
 

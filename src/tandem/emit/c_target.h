@@ -21,7 +21,10 @@ struct COptions {
 // `const` arrays, nothing is allocated, only <stdint.h> and <string.h> are needed. The plan is one
 // of assemble_mcu_plan() (see plan/mcu_plan.h).
 //
-//   <name>.h          what goes in and out, and void <name>_run(inputs..., outputs...)
+//   <name>.h          what goes in and out, and void <name>_run(inputs..., outputs...); of a plan
+//                     with IoPlace::kArena, void <name>_run(void) and for each input and output
+//                     a function that returns its place in the arena, <name>_input() and
+//                     <name>_output(), or <name>_<input>_input() where there are several
 //   <name>.c          the steps, the arena
 //   <name>_weights.c  the constants, <name>_weights.h their declarations
 //   main.c            an example that runs one input and checks the result against the reference
@@ -41,7 +44,8 @@ class CTarget final : public Target {
 
 // The C name, type and size of an input or output: a parameter of <name>_run().
 struct CParameter {
-  std::string name;  // unique, and no word of C
+  std::string name;      // unique, and no word of C
+  std::string accessor;  // "input", "x_input": with the prefix, the function that returns its place
   std::string type;
   std::int64_t elements = 0;
   std::int64_t bytes = 0;

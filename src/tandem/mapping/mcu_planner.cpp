@@ -77,7 +77,7 @@ Plan plan_mcu(const Module& module, const Device& device, const McuPlanOptions& 
                   suggestion(wanted->second, known));
     forms.push_back(wanted->second);
   }
-  return assemble_mcu_plan(module, device.name, device.unit().name, groups, forms);
+  return assemble_mcu_plan(module, device.name, device.unit().name, groups, forms, options.io);
 }
 
 }  // namespace tandem

@@ -16,7 +16,8 @@ struct McuPlanOptions {
   McuObjective objective = McuObjective::kLatency;
   // Forms (see plan/kernel.h) that the user insists on, by the name of the group's first node.
   // Error when a name matches no group or a form does not apply.
-  std::map<std::string, std::string> forms;
+  std::map<std::string, std::string> forms = {};
+  IoPlace io = IoPlace::kArena;
 };
 
 // The plan of "main" (symbols bound) on a device of kind "mcu": for each group of nodes the form

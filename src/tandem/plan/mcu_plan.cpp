@@ -21,18 +21,21 @@ bool is_written(const Array& array) {
 class Assembler {
  public:
   Assembler(const Module& module, const McuGroups& groups, const std::vector<std::string>& forms,
-            const std::string& device, const std::string& unit)
+            const std::string& device, const std::string& unit, IoPlace io)
       : module_(module), graph_(module.main()), groups_(groups), forms_(forms), unit_(unit) {
     plan_.device = device;
+    plan_.io = io;
     buffer_of_.assign(graph_.values.size(), kNone);
   }
 
   Plan run() {
     build_programs();
-    add_callers_buffers();
+    add_ends();
     for (std::size_t i = 0; i < groups_.groups.size(); ++i)
       if (needed_[i]) add_step(i);
     for (std::size_t i = 0; i < graph_.outputs.size(); ++i) add_copied_output(i);
+    for (const Output& output : outputs_)
+      plan_.buffers[output.buffer].last_step = plan_.steps.size() - 1;
     place_arena();
     place_constants();
     return std::move(plan_);
@@ -90,17 +93,25 @@ class Assembler {
                       element_count(type.static_shape()) * storage_bytes(storage), storage);
   }
 
-  void add_callers_buffers() {
+  // The buffers of inputs and outputs.
+  void add_ends() {
     for (const ValueId input : graph_.inputs)
       buffer_of_[input] = value_buffer(input, BufferRole::kInput);
     for (const ValueId output : graph_.outputs) {
       const ValueId base = groups_.base_of[output];
       // What is computed once can be computed into one output; others are copied at the end.
+      // Outputs live from the step that writes them to the end of the run.
       const bool direct = is_computed(base) && buffer_of_[base] == kNone;
       const std::size_t buffer = value_buffer(output, BufferRole::kOutput);
       if (direct) buffer_of_[base] = buffer;
       outputs_.push_back({buffer, direct});
     }
+  }
+
+  void write(Step& step, std::size_t buffer) {
+    plan_.buffers[buffer].first_step = plan_.steps.size();
+    use(buffer);
+    step.writes.push_back(buffer);
   }
 
   void use(std::size_t buffer) {
@@ -132,8 +143,7 @@ class Assembler {
       } else {
         if (buffer_of_[array.value] == kNone)
           buffer_of_[array.value] = value_buffer(array.value, BufferRole::kValue);
-        use(buffer_of_[array.value]);
-        step.writes.push_back(buffer_of_[array.value]);
+        write(step, buffer_of_[array.value]);
       }
     }
     plan_.steps.push_back(std::move(step));
@@ -159,13 +169,8 @@ class Assembler {
       use(buffer_of_[base]);
       step.reads = {buffer_of_[base]};
     }
-    use(buffer);
-    step.writes = {buffer};
+    write(step, buffer);
     plan_.steps.push_back(std::move(step));
-  }
-
-  static bool in_arena(const Buffer& buffer) {
-    return buffer.role == BufferRole::kValue || buffer.role == BufferRole::kScratch;
   }
 
   void place_arena() {
@@ -174,11 +179,14 @@ class Assembler {
     std::int64_t alignment = 1;
     for (std::size_t i = 0; i < plan_.buffers.size(); ++i) {
       const Buffer& buffer = plan_.buffers[i];
-      if (!in_arena(buffer)) continue;
+      if (!in_arena(plan_, buffer)) continue;
       const std::int64_t element = buffer.element_bits / 8;
       alignment = std::max(alignment, element);
       block_of[i] = blocks.size();
-      blocks.push_back({buffer.bytes, element, buffer.first_step, buffer.last_step});
+      // The caller reads outputs when the last step has ended: none dies in it.
+      const bool is_output = buffer.role == BufferRole::kOutput;
+      blocks.push_back({buffer.bytes, element, buffer.first_step,
+                        is_output ? plan_.steps.size() : buffer.last_step});
     }
     for (std::size_t step = 0; step < group_of_step_.size(); ++step)
       add_takeovers(step, block_of, blocks);
@@ -237,9 +245,9 @@ class Assembler {
 }  // namespace
 
 Plan assemble_mcu_plan(const Module& module, const std::string& device, const std::string& unit,
-                       const McuGroups& groups, const std::vector<std::string>& forms) {
+                       const McuGroups& groups, const std::vector<std::string>& forms, IoPlace io) {
   ensure(forms.size() == groups.groups.size(), "one form for each group");
-  return Assembler(module, groups, forms, device, unit).run();
+  return Assembler(module, groups, forms, device, unit, io).run();
 }
 
 LoopProgram copy_program(const Graph& graph, ValueId from, ValueId to,

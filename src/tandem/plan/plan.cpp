@@ -28,9 +28,32 @@ std::string_view name(BufferRole role) {
   return "?";
 }
 
+std::string_view name(IoPlace place) { return place == IoPlace::kArena ? "arena" : "caller"; }
+
+IoPlace parse_io_place(const std::string& text) {
+  for (const IoPlace place : {IoPlace::kArena, IoPlace::kCaller})
+    if (text == name(place)) return place;
+  throw Error("inputs and outputs lie with the 'caller' or in the 'arena', not in '", text, "'",
+              suggestion(text, {"arena", "caller"}));
+}
+
+bool in_arena(const Plan& plan, const Buffer& buffer) {
+  switch (buffer.role) {
+    case BufferRole::kValue:
+    case BufferRole::kScratch: return true;
+    case BufferRole::kInput:
+    case BufferRole::kOutput: return plan.io == IoPlace::kArena;
+    case BufferRole::kWeights:
+    case BufferRole::kTable: return false;
+  }
+  return false;
+}
+
 std::string print_plan(const Module& module, const Plan& plan) {
   const Graph& graph = module.function(plan.function);
-  std::string text = concat("plan for ", plan.device, ", function ", plan.function, "\n");
+  std::string text =
+      concat("plan for ", plan.device, ", function ", plan.function,
+             plan.io == IoPlace::kArena ? ", inputs and outputs in the arena\n" : "\n");
   for (std::size_t i = 0; i < plan.steps.size(); ++i) {
     const Step& step = plan.steps[i];
     text += concat("  step ", i, ": ", name(step.kind));

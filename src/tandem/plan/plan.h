@@ -14,7 +14,7 @@ enum class BufferRole {
   kValue,    // a value between steps, or a FIFO between stages
   kScratch,  // of one step only
   kInput,
-  kOutput,   // handed over by the caller
+  kOutput,
   kWeights,  // constant operands of sums and element-wise operators
   kTable     // other constants: tables, thresholds, multipliers, offsets
 };
@@ -31,6 +31,15 @@ struct Buffer {
   int element_bits = 8;                       // bits per element as stored (packing)
   std::size_t first_step = 0, last_step = 0;  // lifetime, both inclusive
 };
+
+// Where the inputs and outputs of a function lie.
+enum class IoPlace {
+  kArena,  // among the values, as long as they are needed: a run may overwrite its inputs
+  kCaller  // in memory of the caller, who hands over pointers
+};
+std::string_view name(IoPlace place);
+// Throws Error naming both.
+IoPlace parse_io_place(const std::string& text);
 
 enum class StepKind { kRun, kMove, kFree, kRecompute };
 std::string_view name(StepKind kind);
@@ -52,11 +61,15 @@ struct Step {
 struct Plan {
   std::string device;
   std::string function = "main";
+  IoPlace io = IoPlace::kCaller;
   std::vector<Step> steps;
   std::vector<Buffer> buffers;
   // Peak bytes and a lower bound of the peak, by memory.
   std::map<std::string, std::int64_t> peak_bytes, bound_bytes;
 };
+
+// Whether a buffer shares the one region of memory in which the values of a plan lie.
+bool in_arena(const Plan& plan, const Buffer& buffer);
 
 // The plan as text for people and for text tests: one line per step, one per buffer.
 std::string print_plan(const Module& module, const Plan& plan);

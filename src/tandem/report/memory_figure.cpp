@@ -10,10 +10,6 @@ namespace {
 constexpr double kLeft = 74, kRight = 16, kTop = 14, kBottom = 34, kHeight = 260;
 constexpr double kLeastStep = 26, kLeastWidth = 560;
 
-bool in_arena(const Buffer& buffer) {
-  return buffer.role == BufferRole::kValue || buffer.role == BufferRole::kScratch;
-}
-
 // A round distance between about five marks up to `most` bytes: 1, 2 or 4 times a power of two.
 std::int64_t mark_distance(std::int64_t most) {
   std::int64_t distance = 1;
@@ -27,7 +23,7 @@ std::string memory_figure(const Plan& plan) {
   std::int64_t peak = 0, bound = 0;
   std::string memory;
   for (const Buffer& buffer : plan.buffers) {
-    if (!in_arena(buffer)) continue;
+    if (!in_arena(plan, buffer)) continue;
     peak = std::max(peak, buffer.offset + buffer.bytes);
     memory = buffer.memory;
   }
@@ -53,7 +49,7 @@ std::string memory_figure(const Plan& plan) {
   }
   std::size_t shade = 0;
   for (const Buffer& buffer : plan.buffers) {
-    if (!in_arena(buffer)) continue;
+    if (!in_arena(plan, buffer)) continue;
     const double left = x_of(static_cast<double>(buffer.first_step));
     const double right = x_of(static_cast<double>(buffer.last_step) + 1);
     const double top = y_of(buffer.offset + buffer.bytes), bottom = y_of(buffer.offset);

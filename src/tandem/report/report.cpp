@@ -162,8 +162,10 @@ std::string memory_section(const ReportInput& input) {
       figure.empty() ? ""
                      : "The arena over the steps: each rectangle is a value from the step "
                        "that writes it to the last that reads it. Solid line: the peak; "
-                       "dashed: no layout can be lower. Inputs and outputs lie with the "
-                       "caller.",
+                       "dashed: no layout can be lower. Where two overlap, a step writes one "
+                       "behind where it reads the other. Inputs and outputs lie " +
+                           std::string(input.plan->io == IoPlace::kArena ? "here as well."
+                                                                         : "with the caller."),
       (figure.empty() ? "" : element("div", "class=\"scroll\"", figure)) +
           html_table({"memory", "planned bytes", "lower bound", "the device has", "used"}, cells,
                      {1, 2, 3}));

@@ -16,9 +16,15 @@ std::string network_loop(const CNetwork& network, std::size_t index,
   const auto argument = [&](const std::string& array) {
     arguments += concat(arguments.empty() ? "" : ", ", array);
   };
+  const bool in_arena = network.plan->io == IoPlace::kArena;
   const auto add = [&](const std::vector<CParameter>& parameters, const std::string& kind,
                        const std::string& function, std::string& calls) {
     for (std::size_t i = 0; i < parameters.size(); ++i) {
+      if (in_arena) {
+        calls += concat("    ", function, "(", network.name, "_", parameters[i].accessor, "(), ",
+                        parameters[i].bytes, ");\n");
+        continue;
+      }
       const std::string array = concat("harness_", index, "_", kind, i);
       arrays +=
           concat("static ", parameters[i].type, " ", array, "[", parameters[i].elements, "];\n");
@@ -28,6 +34,7 @@ std::string network_loop(const CNetwork& network, std::size_t index,
   };
   add(interface.inputs, "in", "harness_read", reads);
   add(interface.outputs, "out", "harness_write", writes);
+  ensure(!in_arena || options.counted_runs <= 1, "a run overwrites the inputs of the next");
   std::string run = concat("    ", network.name, "_run(", arguments, ");\n");
   if (options.counted_runs > 0)
     run = concat("    harness_start();\n    for (repeat = 0; repeat < ", options.counted_runs,

@@ -29,6 +29,7 @@ struct CProgram {
 struct CProgramOptions {
   bool trace = false;  // write what each step wrote, step by step, before the outputs
   // Call harness_start() before and harness_stop() after so many runs of each sample; 0: neither.
+  // More than one needs plans with IoPlace::kCaller.
   int counted_runs = 0;
   std::size_t networks_per_file = 32;  // compiled together
 };

@@ -85,6 +85,8 @@ TEST(OverlapDistance, WhatIsCopiedFirstMayLieAnywhere) {
   // The copy: 10 rows of 12 positions. Row 7, column 9 starts at its row 7, column 9; before it
   // has computed its last channel, 239 bytes are written.
   EXPECT_EQ(distance(program, "padded", "y"), 239 - (7 * 12 + 9) * 2);
+  // Row 7 of the input, 10 positions, is copied into row 8 from position 1 on.
+  EXPECT_EQ(distance(program, "x0", "padded"), (8 * 12 + 1 + 10) * 2 - 7 * 10 * 2);
 }
 
 // Runs one program on random operands: what its outputs hold then.

@@ -297,31 +297,37 @@ std::string KernelBuilder::add_padded(Window& window, Shape& input, const std::s
   array.size = element_count(padded);
   program_.arrays.push_back(array);
   const Storage type = array.storage;
-  if (storage_bytes(type) == 1) {
-    program_.body.push_back(
-        fill_statement("padded", constant_expr(0), type, pad_value, array.size));
-  } else {
-    const Expr pad = constant_expr(pad_value, arithmetic_for({pad_value, pad_value}));
-    loop(program_.body, "i", array.size, [&](Statements& body, const Expr& i) {
-      body.push_back(store_statement("padded", type, i, pad));
-    });
-  }
   const std::vector<std::int64_t> to = row_major_strides(padded), from = row_major_strides(input);
-  const std::function<void(Statements&, std::size_t, Expr, Expr)> rows =
+  const auto fill = [&](Statements& body, const Expr& at, std::int64_t count) {
+    if (count == 0) return;
+    if (storage_bytes(type) == 1) {
+      body.push_back(fill_statement("padded", at, type, pad_value, count));
+      return;
+    }
+    const Expr pad = constant_expr(pad_value, arithmetic_for({pad_value, pad_value}));
+    loop(body, "c", count, [&](Statements& inner, const Expr& c) {
+      inner.push_back(store_statement("padded", type, at + c, pad));
+    });
+  };
+  // From its start to its end, so that it may lie over the input as far as that has been read.
+  const std::function<void(Statements&, std::size_t, Expr, Expr)> write =
       [&](Statements& body, std::size_t d, const Expr& at, const Expr& source_at) {
-        const std::int64_t pad = d == 0 ? 0 : window.pads_begin[d - 1];
-        const Expr first = at + constant_expr(pad * to[d]);
-        if (d == rank) {
-          body.push_back(
-              copy_statement("padded", first, source, source_at, type, kept[d - 1] * input.back()));
-          return;
-        }
-        loop(body, "i", d == 0 ? input[0] : kept[d - 1], [&](Statements& inner, const Expr& i) {
-          rows(inner, d + 1, first + i * constant_expr(to[d]),
-               source_at + i * constant_expr(from[d]));
-        });
+        const std::int64_t before = window.pads_begin[d] * to[d + 1], inside = kept[d] * to[d + 1];
+        fill(body, at, std::min(before, padded[d + 1] * to[d + 1]));
+        const Expr first = at + constant_expr(before);
+        if (d + 1 == rank && inside > 0)
+          body.push_back(copy_statement("padded", first, source, source_at, type, inside));
+        if (d + 1 < rank)
+          loop(body, "i", kept[d], [&](Statements& inner, const Expr& i) {
+            write(inner, d + 1, first + i * constant_expr(to[d + 1]),
+                  source_at + i * constant_expr(from[d + 1]));
+          });
+        fill(body, first + constant_expr(inside),
+             std::max<std::int64_t>(padded[d + 1] * to[d + 1] - before - inside, 0));
       };
-  if (element_count(kept) > 0) rows(program_.body, 0, constant_expr(0), constant_expr(0));
+  loop(program_.body, "i", input[0], [&](Statements& body, const Expr& i) {
+    write(body, 0, i * constant_expr(to[0]), i * constant_expr(from[0]));
+  });
   window.pads_begin.assign(rank, 0);
   window.pads_end.assign(rank, 0);
   input = padded;

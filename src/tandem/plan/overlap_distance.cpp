@@ -225,15 +225,16 @@ class Translator {
     to.push_back(std::move(loop));
   }
 
-  // Whether the iterations of a loop must be told apart: they write a result, or what they access
-  // hangs on more than the loop's variable.
+  // Whether the iterations of a loop must be told apart: they write a result or whole rows, or what
+  // they access hangs on more than the loop's variable.
   bool needs_order(const Statements& body) const {
     return std::ranges::any_of(body, [&](const Statement& s) {
       if (s.kind == StatementKind::kIf) return true;
       if (s.kind == StatementKind::kAssign && relevant_.contains(s.name)) return true;
-      const bool writes = s.kind == StatementKind::kStore || s.kind == StatementKind::kCopy ||
-                          s.kind == StatementKind::kFill;
-      if (writes && program_.arrays[array_of_.at(s.name)].role == ArrayRole::kOutput) return true;
+      if (s.kind == StatementKind::kCopy || s.kind == StatementKind::kFill) return true;
+      if (s.kind == StatementKind::kStore &&
+          program_.arrays[array_of_.at(s.name)].role == ArrayRole::kOutput)
+        return true;
       return needs_order(s.body);
     });
   }

@@ -8,6 +8,7 @@
 #include "tandem/graph/operator.h"
 #include "tandem/plan/lifetime_planner.h"
 #include "tandem/plan/overlap_distance.h"
+#include "tandem/plan/task_order.h"
 
 namespace tandem {
 namespace {
@@ -18,21 +19,98 @@ bool is_written(const Array& array) {
   return array.role == ArrayRole::kOutput || array.role == ArrayRole::kScratch;
 }
 
+// What the groups of a plan do, in whatever order.
+struct GroupWork {
+  std::vector<LoopProgram> programs;                   // by group
+  std::vector<std::vector<OverlapDistance>> overlaps;  // of each program
+  std::vector<std::size_t> needed;                     // groups on which an output depends
+};
+
+// A program may turn out not to read an operand (a product with 0, a clamp to one number); groups
+// that only fed such operands are left out.
+GroupWork group_work(const Module& module, const McuGroups& groups,
+                     const std::vector<std::string>& forms) {
+  const Graph& graph = module.main();
+  GroupWork work;
+  std::vector<bool> wanted(graph.values.size(), false);
+  for (const ValueId output : graph.outputs) wanted[groups.base_of[output]] = true;
+  const std::size_t count = groups.groups.size();
+  work.programs.resize(count);
+  work.overlaps.resize(count);
+  for (std::size_t i = count; i-- > 0;) {
+    LoopProgram& program = work.programs[i];
+    program = build_kernel(module, graph, groups.base_of, groups.groups[i], forms[i]);
+    if (std::ranges::none_of(program.arrays, [&](const Array& array) {
+          return array.role == ArrayRole::kOutput && wanted[array.value];
+        }))
+      continue;
+    work.needed.insert(work.needed.begin(), i);
+    work.overlaps[i] = overlap_distances(program);
+    for (const Array& array : program.arrays)
+      if (array.role == ArrayRole::kInput) wanted[array.value] = true;
+  }
+  return work;
+}
+
+// The order of the needed groups that takes the smallest arena, as positions among them.
+TaskOrder smallest_order(const Graph& graph, const McuGroups& groups, const GroupWork& work,
+                         IoPlace io) {
+  std::vector<OrderedValue> values;
+  std::vector<std::size_t> value_of(graph.values.size(), kNone);
+  const auto is_one_of = [&](const std::vector<ValueId>& ends, ValueId base) {
+    return std::ranges::any_of(ends, [&](ValueId end) { return groups.base_of[end] == base; });
+  };
+  const auto value = [&](const Array& array) {
+    if (array.role == ArrayRole::kScratch) {
+      values.push_back({array.bytes(), false, false});
+      return values.size() - 1;
+    }
+    if (value_of[array.value] != kNone) return value_of[array.value];
+    OrderedValue added;
+    added.is_given = is_one_of(graph.inputs, array.value);
+    added.is_kept = is_one_of(graph.outputs, array.value);
+    const bool with_caller = io == IoPlace::kCaller && (added.is_given || added.is_kept);
+    added.bytes = with_caller ? 0 : array.bytes();
+    values.push_back(added);
+    return value_of[array.value] = values.size() - 1;
+  };
+  std::vector<OrderedTask> tasks;
+  for (const std::size_t group : work.needed) {
+    const std::vector<Array>& arrays = work.programs[group].arrays;
+    OrderedTask task;
+    std::vector<std::size_t> array_values;
+    for (const Array& array : arrays) {
+      array_values.push_back(array.is_constant() ? kNone : value(array));
+      if (array.role == ArrayRole::kInput) task.reads.push_back(array_values.back());
+      if (is_written(array)) task.writes.push_back(array_values.back());
+    }
+    for (const OverlapDistance& overlap : work.overlaps[group])
+      task.takeovers.push_back(
+          {array_values[overlap.written], array_values[overlap.read], overlap.bytes});
+    tasks.push_back(std::move(task));
+  }
+  return least_peak_order(tasks, values);
+}
+
+// Makes the plan that runs groups in one order.
 class Assembler {
  public:
   Assembler(const Module& module, const McuGroups& groups, const std::vector<std::string>& forms,
-            const std::string& device, const std::string& unit, IoPlace io)
-      : module_(module), graph_(module.main()), groups_(groups), forms_(forms), unit_(unit) {
+            const GroupWork& work, const std::string& device, const std::string& unit, IoPlace io)
+      : module_(module),
+        graph_(module.main()),
+        groups_(groups),
+        forms_(forms),
+        work_(work),
+        unit_(unit) {
     plan_.device = device;
     plan_.io = io;
     buffer_of_.assign(graph_.values.size(), kNone);
   }
 
-  Plan run() {
-    build_programs();
+  Plan run(const std::vector<std::size_t>& order) {
     add_ends();
-    for (std::size_t i = 0; i < groups_.groups.size(); ++i)
-      if (needed_[i]) add_step(i);
+    for (const std::size_t group : order) add_step(group);
     for (std::size_t i = 0; i < graph_.outputs.size(); ++i) add_copied_output(i);
     for (const Output& output : outputs_)
       plan_.buffers[output.buffer].last_step = plan_.steps.size() - 1;
@@ -42,24 +120,6 @@ class Assembler {
   }
 
  private:
-  // A program may turn out not to read an operand (a product with 0, a clamp to one number); groups
-  // that only fed such operands are left out.
-  void build_programs() {
-    std::vector<bool> wanted(graph_.values.size(), false);
-    for (const ValueId output : graph_.outputs) wanted[groups_.base_of[output]] = true;
-    const std::size_t count = groups_.groups.size();
-    programs_.resize(count);
-    needed_.resize(count);
-    for (std::size_t i = count; i-- > 0;) {
-      programs_[i] = build_kernel(module_, graph_, groups_.base_of, groups_.groups[i], forms_[i]);
-      for (const Array& array : programs_[i].arrays)
-        if (array.role == ArrayRole::kOutput && wanted[array.value]) needed_[i] = true;
-      if (!needed_[i]) continue;
-      for (const Array& array : programs_[i].arrays)
-        if (array.role == ArrayRole::kInput) wanted[array.value] = true;
-    }
-  }
-
   bool is_computed(ValueId base) const { return graph_.values[base].producer != kNone; }
 
   std::size_t add_buffer(const std::string& name, BufferRole role, ValueId value,
@@ -120,7 +180,7 @@ class Assembler {
 
   void add_step(std::size_t group) {
     const std::vector<NodeId>& nodes = groups_.groups[group];
-    const LoopProgram& program = programs_[group];
+    const LoopProgram& program = work_.programs[group];
     Step step;
     step.nodes = nodes;
     step.unit = unit_;
@@ -200,9 +260,10 @@ class Assembler {
   // Lets what a step writes share bytes with what it is the last to read.
   void add_takeovers(std::size_t index, const std::vector<std::size_t>& block_of,
                      std::vector<LifetimeBlock>& blocks) const {
-    const LoopProgram& program = programs_[group_of_step_[index]];
-    const std::vector<std::size_t> buffers = array_buffers(plan_.steps[index], program);
-    for (const OverlapDistance& overlap : overlap_distances(program)) {
+    const std::size_t group = group_of_step_[index];
+    const std::vector<std::size_t> buffers =
+        array_buffers(plan_.steps[index], work_.programs[group]);
+    for (const OverlapDistance& overlap : work_.overlaps[group]) {
       const std::size_t dying = block_of[buffers[overlap.read]],
                         born = block_of[buffers[overlap.written]];
       if (dying == kNone || born == kNone || blocks[dying].last_step != index ||
@@ -233,9 +294,8 @@ class Assembler {
   const Graph& graph_;
   const McuGroups& groups_;
   const std::vector<std::string>& forms_;
+  const GroupWork& work_;
   const std::string& unit_;
-  std::vector<LoopProgram> programs_;  // by group
-  std::vector<bool> needed_;
   std::vector<std::size_t> group_of_step_;  // of steps that run nodes; they come first
   Plan plan_;
   std::vector<std::size_t> buffer_of_;  // by base value
@@ -247,7 +307,23 @@ class Assembler {
 Plan assemble_mcu_plan(const Module& module, const std::string& device, const std::string& unit,
                        const McuGroups& groups, const std::vector<std::string>& forms, IoPlace io) {
   ensure(forms.size() == groups.groups.size(), "one form for each group");
-  return Assembler(module, groups, forms, device, unit, io).run();
+  const GroupWork work = group_work(module, groups, forms);
+  const auto plan_in = [&](const std::vector<std::size_t>& order) {
+    return Assembler(module, groups, forms, work, device, unit, io).run(order);
+  };
+  const TaskOrder best = smallest_order(module.main(), groups, work, io);
+  Plan plan = plan_in(work.needed);
+  plan.order = "as in the network";
+  if (!std::ranges::is_sorted(best.tasks)) {
+    std::vector<std::size_t> order;
+    for (const std::size_t task : best.tasks) order.push_back(work.needed[task]);
+    Plan reordered = plan_in(order);
+    reordered.order = "for the least peak";
+    if (reordered.peak_bytes["sram"] < plan.peak_bytes["sram"]) plan = std::move(reordered);
+  }
+  plan.order += best.proven ? concat("; in any order some step needs ", best.bytes, " bytes")
+                            : std::string("; not all orders were compared");
+  return plan;
 }
 
 LoopProgram copy_program(const Graph& graph, ValueId from, ValueId to,

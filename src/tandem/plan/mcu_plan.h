@@ -9,11 +9,13 @@
 namespace tandem {
 
 // The plan of a sequential machine that runs one group of nodes after the other, each in the given
-// form. Values lie in one arena in "sram" (BufferRole::kValue, kScratch), constants in "flash";
-// inputs and outputs in the arena too, or in "sram" of the caller. In the arena all inputs are
-// there when the first step starts, all outputs when the last one has ended. What a step writes may
-// share bytes with what it is the last to read, as far as it has read them by then
-// (plan/overlap_distance.h). peak_bytes: the arena in "sram", the constants in "flash".
+// form, in the order of the groups or, where that takes less memory, in the one that
+// least_peak_order() finds (plan/task_order.h). Values lie in one arena in "sram"
+// (BufferRole::kValue, kScratch), constants in "flash"; inputs and outputs in the arena too, or in
+// "sram" of the caller. In the arena all inputs are there when the first step starts, all outputs
+// when the last one has ended. What a step writes may share bytes with what it is the last to read,
+// as far as it has read them by then (plan/overlap_distance.h). peak_bytes: the arena in "sram",
+// the constants in "flash".
 Plan assemble_mcu_plan(const Module& module, const std::string& device, const std::string& unit,
                        const McuGroups& groups, const std::vector<std::string>& forms,
                        IoPlace io = IoPlace::kArena);

@@ -54,6 +54,7 @@ std::string print_plan(const Module& module, const Plan& plan) {
   std::string text =
       concat("plan for ", plan.device, ", function ", plan.function,
              plan.io == IoPlace::kArena ? ", inputs and outputs in the arena\n" : "\n");
+  if (!plan.order.empty()) text += concat("  order: ", plan.order, "\n");
   for (std::size_t i = 0; i < plan.steps.size(); ++i) {
     const Step& step = plan.steps[i];
     text += concat("  step ", i, ": ", name(step.kind));

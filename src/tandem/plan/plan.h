@@ -62,6 +62,7 @@ struct Plan {
   std::string device;
   std::string function = "main";
   IoPlace io = IoPlace::kCaller;
+  std::string order;  // how the order of the steps was chosen, for people; empty: nothing to choose
   std::vector<Step> steps;
   std::vector<Buffer> buffers;
   // Peak bytes and a lower bound of the peak, by memory.

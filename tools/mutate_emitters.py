@@ -53,6 +53,11 @@ C_MUTATIONS = [
     ("windows start after the end padding", "plan/kernel_window.cpp",
      "position[d + 1] * constant_expr(window.strides[d]) - constant_expr(window.pads_begin[d]);",
      "position[d + 1] * constant_expr(window.strides[d]) - constant_expr(window.pads_end[d]);"),
+    ("results lie a byte too near to what is still read", "plan/overlap_distance.cpp",
+     "distance = std::max(distance, written_[k] - low);",
+     "distance = std::max(distance, written_[k] - low - 1);"),
+    ("the last step overwrites the outputs that it reads", "plan/mcu_plan.cpp",
+     "is_output ? plan_.steps.size() : buffer.last_step", "buffer.last_step"),
 ]
 
 

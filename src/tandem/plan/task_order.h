@@ -38,6 +38,6 @@ struct TaskOrder {
 // that are done: exact as long as no more than `most_sets` sets of each size are reached; beyond,
 // those that needed least go on (beam search).
 TaskOrder least_peak_order(const std::vector<OrderedTask>& tasks,
-                           const std::vector<OrderedValue>& values, std::size_t most_sets = 1000);
+                           const std::vector<OrderedValue>& values, std::size_t most_sets = 200);
 
 }  // namespace tandem

@@ -19,7 +19,7 @@ Plan planned(const std::string& text, const std::string& form = "", IoPlace io =
   std::vector<std::string> forms;
   for (const std::vector<NodeId>& nodes : groups.groups) {
     const bool given = !form.empty() && graph.nodes[nodes.front()].op->name() == "IntConv";
-    forms.push_back(given ? form : kernel_forms(module, graph, nodes).front());
+    forms.push_back(given ? form : kernel_forms(module, graph, groups.base_of, nodes).front());
   }
   return assemble_mcu_plan(module, "board", "core", groups, forms, io);
 }

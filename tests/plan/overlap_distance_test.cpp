@@ -171,7 +171,7 @@ TEST(OverlapDistance, RandomStepsComputeTheSameAtTheDistanceAndOftenNotCloser) {
     const Graph& graph = module.main();
     const McuGroups groups = group_nodes(module, graph);
     for (const std::vector<NodeId>& nodes : groups.groups) {
-      for (const std::string& form : kernel_forms(module, graph, nodes)) {
+      for (const std::string& form : kernel_forms(module, graph, groups.base_of, nodes)) {
         const LoopProgram program = build_kernel(module, graph, groups.base_of, nodes, form);
         const Runs runs(program, graph, seed);
         for (const OverlapDistance& overlap : overlap_distances(program)) {

@@ -1,5 +1,7 @@
 #include "tests/support/loop_interpreter.h"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <map>
 
@@ -26,15 +28,27 @@ class Interpreter {
     std::size_t array = 0;
     std::int64_t index = 0;
   };
+  using Vector = std::array<std::int64_t, 16>;
 
   void run(const Statement& s) {
     switch (s.kind) {
       case StatementKind::kLet:
       case StatementKind::kVariable:
-      case StatementKind::kAssign: locals_[s.name] = wrapped(value(s.value), s.type); return;
+      case StatementKind::kAssign:
+        if (s.value.op == ExprOp::kLoadVector)
+          vectors_[s.name] = vector(s.value);
+        else
+          locals_[s.name] = wrapped(value(s.value), s.type);
+        return;
       case StatementKind::kStore: {
         const std::int64_t stored = value(s.value);
         store(s.name, value(s.index), stored);
+        return;
+      }
+      case StatementKind::kStoreWord: {
+        const std::int64_t stored = value(s.value), index = value(s.index);
+        const int bytes = bytes_of(s.name);
+        for (int i = 0; i < 4; i += bytes) store(s.name, index + i / bytes, stored >> (8 * i));
         return;
       }
       case StatementKind::kFor: {
@@ -96,8 +110,62 @@ class Interpreter {
     return wrapped(value, array.storage);
   }
 
+  int bytes_of(const std::string& name) const {
+    return storage_bytes(program_.arrays[places_.at(name).array].storage);
+  }
+
+  // Of arrays whose elements have 1, 2 or 4 bytes.
+  std::int64_t load_word(const std::string& name, std::int64_t index) {
+    const int bytes = bytes_of(name);
+    std::uint64_t word = 0;
+    for (int i = 0; i < 4; i += bytes) {
+      const auto element = static_cast<std::uint64_t>(load(name, index + i / bytes));
+      word |= (element & ((std::uint64_t{1} << (8 * bytes)) - 1)) << (8 * i);
+    }
+    return wrapped(static_cast<std::int64_t>(word), Storage::kI32);
+  }
+
+  Vector vector(const Expr& e) {
+    if (e.op == ExprOp::kVariable) return vectors_.at(e.name);
+    Vector lanes;
+    const std::int64_t index = value(e.args[0]);
+    for (std::size_t i = 0; i < lanes.size(); ++i)
+      lanes[i] = load(e.name, index + static_cast<std::int64_t>(i));
+    return lanes;
+  }
+
+  static std::int64_t half(std::int64_t word, int which) {
+    return wrapped(word >> (16 * which), Storage::kI16);
+  }
+
+  static std::int64_t pair(std::int64_t word, std::int64_t first, Storage byte) {
+    const std::int64_t low = wrapped(word >> (8 * first), byte),
+                       high = wrapped(word >> (8 * first + 16), byte);
+    return wrapped((low & 0xffff) | high * 65536, Storage::kI32);
+  }
+
   std::int64_t value(const Expr& e) {
     switch (e.op) {
+      case ExprOp::kLoadWord: return load_word(e.name, value(e.args[0]));
+      case ExprOp::kSignedPair: return pair(value(e.args[0]), e.value, Storage::kI8);
+      case ExprOp::kUnsignedPair: return pair(value(e.args[0]), e.value, Storage::kU8);
+      case ExprOp::kSaturate: {
+        const IntegerRange range = range_of(e.value != 0 ? Storage::kI8 : Storage::kU8);
+        return std::clamp(value(e.args[0]), range.min, range.max);
+      }
+      case ExprOp::kUpperWord:
+        return (value(e.args[0]) * value(e.args[1]) + (std::int64_t{1} << 31)) >> 32;
+      case ExprOp::kDot2: {
+        const std::int64_t a = value(e.args[1]), b = value(e.args[2]);
+        return wrapped(value(e.args[0]) + half(a, 0) * half(b, 0) + half(a, 1) * half(b, 1),
+                       Storage::kI32);
+      }
+      case ExprOp::kDot16: {
+        const Vector a = vector(e.args[1]), b = vector(e.args[2]);
+        std::int64_t sum = value(e.args[0]);
+        for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+        return wrapped(sum, Storage::kI32);
+      }
       case ExprOp::kConstant: return e.value;
       case ExprOp::kVariable: return locals_.at(e.name);
       case ExprOp::kLoad: return load(e.name, value(e.args[0]));
@@ -132,6 +200,7 @@ class Interpreter {
   const LoopProgram& program_;
   std::map<std::string, Place> places_;  // of arrays and pointers
   std::map<std::string, std::int64_t> locals_;
+  std::map<std::string, Vector> vectors_;
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "tandem/base/text.h"
 #include "tandem/ops/integer.h"
 #include "tandem/plan/kernel_builder.h"
+#include "tandem/plan/mcu_groups.h"
 
 namespace tandem {
 namespace {
@@ -104,11 +105,7 @@ void add_packed_forms(const Module& module, const Graph& graph, const std::vecto
   if (weights == nullptr || (is_conv && view.integer("group") != 1)) return;
   if (!is_bytes(view.input(0).format) || !holds_bytes(*weights) || !has_word_sums(view)) return;
   const LoopExtents nest = row_nest(graph, first);
-  for (std::size_t i = 1; i < nodes.size(); ++i) {
-    const Node& node = graph.nodes[nodes[i]];
-    const std::size_t running = running_input(graph, base_of, graph.nodes[nodes[i - 1]], node);
-    if (!fits_nest(module, graph, node, running, nest)) return;
-  }
+  if (!nodes_fit_nest(module, graph, base_of, nodes, 1, nest)) return;
   for (const char* tile : {"2x1", "4x1", "2x2", "2x3"})
     if (nest[0] >= tile[2] - '0') forms.push_back(concat("pairs_", tile));
   if (view.input(0).format.storage() != Storage::kI8) return;

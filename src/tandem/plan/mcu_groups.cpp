@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <optional>
 #include <set>
-#include <span>
 
 #include "tandem/base/error.h"
 #include "tandem/graph/operator.h"
@@ -66,17 +65,6 @@ std::vector<LoopExtents> elementwise_nests(const Shape& shape) {
   // Merged neighbours first: [a, b, c] as [ab, c] and [a, bc] stand above.
   if (full.size() > 2) nests.push_back(full);
   return nests;
-}
-
-// Whether the nodes from `first` on can be computed in a nest.
-bool nodes_fit_nest(const Module& module, const Graph& graph, const std::vector<ValueId>& base_of,
-                    std::span<const NodeId> nodes, std::size_t first, const LoopExtents& nest) {
-  for (std::size_t i = first; i < nodes.size(); ++i) {
-    const Node& node = graph.nodes[nodes[i]];
-    const auto in_register = register_inputs(graph, base_of, nodes.first(i), node);
-    if (!fits_nest(module, graph, node, in_register, nest)) return false;
-  }
-  return true;
 }
 
 class Grouper {
@@ -296,6 +284,16 @@ LoopExtents producer_nest(const Module& module, const Graph& graph, const Node& 
   if (op == "IntSum" || op == "IntReduceMax") return reduced_nest(input, view.integers("axes"));
   if (op == "IntArgMax") return reduced_nest(input, {view.integer("axis")});
   return {};
+}
+
+bool nodes_fit_nest(const Module& module, const Graph& graph, const std::vector<ValueId>& base_of,
+                    std::span<const NodeId> nodes, std::size_t first, const LoopExtents& nest) {
+  for (std::size_t i = first; i < nodes.size(); ++i) {
+    const Node& node = graph.nodes[nodes[i]];
+    const auto in_register = register_inputs(graph, base_of, nodes.first(i), node);
+    if (!fits_nest(module, graph, node, in_register, nest)) return false;
+  }
+  return true;
 }
 
 LoopExtents group_nest(const Module& module, const Graph& graph,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,11 @@ std::vector<Issue> sequential_issues(const Module& module, const Graph& graph);
 // The loops in which the first node of a group computes its result; empty where any nest serves
 // (element-wise nodes and data movement).
 LoopExtents producer_nest(const Module& module, const Graph& graph, const Node& node);
+
+// Whether the nodes of a group from `first` on can be computed in a nest, those before it being
+// computed in registers.
+bool nodes_fit_nest(const Module& module, const Graph& graph, const std::vector<ValueId>& base_of,
+                    std::span<const NodeId> nodes, std::size_t first, const LoopExtents& nest);
 
 // The nest in which a group is computed: the producer's, or for element-wise groups the one with
 // the fewest loops in which all operands can be addressed.

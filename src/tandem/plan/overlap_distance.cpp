@@ -47,6 +47,16 @@ using Actions = std::vector<Action>;
 
 using Names = std::set<std::string>;
 
+// Bytes that an expression itself reads from an array; 0 where it reads none.
+int bytes_read(const Expr& e) {
+  switch (e.op) {
+    case ExprOp::kLoad: return storage_bytes(e.type);
+    case ExprOp::kLoadWord: return 4;
+    case ExprOp::kLoadVector: return 16;
+    default: return 0;
+  }
+}
+
 void add_locals(const Expr& e, Names& names) {
   if (e.op == ExprOp::kVariable) names.insert(e.name);
   for (const Expr& arg : e.args) add_locals(arg, names);
@@ -82,7 +92,7 @@ class Translator {
   }
 
   void find_relevant_indices(const Expr& e) {
-    if (e.op == ExprOp::kLoad && is_tracked(e.name)) add_locals(e.args[0], relevant_);
+    if (bytes_read(e) > 0 && is_tracked(e.name)) add_locals(e.args[0], relevant_);
     for (const Expr& arg : e.args) find_relevant_indices(arg);
   }
 
@@ -100,6 +110,7 @@ class Translator {
           if (is_tracked(s.name)) add_locals(s.index, relevant_);
           break;
         case StatementKind::kStore:
+        case StatementKind::kStoreWord:
         case StatementKind::kFill: add_locals(s.index, relevant_); break;
         case StatementKind::kCopy:
         case StatementKind::kFor:
@@ -136,6 +147,10 @@ class Translator {
     return sum;
   }
 
+  std::int64_t element_bytes(const std::string& array) const {
+    return storage_bytes(program_.arrays[array_of_.at(array)].storage);
+  }
+
   void add_access(Actions& to, ActionKind kind, const std::string& array, const Expr& index,
                   std::int64_t count = 1) {
     if (!is_tracked(array)) return;
@@ -150,7 +165,8 @@ class Translator {
 
   void add_reads(Actions& to, const Expr& e) {
     for (const Expr& arg : e.args) add_reads(to, arg);
-    if (e.op == ExprOp::kLoad) add_access(to, ActionKind::kRead, e.name, e.args[0]);
+    if (const int bytes = bytes_read(e); bytes > 0)
+      add_access(to, ActionKind::kRead, e.name, e.args[0], bytes / element_bytes(e.name));
   }
 
   void add_set(Actions& to, const std::string& local, Term value) {
@@ -179,6 +195,10 @@ class Translator {
         add_reads(to, s.value);
         add_reads(to, s.index);
         return add_access(to, ActionKind::kWrite, s.name, s.index);
+      case StatementKind::kStoreWord:
+        add_reads(to, s.value);
+        add_reads(to, s.index);
+        return add_access(to, ActionKind::kWrite, s.name, s.index, 4 / element_bytes(s.name));
       case StatementKind::kFill: return add_access(to, ActionKind::kWrite, s.name, s.index, s.step);
       case StatementKind::kCopy:
         // As if all were written before it is read: then both cannot overlap.
@@ -232,7 +252,7 @@ class Translator {
       if (s.kind == StatementKind::kIf) return true;
       if (s.kind == StatementKind::kAssign && relevant_.contains(s.name)) return true;
       if (s.kind == StatementKind::kCopy || s.kind == StatementKind::kFill) return true;
-      if (s.kind == StatementKind::kStore &&
+      if ((s.kind == StatementKind::kStore || s.kind == StatementKind::kStoreWord) &&
           program_.arrays[array_of_.at(s.name)].role == ArrayRole::kOutput)
         return true;
       return needs_order(s.body);
@@ -381,7 +401,16 @@ class Walker {
         if (condition.is_point()) return value(term.args[condition.low != 0 ? 1 : 2]);
         return hull(value(term.args[1]), value(term.args[2]));
       }
-      default: return binary(term, value(term.args[0]), value(term.args[1]));
+      case ExprOp::kAdd:
+      case ExprOp::kSubtract:
+      case ExprOp::kMultiply:
+      case ExprOp::kDivide:
+      case ExprOp::kRemainder:
+      case ExprOp::kLess:
+      case ExprOp::kLessEqual:
+      case ExprOp::kEqual:
+      case ExprOp::kAnd: return binary(term, value(term.args[0]), value(term.args[1]));
+      default: return everything(term.type);
     }
   }
 

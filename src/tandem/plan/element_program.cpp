@@ -136,6 +136,7 @@ std::string input_array(LoopProgram& program, const Graph& graph, ValueId base) 
   array.role = ArrayRole::kInput;
   array.storage = type.format.storage();
   array.size = element_count(type.static_shape());
+  array.channels = type.shape.empty() ? 1 : type.static_shape().back();
   array.value = base;
   program.arrays.push_back(array);
   return array.name;

@@ -108,6 +108,7 @@ LoopProgram KernelBuilder::build() {
   array.role = ArrayRole::kOutput;
   array.storage = graph_.values[result].type.format.storage();
   array.size = element_count(shape(result));
+  array.channels = shape(result).empty() ? 1 : shape(result).back();
   array.value = result;
   program_.arrays.push_back(std::move(array));
 

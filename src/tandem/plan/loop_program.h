@@ -137,6 +137,7 @@ struct Array {
   ArrayRole role = ArrayRole::kInput;
   Storage storage = Storage::kI8;
   std::int64_t size = 0;             // elements
+  std::int64_t channels = 1;         // of inputs and outputs: elements of the last axis
   ValueId value = kNone;             // of inputs and outputs
   std::vector<std::int64_t> values;  // of weights and tables
 

@@ -1,6 +1,7 @@
 #include "tandem/plan/mcu_plan.h"
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 
 #include "tandem/base/error.h"
@@ -270,6 +271,8 @@ class Assembler {
           blocks[born].first_step != index)
         continue;
       blocks[born].takeovers.push_back({dying, overlap.bytes});
+      for (const std::size_t block : {dying, born})
+        blocks[block].alignment = std::lcm(blocks[block].alignment, overlap.multiple);
     }
   }
 

@@ -51,7 +51,12 @@ enum class LoopFeature {
   kPairs,           // two bytes of a word widened to 16 bits
   kDots,            // two products added to a sum
   kVectorLoads,     // of 16 bytes
+  kVectorStores,
   kVectorDots,      // 16 products added to a sum
+  kQuadMemory,      // loads and stores of four neighbours,
+  kQuadGathers,     // of four others
+  kQuadOperations,  // on four words
+  kQuadMoves,       // of a word into a quad
   kArrays,          // arrays whose address is a constant of the code
   kLargeConstants,  // constants that no instruction holds
   kCount

@@ -87,23 +87,9 @@ class CWriter {
     const LoopProgram& program = programs_[index];
     const std::vector<std::size_t> buffers = array_buffers(step, program);
     StepNames names;
-    std::vector<std::string> taken = {"run",
-                                      "arena",
-                                      "trace",
-                                      "needs_arithmetic_shifts",
-                                      "word",
-                                      "store_word",
-                                      "signed_pair_0",
-                                      "signed_pair_1",
-                                      "unsigned_pair_0",
-                                      "unsigned_pair_1",
-                                      "dot2",
-                                      "signed_byte",
-                                      "unsigned_byte",
-                                      "upper_word",
-                                      "vector",
-                                      "load_vector",
-                                      "dot16"};
+    std::vector<std::string> taken = c_word_names();
+    for (const char* used : {"run", "arena", "trace", "needs_arithmetic_shifts"})
+      taken.push_back(used);
     for (std::size_t i = 0; i < plan_.buffers.size(); ++i)
       if (plan_.buffers[i].memory == "flash") taken.push_back(addresses_[i]);
     for (const auto& [buffer, end] : ends_) taken.push_back(end.accessor);
@@ -329,6 +315,7 @@ class CWriter {
         "typedef char ",
         name_, "_needs_arithmetic_shifts[((-3) >> 1) == -2 ? 1 : -1];\n\n");
     if (std::ranges::any_of(programs_, uses_words)) text += c_word_functions(name_);
+    if (std::ranges::any_of(programs_, uses_quads)) text += c_quad_functions(name_);
     text += arena();
     text +=
         "/* The steps have external names, because a compiler merges static functions that are "

@@ -150,6 +150,17 @@ ElementProgram::ElementProgram(const Module& module, const Graph& graph, LoopPro
       base_of_(base_of),
       nest_(std::move(nest)) {}
 
+bool takes_quads(const Module& module, const Graph& graph, const std::vector<ValueId>& base_of,
+                 const std::vector<NodeId>& nodes, const LoopExtents& nest) {
+  const Node& first = graph.nodes[nodes.front()];
+  LoopProgram unused;
+  ElementProgram elements(module, graph, unused, base_of, nest);
+  elements.hand_over(base_of[first.outputs[0]], dynamic_cast<const IntegerOperator&>(*first.op)
+                                                    .range({module, graph, first}));
+  for (std::size_t i = 1; i < nodes.size(); ++i) elements.add(graph.nodes[nodes[i]]);
+  return elements.takes_quads();
+}
+
 ElementProgram::Pattern ElementProgram::pattern_of(const Node& node,
                                                    std::span<const std::size_t> inputs,
                                                    std::int64_t row_axes) const {
@@ -421,12 +432,42 @@ Expr ElementProgram::index_of(const Operand& operand, std::span<const Expr> posi
 Ranged ElementProgram::fetch(const Operand& operand, std::span<const Expr> position) const {
   if (operand.array.empty())
     return {constant_expr(operand.values[0], arithmetic_for(operand.range)), operand.range};
+  if (quad_axis_ != kNone && operand.strides[quad_axis_] != 0)
+    return {load_quad_expr(operand.array, operand.storage, index_of(operand, position),
+                           operand.strides[quad_axis_] * operand.row),
+            operand.range};
   return {load_expr(operand.array, operand.storage, index_of(operand, position)), operand.range};
 }
 
+bool ElementProgram::takes_quads() const {
+  return std::ranges::all_of(links_, [&](const Link& link) { return takes_quads(link); });
+}
+
+bool ElementProgram::takes_quads(const Link& link) const {
+  const std::string_view op = link.node->op->name();
+  const auto is_word = [](IntegerRange range) { return arithmetic_for(range) == Storage::kI32; };
+  if (!is_word(link.range)) return false;
+  for (std::size_t i = 0; i < link.sources.size(); ++i) {
+    if (op == "Rescale" && i > 0) break;
+    const Operand& operand = link.operands[i];
+    const bool held = link.sources[i] != kNone;
+    if (!is_word(held ? register_ranges_[link.sources[i]] : operand.range)) return false;
+    if (!held && (storage_bytes(operand.storage) > 4 || operand.storage == Storage::kU32))
+      return false;
+  }
+  if (op == "Rescale") {
+    const Overflow overflow =
+        parse_overflow(NodeView{module_, graph_, *link.node}.string("overflow"));
+    return link.scaling.upper &&
+           (overflow == Overflow::kSaturate || overflow == Overflow::kSaturateSymmetric);
+  }
+  return op == "Clamp" || op == "IntAdd" || op == "IntSub" || op == "IntMul";
+}
+
 Ranged ElementProgram::apply(Statements& body, std::optional<Ranged> handed,
-                             std::span<const Expr> position) {
+                             std::span<const Expr> position, std::size_t quad_axis) {
   ScalarCode code(body, program_);
+  quad_axis_ = quad_axis;
   std::vector<Ranged> registers;
   if (handed) registers.push_back(std::move(*handed));
   for (const Link& link : links_) {
@@ -533,7 +574,9 @@ Ranged ElementProgram::apply_upper_word(const Link& link, Ranged x,
   const Expr multiplier = word(scaling.multiplier);
   Expr high;
   if (scale.doubled) {
-    high = upper_word_expr(std::move(sum), multiplier);
+    high = upper_word_expr(std::move(sum), multiplier, true);
+  } else if (sum.lanes > 1) {
+    high = upper_word_expr(std::move(sum), multiplier, false);
   } else {
     const Expr product = wide(std::move(sum)) * wide(multiplier);
     high = convert_expr(binary_expr(ExprOp::kShiftRight, product, constant_expr(32, Storage::kI64)),

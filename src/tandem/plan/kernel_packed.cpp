@@ -308,7 +308,7 @@ void KernelBuilder::fill_packed(Statements& to, const Expr& at, std::int64_t pad
 void KernelBuilder::copy_packed(Statements& to, const Expr& at, const std::string& source,
                                 const Expr& from, std::int64_t count) {
   const Storage type = storage_of_array(source);
-  if (packed_->vectors) return to.push_back(copy_statement("patch", at, source, from, type, count));
+  if (packed_->vectors) return copy_vectors(to, at, source, from, count);
   const std::int64_t whole = count / kWordTaps * kWordTaps;
   const auto word = [&](Statements& body, const Expr& c) {
     const std::string name = program_.fresh("word");
@@ -322,6 +322,20 @@ void KernelBuilder::copy_packed(Statements& to, const Expr& at, const std::strin
   for (std::int64_t c = whole; c < count; ++c)
     to.push_back(store_statement("patch", Storage::kI16, at + constant_expr(c),
                                  load_expr(source, type, from + constant_expr(c))));
+}
+
+void KernelBuilder::copy_vectors(Statements& to, const Expr& at, const std::string& source,
+                                 const Expr& from, std::int64_t count) {
+  const std::int64_t lanes = packed_->lanes(), whole = count / lanes * lanes;
+  const auto vector = [&](Statements& body, const Expr& c) {
+    const Expr bytes = named(body, "vector", load_vector_expr(source, from + c));
+    body.push_back(store_vector_statement("patch", at + c, bytes));
+  };
+  loop(to, "c", whole, vector, lanes);
+  if (count > whole)
+    to.push_back(copy_statement("patch", at + constant_expr(whole), source,
+                                from + constant_expr(whole), storage_of_array(source),
+                                count - whole));
 }
 
 void KernelBuilder::packed_tile(Statements& to, std::int64_t rows, const std::string& source,
@@ -371,6 +385,10 @@ void KernelBuilder::packed_block(Statements& to, const PackedBlock& block) {
   loop(
       to, "k", whole, [&](Statements& body, const Expr&) { steps(body, unrolled); }, unrolled);
   if (whole < all) steps(to, all - whole);
+
+  if (product.vectors && block.rows == 1 && block.finished_columns == kQuadLanes &&
+      elements_.takes_quads())
+    return finish_quad(to, quad_expr(sums), {block.first_row, block.column}, 1);
 
   // All results before any of them is stored: a store of bytes might change what was loaded.
   Statements stores;

@@ -32,8 +32,22 @@ struct PlaneWeights {
   std::vector<Term> terms;
 };
 
-// Appends "plane" where a convolution is of that kind: each channel has constant weights of its
-// own, input and weights are bytes, sums fit 32 bits, and the last axis is not dilated.
+PlaneLayout plane_of(const NodeView& view);
+
+// A convolution in which each channel has constant weights of its own, of bytes with sums of 32
+// bits, whose last axis is not dilated.
+bool is_depthwise_of_bytes(const NodeView& view);
+
+// Whether some window of a convolution or pooling leaves its input.
+bool is_padded(const NodeView& view, const Window& window);
+
+// Appends "plane" where a convolution is of that kind.
 void add_plane_form(const NodeView& view, std::vector<std::string>& forms);
+
+// Appends the forms of such convolutions by quads, for groups whose other nodes take quads too:
+// "plane_quads", four neighbours of one channel at a time from a plane of bytes, and
+// "channel_quads", four channels at a time.
+void add_quad_forms(const Module& module, const Graph& graph, const std::vector<ValueId>& base_of,
+                    const std::vector<NodeId>& nodes, std::vector<std::string>& forms);
 
 }  // namespace tandem

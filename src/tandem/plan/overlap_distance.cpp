@@ -42,6 +42,7 @@ struct Action {
   ActionKind kind = ActionKind::kRead;
   std::size_t place = 0;   // the array that is accessed, the local that is set or counts
   std::int64_t count = 1;  // elements from `term` on; the step of a loop
+  std::int64_t lanes = 1, stride = 1;  // so many such accesses, each so many elements behind
   Term term, end;          // index, value, or first and last of a loop
   // Of loops: run one iteration after the other, or all at once?
   bool in_order = false;
@@ -53,7 +54,12 @@ using Actions = std::vector<Action>;
 
 using Names = std::set<std::string>;
 
-// Bytes that an expression itself reads from an array; 0 where it reads none.
+bool is_store(StatementKind kind) {
+  return kind == StatementKind::kStore || kind == StatementKind::kStoreWord ||
+         kind == StatementKind::kStoreVector;
+}
+
+// Bytes that an expression itself reads from an array, in each lane; 0 where it reads none.
 int bytes_read(const Expr& e) {
   switch (e.op) {
     case ExprOp::kLoad: return storage_bytes(e.type);
@@ -117,6 +123,7 @@ class Translator {
           break;
         case StatementKind::kStore:
         case StatementKind::kStoreWord:
+        case StatementKind::kStoreVector:
         case StatementKind::kFill: add_locals(s.index, relevant_); break;
         case StatementKind::kCopy:
         case StatementKind::kFor:
@@ -158,13 +165,15 @@ class Translator {
   }
 
   void add_access(Actions& to, ActionKind kind, const std::string& array, const Expr& index,
-                  std::int64_t count = 1) {
+                  std::int64_t count = 1, std::int64_t lanes = 1, std::int64_t stride = 1) {
     if (!is_tracked(array)) return;
     Action action;
     action.kind = kind;
     action.place = array_of_.at(array);
     action.term = address(array, index);
     action.count = count;
+    action.lanes = lanes;
+    action.stride = stride;
     action.writes = kind == ActionKind::kWrite;
     to.push_back(std::move(action));
   }
@@ -172,7 +181,8 @@ class Translator {
   void add_reads(Actions& to, const Expr& e) {
     for (const Expr& arg : e.args) add_reads(to, arg);
     if (const int bytes = bytes_read(e); bytes > 0)
-      add_access(to, ActionKind::kRead, e.name, e.args[0], bytes / element_bytes(e.name));
+      add_access(to, ActionKind::kRead, e.name, e.args[0], bytes / element_bytes(e.name), e.lanes,
+                 e.value);
   }
 
   void add_set(Actions& to, const std::string& local, Term value) {
@@ -200,11 +210,14 @@ class Translator {
       case StatementKind::kStore:
         add_reads(to, s.value);
         add_reads(to, s.index);
-        return add_access(to, ActionKind::kWrite, s.name, s.index);
+        return add_access(to, ActionKind::kWrite, s.name, s.index, 1, s.value.lanes, s.step);
       case StatementKind::kStoreWord:
+      case StatementKind::kStoreVector: {
         add_reads(to, s.value);
         add_reads(to, s.index);
-        return add_access(to, ActionKind::kWrite, s.name, s.index, 4 / element_bytes(s.name));
+        const std::int64_t bytes = s.kind == StatementKind::kStoreWord ? 4 : 16;
+        return add_access(to, ActionKind::kWrite, s.name, s.index, bytes / element_bytes(s.name));
+      }
       case StatementKind::kFill: return add_access(to, ActionKind::kWrite, s.name, s.index, s.step);
       case StatementKind::kCopy:
         // As if all were written before it is read: then both cannot overlap.
@@ -258,7 +271,7 @@ class Translator {
       if (s.kind == StatementKind::kIf) return true;
       if (s.kind == StatementKind::kAssign && relevant_.contains(s.name)) return true;
       if (s.kind == StatementKind::kCopy || s.kind == StatementKind::kFill) return true;
-      if ((s.kind == StatementKind::kStore || s.kind == StatementKind::kStoreWord) &&
+      if (is_store(s.kind) &&
           program_.arrays[array_of_.at(s.name)].role == ArrayRole::kOutput)
         return true;
       return needs_order(s.body);
@@ -375,7 +388,10 @@ class Walker {
   void access(const Action& action) {
     const Array& array = program_.arrays[action.place];
     const std::int64_t bytes = storage_bytes(array.storage);
-    const Span index = value(action.term);
+    Span index = value(action.term);
+    if (action.lanes > 1)
+      index = {index.low, index.high + (action.lanes - 1) * action.stride,
+               std::gcd(index.stride(), action.stride)};
     const std::int64_t low = std::clamp<std::int64_t>(index.low, 0, array.size) * bytes;
     const std::int64_t end =
         std::clamp<std::int64_t>(index.high + action.count, 0, array.size) * bytes;

@@ -46,8 +46,9 @@ Expr ScalarCode::local(Expr value, const std::string& stem) {
   if (value.op == ExprOp::kVariable || value.op == ExprOp::kConstant) return value;
   const std::string name = program_.fresh(stem);
   const Storage type = value.type;
+  const int lanes = value.lanes;
   body_.push_back(let_statement(name, std::move(value)));
-  return variable_expr(name, type);
+  return variable_expr(name, type, lanes);
 }
 
 Expr ScalarCode::variable(Expr value, const std::string& stem) {
@@ -70,6 +71,7 @@ Ranged ScalarCode::clamp(Ranged value, std::int64_t low, std::int64_t high) {
   const IntegerRange range = value.range;
   if (low > range.max) return {constant_expr(low, type), {low, low}};
   if (high < range.min) return {constant_expr(high, type), {high, high}};
+  if (value.value.lanes > 1) return clamp_lanes(std::move(value), low, high);
   const bool is_signed = low < 0;
   const IntegerRange byte = integer_range(8, is_signed);
   if (type == Storage::kI32 && low == byte.min && high == byte.max && low > range.min &&
@@ -87,6 +89,16 @@ Ranged ScalarCode::clamp(Ranged value, std::int64_t low, std::int64_t high) {
     value.range.max = high;
   }
   return value;
+}
+
+Ranged ScalarCode::clamp_lanes(Ranged value, std::int64_t low, std::int64_t high) {
+  const auto limit = [&](ExprOp op, std::int64_t bound) {
+    value.value = binary_expr(op, std::move(value.value), constant_expr(bound));
+  };
+  if (low > value.range.min) limit(ExprOp::kMaximum, low);
+  if (high < value.range.max) limit(ExprOp::kMinimum, high);
+  return {std::move(value.value),
+          {std::max(low, value.range.min), std::min(high, value.range.max)}};
 }
 
 Ranged ScalarCode::round_shift(Ranged sum, int shift, Rounding rounding) {

@@ -38,6 +38,7 @@ class ScalarCode {
   Ranged divide(Ranged a, Ranged b, IntegerRange result, Rounding rounding);
 
  private:
+  Ranged clamp_lanes(Ranged value, std::int64_t low, std::int64_t high);
   Expr round_up(const Expr& quotient, const Expr& remainder, const Expr& divisor,
                 const Expr& negative, Rounding rounding);
   Expr round_up_positive(const Expr& quotient, const Expr& remainder, const Expr& divisor,

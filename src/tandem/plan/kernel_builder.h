@@ -112,6 +112,7 @@ class KernelBuilder {
   void build_plane_quads();
   Expr plane_quad(Statements& to, const PlaneLayout& plane, const std::vector<Expr>& weights,
                   Storage type, const Expr& start);
+  std::vector<Expr> load_weights(Statements& to, const PlaneLayout& plane, const Expr& channel);
   void build_channel_quads();
   // Calls back for every fourth index of an extent of at least four; the last quad may overlap
   // the one before.

@@ -109,8 +109,7 @@ void add_packed_forms(const Module& module, const Graph& graph, const std::vecto
   for (const char* tile : {"2x1", "4x1", "2x2", "2x3"})
     if (nest[0] >= tile[2] - '0') forms.push_back(concat("pairs_", tile));
   if (view.input(0).format.storage() != Storage::kI8) return;
-  for (const char* tile : {"4x1", "2x3"})
-    if (nest[0] >= tile[2] - '0') forms.push_back(concat("vector_", tile));
+  forms.push_back("vector_4x1");
 }
 
 void KernelBuilder::build_packed() {

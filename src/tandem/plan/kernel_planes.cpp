@@ -8,7 +8,13 @@
 
 namespace tandem {
 
-PlaneLayout plane_of(const NodeView& view) {
+namespace {
+
+std::size_t last_axis(const NodeView& view) { return view.input(0).shape.size() - 3; }
+
+}  // namespace
+
+PlaneLayout plane_of(const NodeView& view, std::size_t innermost) {
   const Shape weight = view.input(1).static_shape(), input = view.input(0).static_shape();
   PlaneLayout plane;
   plane.window = window_of(view, {weight.begin() + 1, weight.end() - 1});
@@ -22,7 +28,15 @@ PlaneLayout plane_of(const NodeView& view) {
     plane.kept.push_back(
         std::clamp(plane.padded[d] - plane.window.pads_begin[d], std::int64_t{0}, plane.input[d]));
   }
-  plane.strides = row_major_strides(plane.padded);
+  for (std::size_t d = 0; d < plane.window.rank(); ++d)
+    if (d != innermost) plane.order.push_back(d);
+  plane.order.push_back(innermost);
+  plane.strides.resize(plane.window.rank());
+  std::int64_t stride = 1;
+  for (auto d = plane.order.rbegin(); d != plane.order.rend(); ++d) {
+    plane.strides[*d] = stride;
+    stride *= plane.padded[*d];
+  }
   return plane;
 }
 
@@ -33,16 +47,16 @@ bool is_depthwise_of_bytes(const NodeView& view) {
   const Shape input = view.input(0).static_shape();
   if (weights == nullptr || view.integer("group") != input.back()) return false;
   if (weights->shape()[0] != input.back() || !is_bytes(view.input(0).format)) return false;
-  return holds_bytes(*weights) && has_word_sums(view) &&
-         plane_of(view).window.dilations.back() == 1;
+  return holds_bytes(*weights) && has_word_sums(view);
 }
 
 void add_plane_form(const NodeView& view, std::vector<std::string>& forms) {
-  if (is_depthwise_of_bytes(view)) forms.push_back("plane");
+  if (!is_depthwise_of_bytes(view)) return;
+  if (plane_of(view, last_axis(view)).window.dilations.back() == 1) forms.push_back("plane");
 }
 
 void KernelBuilder::build_planes() {
-  const PlaneLayout plane = plane_of(view_);
+  const PlaneLayout plane = plane_of(view_, last_axis(view_));
   const std::string source = read(first_.inputs[0]);
   const std::string weights = add_constant("weights", view_.constant(1)->to_integers());
   ensure(weights == "weights", "the weights of planes are the only ones");
@@ -93,27 +107,28 @@ void KernelBuilder::copy_plane(Statements& to, const PlaneLayout& plane, const s
                                const Expr& first, bool by_quads) {
   const Storage type = storage_of_array(source), plane_type = storage_of_array("plane");
   const std::vector<std::int64_t> strides = row_major_strides(plane.input);
-  const std::size_t last = plane.kept.size() - 1;
-  const std::function<void(Statements&, std::size_t, Expr, Expr)> nested = [&](Statements& body,
-                                                                               std::size_t d,
-                                                                               const Expr& at,
-                                                                               const Expr& from) {
-    const Expr begin = at + constant_expr(plane.window.pads_begin[d] * plane.strides[d]);
-    const std::int64_t stride = strides[d] * plane.channels;
-    const auto step = [&](Statements& inner, const Expr& i) {
-      const Expr to_index = begin + i * constant_expr(plane.strides[d]),
-                 from_index = from + i * constant_expr(stride);
-      if (d < last) return nested(inner, d + 1, to_index, from_index);
-      if (by_quads && plane.kept[d] >= kQuadLanes)
-        return inner.push_back(store_quad_statement(
-            "plane", plane_type, to_index, load_quad_expr(source, type, from_index, stride), 1));
-      inner.push_back(
-          store_statement("plane", plane_type, to_index, load_expr(source, type, from_index)));
-    };
-    if (d == last && by_quads && plane.kept[d] >= kQuadLanes)
-      return over_quads(body, plane.kept[d], step);
-    loop(body, "i", plane.kept[d], step);
-  };
+  const std::function<void(Statements&, std::size_t, Expr, Expr)> nested =
+      [&](Statements& body, std::size_t i, const Expr& at, const Expr& from) {
+        const std::size_t d = plane.order[i];
+        const bool innermost = i + 1 == plane.order.size();
+        const bool quads = by_quads && innermost && plane.kept[d] >= kQuadLanes;
+        const Expr begin = at + constant_expr(plane.window.pads_begin[d] * plane.strides[d]);
+        const std::int64_t stride = strides[d] * plane.channels;
+        const auto step = [&](Statements& inner, const Expr& k) {
+          const Expr to_index = begin + k * constant_expr(plane.strides[d]),
+                     from_index = from + k * constant_expr(stride);
+          if (!innermost) return nested(inner, i + 1, to_index, from_index);
+          if (quads)
+            inner.push_back(store_quad_statement(
+                "plane", plane_type, to_index, load_quad_expr(source, type, from_index, stride),
+                1));
+          else
+            inner.push_back(
+                store_statement("plane", plane_type, to_index, load_expr(source, type, from_index)));
+        };
+        if (quads) return over_quads(body, plane.kept[d], step);
+        loop(body, "i", plane.kept[d], step);
+      };
   nested(to, 0, constant_expr(0), first);
 }
 

@@ -17,6 +17,7 @@ struct PlaneLayout {
   std::vector<std::int64_t> padded;         // of the plane
   std::vector<std::int64_t> strides;        // of the plane, in elements
   std::vector<std::int64_t> kept;           // of the input; what no window reads is not copied
+  std::vector<std::size_t> order;           // of the axes in the plane, the innermost one last
   std::int64_t channels = 0, images = 0;
 
   std::int64_t taps() const;
@@ -32,16 +33,17 @@ struct PlaneWeights {
   std::vector<Term> terms;
 };
 
-PlaneLayout plane_of(const NodeView& view);
+// With one spatial axis innermost.
+PlaneLayout plane_of(const NodeView& view, std::size_t innermost);
 
 // A convolution in which each channel has constant weights of its own, of bytes with sums of 32
-// bits, whose last axis is not dilated.
+// bits.
 bool is_depthwise_of_bytes(const NodeView& view);
 
 // Whether some window of a convolution or pooling leaves its input.
 bool is_padded(const NodeView& view, const Window& window);
 
-// Appends "plane" where a convolution is of that kind.
+// Appends "plane" where a convolution is of that kind and its last axis is not dilated.
 void add_plane_form(const NodeView& view, std::vector<std::string>& forms);
 
 // Appends the forms of such convolutions by quads, for groups whose other nodes take quads too:

@@ -4,13 +4,29 @@
 #include "tandem/plan/kernel_builder.h"
 
 namespace tandem {
+namespace {
+
+// The axis of a nest of images, positions and channels along which quads of positions compute
+// fewest results twice; the last one of those.
+std::size_t quad_axis(const LoopExtents& nest) {
+  const auto waste = [&](std::size_t axis) {
+    const std::int64_t quads = (nest[axis] + kQuadLanes - 1) / kQuadLanes;
+    return static_cast<double>(quads * kQuadLanes) / static_cast<double>(nest[axis]);
+  };
+  std::size_t best = nest.size() - 2;
+  for (std::size_t axis = best; axis-- > 1;)
+    if (waste(axis) < waste(best)) best = axis;
+  return best;
+}
+
+}  // namespace
 
 void add_quad_forms(const Module& module, const Graph& graph, const std::vector<ValueId>& base_of,
                     const std::vector<NodeId>& nodes, std::vector<std::string>& forms) {
   const NodeView view{module, graph, graph.nodes[nodes.front()]};
   const LoopExtents nest = group_nest(module, graph, base_of, nodes);
   if (!is_depthwise_of_bytes(view) || !takes_quads(module, graph, base_of, nodes, nest)) return;
-  if (nest[nest.size() - 2] >= kQuadLanes) forms.push_back("plane_quads");
+  if (nest[quad_axis(nest)] >= kQuadLanes) forms.push_back("plane_quads");
   if (nest.back() % kQuadLanes == 0) forms.push_back("channel_quads");
 }
 
@@ -26,48 +42,49 @@ void KernelBuilder::finish_quad(Statements& to, const Expr& sum, const std::vect
 }
 
 void KernelBuilder::build_plane_quads() {
-  const PlaneLayout plane = plane_of(view_);
+  const std::size_t axis = quad_axis(nest_);
+  const PlaneLayout plane = plane_of(view_, axis - 1);
   const std::string source = read(first_.inputs[0]);
   const std::string weights = add_constant("weights", view_.constant(1)->to_integers());
   ensure(weights == "weights", "the weights of planes are the only ones");
   const Storage type = storage_of_array(source);
   add_plane(plane, type, view_.integer("pad_value"));
   const std::int64_t pixels = element_count(plane.input);
-  const std::size_t last = plane.output.size() - 1;
   loop(program_.body, "image", plane.images, [&](Statements& image_body, const Expr& image) {
     loop(image_body, "c", plane.channels, [&](Statements& to, const Expr& channel) {
       copy_plane(to, plane, source, image * constant_expr(pixels * plane.channels) + channel, true);
-      std::vector<Expr> loaded;
-      const std::string ws = program_.fresh("ws");
-      const Storage weight_type = storage_of_array("weights");
-      to.push_back(
-          pointer_statement(ws, "weights", weight_type, channel * constant_expr(plane.taps())));
-      for (std::int64_t tap = 0; tap < plane.taps(); ++tap)
-        loaded.push_back(named(
-            to, "w",
-            convert_expr(load_expr(ws, weight_type, constant_expr(tap)), Storage::kI32)));
-      std::vector<Expr> position = {image};
+      const std::vector<Expr> loaded = load_weights(to, plane, channel);
+      std::vector<Expr> position(nest_.size(), image);
+      position.back() = channel;
       const std::function<void(Statements&, std::size_t, Expr)> nested =
-          [&](Statements& body, std::size_t d, const Expr& start) {
+          [&](Statements& body, std::size_t i, const Expr& start) {
+            if (i == plane.order.size())
+              return finish_quad(body, plane_quad(body, plane, loaded, type, start), position,
+                                 axis);
+            const std::size_t d = plane.order[i];
             const auto step = [&](Statements& inner, const Expr& o) {
-              position.push_back(o);
-              const Expr from =
-                  start + o * constant_expr(plane.window.strides[d] * plane.strides[d]);
-              if (d < last) {
-                nested(inner, d + 1, from);
-              } else {
-                position.push_back(channel);
-                finish_quad(inner, plane_quad(inner, plane, loaded, type, from), position, d + 1);
-                position.pop_back();
-              }
-              position.pop_back();
+              position[d + 1] = o;
+              nested(inner, i + 1,
+                     start + o * constant_expr(plane.window.strides[d] * plane.strides[d]));
             };
-            if (d < last) return loop(body, "o", plane.output[d], step);
-            over_quads(body, plane.output[d], step);
+            if (d + 1 == axis) return over_quads(body, plane.output[d], step);
+            loop(body, "o", plane.output[d], step);
           };
       nested(to, 0, constant_expr(0));
     });
   });
+}
+
+std::vector<Expr> KernelBuilder::load_weights(Statements& to, const PlaneLayout& plane,
+                                              const Expr& channel) {
+  const Storage type = storage_of_array("weights");
+  const std::string ws = program_.fresh("ws");
+  to.push_back(pointer_statement(ws, "weights", type, channel * constant_expr(plane.taps())));
+  std::vector<Expr> weights;
+  for (std::int64_t tap = 0; tap < plane.taps(); ++tap)
+    weights.push_back(
+        named(to, "w", convert_expr(load_expr(ws, type, constant_expr(tap)), Storage::kI32)));
+  return weights;
 }
 
 Expr KernelBuilder::plane_quad(Statements& to, const PlaneLayout& plane,
@@ -82,7 +99,7 @@ Expr KernelBuilder::plane_quad(Statements& to, const PlaneLayout& plane,
       rest /= plane.window.kernel[d];
     }
     const Expr x = convert_expr(
-        load_quad_expr(xs, type, constant_expr(offset), plane.window.strides.back()),
+        load_quad_expr(xs, type, constant_expr(offset), plane.window.strides[plane.order.back()]),
         Storage::kI32);
     const Expr product =
         binary_expr(ExprOp::kMultiply, x, weights[static_cast<std::size_t>(tap)]);

@@ -166,6 +166,10 @@ class Interpreter {
       case ExprOp::kLoad: return load(e.name, value(e.args[0]) + i * e.value);
       case ExprOp::kConvert: return wrapped(lane(e.args[0], i), e.type);
       case ExprOp::kUpperWord: return upper_word(e, lane(e.args[0], i), lane(e.args[1], i));
+      case ExprOp::kScaleByPower: {
+        const std::int64_t x = lane(e.args[0], i), power = lane(e.args[1], i);
+        return power < 0 ? (x + (std::int64_t{1} << (-power - 1))) >> -power : x << power;
+      }
       case ExprOp::kMinimum: return std::min(lane(e.args[0], i), lane(e.args[1], i));
       case ExprOp::kMaximum: return std::max(lane(e.args[0], i), lane(e.args[1], i));
       default: return wrapped(binary(e, lane(e.args[0], i), lane(e.args[1], i)), e.type);
@@ -173,6 +177,7 @@ class Interpreter {
   }
 
   static std::int64_t upper_word(const Expr& e, std::int64_t a, std::int64_t b) {
+    if (e.value == 2) return (a * b + (std::int64_t{1} << 30)) >> 31;
     return (a * b + (e.value != 0 ? std::int64_t{1} << 31 : 0)) >> 32;
   }
 

@@ -50,7 +50,10 @@ class Counter {
   void block(const Statements& statements) {
     Keys outer;
     std::swap(outer, addresses_);
-    for (const Statement& s : statements) statement(s);
+    for (std::size_t i = 0; i < statements.size(); ++i) {
+      statement(statements[i]);
+      if (i + 1 < statements.size() && loads_and_advances(statements[i], statements[i + 1])) ++i;
+    }
     std::swap(outer, addresses_);
   }
 

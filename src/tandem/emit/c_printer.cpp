@@ -25,6 +25,7 @@ int binding(const Expr& e) {
     case ExprOp::kUpperWord:
     case ExprOp::kMinimum:
     case ExprOp::kMaximum:
+    case ExprOp::kScaleByPower:
     case ExprOp::kQuad:
     case ExprOp::kLoadVector:
     case ExprOp::kDot16:
@@ -72,9 +73,18 @@ class CPrinter {
   }
 
   std::string print(const Statements& statements, int indent) const {
+    const std::string space(static_cast<std::size_t>(indent), ' ');
     std::string result;
-    for (const Statement& s : statements)
-      result += print(s, std::string(static_cast<std::size_t>(indent), ' '), indent);
+    for (std::size_t i = 0; i < statements.size(); ++i) {
+      const Statement& s = statements[i];
+      if (i + 1 < statements.size() && loads_and_advances(s, statements[i + 1])) {
+        result += concat(space, "const ", type_of(s), " ", s.name, " = ",
+                         call("next_vector", {"&" + s.value.name}), ";\n");
+        ++i;
+        continue;
+      }
+      result += print(s, space, indent);
+    }
     return result;
   }
 
@@ -132,8 +142,11 @@ class CPrinter {
       case ExprOp::kSubtract: return call("subtract", {spread(e.args[0]), spread(e.args[1])});
       case ExprOp::kShiftRight: return by_lane("shift_right", e.args[0], e.args[1]);
       case ExprOp::kUpperWord:
-        return call(e.value == 1 ? "rounded_upper_words" : "upper_words",
-                    {spread(e.args[0]), spread(e.args[1])});
+        return by_lane(e.value == 2   ? "doubled_upper_words"
+                       : e.value == 1 ? "rounded_upper_words"
+                                      : "upper_words",
+                       e.args[0], e.args[1]);
+      case ExprOp::kScaleByPower: return by_lane("scale_by_power", e.args[0], e.args[1]);
       case ExprOp::kMinimum: return call("minimum", {spread(e.args[0]), spread(e.args[1])});
       case ExprOp::kMaximum: return call("maximum", {spread(e.args[0]), spread(e.args[1])});
       default: throw InternalError("no C operator of quads");

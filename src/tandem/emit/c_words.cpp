@@ -97,14 +97,39 @@ static inline int32_t @_dot2(int32_t sum, int32_t a, int32_t b) {
 typedef int8x16_t @_vector;
 static inline @_vector @_load_vector(const int8_t *from) { return vldrbq_s8(from); }
 static inline void @_store_vector(int8_t *to, @_vector vector) { vstrbq_s8(to, vector); }
+#if defined(__GNUC__) && !defined(__clang__)
+/* In this order, because GCC 12 otherwise spends registers and sums on addresses. */
+static inline @_vector @_next_vector(const int8_t **from) {
+  @_vector vector;
+  __asm__ volatile("vldrb.8 %q0, [%1], #16"
+                   : "=w"(vector), "+r"(*from)
+                   : "m"(*(const int8_t(*)[16]) *from));
+  return vector;
+}
+static inline int32_t @_dot16(int32_t sum, @_vector a, @_vector b) {
+  __asm__ volatile("vmladava.s8 %0, %q1, %q2" : "+Te"(sum) : "w"(a), "w"(b));
+  return sum;
+}
+#else
+static inline @_vector @_next_vector(const int8_t **from) {
+  const @_vector vector = vldrbq_s8(*from);
+  *from += 16;
+  return vector;
+}
 static inline int32_t @_dot16(int32_t sum, @_vector a, @_vector b) {
   return vmladavaq_s8(sum, a, b);
 }
+#endif
 #else
 typedef struct { int8_t lane[16]; } @_vector;
 static inline @_vector @_load_vector(const int8_t *from) {
   @_vector vector;
   memcpy(vector.lane, from, sizeof vector.lane);
+  return vector;
+}
+static inline @_vector @_next_vector(const int8_t **from) {
+  const @_vector vector = @_load_vector(*from);
+  *from += 16;
   return vector;
 }
 static inline void @_store_vector(int8_t *to, @_vector vector) {
@@ -122,8 +147,7 @@ static inline int32_t @_dot16(int32_t sum, @_vector a, @_vector b) {
 constexpr std::string_view kHeliumQuads = R"(typedef int32x4_t @_quad_t;
 static inline @_quad_t @_quad(int32_t x) { return vdupq_n_s32(x); }
 static inline @_quad_t @_quad_of(int32_t a, int32_t b, int32_t c, int32_t d) {
-  @_quad_t quad = vuninitializedq_s32();
-  quad = vsetq_lane_s32(a, quad, 0);
+  @_quad_t quad = vdupq_n_s32(a);
   quad = vsetq_lane_s32(b, quad, 1);
   quad = vsetq_lane_s32(c, quad, 2);
   return vsetq_lane_s32(d, quad, 3);
@@ -142,9 +166,27 @@ static inline @_quad_t @_shift_right(@_quad_t a, @_quad_t count) {
 static inline @_quad_t @_shift_right_by(@_quad_t a, int32_t count) {
   return vshlq_r_s32(a, -count);
 }
+static inline @_quad_t @_scale_by_power(@_quad_t a, @_quad_t power) {
+  return vrshlq_s32(a, power);
+}
+static inline @_quad_t @_scale_by_power_by(@_quad_t a, int32_t power) {
+  return vrshlq_n_s32(a, power);
+}
 static inline @_quad_t @_upper_words(@_quad_t a, @_quad_t b) { return vmulhq_s32(a, b); }
+static inline @_quad_t @_upper_words_by(@_quad_t a, int32_t b) {
+  return vmulhq_s32(a, vdupq_n_s32(b));
+}
 static inline @_quad_t @_rounded_upper_words(@_quad_t a, @_quad_t b) {
   return vrmulhq_s32(a, b);
+}
+static inline @_quad_t @_rounded_upper_words_by(@_quad_t a, int32_t b) {
+  return vrmulhq_s32(a, vdupq_n_s32(b));
+}
+static inline @_quad_t @_doubled_upper_words(@_quad_t a, @_quad_t b) {
+  return vqrdmulhq_s32(a, b);
+}
+static inline @_quad_t @_doubled_upper_words_by(@_quad_t a, int32_t b) {
+  return vqrdmulhq_n_s32(a, b);
 }
 static inline @_quad_t @_minimum(@_quad_t a, @_quad_t b) { return vminq_s32(a, b); }
 static inline @_quad_t @_maximum(@_quad_t a, @_quad_t b) { return vmaxq_s32(a, b); }
@@ -191,9 +233,34 @@ static inline @_quad_t @_upper_words(@_quad_t a, @_quad_t b) {
   for (int32_t i = 0; i < 4; ++i) a.lane[i] = (int32_t)((int64_t)a.lane[i] * b.lane[i] >> 32);
   return a;
 }
+static inline @_quad_t @_upper_words_by(@_quad_t a, int32_t b) {
+  return @_upper_words(a, @_quad(b));
+}
+static inline @_quad_t @_scale_by_power(@_quad_t a, @_quad_t power) {
+  for (int32_t i = 0; i < 4; ++i)
+    if (power.lane[i] < 0)
+      a.lane[i] = (int32_t)(((int64_t)a.lane[i] + (INT64_C(1) << (-power.lane[i] - 1))) >> -power.lane[i]);
+    else
+      a.lane[i] = (int32_t)((uint32_t)a.lane[i] << power.lane[i]);
+  return a;
+}
+static inline @_quad_t @_scale_by_power_by(@_quad_t a, int32_t power) {
+  return @_scale_by_power(a, @_quad(power));
+}
+static inline @_quad_t @_doubled_upper_words(@_quad_t a, @_quad_t b) {
+  for (int32_t i = 0; i < 4; ++i)
+    a.lane[i] = (int32_t)(((int64_t)a.lane[i] * b.lane[i] + (INT64_C(1) << 30)) >> 31);
+  return a;
+}
+static inline @_quad_t @_doubled_upper_words_by(@_quad_t a, int32_t b) {
+  return @_doubled_upper_words(a, @_quad(b));
+}
 static inline @_quad_t @_rounded_upper_words(@_quad_t a, @_quad_t b) {
   for (int32_t i = 0; i < 4; ++i) a.lane[i] = @_upper_word(a.lane[i], b.lane[i]);
   return a;
+}
+static inline @_quad_t @_rounded_upper_words_by(@_quad_t a, int32_t b) {
+  return @_rounded_upper_words(a, @_quad(b));
 }
 static inline @_quad_t @_minimum(@_quad_t a, @_quad_t b) {
   for (int32_t i = 0; i < 4; ++i) a.lane[i] = a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i];

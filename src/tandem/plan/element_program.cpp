@@ -364,9 +364,12 @@ void ElementProgram::prepare_rescale(Link& link, IntegerRange x) {
   if (scaling.upper) {
     multipliers = scaling.upper->multipliers;
     addends = scaling.upper->biases;
-    if (scaling.upper->doubled)
-      for (std::int64_t& bias : addends) bias *= 2;
     shifts = scaling.upper->shifts;
+    // Where x is doubled anyway, its bias is held so.
+    if (scaling.upper->doubled && !for_quads_)
+      for (std::int64_t& bias : addends) bias *= 2;
+    if (shifts_by_power(*scaling.upper))
+      for (std::int64_t& count : shifts) count = -(count + 1);
   }
   scaling.multiplier =
       compacted(pattern, std::move(multipliers), 1, "multipliers", ArrayRole::kTable);
@@ -374,6 +377,11 @@ void ElementProgram::prepare_rescale(Link& link, IntegerRange x) {
                              ArrayRole::kTable);
   scaling.shift = compacted(pattern, std::move(shifts), 1, "shifts", ArrayRole::kTable);
   limit_rescaled(link);
+}
+
+// floor((floor(high / 2^n) + 2 z + 1) / 2) is high / 2^(n + 1), halves rounded up, plus z.
+bool ElementProgram::shifts_by_power(const UpperWordScale& scale) const {
+  return for_quads_ && !scale.whole && scale.halves % 2 != 0;
 }
 
 void ElementProgram::limit_rescaled(Link& link) {
@@ -568,22 +576,31 @@ Ranged ElementProgram::apply_upper_word(const Link& link, Ranged x,
   };
   const auto wide = [](Expr value) { return convert_expr(std::move(value), Storage::kI64); };
   const UpperWordScale& scale = *scaling.upper;
+  const Expr multiplier = word(scaling.multiplier), shift = word(scaling.shift);
   Expr sum = convert_expr(std::move(x.value), Storage::kI32);
-  if (scale.doubled) sum = sum * constant_expr(2);
+  const bool quads = sum.lanes > 1;
+  if (scale.doubled && !for_quads_) sum = sum * constant_expr(2);
   sum = sum + word(scaling.addend);
-  const Expr multiplier = word(scaling.multiplier);
+  if (scale.doubled && for_quads_ && !quads) sum = sum * constant_expr(2);
   Expr high;
-  if (scale.doubled) {
-    high = upper_word_expr(std::move(sum), multiplier, true);
-  } else if (sum.lanes > 1) {
-    high = upper_word_expr(std::move(sum), multiplier, false);
+  if (quads) {
+    const UpperWord kind = scale.doubled ? UpperWord::kDoubled : UpperWord::kFloor;
+    high = upper_word_expr(std::move(sum), multiplier, kind);
+  } else if (scale.doubled) {
+    high = upper_word_expr(std::move(sum), multiplier, UpperWord::kRounded);
   } else {
     const Expr product = wide(std::move(sum)) * wide(multiplier);
     high = convert_expr(binary_expr(ExprOp::kShiftRight, product, constant_expr(32, Storage::kI64)),
                         Storage::kI32);
   }
   if (scale.whole) return {std::move(high), scaling.rounded};
-  const Expr shifted = binary_expr(ExprOp::kShiftRight, std::move(high), word(scaling.shift));
+  const bool by_power = shifts_by_power(scale);
+  if (quads && by_power)
+    return {binary_expr(ExprOp::kScaleByPower, std::move(high), shift) +
+                constant_expr((scale.halves - 1) / 2),
+            scaling.rounded};
+  const Expr count = by_power ? constant_expr(-1) - shift : shift;
+  const Expr shifted = binary_expr(ExprOp::kShiftRight, std::move(high), count);
   return {binary_expr(ExprOp::kShiftRight, shifted + constant_expr(scale.halves), constant_expr(1)),
           scaling.rounded};
 }

@@ -42,6 +42,9 @@ class ElementProgram {
   ElementProgram(const Module& module, const Graph& graph, LoopProgram& program,
                  const std::vector<ValueId>& base_of, LoopExtents nest);
 
+  // Says that apply() will compute quads, before nodes are added: scales are then held as Helium's
+  // instructions take them.
+  void expect_quads() { for_quads_ = true; }
   // Says which value, of what range, apply() is given in a register.
   void hand_over(ValueId base, IntegerRange range);
   // Prepares a node; nodes are added in order, the last one computes the result.
@@ -89,6 +92,7 @@ class ElementProgram {
   };
 
   bool takes_quads(const Link& link) const;
+  bool shifts_by_power(const UpperWordScale& scale) const;
   Pattern pattern_of(const Node& node, std::span<const std::size_t> inputs,
                      std::int64_t row_axes) const;
   Operand compacted(const Pattern& pattern, std::vector<std::int64_t> values, std::int64_t row,
@@ -117,6 +121,7 @@ class ElementProgram {
   const std::vector<ValueId>& base_of_;
   LoopExtents nest_;
   std::vector<Link> links_;
+  bool for_quads_ = false;
   std::size_t quad_axis_ = kNone;  // while apply() runs
   // What is held in registers, by number: what is handed over (if anything), results in order.
   std::vector<IntegerRange> register_ranges_;

@@ -91,7 +91,11 @@ KernelBuilder::KernelBuilder(const Module& module, const Graph& graph,
                 : group_nest(module, graph, base_of, nodes)),
       elements_(module, graph, program_, base_of, nest_),
       sum_range_(sum_range_of(view_)),
-      sum_type_(arithmetic_for(sum_range_)) {}
+      sum_type_(arithmetic_for(sum_range_)) {
+  if (form.ends_with("quads") ||
+      (form.starts_with("vector") && takes_quads(module, graph, base_of, nodes, nest_)))
+    elements_.expect_quads();
+}
 
 LoopProgram KernelBuilder::build() {
   if (form_ == "move") {

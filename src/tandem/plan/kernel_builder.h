@@ -93,7 +93,7 @@ class KernelBuilder {
   void multiply_pairs(Statements& to, const PackedBlock& block, const std::vector<Expr>& sums,
                       const std::string& xs, const std::string& ws, std::int64_t step);
   void multiply_vectors(Statements& to, const PackedBlock& block, const std::vector<Expr>& sums,
-                        const std::string& xs, const std::string& ws, std::int64_t step);
+                        const std::string& xs, const std::string& ws);
   Expr named(Statements& to, const std::string& stem, Expr value);
   void add_packed_patch();
   // How many neighbouring bytes of the input every window copies at once.

@@ -14,6 +14,8 @@ namespace {
 constexpr std::int64_t kWordTaps = 4;
 // Words of taps in one iteration of the innermost loop.
 constexpr std::int64_t kUnrolledWords = 2;
+// So many vectors of taps are written out; of more, this many in one iteration.
+constexpr std::int64_t kMostVectors = 9, kUnrolledVectors = 4;
 
 // The taps of a run of neighbouring bytes in the order in which words become pairs.
 void append_run(PackedProduct& product, std::int64_t first, std::int64_t count) {
@@ -371,15 +373,18 @@ void KernelBuilder::packed_block(Statements& to, const PackedBlock& block) {
   const auto steps = [&](Statements& body, std::int64_t count) {
     for (std::int64_t k = 0; k < count; ++k) {
       if (product.vectors)
-        multiply_vectors(body, block, sums, xs, ws, k);
+        multiply_vectors(body, block, sums, xs, ws);
       else
         multiply_pairs(body, block, sums, xs, ws, k);
     }
+    if (product.vectors) return;
     body.push_back(advance_statement(xs, count * product.lanes()));
     body.push_back(advance_statement(ws, count * product.lanes() * block.columns / shared));
   };
   const std::int64_t all = product.slots() / product.lanes();
-  const std::int64_t unrolled = product.vectors ? 1 : kUnrolledWords;
+  const std::int64_t unrolled = !product.vectors      ? kUnrolledWords
+                                : all <= kMostVectors ? all
+                                                      : kUnrolledVectors;
   const std::int64_t whole = all / unrolled * unrolled;
   loop(
       to, "k", whole, [&](Statements& body, const Expr&) { steps(body, unrolled); }, unrolled);
@@ -458,20 +463,16 @@ void KernelBuilder::multiply_pairs(Statements& to, const PackedBlock& block,
 
 void KernelBuilder::multiply_vectors(Statements& to, const PackedBlock& block,
                                      const std::vector<Expr>& sums, const std::string& xs,
-                                     const std::string& ws, std::int64_t step) {
-  const std::int64_t lanes = packed_->lanes();
-  std::vector<Expr> x;
-  for (std::int64_t row = 0; row < block.rows; ++row)
-    x.push_back(
-        named(to, "x", load_vector_expr(xs, constant_expr(row * packed_->slots() + step * lanes))));
+                                     const std::string& ws) {
+  const auto next = [&](const std::string& stem, const std::string& pointer) {
+    const Expr vector = named(to, stem, load_vector_expr(pointer, constant_expr(0)));
+    to.push_back(advance_statement(pointer, packed_->lanes()));
+    return vector;
+  };
+  const Expr x = next("x", xs);
   for (std::int64_t c = 0; c < block.columns; ++c) {
-    const Expr w =
-        named(to, "w", load_vector_expr(ws, constant_expr((step * block.columns + c) * lanes)));
-    for (std::int64_t row = 0; row < block.rows; ++row) {
-      const Expr& sum = sums[block.sum(row, c)];
-      to.push_back(
-          assign_statement(sum.name, dot16_expr(sum, x[static_cast<std::size_t>(row)], w)));
-    }
+    const Expr& sum = sums[block.sum(0, c)];
+    to.push_back(assign_statement(sum.name, dot16_expr(sum, x, next("w", ws))));
   }
 }
 

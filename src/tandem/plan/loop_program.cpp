@@ -69,12 +69,14 @@ std::string text_of(const Expr& e) {
     case ExprOp::kSaturate:
       return concat(e.value == 1 ? "i8" : "u8", "_saturated(", text_of(e.args[0]), ")");
     case ExprOp::kUpperWord:
-      return concat(e.value == 1 ? "rounded_" : "", "upper_word(", text_of(e.args[0]), ", ",
+      return concat(e.value == 2 ? "doubled_" : e.value == 1 ? "rounded_" : "", "upper_word(", text_of(e.args[0]), ", ",
                     text_of(e.args[1]), ")");
     case ExprOp::kMinimum:
     case ExprOp::kMaximum:
       return concat(e.op == ExprOp::kMinimum ? "min(" : "max(", text_of(e.args[0]), ", ",
                     text_of(e.args[1]), ")");
+    case ExprOp::kScaleByPower:
+      return concat("scaled(", text_of(e.args[0]), ", ", text_of(e.args[1]), ")");
     case ExprOp::kQuad:
       return concat("quad(", text_of(e.args[0]), ", ", text_of(e.args[1]), ", ", text_of(e.args[2]),
                     ", ", text_of(e.args[3]), ")");
@@ -205,10 +207,10 @@ Expr saturate_expr(Expr value, bool is_signed) {
   return {ExprOp::kSaturate, Storage::kI32, is_signed ? 1 : 0, "", {std::move(value)}, 1};
 }
 
-Expr upper_word_expr(Expr a, Expr b, bool rounded) {
+Expr upper_word_expr(Expr a, Expr b, UpperWord kind) {
   ensure(a.type == Storage::kI32 && b.type == Storage::kI32, "the upper word of no two words");
   Expr product = binary_expr(ExprOp::kUpperWord, std::move(a), std::move(b));
-  product.value = rounded ? 1 : 0;
+  product.value = static_cast<std::int64_t>(kind);
   return product;
 }
 
@@ -419,6 +421,12 @@ bool has_quads(const Statements& statements) {
 }
 
 }  // namespace
+
+bool loads_and_advances(const Statement& load, const Statement& next) {
+  return load.kind == StatementKind::kLet && load.value.op == ExprOp::kLoadVector &&
+         is_constant(load.value.args[0], 0) && next.kind == StatementKind::kAdvance &&
+         next.name == load.value.name && next.step == 16;
+}
 
 bool uses_words(const LoopProgram& program) { return statements_have_words(program.body); }
 bool uses_quads(const LoopProgram& program) { return has_quads(program.body); }

@@ -37,14 +37,16 @@ enum class ExprOp {
   kSignedPair,    // bytes `value` and `value` + 2 of args[0], value 0 or 1, each widened to 16 bits
   kUnsignedPair,  // the same for bytes without a sign
   kSaturate,      // args[0] limited to a number of 8 bits, with a sign where value is 1
-  kUpperWord,     // the upper word of args[0] * args[1], of 64 bits; of that + 2^31 where value is 1
+  kUpperWord,     // the upper word of the product args[0] * args[1], of 64 bits; where value is 1,
+                  // of product + 2^31; where it is 2, of 2 * product + 2^31 (quads only)
   kLoadVector,    // 16 signed bytes from name[args[0]] on; an operand of kDot16, or a local
   kDot16,         // args[0] + the sum of products of two vectors, mod 2^32
   kDot2,          // args[0] + both products of the signed halves of args[1] and args[2], mod 2^32
   // Quads, as cores with vectors of 128 bits have them (see Expr::lanes):
   kQuad,     // of the four words that args are
   kMinimum,  // of args[0] and args[1], in every lane
-  kMaximum
+  kMaximum,
+  kScaleByPower  // args[0] * 2^args[1], halves rounded up, in every lane
 };
 
 // Values are trees; arithmetic is done in I32, U32, I64 or U64 and must not overflow where signed.
@@ -75,7 +77,8 @@ Expr select_expr(Expr condition, Expr then, Expr otherwise);
 Expr load_word_expr(std::string array, Expr index);
 Expr pair_expr(Expr word, int first, bool is_signed);
 Expr saturate_expr(Expr value, bool is_signed);
-Expr upper_word_expr(Expr a, Expr b, bool rounded);
+enum class UpperWord { kFloor, kRounded, kDoubled };  // Expr::value of a kUpperWord
+Expr upper_word_expr(Expr a, Expr b, UpperWord kind);
 Expr load_vector_expr(std::string array, Expr index);
 Expr dot16_expr(Expr sum, Expr a, Expr b);
 Expr dot2_expr(Expr sum, Expr a, Expr b);
@@ -182,6 +185,10 @@ bool is_signed(Storage storage);
 IntegerRange range_of(Storage storage);
 // The least range that holds both.
 IntegerRange cover(IntegerRange a, IntegerRange b);
+
+// Whether a statement loads a vector by a pointer which the next one moves behind it: processors do
+// both in one instruction.
+bool loads_and_advances(const Statement& load, const Statement& next);
 
 // Whether the program computes with words or vectors of several numbers.
 bool uses_words(const LoopProgram& program);

@@ -365,9 +365,7 @@ void ElementProgram::prepare_rescale(Link& link, IntegerRange x) {
     multipliers = scaling.upper->multipliers;
     addends = scaling.upper->biases;
     shifts = scaling.upper->shifts;
-    // Where x is doubled anyway, its bias is held so.
-    if (scaling.upper->doubled && !for_quads_)
-      for (std::int64_t& bias : addends) bias *= 2;
+    for (std::int64_t& bias : addends) bias *= factor_of(*scaling.upper);
     if (shifts_by_power(*scaling.upper))
       for (std::int64_t& count : shifts) count = -(count + 1);
   }
@@ -382,6 +380,12 @@ void ElementProgram::prepare_rescale(Link& link, IntegerRange x) {
 // floor((floor(high / 2^n) + 2 z + 1) / 2) is high / 2^(n + 1), halves rounded up, plus z.
 bool ElementProgram::shifts_by_power(const UpperWordScale& scale) const {
   return for_quads_ && !scale.whole && scale.halves % 2 != 0;
+}
+
+// By what x and its bias, which is held so, are multiplied before they are added. Helium doubles
+// products itself.
+std::int64_t ElementProgram::factor_of(const UpperWordScale& scale) const {
+  return (scale.doubled && !for_quads_ ? std::int64_t{2} : 1) << scale.left;
 }
 
 void ElementProgram::limit_rescaled(Link& link) {
@@ -466,8 +470,12 @@ bool ElementProgram::takes_quads(const Link& link) const {
   if (op == "Rescale") {
     const Overflow overflow =
         parse_overflow(NodeView{module_, graph_, *link.node}.string("overflow"));
-    return link.scaling.upper &&
-           (overflow == Overflow::kSaturate || overflow == Overflow::kSaturateSymmetric);
+    if (overflow != Overflow::kSaturate && overflow != Overflow::kSaturateSymmetric) return false;
+    if (link.scaling.upper) return true;
+    const Rounding rounding =
+        parse_rounding(NodeView{module_, graph_, *link.node}.string("rounding"));
+    return link.scaling.folded && link.scaling.type == Storage::kI32 &&
+           ScalarCode::shifts_lanes(rounding);
   }
   return op == "Clamp" || op == "IntAdd" || op == "IntSub" || op == "IntMul";
 }
@@ -579,8 +587,7 @@ Ranged ElementProgram::apply_upper_word(const Link& link, Ranged x,
   const Expr multiplier = word(scaling.multiplier), shift = word(scaling.shift);
   Expr sum = convert_expr(std::move(x.value), Storage::kI32);
   const bool quads = sum.lanes > 1;
-  if (scale.doubled && !for_quads_) sum = sum * constant_expr(2);
-  sum = sum + word(scaling.addend);
+  sum = sum * constant_expr(factor_of(scale)) + word(scaling.addend);
   if (scale.doubled && for_quads_ && !quads) sum = sum * constant_expr(2);
   Expr high;
   if (quads) {

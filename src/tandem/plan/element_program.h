@@ -92,6 +92,7 @@ class ElementProgram {
   };
 
   bool takes_quads(const Link& link) const;
+  std::int64_t factor_of(const UpperWordScale& scale) const;
   bool shifts_by_power(const UpperWordScale& scale) const;
   Pattern pattern_of(const Node& node, std::span<const std::size_t> inputs,
                      std::int64_t row_axes) const;

@@ -101,6 +101,10 @@ Ranged ScalarCode::clamp_lanes(Ranged value, std::int64_t low, std::int64_t high
           {std::max(low, value.range.min), std::min(high, value.range.max)}};
 }
 
+bool ScalarCode::shifts_lanes(Rounding rounding) {
+  return rounding == Rounding::kHalfAwayFromZero || rounding_margin(1, rounding) == 0;
+}
+
 Ranged ScalarCode::round_shift(Ranged sum, int shift, Rounding rounding) {
   if (shift == 0) return sum;
   const Storage type = sum.value.type;
@@ -109,6 +113,15 @@ Ranged ScalarCode::round_shift(Ranged sum, int shift, Rounding rounding) {
   Expr value = sum.value;
   const bool looks_at_value = rounding_margin(shift, rounding) != 0;
   if (looks_at_value) value = local(value);
+  const Rounding rest = looks_at_value ? rounding : Rounding::kFloor;
+  const IntegerRange shifted = {narrow(tandem::round_shift(sum.range.min, shift, rest)),
+                                narrow(tandem::round_shift(sum.range.max, shift, rest))};
+  if (looks_at_value && value.lanes > 1) {
+    ensure(rounding == Rounding::kHalfAwayFromZero, "a rounding that quads lack");
+    // One less where negative, then halves rounded up.
+    return {binary_expr(ExprOp::kScaleByPower, value + (value >> 31), constant_expr(-shift)),
+            shifted};
+  }
   switch (rounding) {
     case Rounding::kFloor:
     case Rounding::kHalfUp:
@@ -127,10 +140,7 @@ Ranged ScalarCode::round_shift(Ranged sum, int shift, Rounding rounding) {
       value = value + number(half - 1) + both(value >> shift, number(1));
       break;
   }
-  const Rounding rest = looks_at_value ? rounding : Rounding::kFloor;
-  return {value >> shift,
-          {narrow(tandem::round_shift(sum.range.min, shift, rest)),
-           narrow(tandem::round_shift(sum.range.max, shift, rest))}};
+  return {value >> shift, shifted};
 }
 
 Ranged ScalarCode::round_variable_shift(const Ranged& value, Expr shift, IntegerRange result,

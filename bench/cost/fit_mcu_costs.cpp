@@ -59,8 +59,9 @@ std::vector<Measured> measure(std::span<const SweepCase> cases, const std::strin
     input += pack_count(kSamples) +
              pack_samples(random_samples(cases[i].module, kSamples, i).codes(cases[i].module));
     Measured measured{0, cases[i].family, cases[i].form, {}, 0, 0};
-    for (const LoopProgram& program : step_programs(cases[i].module, plans[i])) {
-      const LoopFeatures features = count_features(program);
+    const StepFunctions functions = step_functions(cases[i].module, plans[i]);
+    for (std::size_t step = 0; step < functions.programs.size(); ++step) {
+      const LoopFeatures features = step_features(functions, step);
       for (std::size_t k = 0; k < kLoopFeatures; ++k) {
         measured.features.executed[k] += features.executed[k];
         measured.features.written[k] += features.written[k];
@@ -129,7 +130,13 @@ constexpr Prior kPriors[] = {{LoopFeature::kSteps, 8, 20},
                              {LoopFeature::kPairs, 1, 4},
                              {LoopFeature::kDots, 1, 4},
                              {LoopFeature::kVectorLoads, 1, 4},
+                             {LoopFeature::kVectorStores, 1, 4},
                              {LoopFeature::kVectorDots, 1, 4},
+                             {LoopFeature::kQuadMemory, 1, 4},
+                             {LoopFeature::kQuadGathers, 1, 4},
+                             {LoopFeature::kQuadOperations, 1, 4},
+                             {LoopFeature::kQuadMoves, 1, 4},
+                             {LoopFeature::kArguments, 2, 4},
                              {LoopFeature::kArrays, 1, 5},
                              {LoopFeature::kLargeConstants, 1, 4}};
 

@@ -19,7 +19,7 @@ constexpr std::array<std::string_view, kLoopFeatures> kNames = {
     "variable_shifts", "long_selects", "long_compares", "long_divides", "extensions",
     "long_memory", "copies", "copied_bytes", "fills", "filled_bytes", "small_moves",
     "small_words", "pairs", "dots", "vector_loads", "vector_stores", "vector_dots", "quad_memory",
-    "quad_gathers", "quad_operations", "quad_moves", "arrays", "large_constants",
+    "quad_gathers", "quad_operations", "quad_moves", "arguments", "arrays", "large_constants",
 };
 
 bool is_long(Storage type) { return storage_bytes(type) == 8; }

@@ -57,6 +57,7 @@ enum class LoopFeature {
   kQuadGathers,     // of four others
   kQuadOperations,  // on four words
   kQuadMoves,       // of a word into a quad
+  kArguments,       // numbers that a call passes
   kArrays,          // arrays whose address is a constant of the code
   kLargeConstants,  // constants that no instruction holds
   kCount

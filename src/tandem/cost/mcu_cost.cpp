@@ -50,9 +50,9 @@ class McuEstimator {
     estimate.device = device_.name;
     LoopCost total;
     double macs = 0;
-    const std::vector<LoopProgram> programs = step_programs(module_, plan_);
-    for (std::size_t i = 0; i < programs.size(); ++i) {
-      const LoopCost cost = costs_.of(programs[i]);
+    const StepFunctions functions = step_functions(module_, plan_);
+    for (std::size_t i = 0; i < functions.programs.size(); ++i) {
+      const LoopCost cost = costs_.of(step_features(functions, i));
       const Step& step = plan_.steps[i];
       StepEstimate one{step_name(graph_, plan_, step), figures_of(cost)};
       const auto step_macs = static_cast<double>(multiply_accumulates(module_, graph_, step));
@@ -130,8 +130,25 @@ McuCosts::McuCosts(const Device& device)
     per_feature_[k] = cost_of_entry(device, "loop_program", name(static_cast<LoopFeature>(k)));
 }
 
-LoopCost McuCosts::of(const LoopProgram& program) const {
-  const LoopFeatures features = count_features(program);
+LoopFeatures step_features(const StepFunctions& functions, std::size_t step) {
+  LoopFeatures features = count_features(functions.programs[step]);
+  const StepCall& call = functions.shared.calls[step];
+  const auto argument = static_cast<std::size_t>(LoopFeature::kArguments);
+  const auto arrays = static_cast<std::size_t>(LoopFeature::kArrays);
+  // Code that a step before has written already.
+  if (functions.shared.users[call.function].front() != step) {
+    const double passed = features.written[arrays];
+    features.written = {};
+    features.written[arrays] = passed;
+  }
+  features.executed[argument] = features.written[argument] =
+      static_cast<double>(call.arguments.size());
+  return features;
+}
+
+LoopCost McuCosts::of(const LoopProgram& program) const { return of(count_features(program)); }
+
+LoopCost McuCosts::of(const LoopFeatures& features) const {
   LoopCost cost;
   for (std::size_t k = 0; k < kLoopFeatures; ++k) {
     cost.instructions += features.executed[k] * per_feature_[k].instructions;

@@ -28,9 +28,10 @@ std::vector<std::string> member_names(const Plan& plan) {
 
 // What the names of a step and of its arrays are in C.
 struct StepNames {
-  std::string function;                 // net_fc1
+  std::string function;                 // net_fc1, or that of the form where others share it
   std::vector<std::string> arguments;   // of the call, and
-  std::vector<std::string> parameters;  // of the definition: inputs, outputs, scratch
+  std::vector<std::string> parameters;  // of the definition: inputs, outputs, scratch; of shared
+                                        // functions also constants and numbers
   std::vector<std::pair<std::string, std::string>> constants;  // array, its C name
 };
 
@@ -42,7 +43,8 @@ class CWriter {
         plan_(plan),
         name_(name),
         options_(options),
-        programs_(step_programs(module, plan)),
+        functions_(step_functions(module, plan)),
+        programs_(functions_.programs),
         interface_(c_interface(graph_)) {
     const std::vector<std::string> members = member_names(plan);
     std::size_t inputs = 0, outputs = 0;
@@ -94,10 +96,15 @@ class CWriter {
       if (plan_.buffers[i].memory == "flash") taken.push_back(addresses_[i]);
     for (const auto& [buffer, end] : ends_) taken.push_back(end.accessor);
     for (const StepNames& other : names_) taken.push_back(other.function.substr(name_.size() + 1));
-    const std::string what = step.nodes.empty()
+    const StepCall& call = functions_.shared.calls[index];
+    const std::vector<std::size_t>& users = functions_.shared.users[call.function];
+    const bool shared = functions_.shared.is_shared(call.function);
+    const std::string what = shared ? step.form
+                             : step.nodes.empty()
                                  ? concat("copy_", plan_.buffers[step.writes[0]].name)
                                  : graph_.nodes[step.nodes[0]].name;
-    names.function = concat(name_, "_", c_name(what, taken));
+    names.function = users.front() < index ? names_[users.front()].function
+                                           : concat(name_, "_", c_name(what, taken));
     for (const ArrayRole role : {ArrayRole::kInput, ArrayRole::kOutput, ArrayRole::kScratch}) {
       for (std::size_t i = 0; i < program.arrays.size(); ++i) {
         const Array& array = program.arrays[i];
@@ -107,10 +114,18 @@ class CWriter {
         names.arguments.push_back(address_of(buffers[i]));
       }
     }
-    for (std::size_t i = 0; i < program.arrays.size(); ++i)
-      if (program.arrays[i].is_constant())
-        names.constants.emplace_back(program.arrays[i].name,
-                                     concat(name_, "_", addresses_[buffers[i]]));
+    for (std::size_t i = 0; i < program.arrays.size(); ++i) {
+      const Array& array = program.arrays[i];
+      if (!array.is_constant()) continue;
+      names.constants.emplace_back(array.name, concat(name_, "_", addresses_[buffers[i]]));
+      if (!shared) continue;
+      names.parameters.push_back(concat("const ", c_type(array.storage), " *", array.name));
+      names.arguments.push_back(names.constants.back().second);
+    }
+    for (std::size_t i = 0; i < call.arguments.size(); ++i) {
+      names.parameters.push_back("int32_t " + program.parameters[i]);
+      names.arguments.push_back(std::to_string(call.arguments[i]));
+    }
     return names;
   }
 
@@ -268,17 +283,21 @@ class CWriter {
     return wrapped(text + concat("; form ", step.form, " */\n"));
   }
 
-  std::string function(std::size_t index) const {
-    const StepNames& names = names_[index];
+  std::string function(const std::vector<std::size_t>& users) const {
+    const StepNames& names = names_[users.front()];
+    const bool shared = users.size() > 1;
     const auto global = [&](const std::string& array) {
-      for (const auto& [known, c_name] : names.constants)
-        if (known == array) return c_name;
+      if (!shared)
+        for (const auto& [known, c_name] : names.constants)
+          if (known == array) return c_name;
       return array;
     };
     const std::string signature =
         concat("void ", names.function, "(", join(names.parameters, ", "), ")");
-    return concat(step_comment(index), wrapped(signature + ";\n"), wrapped(signature + " {\n"),
-                  print_c(programs_[index].body, name_, global, 2), "}\n\n");
+    std::string comments;
+    for (const std::size_t user : users) comments += step_comment(user);
+    return concat(comments, wrapped(signature + ";\n"), wrapped(signature + " {\n"),
+                  print_c(programs_[users.front()].body, name_, global, 2), "}\n\n");
   }
 
   std::string call(std::size_t index) const {
@@ -320,7 +339,7 @@ class CWriter {
     text +=
         "/* The steps have external names, because a compiler merges static functions that are "
         "called once\n   into one, and runs out of registers in its inner loops. */\n\n";
-    for (std::size_t i = 0; i < plan_.steps.size(); ++i) text += function(i);
+    for (const std::vector<std::size_t>& users : functions_.shared.users) text += function(users);
     text += accessors();
     text += wrapped(run_signature() + " {\n");
     text += unused_inputs();
@@ -366,7 +385,8 @@ class CWriter {
   const Plan& plan_;
   const std::string& name_;
   const COptions& options_;
-  std::vector<LoopProgram> programs_;
+  StepFunctions functions_;
+  const std::vector<LoopProgram>& programs_;
   CInterface interface_;
   std::vector<std::pair<std::size_t, CParameter>> ends_;  // buffers of inputs, of outputs
   std::vector<std::string> addresses_;  // by buffer: parameter, member of the arena, or constant

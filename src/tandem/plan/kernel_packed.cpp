@@ -181,6 +181,8 @@ void KernelBuilder::packed_tiles_of_rows(const std::string& source) {
   PackedProduct& product = *packed_;
   product.direct =
       (product.vectors || product.block_rows == 1) && product.taps % product.lanes() == 0;
+  // Then the innermost loop is the same whatever the number of taps.
+  product.interleaved = !product.vectors && !product.direct && product.taps % kWordTaps == 0;
   append_run(product, 0, product.taps);
   fill_lanes(product);
   add_packed_weights(product.weights);
@@ -189,7 +191,7 @@ void KernelBuilder::packed_tiles_of_rows(const std::string& source) {
     const Expr from = row * constant_expr(product.taps);
     if (product.direct) return packed_tile(to, rows, source, from, row);
     for (std::int64_t r = 0; r < rows; ++r)
-      copy_packed(to, constant_expr(r * product.slots()), source,
+      copy_packed(to, constant_expr(r * product.row_stride()), source,
                   from + constant_expr(r * product.taps), product.taps);
     packed_tile(to, rows, "patch", constant_expr(0), row);
   };
@@ -311,12 +313,13 @@ void KernelBuilder::copy_packed(Statements& to, const Expr& at, const std::strin
   const Storage type = storage_of_array(source);
   if (packed_->vectors) return copy_vectors(to, at, source, from, count);
   const std::int64_t whole = count / kWordTaps * kWordTaps;
+  const std::int64_t apart = packed_->word_stride() / kWordTaps;
   const auto word = [&](Statements& body, const Expr& c) {
     const std::string name = program_.fresh("word");
     body.push_back(let_statement(name, load_word_expr(source, from + c)));
     for (int half = 0; half < 2; ++half)
       body.push_back(
-          store_word_statement("patch", at + c + constant_expr(2 * half),
+          store_word_statement("patch", at + c * constant_expr(apart) + constant_expr(2 * half),
                                pair_expr(variable_expr(name), half, packed_->signed_input)));
   };
   loop(to, "c", whole, word, kWordTaps);
@@ -378,7 +381,8 @@ void KernelBuilder::packed_block(Statements& to, const PackedBlock& block) {
         multiply_pairs(body, block, sums, xs, ws, k);
     }
     if (product.vectors) return;
-    body.push_back(advance_statement(xs, count * product.lanes()));
+    const std::int64_t apart = product.direct ? kWordTaps : product.word_stride();
+    body.push_back(advance_statement(xs, count * apart));
     body.push_back(advance_statement(ws, count * product.lanes() * block.columns / shared));
   };
   const std::int64_t all = product.slots() / product.lanes();
@@ -449,7 +453,8 @@ void KernelBuilder::multiply_pairs(Statements& to, const PackedBlock& block,
       }
       for (std::int64_t row = 0; row < block.rows; ++row) {
         Expr& taps = x[static_cast<std::size_t>(row)];
-        const std::int64_t at = row * product.slots() + step * kWordTaps + 2 * half;
+        const std::int64_t at =
+            row * product.row_stride() + step * product.word_stride() + 2 * half;
         if (c == 0)
           taps = named(to, "x",
                        product.direct ? pair_expr(bytes, half, product.signed_input)

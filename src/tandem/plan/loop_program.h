@@ -166,6 +166,7 @@ struct Array {
 
 struct LoopProgram {
   std::vector<Array> arrays;
+  std::vector<std::string> parameters;  // locals of type I32 that are given (shared_programs.h)
   Statements body;
 
   // A name that no local of this program has: the stem, or the stem and a number.

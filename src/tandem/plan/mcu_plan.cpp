@@ -383,6 +383,12 @@ std::vector<LoopProgram> step_programs(const Module& module, const Plan& plan) {
   return programs;
 }
 
+StepFunctions step_functions(const Module& module, const Plan& plan) {
+  StepFunctions result{step_programs(module, plan), {}};
+  result.shared = share_programs(result.programs);
+  return result;
+}
+
 std::vector<std::size_t> array_buffers(const Step& step, const LoopProgram& program) {
   std::vector<std::size_t> buffers;
   std::size_t reads = 0, writes = 0;

@@ -5,6 +5,7 @@
 
 #include "tandem/plan/kernel.h"
 #include "tandem/plan/plan.h"
+#include "tandem/plan/shared_programs.h"
 
 namespace tandem {
 
@@ -24,6 +25,13 @@ Plan assemble_mcu_plan(const Module& module, const std::string& device, const st
 // steps[i].reads and .writes, in the order: reads are inputs and constants as they occur among the
 // arrays, writes are outputs and scratch as they occur.
 std::vector<LoopProgram> step_programs(const Module& module, const Plan& plan);
+
+// Which of them are one function; the programs get its parameters. As emitted and as estimated.
+struct StepFunctions {
+  std::vector<LoopProgram> programs;
+  SharedPrograms shared;
+};
+StepFunctions step_functions(const Module& module, const Plan& plan);
 
 // The buffer of each array of a step's program.
 std::vector<std::size_t> array_buffers(const Step& step, const LoopProgram& program);

@@ -120,6 +120,8 @@ class KernelBuilder {
   void finish_quad(Statements& to, const Expr& sum, const std::vector<Expr>& position,
                    std::size_t axis);
 
+  // Stores the bytes of a word as four numbers of the patch, pair by pair.
+  void widen(Statements& to, const Expr& at, const Expr& word);
   void copy_packed(Statements& to, const Expr& at, const std::string& source, const Expr& from,
                    std::int64_t count);
   void copy_vectors(Statements& to, const Expr& at, const std::string& source, const Expr& from,

@@ -308,6 +308,12 @@ void KernelBuilder::fill_packed(Statements& to, const Expr& at, std::int64_t pad
         store_statement("patch", Storage::kI16, at + constant_expr(whole), constant_expr(pad)));
 }
 
+void KernelBuilder::widen(Statements& to, const Expr& at, const Expr& word) {
+  for (int half = 0; half < 2; ++half)
+    to.push_back(store_word_statement("patch", at + constant_expr(2 * half),
+                                      pair_expr(word, half, packed_->signed_input)));
+}
+
 void KernelBuilder::copy_packed(Statements& to, const Expr& at, const std::string& source,
                                 const Expr& from, std::int64_t count) {
   const Storage type = storage_of_array(source);
@@ -317,11 +323,18 @@ void KernelBuilder::copy_packed(Statements& to, const Expr& at, const std::strin
   const auto word = [&](Statements& body, const Expr& c) {
     const std::string name = program_.fresh("word");
     body.push_back(let_statement(name, load_word_expr(source, from + c)));
-    for (int half = 0; half < 2; ++half)
-      body.push_back(
-          store_word_statement("patch", at + c * constant_expr(apart) + constant_expr(2 * half),
-                               pair_expr(variable_expr(name), half, packed_->signed_input)));
+    widen(body, at + c, variable_expr(name));
   };
+  if (packed_->interleaved) {
+    // A loop and a pointer even where few words are copied: the same for all numbers of taps.
+    const std::string words = program_.fresh("words"), name = program_.fresh("word"),
+                      c = program_.fresh("c");
+    to.push_back(pointer_statement(words, source, type, from));
+    Statements body;
+    body.push_back(let_statement(name, load_word_expr(words, variable_expr(c))));
+    widen(body, at + variable_expr(c) * constant_expr(apart), variable_expr(name));
+    return to.push_back(for_statement(c, whole, std::move(body), kWordTaps));
+  }
   loop(to, "c", whole, word, kWordTaps);
   for (std::int64_t c = whole; c < count; ++c)
     to.push_back(store_statement("patch", Storage::kI16, at + constant_expr(c),

@@ -19,6 +19,8 @@ class Interpreter {
       places_[program.arrays[i].name] = {i, 0};
   }
 
+  void set(const std::string& local, std::int64_t value) { locals_[local] = value; }
+
   void run(const Statements& statements) {
     for (const Statement& s : statements) run(s);
   }
@@ -253,8 +255,11 @@ class Interpreter {
 }  // namespace
 
 void interpret(const LoopProgram& program, const std::vector<std::size_t>& offsets,
-               std::vector<std::uint8_t>& memory) {
-  Interpreter(program, offsets, memory).run(program.body);
+               std::vector<std::uint8_t>& memory, const std::vector<std::int64_t>& arguments) {
+  Interpreter interpreter(program, offsets, memory);
+  for (std::size_t i = 0; i < program.parameters.size(); ++i)
+    interpreter.set(program.parameters[i], arguments.at(i));
+  interpreter.run(program.body);
 }
 
 }  // namespace tandem::test

@@ -12,6 +12,16 @@
 namespace tandem {
 namespace {
 
+// Converters join the names of all operators that they fused by ';'. The last one that is no read
+// of a variable says which layer it is.
+std::string short_name(const std::string& name) {
+  std::string result;
+  for (const std::string& part : split(name, ';'))
+    if (!part.empty() && (result.empty() || part.find("ReadVariableOp") == std::string::npos))
+      result = part;
+  return result;
+}
+
 using flatbuffers::Vector;
 
 constexpr std::uint32_t kSchemaVersion = 3;
@@ -176,7 +186,7 @@ TfliteTensor tensor_of(const tflite::Tensor& record, std::size_t index, const tf
                        ByteSpan file) {
   TfliteTensor tensor;
   tensor.index = index;
-  tensor.name = text_of(record.name());
+  tensor.name = short_name(text_of(record.name()));
   if (tensor.name.empty()) tensor.name = concat("tensor_", index);
   tensor.type = record.type();
   tensor.format = format_of(tensor.type);

@@ -37,7 +37,9 @@ ArmProgram build_arm_program(const std::vector<CNetwork>& networks, const std::s
 
 struct ArmRun {
   std::string output;                // what the harness wrote
-  std::vector<double> instructions;  // executed in one run, by network, where they were counted
+  // By network, where runs were counted: instructions executed in one run, and the most bytes of
+  // stack that one took.
+  std::vector<double> instructions, stack_bytes;
 };
 
 // Runs it in qemu-system-arm; one instruction takes one nanosecond of virtual time, which a timer
@@ -45,7 +47,7 @@ struct ArmRun {
 ArmRun run_arm_program(const ArmProgram& program, const std::string& input);
 
 // The emitted C on an emulated Cortex-M of the device's core. measured(): "instructions_per_run",
-// and the sizes from the linker's map: "weights_bytes", "tables_bytes", "arena_bytes",
+// "stack_bytes" (of the deepest run), and the sizes from the linker's map: "weights_bytes", "tables_bytes", "arena_bytes",
 // "code_bytes", "library_bytes", "io_bytes".
 class QemuExecution final : public Execution {
  public:

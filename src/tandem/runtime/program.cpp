@@ -73,9 +73,12 @@ Program::Program(const Module& module, Plan plan) : module_(module), plan_(std::
   for (std::size_t i = 0; i < plan_.buffers.size(); ++i) {
     const Buffer& buffer = plan_.buffers[i];
     ensure(buffer.value != kNone, "a host plan has buffers of values only");
+    const StateId state = graph.values[buffer.value].state;
     places_.push_back({buffer.role, buffer.role == BufferRole::kInput    ? input++
                                     : buffer.role == BufferRole::kOutput ? output++
-                                                                         : buffer.offset});
+                                    : buffer.role == BufferRole::kState
+                                        ? static_cast<std::int64_t>(state)
+                                        : buffer.offset});
     if (homes[buffer.value] == kNone) homes[buffer.value] = i;
   }
   for (const Step& step : plan_.steps) {
@@ -84,6 +87,8 @@ Program::Program(const Module& module, Plan plan) : module_(module), plan_(std::
       const bool constant = graph.values[from.value].constant != kNone;
       copies_.push_back({step.reads[0], step.writes[0], static_cast<std::size_t>(from.bytes),
                          constant ? constant_of(module_, graph, from.value) : nullptr});
+      if (const BufferPlace& to = places_[step.writes[0]]; to.role == BufferRole::kState)
+        updated_.push_back(static_cast<std::size_t>(to.position));
     } else if (step.form == "alias") {
       const Node& node = graph.nodes[step.nodes[0]];
       homes[node.outputs[0]] = homes[node.inputs[0]];
@@ -111,6 +116,11 @@ void Program::add_step(const Step& step) {
 Program::Workspace Program::workspace() const {
   Workspace workspace;
   workspace.arena.resize(static_cast<std::size_t>(plan_.peak_bytes.at("ram")));
+  for (const State& state : module_.states) {
+    const auto bytes = module_.constants[state.initial].tensor.bytes();
+    workspace.states.emplace_back(bytes.begin(), bytes.end());
+  }
+  workspace.next_states = workspace.states;
   workspace.buffers.read.resize(places_.size());
   workspace.buffers.write.resize(places_.size());
   workspace.values.read.resize(module_.main().values.size());
@@ -122,12 +132,20 @@ void Program::run(std::span<const std::byte* const> inputs, std::span<std::byte*
                   Workspace& workspace) const {
   for (std::size_t i = 0; i < places_.size(); ++i) {
     const auto at = static_cast<std::size_t>(places_[i].position);
-    const bool is_input = places_[i].role == BufferRole::kInput;
-    std::byte* write = is_input                                 ? nullptr
-                       : places_[i].role == BufferRole::kOutput ? outputs[at]
-                                                                : workspace.arena.data() + at;
-    workspace.buffers.write[i] = write;
-    workspace.buffers.read[i] = is_input ? inputs[at] : write;
+    std::byte*& write = workspace.buffers.write[i];
+    const std::byte*& read = workspace.buffers.read[i];
+    switch (places_[i].role) {
+      case BufferRole::kInput:
+        write = nullptr;
+        read = inputs[at];
+        break;
+      case BufferRole::kOutput: read = write = outputs[at]; break;
+      case BufferRole::kState:
+        write = workspace.next_states[at].data();
+        read = workspace.states[at].data();
+        break;
+      default: read = write = workspace.arena.data() + at;
+    }
   }
   for (const auto& [value, buffer] : values_) {
     workspace.values.read[value] = workspace.buffers.read[buffer];
@@ -139,6 +157,8 @@ void Program::run(std::span<const std::byte* const> inputs, std::span<std::byte*
                                                      : workspace.buffers.read[copy.from];
     std::memcpy(workspace.buffers.write[copy.to], from, copy.bytes);
   }
+  for (const std::size_t state : updated_)
+    workspace.states[state].swap(workspace.next_states[state]);
 }
 
 Tensor Program::read(ValueId value, const Workspace& workspace) const {

@@ -34,8 +34,10 @@ class Generator {
     const std::int64_t inputs = pick(1, 2);
     for (std::int64_t i = 0; i < inputs; ++i)
       live_.push_back(builder_.input(concat("x", i), {dims(random_shape()), random_format()}));
+    if (options_.max_states > 0) add_states(pick(1, options_.max_states));
     const auto nodes = static_cast<std::size_t>(pick(options_.min_nodes, options_.max_nodes));
     for (int attempt = 0; builder_.graph().nodes.size() < nodes && attempt < 400; ++attempt) step();
+    if (!module_.states.empty()) update_states();
     choose_outputs();
     remove_unused(module_);
     verify(module_);
@@ -117,6 +119,8 @@ class Generator {
     for (const auto& inputs : random_inputs(module_, static_cast<std::uint64_t>(pick(0, 999)), 5))
       results.push_back(evaluate(module_, module_.main(), inputs));
     std::vector<ValueId> kept;
+    if (!module_.states.empty() && chance(30))
+      kept.push_back(live_[builder_.graph().inputs.size()]);
     for (std::size_t i = 0; i < last.size(); ++i) {
       const bool varies = std::any_of(results.begin(), results.end(), [&](const auto& result) {
         return !(result[i] == results[0][i]);
@@ -124,6 +128,55 @@ class Generator {
       if (varies || chance(25)) kept.push_back(last[i]);
     }
     builder_.graph().outputs = kept.empty() ? last : kept;
+  }
+
+  // Some states are of the type of an input or of another state, so that they can be updated with
+  // it.
+  void add_states(std::int64_t count) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      TensorType type{dims(random_shape()),
+                      Format::integer(static_cast<int>(pick(1, 16)), chance(65))};
+      if (chance(60)) type = builder_.type(some_value());
+      const IntegerRange range = type.format.integer_range();
+      const Shape shape = type.static_shape();
+      const std::int64_t first = pick(range.min, range.max);
+      std::vector<std::int64_t> values(static_cast<std::size_t>(element_count(shape)), first);
+      if (chance(60))
+        for (auto& value : values) value = pick(range.min, range.max);
+      if (type.format == Format::parse("bipolar"))
+        for (auto& value : values) value = value < 0 ? -1 : 1;
+      const Tensor initial = Tensor::from_integers(type.format, shape, values);
+      const std::string name = concat("state", i);
+      module_.states.push_back(
+          {name, type, module_.add_constant(initial, name + ".initial"), Lifetime::kStream});
+      live_.push_back(builder_.read_state(module_.states.size() - 1));
+    }
+  }
+
+  // Each with a value of its type, or of its shape brought into its format; a few stay as they are.
+  void update_states() {
+    for (StateId state = 0; state < module_.states.size(); ++state) {
+      const TensorType type = module_.states[state].type;
+      std::vector<ValueId> alike, of_shape;
+      for (const ValueId value : live_) {
+        if (builder_.type(value) == type) alike.push_back(value);
+        if (builder_.type(value).shape == type.shape) of_shape.push_back(value);
+      }
+      const auto any_of = [&](const std::vector<ValueId>& values) {
+        return values[static_cast<std::size_t>(
+            pick(0, static_cast<std::int64_t>(values.size()) - 1))];
+      };
+      if (chance(5)) continue;
+      ValueId next = any_of(chance(50) ? alike : of_shape);
+      if (builder_.type(next) != type) {
+        if (type.format == Format::parse("bipolar")) continue;
+        const IntegerRange range = type.format.integer_range();
+        next =
+            builder_.add("Clamp", {next},
+                         {{"format", type.format}, {"min", range.min}, {"max", range.max}}, "next");
+      }
+      builder_.graph().updates.push_back({state, next});
+    }
   }
 
   void step() {

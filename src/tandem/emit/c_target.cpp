@@ -222,7 +222,7 @@ class CWriter {
     text += "\n";
     text += "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
     text += run_declaration();
-    if (!states_.empty())
+    if (!module_.states.empty())
       text += concat(
           "\n/* Starts a new stream: the next run sees the initial states, as the very first one "
           "does "
@@ -280,7 +280,8 @@ class CWriter {
 
   // A flag instead of initializers: those would take the bytes of the states in flash once more.
   std::string states() const {
-    if (states_.empty()) return "";
+    if (module_.states.empty()) return "";
+    if (states_.empty()) return concat("void ", name_, "_reset(void) {}\n\n");  // none is read
     std::string members, resets;
     for (const KeptInC& kept : states_) {
       const std::string& member = addresses_[kept.buffer];

@@ -128,6 +128,8 @@ class Assembler {
     add_copied_states();
     for (const Output& output : outputs_)
       plan_.buffers[output.buffer].last_step = plan_.steps.size() - 1;
+    for (const std::vector<std::size_t>& buffers : state_buffers_)
+      plan_.buffers[buffers.back()].last_step = plan_.steps.size() - 1;
     place_arena();
     place_states();
     place_constants();

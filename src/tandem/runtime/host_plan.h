@@ -17,7 +17,7 @@ struct HostPlanOptions {
 };
 
 // How the lowered function "main" runs on this processor, one sample at a time. Its one memory is
-// "ram": values lie in one arena, inputs and outputs (one buffer each, in their order) with the
+// "ram": values lie in one arena, inputs and outputs (one buffer each) with the
 // caller, states apart: copies at the end write those of the next run. Steps of kind kRun have as
 // form the kernel they use,
 //   product16  product or convolution of 16-bit operands with 32-bit sums

@@ -69,16 +69,10 @@ class LaneStep final : public StepProgram {
 Program::Program(const Module& module, Plan plan) : module_(module), plan_(std::move(plan)) {
   const Graph& graph = module_.main();
   std::vector<ValueId> homes(graph.values.size(), kNone);
-  std::int64_t input = 0, output = 0;
   for (std::size_t i = 0; i < plan_.buffers.size(); ++i) {
     const Buffer& buffer = plan_.buffers[i];
     ensure(buffer.value != kNone, "a host plan has buffers of values only");
-    const StateId state = graph.values[buffer.value].state;
-    places_.push_back({buffer.role, buffer.role == BufferRole::kInput    ? input++
-                                    : buffer.role == BufferRole::kOutput ? output++
-                                    : buffer.role == BufferRole::kState
-                                        ? static_cast<std::int64_t>(state)
-                                        : buffer.offset});
+    places_.push_back({buffer.role, position_of(buffer)});
     if (homes[buffer.value] == kNone) homes[buffer.value] = i;
   }
   for (const Step& step : plan_.steps) {
@@ -97,7 +91,35 @@ Program::Program(const Module& module, Plan plan) : module_(module), plan_(std::
     }
   }
   for (ValueId value = 0; value < homes.size(); ++value)
+    if (const StateId state = graph.values[value].state; state != kNone)
+      homes[value] =
+          homes[std::ranges::find(graph.values, state, &Value::state) - graph.values.begin()];
+  for (ValueId value = 0; value < homes.size(); ++value)
     if (homes[value] != kNone) values_.push_back({value, homes[value]});
+}
+
+// Of an output that is listed several times, each place has a buffer.
+std::int64_t Program::position_of(const Buffer& buffer) const {
+  const Graph& graph = module_.main();
+  const auto is_taken = [&](std::int64_t position) {
+    return std::ranges::any_of(places_, [&](const BufferPlace& place) {
+      return place.role == buffer.role && place.position == position;
+    });
+  };
+  const auto listed = [&](const std::vector<ValueId>& ends) {
+    std::int64_t position = 0;
+    for (const ValueId end : ends) {
+      if (end == buffer.value && !is_taken(position)) return position;
+      ++position;
+    }
+    throw InternalError("a buffer of an input or output that is none");
+  };
+  switch (buffer.role) {
+    case BufferRole::kInput: return listed(graph.inputs);
+    case BufferRole::kOutput: return listed(graph.outputs);
+    case BufferRole::kState: return static_cast<std::int64_t>(graph.values[buffer.value].state);
+    default: return buffer.offset;
+  }
 }
 
 void Program::add_step(const Step& step) {

@@ -46,6 +46,7 @@ class Program {
     std::size_t from, to, bytes;
     const Tensor* constant;  // instead of `from`
   };
+  std::int64_t position_of(const Buffer& buffer) const;
   void add_step(const Step& step);
 
   const Module& module_;

@@ -98,6 +98,7 @@ class Generator {
     std::vector<bool> read(builder_.graph().values.size());
     for (const Node& node : builder_.graph().nodes)
       for (const ValueId input : node.inputs) read[input] = true;
+    for (const StateUpdate& update : builder_.graph().updates) read[update.value] = true;
     std::vector<ValueId> result;
     for (ValueId id = 0; id < read.size(); ++id)
       if (builder_.graph().values[id].producer != kNone && !read[id]) result.push_back(id);
@@ -127,6 +128,7 @@ class Generator {
       });
       if (varies || chance(25)) kept.push_back(last[i]);
     }
+    if (kept.empty() && last.empty()) kept.push_back(live_.back());
     builder_.graph().outputs = kept.empty() ? last : kept;
   }
 
@@ -153,30 +155,42 @@ class Generator {
     }
   }
 
-  // Each with a value of its type, or of its shape brought into its format; a few stay as they are.
+  // Some with an input or another state, most with what is computed in their shape, brought into
+  // their format; a few stay as they are.
   void update_states() {
     for (StateId state = 0; state < module_.states.size(); ++state) {
-      const TensorType type = module_.states[state].type;
-      std::vector<ValueId> alike, of_shape;
+      const ValueId read = live_[builder_.graph().inputs.size() + state];
+      const TensorType type = builder_.type(read);
+      std::vector<ValueId> alike, computed;
       for (const ValueId value : live_) {
-        if (builder_.type(value) == type) alike.push_back(value);
-        if (builder_.type(value).shape == type.shape) of_shape.push_back(value);
+        const Value& known = builder_.graph().values[value];
+        if (known.type == type && value != read) alike.push_back(value);
+        if (known.producer != kNone && known.type.shape == type.shape) computed.push_back(value);
       }
-      const auto any_of = [&](const std::vector<ValueId>& values) {
-        return values[static_cast<std::size_t>(
-            pick(0, static_cast<std::int64_t>(values.size()) - 1))];
-      };
       if (chance(5)) continue;
-      ValueId next = any_of(chance(50) ? alike : of_shape);
-      if (builder_.type(next) != type) {
-        if (type.format == Format::parse("bipolar")) continue;
-        const IntegerRange range = type.format.integer_range();
-        next =
-            builder_.add("Clamp", {next},
-                         {{"format", type.format}, {"min", range.min}, {"max", range.max}}, "next");
+      if (!alike.empty() && chance(40)) {
+        builder_.graph().updates.push_back({state, any_of(alike)});
+      } else if (type.format != Format::parse("bipolar")) {
+        const ValueId next = computed.empty() ? moved_on(read) : any_of(computed);
+        builder_.graph().updates.push_back({state, in_format(next, type.format)});
       }
-      builder_.graph().updates.push_back({state, next});
     }
+  }
+
+  ValueId moved_on(ValueId read) {
+    const ValueId step = constant(broadcast_shape(builder_.shape(read)), -9, 9, "step");
+    return add_exact(builder_, "IntAdd", {read, step}, {}, "moved_on");
+  }
+
+  ValueId any_of(const std::vector<ValueId>& values) {
+    return values[static_cast<std::size_t>(pick(0, static_cast<std::int64_t>(values.size()) - 1))];
+  }
+
+  ValueId in_format(ValueId value, Format format) {
+    if (builder_.type(value).format == format) return value;
+    const IntegerRange range = format.integer_range();
+    return builder_.add("Clamp", {value},
+                        {{"format", format}, {"min", range.min}, {"max", range.max}}, "next");
   }
 
   void step() {

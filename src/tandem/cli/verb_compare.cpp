@@ -60,7 +60,10 @@ class CompareVerb final : public Verb {
            "float\n"
            "where they are real and as reference where they are of integers, on the reals that "
            "their\n"
-           "outputs stand for; values that differ by more than --tolerance end with exit code 1.";
+           "outputs stand for; values that differ by more than --tolerance end with exit code 1.\n"
+           "Of a network with states the samples are consecutive calls of one stream, which starts "
+           "at\n"
+           "the initial states in each execution.";
   }
   void add_options(OptionTable& options) override {
     model_.add_to(options);

@@ -164,6 +164,7 @@ class ShowVerb final : public Verb {
                            {"choices", model.planned.choices},
                            {"peak_bytes", plan.peak_bytes},
                            {"bound_bytes", plan.bound_bytes},
+                           {"state_bytes", state_bytes(plan)},
                            {"steps", plan.steps.size()},
                            {"buffers", plan.buffers.size()},
                            {"text", text}};

@@ -2,10 +2,11 @@
 
 tools/streaming_tflite.py MODEL.tflite [--calls N] [--seed S] [--tandem PROGRAM] [--executions LIST]
 
-The model is tests/files/tflite_streams.py's keyword spotter: int8, one frame of features per call, a
-convolution over a window of frames, a fully connected head, and three states in resource variables.
-N random calls of one stream run through Tandem's executions, PyPI's tflite-micro (the authority) and
-ai-edge-litert's reference kernels. Exits 1 where a code of Tandem's differs from the authority's.
+The model is tests/files/tflite_streams.py's keyword spotter: int8, one frame of features per call,
+a convolution over a window of frames, a fully connected head, and three states in resource
+variables. N random calls of one stream run through Tandem's executions, PyPI's tflite-micro (the
+authority) and ai-edge-litert's reference kernels. Exits 1 where a code of Tandem's differs from the
+authority's.
 """
 
 import argparse

@@ -31,7 +31,8 @@ def stream_arrays() -> dict[str, np.ndarray]:
         is_real = graph.tensors[graph.outputs[0]].type == schema.TensorType.FLOAT32
         computed = (run_litert if is_real else run_micro)(data, given)
         arrays[f"{name}/model"] = np.frombuffer(data, np.uint8)
-        for kind, indices, values in (("in", graph.inputs, given), ("out", graph.outputs, computed)):
+        ends = (("in", graph.inputs, given), ("out", graph.outputs, computed))
+        for kind, indices, values in ends:
             for index, value in zip(indices, values):
                 arrays[f"{name}/{kind}/{graph.tensors[index].name.decode()}"] = value
     return arrays

@@ -82,8 +82,8 @@ def keyword_spotter(frames: int = 8, bins: int = 10, channels: int = 8, pooled: 
     g.op("ADD", [faded, x], [summed], options("AddOptions"))
     s.assign(loudness_at, summed)
 
-    flat, level = g.tensor([1, pooled * channels], np.int8, 0.04, -128), g.tensor([1, bins], np.int8,
-                                                                                0.1, 3)
+    flat = g.tensor([1, pooled * channels], np.int8, 0.04, -128)
+    level = g.tensor([1, bins], np.int8, 0.1, 3)
     g.op("RESHAPE", [ring, g.integers([1, pooled * channels])], [flat], options("ReshapeOptions"))
     g.op("RESHAPE", [summed, g.integers([1, bins])], [level], options("ReshapeOptions"))
     parts = []

@@ -117,8 +117,9 @@ class Generator {
     const std::vector<ValueId> last = unread();
     for (const ValueId value : last) builder_.output(value);
     std::vector<std::vector<Tensor>> results;
+    std::vector<Tensor> states = initial_states(module_);
     for (const auto& inputs : random_inputs(module_, static_cast<std::uint64_t>(pick(0, 999)), 5))
-      results.push_back(evaluate(module_, module_.main(), inputs));
+      results.push_back(evaluate(module_, module_.main(), inputs, &states));
     std::vector<ValueId> kept;
     if (!module_.states.empty() && chance(30))
       kept.push_back(live_[builder_.graph().inputs.size()]);

@@ -57,7 +57,8 @@ TEST(RandomModulesInC, KeepStatesAsTheReferenceDoes) {
               static_cast<long long>(comparison.modules),
               static_cast<long long>(comparison.compared_values), in_place, copied);
   EXPECT_EQ(comparison.modules, modules);
-  EXPECT_GE(comparison.varying_outputs, 0.7);
+  // Fewer than without states: one that stays as it is may be an output.
+  EXPECT_GE(comparison.varying_outputs, 0.6);
   EXPECT_GE(4 * in_place, static_cast<std::size_t>(modules));
   EXPECT_GE(4 * copied, static_cast<std::size_t>(modules));
 }

@@ -224,9 +224,8 @@ class CWriter {
     text += run_declaration();
     if (!module_.states.empty())
       text += concat(
-          "\n/* Starts a new stream: the next run sees the initial states, as the very first one "
-          "does "
-          "by itself. */\nvoid ",
+          "\n/* Starts a new stream: the next run sees the initial states, as the first one does. "
+          "*/\nvoid ",
           name_, "_reset(void);\n");
     if (options_.trace)
       text += concat("\n/* Called after each step with what it wrote. */\nvoid ", name_,

@@ -143,7 +143,7 @@ TEST_F(TfliteReader, ReadsVariablesAsStatesOfCodes) {
 
 TEST_F(TfliteReader, RefusesVariablesWithoutMeaning) {
   const auto cases = golden_cases("tflite_streams_refused");
-  EXPECT_EQ(cases.size(), 12U);
+  EXPECT_EQ(cases.size(), 13U);
   for (const GoldenCase& c : cases) {
     EXPECT_THAT([&] { read_case(c); },
                 ThrowsMessage<Error>(AllOf(HasSubstr(c.name), HasSubstr(c.error))))

@@ -221,6 +221,9 @@ def refused_streams() -> dict[str, tuple[bytes, str]]:
             if isinstance(operator.builtinOptions, schema.VarHandleOptionsT):
                 operator.builtinOptions, operator.builtinOptionsType = None, 0
 
+    def typed(s: Stream, at: int, y: int) -> None:
+        s.main.graph.tensors[at].type = schema.TensorType.INT32
+
     def unassigned(s: Stream, at: int, y: int) -> None:
         s.main.graph.operators[-1].inputs = [at]
 
@@ -236,5 +239,6 @@ def refused_streams() -> dict[str, tuple[bytes, str]]:
     edited("itself", "refers to subgraph 0 of 2", itself)
     edited("no_handle", "is no handle that VAR_HANDLE made", no_handle)
     edited("nameless", "(VAR_HANDLE): its options are missing", nameless)
+    edited("typed_handle", "is no resource", typed)
     edited("unassigned", "(ASSIGN_VARIABLE): input 1 is absent", unassigned)
     return refused

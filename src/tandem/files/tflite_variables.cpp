@@ -91,7 +91,11 @@ void TfliteVariables::finish(Graph& graph) const {
 namespace {
 
 void var_handle(TfliteNode& node) {
-  node.variables().name_handle(node.handle_result().index, name_of(node.record()));
+  const TfliteTensor& result = node.handle_result();
+  if (result.type != tflite::TensorType::RESOURCE)
+    TfliteNode::refuse(concat("its result ", result.to_string(), " is no resource"),
+                       "convert the model again");
+  node.variables().name_handle(result.index, name_of(node.record()));
 }
 
 void read_variable(TfliteNode& node) {

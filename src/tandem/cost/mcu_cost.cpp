@@ -98,7 +98,7 @@ class McuEstimator {
         weights += bytes;
       else if (buffer.role == BufferRole::kTable)
         tables += bytes;
-      else if (!in_arena(plan_, buffer))
+      else if (buffer.role != BufferRole::kState && !in_arena(plan_, buffer))
         io += bytes;
     }
     const auto arena = static_cast<double>(plan_.peak_bytes.at("sram"));
@@ -107,7 +107,9 @@ class McuEstimator {
     figures["arena_bytes"] = exact_figure(arena);
     figures["arena_bound_bytes"] = exact_figure(static_cast<double>(plan_.bound_bytes.at("sram")));
     figures["io_bytes"] = exact_figure(io);
-    figures["sram_bytes"] = exact_figure(arena + io);
+    const auto states = static_cast<double>(state_bytes(plan_));
+    if (states > 0) figures["state_bytes"] = exact_figure(states);
+    figures["sram_bytes"] = exact_figure(arena + io + states);
     const double flash = weights + tables + code;
     const double share = flash == 0 ? 0 : code / flash;
     figures["flash_bytes"] = {flash, source_, costs_.relative_error().code_bytes * share};

@@ -35,6 +35,12 @@ struct StepNames {
   std::vector<std::pair<std::string, std::string>> constants;  // array, its C name
 };
 
+// A state: the buffer of its old value, and what it starts as.
+struct KeptInC {
+  std::size_t buffer = 0;
+  const Tensor* initial = nullptr;
+};
+
 class CWriter {
  public:
   CWriter(const Module& module, const Plan& plan, const std::string& name, const COptions& options)
@@ -55,6 +61,7 @@ class CWriter {
                                                             : nullptr;
       if (end != nullptr) ends_.emplace_back(i, *end);
       addresses_.push_back(end != nullptr && !in_arena(i) ? end->name : members[i]);
+      if (plan.buffers[i].role == BufferRole::kState) add_state_buffer(i);
     }
     for (std::size_t i = 0; i < plan.steps.size(); ++i) names_.push_back(names_of(i));
   }
@@ -72,8 +79,19 @@ class CWriter {
   }
 
  private:
+  // The old and the new value of a state are at one place, which has the name of the old one.
+  void add_state_buffer(std::size_t buffer) {
+    const StateId state = graph_.values[plan_.buffers[buffer].value].state;
+    for (const KeptInC& kept : states_) {
+      if (plan_.buffers[kept.buffer].offset != plan_.buffers[buffer].offset) continue;
+      addresses_[buffer] = addresses_[kept.buffer];
+      return;
+    }
+    states_.push_back({buffer, &module_.constants[module_.states[state].initial].tensor});
+  }
+
   bool has_constants() const {
-    return std::ranges::any_of(names_, [](const StepNames& n) { return !n.constants.empty(); });
+    return std::ranges::any_of(plan_.buffers, [](const Buffer& b) { return b.memory == "flash"; });
   }
 
   bool in_arena(std::size_t buffer) const { return tandem::in_arena(plan_, plan_.buffers[buffer]); }
@@ -81,6 +99,7 @@ class CWriter {
   // Where the bytes of a buffer are, in C.
   std::string address_of(std::size_t buffer) const {
     const std::string& name = addresses_[buffer];
+    if (plan_.buffers[buffer].role == BufferRole::kState) return concat(name_, "_states.", name);
     return in_arena(buffer) ? concat(name_, "_arena.", name, ".data") : name;
   }
 
@@ -90,7 +109,7 @@ class CWriter {
     const std::vector<std::size_t> buffers = array_buffers(step, program);
     StepNames names;
     std::vector<std::string> taken = c_word_names();
-    for (const char* used : {"run", "arena", "trace", "needs_arithmetic_shifts"})
+    for (const char* used : {"run", "reset", "arena", "states", "trace", "needs_arithmetic_shifts"})
       taken.push_back(used);
     for (std::size_t i = 0; i < plan_.buffers.size(); ++i)
       if (plan_.buffers[i].memory == "flash") taken.push_back(addresses_[i]);
@@ -207,9 +226,18 @@ class CWriter {
             describe(graph_.outputs, interface_.outputs, "output");
     text += concat("/* Bytes of the one static arena and of the constants. */\n#define ",
                    guard(name_), "_ARENA_BYTES ", plan_.peak_bytes.at("sram"), "\n#define ",
-                   guard(name_), "_CONSTANT_BYTES ", plan_.peak_bytes.at("flash"), "\n\n");
+                   guard(name_), "_CONSTANT_BYTES ", plan_.peak_bytes.at("flash"), "\n");
+    if (!states_.empty())
+      text += concat("/* Bytes of what is kept from run to run. */\n#define ", guard(name_),
+                     "_STATE_BYTES ", state_bytes(plan_), "\n");
+    text += "\n";
     text += "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
     text += run_declaration();
+    if (!module_.states.empty())
+      text += concat(
+          "\n/* Starts a new stream: the next run sees the initial states, as the first one does. "
+          "*/\nvoid ",
+          name_, "_reset(void);\n");
     if (options_.trace)
       text += concat("\n/* Called after each step with what it wrote. */\nvoid ", name_,
                      "_trace(int step, int write, const void *data, unsigned long bytes);\n");
@@ -258,6 +286,58 @@ class CWriter {
         "/* Values live at fixed places. Those that are never needed together share bytes; a step "
         "may also\n   overwrite what it has read for the last time. */\nstatic union {\n",
         members, "} ", name_, "_arena;\n\n");
+  }
+
+  // A flag instead of initializers: those would take the bytes of the states in flash once more.
+  std::string states() const {
+    if (module_.states.empty()) return "";
+    if (states_.empty()) return concat("void ", name_, "_reset(void) {}\n\n");  // none is read
+    std::string members, resets;
+    for (const KeptInC& kept : states_) {
+      const std::string& member = addresses_[kept.buffer];
+      members += concat("  ", c_type(kept.initial->format().storage()), " ", member, "[",
+                        kept.initial->size(), "];\n");
+      resets += reset(kept, concat(name_, "_states.", member));
+    }
+    const bool counts = resets.find("for (i") != std::string::npos;
+    return concat(
+        "/* What is kept from run to run, and whether it was ever set. */\nstatic struct {\n",
+        members, "  uint8_t is_set;\n} ", name_, "_states;\n\nvoid ", name_, "_reset(void) {\n",
+        counts ? "  long i;\n" : "", resets, "  ", name_, "_states.is_set = 1;\n}\n\n");
+  }
+
+  // Sets a state to its initial value: a constant, or one number.
+  std::string reset(const KeptInC& kept, const std::string& state) const {
+    for (std::size_t i = 0; i < plan_.buffers.size(); ++i)
+      if (is_initial(i, kept))
+        return wrapped(concat("  memcpy(", state, ", ", name_, "_", addresses_[i], ", sizeof ",
+                              state, ");\n"));
+    const Storage storage = kept.initial->format().storage();
+    const std::string value = c_literal(kept.initial->integer(0), storage);
+    return wrapped(concat("  for (i = 0; i < ", kept.initial->size(), "; ++i) ", state,
+                          "[i] = ", value, ";\n"));
+  }
+
+  bool is_initial(std::size_t buffer, const KeptInC& kept) const {
+    return plan_.buffers[buffer].role == BufferRole::kTable &&
+           plan_.buffers[buffer].value == plan_.buffers[kept.buffer].value;
+  }
+
+  // The constants that no step reads: array, C name.
+  std::vector<std::pair<Array, std::string>> initial_values() const {
+    std::vector<std::pair<Array, std::string>> constants;
+    for (const KeptInC& kept : states_) {
+      for (std::size_t i = 0; i < plan_.buffers.size(); ++i) {
+        if (!is_initial(i, kept)) continue;
+        Array array;
+        array.role = ArrayRole::kTable;
+        array.storage = kept.initial->format().storage();
+        array.size = kept.initial->size();
+        array.values = kept.initial->to_integers();
+        constants.emplace_back(array, concat(name_, "_", addresses_[i]));
+      }
+    }
+    return constants;
   }
 
   Storage buffer_storage(std::size_t buffer) const {
@@ -335,13 +415,15 @@ class CWriter {
         name_, "_needs_arithmetic_shifts[((-3) >> 1) == -2 ? 1 : -1];\n\n");
     if (std::ranges::any_of(programs_, uses_words)) text += c_word_functions(name_);
     if (std::ranges::any_of(programs_, uses_quads)) text += c_quad_functions(name_);
-    text += arena();
+    text += arena() + states();
     text +=
         "/* The steps have external names, because a compiler merges static functions that are "
         "called once\n   into one, and runs out of registers in its inner loops. */\n\n";
     for (const std::vector<std::size_t>& users : functions_.shared.users) text += function(users);
     text += accessors();
     text += wrapped(run_signature() + " {\n");
+    if (!states_.empty())
+      text += concat("  if (!", name_, "_states.is_set) ", name_, "_reset();\n");
     text += unused_inputs();
     for (std::size_t i = 0; i < plan_.steps.size(); ++i) text += call(i);
     return text + "}\n";
@@ -352,16 +434,24 @@ class CWriter {
     std::string text = concat("#ifndef ", macro, "\n#define ", macro,
                               "\n\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n"
                               "#endif\n\n");
-    for (std::size_t s = 0; s < programs_.size(); ++s)
-      for (const auto& [array, c_name] : names_[s].constants)
-        text += declaration(s, array, c_name, "extern ") + ";\n";
+    for (const auto& [array, c_name] : constants())
+      text += declaration(array, c_name, "extern ") + ";\n";
     return text + concat("\n#ifdef __cplusplus\n}\n#endif\n\n#endif /* ", macro, " */\n");
   }
 
-  std::string declaration(std::size_t step, const std::string& array, const std::string& c_name,
+  std::string declaration(const Array& array, const std::string& c_name,
                           const std::string& linkage) const {
-    const Array& content = constant(step, array);
-    return concat(linkage, "const ", c_type(content.storage), " ", c_name, "[", content.size, "]");
+    return concat(linkage, "const ", c_type(array.storage), " ", c_name, "[", array.size, "]");
+  }
+
+  // All constants with their C names.
+  std::vector<std::pair<Array, std::string>> constants() const {
+    std::vector<std::pair<Array, std::string>> all;
+    for (std::size_t s = 0; s < programs_.size(); ++s)
+      for (const auto& [array, c_name] : names_[s].constants)
+        all.emplace_back(constant(s, array), c_name);
+    for (auto& initial : initial_values()) all.push_back(std::move(initial));
+    return all;
   }
 
   const Array& constant(std::size_t step, const std::string& name) const {
@@ -373,10 +463,8 @@ class CWriter {
   // In a file of their own: a compiler that sees their values might fold some of them into code.
   std::string weights_source() const {
     std::string text = concat("#include \"", name_, "_weights.h\"\n");
-    for (std::size_t s = 0; s < programs_.size(); ++s)
-      for (const auto& [array, c_name] : names_[s].constants)
-        text += concat("\n", declaration(s, array, c_name, ""), " = ",
-                       c_initializer(constant(s, array)), ";\n");
+    for (const auto& [array, c_name] : constants())
+      text += concat("\n", declaration(array, c_name, ""), " = ", c_initializer(array), ";\n");
     return text;
   }
 
@@ -389,6 +477,7 @@ class CWriter {
   const std::vector<LoopProgram>& programs_;
   CInterface interface_;
   std::vector<std::pair<std::size_t, CParameter>> ends_;  // buffers of inputs, of outputs
+  std::vector<KeptInC> states_;
   std::vector<std::string> addresses_;  // by buffer: parameter, member of the arena, or constant
   std::vector<StepNames> names_;
 };

@@ -7,6 +7,8 @@
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
 #include "tandem/graph/operator.h"
+#include "tandem/ops/coded.h"
+#include "tandem/plan/kept_states.h"
 #include "tandem/plan/lifetime_planner.h"
 #include "tandem/plan/overlap_distance.h"
 #include "tandem/plan/task_order.h"
@@ -20,13 +22,6 @@ bool is_written(const Array& array) {
   return array.role == ArrayRole::kOutput || array.role == ArrayRole::kScratch;
 }
 
-// What the groups of a plan do, in whatever order.
-struct GroupWork {
-  std::vector<LoopProgram> programs;                   // by group
-  std::vector<std::vector<OverlapDistance>> overlaps;  // of each program
-  std::vector<std::size_t> needed;                     // groups on which an output depends
-};
-
 // A program may turn out not to read an operand (a product with 0, a clamp to one number); groups
 // that only fed such operands are left out.
 GroupWork group_work(const Module& module, const McuGroups& groups,
@@ -35,6 +30,7 @@ GroupWork group_work(const Module& module, const McuGroups& groups,
   GroupWork work;
   std::vector<bool> wanted(graph.values.size(), false);
   for (const ValueId output : graph.outputs) wanted[groups.base_of[output]] = true;
+  for (const StateUpdate& update : graph.updates) wanted[groups.base_of[update.value]] = true;
   const std::size_t count = groups.groups.size();
   work.programs.resize(count);
   work.overlaps.resize(count);
@@ -55,7 +51,7 @@ GroupWork group_work(const Module& module, const McuGroups& groups,
 
 // The order of the needed groups that takes the smallest arena, as positions among them.
 TaskOrder smallest_order(const Graph& graph, const McuGroups& groups, const GroupWork& work,
-                         IoPlace io) {
+                         const std::vector<KeptState>& states, IoPlace io) {
   std::vector<OrderedValue> values;
   std::vector<std::size_t> value_of(graph.values.size(), kNone);
   const auto is_one_of = [&](const std::vector<ValueId>& ends, ValueId base) {
@@ -67,11 +63,20 @@ TaskOrder smallest_order(const Graph& graph, const McuGroups& groups, const Grou
       return values.size() - 1;
     }
     if (value_of[array.value] != kNone) return value_of[array.value];
+    const bool is_input = is_one_of(graph.inputs, array.value);
+    const bool is_output = is_one_of(graph.outputs, array.value);
+    const bool is_state = std::ranges::any_of(states, [&](const KeptState& kept) {
+      return array.value == kept.read ||
+             (kept.writer != kNone && is_one_of({kept.update}, array.value));
+    });
+    const bool is_copied = std::ranges::any_of(states, [&](const KeptState& kept) {
+      return kept.update != kNone && kept.writer == kNone && is_one_of({kept.update}, array.value);
+    });
+    const bool with_caller = io == IoPlace::kCaller && (is_input || is_output);
     OrderedValue added;
-    added.is_given = is_one_of(graph.inputs, array.value);
-    added.is_kept = is_one_of(graph.outputs, array.value);
-    const bool with_caller = io == IoPlace::kCaller && (added.is_given || added.is_kept);
-    added.bytes = with_caller ? 0 : array.bytes();
+    added.is_given = is_input || graph.values[array.value].state != kNone;
+    added.is_kept = is_output || is_copied;
+    added.bytes = with_caller || is_state ? 0 : array.bytes();
     values.push_back(added);
     return value_of[array.value] = values.size() - 1;
   };
@@ -88,6 +93,11 @@ TaskOrder smallest_order(const Graph& graph, const McuGroups& groups, const Grou
     for (const OverlapDistance& overlap : work.overlaps[group])
       task.takeovers.push_back(
           {array_values[overlap.written], array_values[overlap.read], overlap.bytes});
+    for (const KeptState& kept : states)
+      if (kept.writer == group)
+        for (const std::size_t reader : kept.readers)
+          task.after.push_back(static_cast<std::size_t>(std::ranges::find(work.needed, reader) -
+                                                        work.needed.begin()));
     tasks.push_back(std::move(task));
   }
   return least_peak_order(tasks, values);
@@ -97,12 +107,14 @@ TaskOrder smallest_order(const Graph& graph, const McuGroups& groups, const Grou
 class Assembler {
  public:
   Assembler(const Module& module, const McuGroups& groups, const std::vector<std::string>& forms,
-            const GroupWork& work, const std::string& device, const std::string& unit, IoPlace io)
+            const GroupWork& work, const std::vector<KeptState>& states, const std::string& device,
+            const std::string& unit, IoPlace io)
       : module_(module),
         graph_(module.main()),
         groups_(groups),
         forms_(forms),
         work_(work),
+        states_(states),
         unit_(unit) {
     plan_.device = device;
     plan_.io = io;
@@ -113,9 +125,13 @@ class Assembler {
     add_ends();
     for (const std::size_t group : order) add_step(group);
     for (std::size_t i = 0; i < graph_.outputs.size(); ++i) add_copied_output(i);
+    add_copied_states();
     for (const Output& output : outputs_)
       plan_.buffers[output.buffer].last_step = plan_.steps.size() - 1;
+    for (const std::vector<std::size_t>& buffers : state_buffers_)
+      plan_.buffers[buffers.back()].last_step = plan_.steps.size() - 1;
     place_arena();
+    place_states();
     place_constants();
     return std::move(plan_);
   }
@@ -167,6 +183,18 @@ class Assembler {
       if (direct) buffer_of_[base] = buffer;
       outputs_.push_back({buffer, direct});
     }
+    for (const KeptState& kept : states_) add_state(kept);
+  }
+
+  void add_state(const KeptState& kept) {
+    const std::size_t buffer = value_buffer(kept.read, BufferRole::kState);
+    buffer_of_[kept.read] = buffer;
+    state_buffers_.push_back({buffer});
+    const Tensor& initial = module_.constants[module_.states[kept.state].initial].tensor;
+    if (is_uniform(initial)) return;
+    const std::string name = concat(plan_.buffers[buffer].name, "_initial");
+    add_buffer(name, BufferRole::kTable, kept.read, plan_.buffers[buffer].bytes,
+               initial.format().storage());
   }
 
   void write(Step& step, std::size_t buffer) {
@@ -202,8 +230,7 @@ class Assembler {
         step.writes.push_back(add_buffer(concat(name, "_", array.name), BufferRole::kScratch, kNone,
                                          array.bytes(), array.storage));
       } else {
-        if (buffer_of_[array.value] == kNone)
-          buffer_of_[array.value] = value_buffer(array.value, BufferRole::kValue);
+        if (buffer_of_[array.value] == kNone) buffer_of_[array.value] = result_buffer(array.value);
         write(step, buffer_of_[array.value]);
       }
     }
@@ -211,10 +238,51 @@ class Assembler {
     group_of_step_.push_back(group);
   }
 
+  // Where a step writes a value that is no output.
+  std::size_t result_buffer(ValueId value) {
+    for (std::size_t i = 0; i < states_.size(); ++i)
+      if (states_[i].writer != kNone && groups_.base_of[states_[i].update] == value)
+        return next_state_buffer(i, value);
+    return value_buffer(value, BufferRole::kValue);
+  }
+
+  std::size_t next_state_buffer(std::size_t state, ValueId value) {
+    state_buffers_[state].push_back(value_buffer(value, BufferRole::kState));
+    return state_buffers_[state].back();
+  }
+
   void add_copied_output(std::size_t index) {
     const auto [buffer, direct] = outputs_[index];
-    if (direct) return;
-    const ValueId base = groups_.base_of[graph_.outputs[index]];
+    if (!direct) add_copy(groups_.base_of[graph_.outputs[index]], buffer);
+  }
+
+  // Updates the states that no step wrote. A state waits until no other one needs its old value; of
+  // states that wait for each other, an old value is set aside.
+  void add_copied_states() {
+    std::vector<std::size_t> waiting;
+    for (std::size_t i = 0; i < states_.size(); ++i)
+      if (states_[i].update != kNone && states_[i].writer == kNone) waiting.push_back(i);
+    const auto source = [&](std::size_t i) { return groups_.base_of[states_[i].update]; };
+    std::vector<ValueId> set_aside;
+    const auto is_free = [&](std::size_t i) {
+      return std::ranges::count(set_aside, states_[i].read) > 0 ||
+             std::ranges::count(waiting, states_[i].read, source) == 0;
+    };
+    while (!waiting.empty()) {
+      const auto free = std::ranges::find_if(waiting, is_free);
+      if (free == waiting.end()) {
+        set_aside.push_back(source(waiting.front()));
+        const std::size_t buffer = value_buffer(set_aside.back(), BufferRole::kValue);
+        add_copy(set_aside.back(), buffer);
+        buffer_of_[set_aside.back()] = buffer;
+        continue;
+      }
+      add_copy(source(*free), next_state_buffer(*free, states_[*free].update));
+      waiting.erase(free);
+    }
+  }
+
+  void add_copy(ValueId base, std::size_t buffer) {
     Step step;
     step.kind = StepKind::kMove;
     step.unit = unit_;
@@ -276,6 +344,22 @@ class Assembler {
     }
   }
 
+  // Wide elements first, so that no gap is needed between states.
+  void place_states() {
+    std::vector<std::size_t> order(states_.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    const auto first = [&](std::size_t i) -> const Buffer& {
+      return plan_.buffers[state_buffers_[i].front()];
+    };
+    std::ranges::stable_sort(order, std::ranges::greater(),
+                             [&](std::size_t i) { return first(i).element_bits; });
+    std::int64_t end = 0;
+    for (const std::size_t i : order) {
+      for (const std::size_t buffer : state_buffers_[i]) plan_.buffers[buffer].offset = end;
+      end += first(i).bytes;
+    }
+  }
+
   void place_constants() {
     std::int64_t end = 0;
     for (Buffer& buffer : plan_.buffers) {
@@ -298,11 +382,13 @@ class Assembler {
   const McuGroups& groups_;
   const std::vector<std::string>& forms_;
   const GroupWork& work_;
+  const std::vector<KeptState>& states_;
   const std::string& unit_;
   std::vector<std::size_t> group_of_step_;  // of steps that run nodes; they come first
   Plan plan_;
   std::vector<std::size_t> buffer_of_;  // by base value
   std::vector<Output> outputs_;
+  std::vector<std::vector<std::size_t>> state_buffers_;  // of each state: its old and new value
 };
 
 }  // namespace
@@ -311,10 +397,11 @@ Plan assemble_mcu_plan(const Module& module, const std::string& device, const st
                        const McuGroups& groups, const std::vector<std::string>& forms, IoPlace io) {
   ensure(forms.size() == groups.groups.size(), "one form for each group");
   const GroupWork work = group_work(module, groups, forms);
+  const std::vector<KeptState> states = kept_states(module, groups, work);
   const auto plan_in = [&](const std::vector<std::size_t>& order) {
-    return Assembler(module, groups, forms, work, device, unit, io).run(order);
+    return Assembler(module, groups, forms, work, states, device, unit, io).run(order);
   };
-  const TaskOrder best = smallest_order(module.main(), groups, work, io);
+  const TaskOrder best = smallest_order(module.main(), groups, work, states, io);
   Plan plan = plan_in(work.needed);
   plan.order = "as in the network";
   if (!std::ranges::is_sorted(best.tasks)) {

@@ -15,8 +15,10 @@ namespace tandem {
 // (BufferRole::kValue, kScratch), constants in "flash"; inputs and outputs in the arena too, or in
 // "sram" of the caller. In the arena all inputs are there when the first step starts, all outputs
 // when the last one has ended. What a step writes may share bytes with what it is the last to read,
-// as far as it has read them by then (plan/overlap_distance.h). peak_bytes: the arena in "sram",
-// the constants in "flash".
+// as far as it has read them by then (plan/overlap_distance.h). States lie in a region of "sram" of
+// their own (BufferRole::kState); a step writes the new value over the old one where it can
+// (plan/kept_states.h), others are copied at the end. peak_bytes: the arena in "sram", the
+// constants and the initial values of states, unless all their elements are equal, in "flash".
 Plan assemble_mcu_plan(const Module& module, const std::string& device, const std::string& unit,
                        const McuGroups& groups, const std::vector<std::string>& forms,
                        IoPlace io = IoPlace::kArena);

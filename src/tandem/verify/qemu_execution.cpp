@@ -190,6 +190,7 @@ Samples QemuExecution::compute(std::span<const Tensor> inputs) {
                {"code_bytes", static_cast<double>(sizes.code_bytes)},
                {"library_bytes", static_cast<double>(sizes.library_bytes)},
                {"io_bytes", static_cast<double>(io_bytes)}};
+  if (sizes.state_bytes > 0) measured_["state_bytes"] = static_cast<double>(sizes.state_bytes);
   return unpack_samples(module_, module_.main().outputs, count, run.output,
                         "the emitted C under QEMU");
 }
@@ -197,7 +198,7 @@ Samples QemuExecution::compute(std::span<const Tensor> inputs) {
 std::map<ValueId, Tensor> QemuExecution::trace(std::span<const Tensor> inputs) {
   const ArmProgram traced = program(folder_ + "/trace", true);
   const ArmRun run = run_arm_program(traced, pack_inputs(module_, inputs));
-  return unpack_trace(module_, plan_, run.output);
+  return unpack_trace(module_, plan_, run.output, check_samples(module_, inputs));
 }
 
 }  // namespace tandem

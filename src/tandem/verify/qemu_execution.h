@@ -47,8 +47,9 @@ struct ArmRun {
 ArmRun run_arm_program(const ArmProgram& program, const std::string& input);
 
 // The emitted C on an emulated Cortex-M of the device's core. measured(): "instructions_per_run",
-// "stack_bytes" (of the deepest run), and the sizes from the linker's map: "weights_bytes", "tables_bytes", "arena_bytes",
-// "code_bytes", "library_bytes", "io_bytes".
+// "stack_bytes" (of the deepest run), and the sizes from the linker's map: "weights_bytes",
+// "tables_bytes", "arena_bytes", "code_bytes", "library_bytes", "io_bytes", and "state_bytes" of a
+// network with states.
 class QemuExecution final : public Execution {
  public:
   QemuExecution(const Module& module, const ExecutionOptions& options);

@@ -51,6 +51,7 @@ class TfliteNode {
   bool has(std::size_t input) const;
   const TfliteTensor& input(std::size_t index) const;  // refused where it is absent
   const TfliteTensor& output(std::size_t index = 0) const;
+  const TfliteTensor& variable(std::size_t index) const;  // refused where it is none
   bool is_quantized(std::size_t index) const { return input(index).quantization.has_value(); }
   bool is_constant(std::size_t index);
 
@@ -111,6 +112,7 @@ void add_tflite_elementwise_handlers(TfliteHandlers& handlers);  // arithmetic, 
 void add_tflite_movement_handlers(TfliteHandlers& handlers);
 void add_tflite_reduction_handlers(TfliteHandlers& handlers);
 void add_tflite_function_handlers(TfliteHandlers& handlers);  // functions in fixed point
+void add_tflite_recurrent_handlers(TfliteHandlers& handlers);
 
 // The name of a built-in operator, "" where the code is unknown.
 std::string_view tflite_operator_name(std::int32_t code);

@@ -30,6 +30,15 @@ const TfliteTensor& TfliteNode::input(std::size_t index) const {
   return tensor;
 }
 
+const TfliteTensor& TfliteNode::variable(std::size_t index) const {
+  if (!has(index)) refuse(concat("input ", index, " is absent"), "convert the model again");
+  const TfliteTensor& tensor =
+      importer_->model_.tensors[static_cast<std::size_t>(op_->inputs[index])];
+  if (!tensor.is_variable || !tensor.format)
+    refuse(concat(tensor.to_string(), " is no variable"), "convert the model again");
+  return tensor;
+}
+
 const TfliteTensor& TfliteNode::output(std::size_t index) const {
   if (index >= output_count())
     refuse(concat("output ", index, " is absent"), "convert the model again");

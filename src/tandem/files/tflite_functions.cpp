@@ -99,7 +99,7 @@ void prelu(TfliteNode& node) {
   const auto above = quantize_multiplier(node.scale(x) / node.scale(y));
   const auto below = quantize_multiplier(node.scale(x) * node.scale(alpha) / node.scale(y));
   const std::int64_t x_zero = node.zero(x), y_zero = node.zero(y), a_zero = node.zero(alpha);
-  if (x.format->bits() != 8)
+  if (x.format->bits() != 8 || alpha.format->bits() != 8)
     TfliteNode::refuse("its codes have not 8 bits", "convert the model with int8 activations");
   const IntegerRange codes = x.format->integer_range();
   std::vector<std::int64_t> table;

@@ -114,6 +114,10 @@ void add_tflite_reduction_handlers(TfliteHandlers& handlers);
 void add_tflite_function_handlers(TfliteHandlers& handlers);  // functions in fixed point
 void add_tflite_recurrent_handlers(TfliteHandlers& handlers);
 
+// The codes that an activation function leaves; throws Refusal on one that is not read.
+IntegerRange activation_limits(const Format& format, float scale, std::int64_t zero,
+                               tflite::Activation activation);
+
 // The name of a built-in operator, "" where the code is unknown.
 std::string_view tflite_operator_name(std::int32_t code);
 

@@ -43,28 +43,6 @@ const tflite::Model& verified(ByteSpan bytes) {
   return *tflite::GetModel(data);
 }
 
-std::optional<Format> format_of(tflite::TensorType type) {
-  using enum tflite::TensorType;
-  switch (type) {
-    case FLOAT32: return Format();
-    case FLOAT16: return Format::parse("f16");
-    case BFLOAT16: return Format::parse("bf16");
-    case FLOAT64: return Format::parse("f64");
-    case BOOL: return Format::parse("bool");
-    case INT2: return Format::integer(2, true);
-    case INT4: return Format::integer(4, true);
-    case INT8: return Format::integer(8, true);
-    case INT16: return Format::integer(16, true);
-    case INT32: return Format::integer(32, true);
-    case INT64: return Format::integer(64, true);
-    case UINT4: return Format::integer(4, false);
-    case UINT8: return Format::integer(8, false);
-    case UINT16: return Format::integer(16, false);
-    case UINT32: return Format::integer(32, false);
-    default: return std::nullopt;
-  }
-}
-
 // The bytes of so many elements; sub-byte ones are packed.
 std::size_t bytes_of(const Format& format, std::int64_t elements) {
   const std::int64_t bits = format.is_boolean() ? 8 : format.bits();
@@ -285,6 +263,28 @@ std::vector<std::int64_t> unpacked(ByteSpan bytes, const Format& format, std::in
 }
 
 }  // namespace
+
+std::optional<Format> format_of(tflite::TensorType type) {
+  using enum tflite::TensorType;
+  switch (type) {
+    case FLOAT32: return Format();
+    case FLOAT16: return Format::parse("f16");
+    case BFLOAT16: return Format::parse("bf16");
+    case FLOAT64: return Format::parse("f64");
+    case BOOL: return Format::parse("bool");
+    case INT2: return Format::integer(2, true);
+    case INT4: return Format::integer(4, true);
+    case INT8: return Format::integer(8, true);
+    case INT16: return Format::integer(16, true);
+    case INT32: return Format::integer(32, true);
+    case INT64: return Format::integer(64, true);
+    case UINT4: return Format::integer(4, false);
+    case UINT8: return Format::integer(8, false);
+    case UINT16: return Format::integer(16, false);
+    case UINT32: return Format::integer(32, false);
+    default: return std::nullopt;
+  }
+}
 
 std::string_view name(tflite::TensorType type) {
   const char* text = tflite::EnumNameTensorType(type);

@@ -66,6 +66,8 @@ TfliteModel parse_tflite_model(ByteSpan bytes);
 Tensor constant_of(const TfliteTensor& tensor);
 
 std::string_view name(tflite::TensorType type);  // "INT8"
+// nullopt for types whose elements are not read.
+std::optional<Format> format_of(tflite::TensorType type);
 
 // A vector of numbers; absent means empty. The verifier does not hold elements of 8 bytes to their
 // alignment, so they are copied as bytes.

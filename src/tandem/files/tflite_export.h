@@ -1,5 +1,6 @@
 #pragma once
 
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -74,6 +75,18 @@ struct TfliteWriterEntry {
 };
 using TfliteWriters = std::map<std::string, TfliteWriterEntry, std::less<>>;
 
+// nullptr where there is none.
+const TfliteWriterEntry* tflite_writer_of(const Node& node);
+// Relu and Clip, which are limits of the codes behind them.
+bool is_limit(const Node& node);
+
+inline constexpr std::string_view kTfliteWriteRemedy = "write the module's own text instead";
+inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+struct RealRange {
+  double low = -kInfinity, high = kInfinity;
+};
+
 // The parts of the table of writers, one per file.
 void add_tflite_layer_writers(TfliteWriters& writers);
 void add_tflite_elementwise_writers(TfliteWriters& writers);
@@ -142,10 +155,12 @@ class TfliteExporter {
   Placed coded_within_limits(ValueId value, const CodeTarget& target, const std::string& name);
   Placed limited(Placed placed, const CodeTarget& target, const std::string& name);
   Placed activated_codes(ValueId value, CodeTarget target, const std::string& name);
+  RealRange range_of(const Node& limit);
   Placed make_real(ValueId value);
   PlacedCodes make_codes(ValueId value);
   Placed activated(const Node& node);
   Placed guarded(const Node& node, const Sink& sink);  // notes a refusal and goes on
+  void judge_operands(const Node& node);
   Placed placeholder(const Sink& sink);
   void open_batches(const std::vector<int>& tensors);
 

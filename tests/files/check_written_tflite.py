@@ -13,11 +13,10 @@ import subprocess
 import sys
 import tempfile
 
-import check_written
-
 try:
     import golden_tflite
     import numpy as np
+    from golden_archive import read_cases
     from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 except ImportError as error:
     print(f"skipped: {error}; tools/setup.sh bench installs it")
@@ -38,6 +37,9 @@ def check_golden(path: pathlib.Path, tensors: dict[str, dict[str, np.ndarray]]) 
     data = path.read_bytes()
     graph = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0)).subgraphs[0]
     names = [graph.tensors[i].name.decode() for i in graph.inputs]
+    types = [golden_tflite.numpy_type(graph.tensors[i]) for i in graph.inputs]
+    if any(tensors["in"][name].dtype != dtype for name, dtype in zip(names, types)):
+        return True  # a real input that the written model takes as codes
     rows = graph.tensors[graph.inputs[0]].shape[0]
     for run in range(len(tensors["in"][names[0]]) // rows):
         inputs = [tensors["in"][name][run * rows:(run + 1) * rows] for name in names]
@@ -77,7 +79,7 @@ def check_reference(path: pathlib.Path, tandem: str) -> bool:
 
 def main() -> int:
     faults: list[str] = []
-    golden = check_written.cases("tflite")
+    golden = read_cases("tflite")
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.argv[1], "--gtest_filter=TfliteWriter.*"],
                        check=True,
@@ -86,7 +88,7 @@ def main() -> int:
         paths = sorted(pathlib.Path(folder).glob("*.tflite"))
         checked = 0
         for path in paths:
-            kind, name = path.stem.split("_", 1)
+            kind, _, name = path.stem.partition("_")
             if kind not in ("golden", "random", "mlperf"):
                 continue
             checked += 1

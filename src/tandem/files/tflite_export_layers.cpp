@@ -217,12 +217,100 @@ Options convolution_options(const WindowPlace& window, tflite::Padding padding, 
   return options;
 }
 
+// ---- Transposed convolutions -------------------------------------------------------------------
+
+// What the reader makes of a transposed convolution: [N,H,W,C] with zeros between its elements.
+struct Spread {
+  ValueId source = kNone;
+  Integers strides;
+};
+
+std::optional<Spread> spread_input(const TfliteExporter& out, ValueId value) {
+  for (const char* op : {"Transpose", "Dequantize", "Slice", "Reshape", "Pad", "Reshape"}) {
+    const Node* node = out.producer(value);
+    // Reals are spread without a Dequantize.
+    if (op == std::string_view("Dequantize") && node != nullptr && node->op->name() != op) continue;
+    if (node == nullptr || node->op->name() != op) return std::nullopt;
+    if (op == std::string_view("Pad")) {
+      const Integers& pads = out.view_of(*node).integers("pads");
+      Integers expected(12, 0);
+      if (pads.size() != expected.size()) return std::nullopt;
+      expected[8] = pads[8];
+      expected[10] = pads[10];
+      const Node* before = out.producer(node->inputs[0]);
+      if (pads != expected || before == nullptr || out.shape(before->inputs[0]).size() != 4)
+        return std::nullopt;
+      return Spread{before->inputs[0], {pads[8] + 1, pads[10] + 1}};
+    }
+    value = node->inputs[0];
+  }
+  return std::nullopt;
+}
+
+// Where the spread input begins in the padded one, as TensorFlow places the result.
+std::optional<tflite::Padding> transposed_padding(const Integers& kernel, const Integers& strides,
+                                                  const Integers& pads, const Shape& to) {
+  for (const tflite::Padding padding : {tflite::Padding::SAME, tflite::Padding::VALID}) {
+    bool fits = true;
+    for (std::size_t d = 0; d < 2; ++d) {
+      const std::int64_t windows = (to[d + 2] + strides[d] - 1) / strides[d];
+      const std::int64_t total = (windows - 1) * strides[d] + kernel[d] - to[d + 2];
+      const std::int64_t before =
+          padding == tflite::Padding::SAME ? std::max<std::int64_t>(0, total) / 2 : 0;
+      fits = fits && pads[d] == kernel[d] - 1 - before;
+    }
+    if (fits) return padding;
+  }
+  return std::nullopt;
+}
+
+// [O,C,H,W] with its window backwards.
+Tensor backwards(const Tensor& weights) {
+  const Shape& shape = weights.shape();
+  const std::int64_t window = shape[2] * shape[3];
+  auto reals = weights.to_reals();
+  for (auto at = reals.begin(); at != reals.end(); at += window) std::reverse(at, at + window);
+  return Tensor::from_reals(weights.format(), shape, reals);
+}
+
+Placed transposed_convolution(TfliteExporter& out, const Node& node, const Spread& spread,
+                              const Sink& sink) {
+  const NodeView view = out.view_of(node);
+  const Shape shape = out.shape(node.inputs[1]), to = out.shape(node.outputs[0]);
+  const Integers pads = or_default(view.integers("pads"), {0, 0, 0, 0});
+  const auto padding = transposed_padding({shape[2], shape[3]}, spread.strides, pads, to);
+  const bool is_plain = view.integer("group") == 1 &&
+                        or_default(view.integers("strides"), {1, 1}) == Integers{1, 1} &&
+                        or_default(view.integers("dilations"), {1, 1}) == Integers{1, 1};
+  if (!padding || !is_plain)
+    TfliteExporter::refuse("its padding is neither SAME nor VALID", "choose one of both");
+  const ConstantWeights weights = constant_weights(out, node, 0, sink.is_coded());
+  const PlacedCodes x = out.operand(spread.source, sink);
+  out.require_rescaling(sink, TfliteExporter::rescaling_of(x.coding));
+  const int w = out.file().constant(transposed_tensor(backwards(weights.elements), {0, 2, 3, 1}),
+                                    quantization_of(weights, 0), out.name(node.inputs[1]));
+  const ValueId bias = node.inputs.size() > 2 ? node.inputs[2] : kNone;
+  std::vector<int> inputs = {out.index_constant(channels_last(to), sink.name + ".shape"), w,
+                             out.plain(x.placed)};
+  if (const int b = bias_of(out, bias, to[1], x, weights, sink); b >= 0) inputs.push_back(b);
+  tflite::TransposeConvOptionsT options;
+  options.padding = *padding;
+  options.stride_h = static_cast<std::int32_t>(spread.strides[0]);
+  options.stride_w = static_cast<std::int32_t>(spread.strides[1]);
+  options.activation = sink.activation;
+  const int y = out.result(sink, channels_last(to));
+  out.file().add("TRANSPOSE_CONV", inputs, {y}, sink.is_coded() ? kCodedConvolution : 1, options);
+  return {y, true};
+}
+
 Placed write_convolution(TfliteExporter& out, const Node& node, const Sink& sink) {
   const NodeView view = out.view_of(node);
   const Shape from = out.shape(node.inputs[0]), to = out.shape(node.outputs[0]),
               shape = out.shape(node.inputs[1]);
   if (from.size() != 4)
     TfliteExporter::refuse("it is no convolution over two axes", "reshape it to two axes");
+  if (const auto spread = spread_input(out, node.inputs[0]))
+    return transposed_convolution(out, node, *spread, sink);
   const WindowPlace window = window_of(view, {shape[2], shape[3]});
   const LayerInput layer = layer_input(out, node.inputs[0], sink);
   const PlacedCodes& x = layer.x;

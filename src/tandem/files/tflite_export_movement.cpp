@@ -138,6 +138,9 @@ Placed write_pad(TfliteExporter& out, const Node& node, const Sink& sink) {
   const int x = plain_operand(out, node, sink);
   const Integers& pads = view.integers("pads");
   const std::size_t rank = pads.size() / 2;
+  constexpr std::size_t kMostAxes = 5;  // of the kernels
+  if (rank > kMostAxes)
+    TfliteExporter::refuse(concat("it pads ", rank, " axes"), "pad at most 5 axes");
   if (std::ranges::any_of(pads, [](auto n) { return n < 0; }))
     TfliteExporter::refuse("it cuts elements off", "slice instead");
   Integers pairs;

@@ -188,9 +188,7 @@ Placed TfliteExporter::make_real(ValueId value) {
   if (node->op->name() == "Dequantize") {
     const auto codes = decoded(value);
     if (!codes) {
-      refused_.push_back({node->name, "Dequantize",
-                          "the integers that it decodes are no activation of TensorFlow Lite",
-                          "quantize to int8 or int16 with one fixed scale"});
+      refuse_decoding(*node);
       return placeholder(sink);
     }
     const int tensor = file_.tensor(file_.shape(codes->placed.tensor), Format(), {}, sink.name);
@@ -199,6 +197,21 @@ Placed TfliteExporter::make_real(ValueId value) {
   }
   if (is_limit(*node)) return activated(*node);
   return guarded(*node, sink);
+}
+
+void TfliteExporter::refuse_decoding(const Node& node) {
+  const Node* quantize = producer(node.inputs[0]);
+  if (quantize != nullptr && quantize->op->name() == "Quantize") judge_operands(*quantize);
+  RefusedNode refused{node.name, "Dequantize",
+                      "the integers that it decodes are no activation of TensorFlow Lite",
+                      "quantize to int8 or int16 with one fixed scale"};
+  try {
+    coding_of(node, node.inputs[0]);
+  } catch (const Refusal& refusal) {
+    refused.reason = refusal.what();
+    refused.remedy = refusal.remedy();
+  }
+  refused_.push_back(std::move(refused));
 }
 
 // Behind an operator that nobody else reads, an activation function is part of it.

@@ -153,10 +153,12 @@ class TfliteExporter {
   CodeTarget target_of(const Node& quantize) const;
   Placed coded(ValueId value, const CodeTarget& target, const std::string& name);
   Placed coded_within_limits(ValueId value, const CodeTarget& target, const std::string& name);
+  bool reads_codes(const Node& node);
   Placed limited(Placed placed, const CodeTarget& target, const std::string& name);
   Placed activated_codes(ValueId value, CodeTarget target, const std::string& name);
   RealRange range_of(const Node& limit);
   Placed make_real(ValueId value);
+  void refuse_decoding(const Node& dequantize);
   PlacedCodes make_codes(ValueId value);
   Placed activated(const Node& node);
   Placed guarded(const Node& node, const Sink& sink);  // notes a refusal and goes on
@@ -180,6 +182,23 @@ class TfliteExporter {
   bool has_open_batch_ = false;
 };
 
+// The kernels of sums bring their operands into one unit; the module says so by a Quantize with a
+// left shift and its Dequantize.
+struct CommonUnitOperand {
+  ValueId operand = kNone;
+  double unit = 0;
+  int left_shift = 0;
+};
+// An operand without its common unit: itself where it has none.
+CommonUnitOperand without_unit(const TfliteExporter& exporter, ValueId value);
+// What the reader makes of a transposed convolution's input: [N,H,W,C] with zeros between its
+// elements, turned to [N,C,H,W].
+struct SpreadInput {
+  ValueId source = kNone;
+  std::vector<std::int64_t> strides;
+  bool is_coded = false;
+};
+std::optional<SpreadInput> spread_input(const TfliteExporter& exporter, ValueId value);
 // x times the constant matrix of a MatMul, plus a bias (kNone: none), as one operator.
 Placed write_product(TfliteExporter& exporter, const Node& matmul, ValueId bias, const Sink& sink);
 // Reals that the kernels of layers with coded weights code for each sample.

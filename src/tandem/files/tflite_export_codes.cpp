@@ -219,6 +219,36 @@ RealRange TfliteExporter::range_of(const Node& node) {
 
 // ---- Codes of reals ----------------------------------------------------------------------------
 
+CommonUnitOperand without_unit(const TfliteExporter& exporter, ValueId value) {
+  const Node* decoder = exporter.producer(value);
+  if (decoder == nullptr || decoder->op->name() != "Dequantize") return {value};
+  const Node* quantize = exporter.producer(decoder->inputs[0]);
+  if (quantize == nullptr || quantize->op->name() != "Quantize") return {value};
+  const NodeView view = exporter.view_of(*quantize);
+  const Tensor* unit = view.constant(1);
+  if (view.integer("left_shift") == 0 || unit == nullptr || unit->size() != 1) return {value};
+  return {quantize->inputs[0], unit->real(0), static_cast<int>(view.integer("left_shift"))};
+}
+
+// Whether all that a node computes with are codes; beside a constant, a product reads them for it.
+bool TfliteExporter::reads_codes(const Node& node) {
+  const bool is_layer =
+      node.inputs.size() > 1 &&
+      (node.op->name() == "Conv" || node.op->name() == "MatMul" || node.op->name() == "Gemm");
+  for (std::size_t i = 0; i < (is_layer ? 1 : node.inputs.size()); ++i) {
+    const ValueId value = node.inputs[i];
+    if (value == kNone || !type(value).format.is_float() || known(value)) continue;
+    const auto spread = is_layer ? spread_input(*this, value) : std::nullopt;
+    if (spread) return spread->is_coded;
+    if (decoded(without_unit(*this, value).operand)) continue;
+    const Node* before = producer(value);
+    const bool is_product = before != nullptr && before->op->name() == "MatMul";
+    if (is_product && reads_codes(*before)) continue;
+    return false;
+  }
+  return true;
+}
+
 Placed TfliteExporter::coded(ValueId value, const CodeTarget& target, const std::string& name) {
   if (const auto codes = decoded(value)) {
     if (codes->coding == target.coding) return limited(codes->placed, target, name);
@@ -231,8 +261,8 @@ Placed TfliteExporter::coded(ValueId value, const CodeTarget& target, const std:
   const Node* node = producer(value);
   if (node != nullptr && is_limit(*node)) return activated_codes(value, target, name);
   const TfliteWriterEntry* entry = node == nullptr ? nullptr : tflite_writer_of(*node);
-  const bool is_function = entry != nullptr && (entry->takes_codes || entry->moves) &&
-                           !(entry->moves && known(node->inputs[0]));
+  const bool is_function = entry != nullptr && ((entry->takes_codes && reads_codes(*node)) ||
+                                                (entry->moves && !known(node->inputs[0])));
   if (is_function) {
     CodeTarget whole = target;
     whole.kept = target.coding.format.integer_range();

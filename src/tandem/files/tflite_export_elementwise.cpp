@@ -104,32 +104,14 @@ Placed binary(TfliteExporter& out, const Node& node, std::string_view op, const 
 
 // ---- Sums --------------------------------------------------------------------------------------
 
-// The kernels of sums bring their operands into one unit; the module says so by a Quantize with a
-// left shift and its Dequantize.
-struct GivenUnit {
-  ValueId operand = kNone;
-  double unit = 0;
-  int left_shift = 0;
-};
-
-GivenUnit without_unit(TfliteExporter& out, ValueId value) {
-  const Node* decoder = out.producer(value);
-  if (decoder == nullptr || decoder->op->name() != "Dequantize") return {value};
-  const Node* quantize = out.producer(decoder->inputs[0]);
-  if (quantize == nullptr || quantize->op->name() != "Quantize") return {value};
-  const NodeView view = out.view_of(*quantize);
-  const Tensor* unit = view.constant(1);
-  if (view.integer("left_shift") == 0 || unit == nullptr || unit->size() != 1) return {value};
-  return {quantize->inputs[0], unit->real(0), static_cast<int>(view.integer("left_shift"))};
-}
-
-void require_common_unit(const TfliteExporter& out, const GivenUnit& a, const GivenUnit& b,
-                         const BinaryOperand& left, const BinaryOperand& right) {
+void require_common_unit(const TfliteExporter& out, const CommonUnitOperand& a,
+                         const CommonUnitOperand& b, const BinaryOperand& left,
+                         const BinaryOperand& right) {
   if (out.is_adopting()) return;
   const int shift = left.coding->format.bits() == 16 ? 15 : 20;
   const double most = static_cast<double>(std::max(left.coding->scale, right.coding->scale));
   const auto unit = static_cast<double>(static_cast<float>(std::ldexp(2 * most, -shift)));
-  const auto fits = [&](const GivenUnit& given) {
+  const auto fits = [&](const CommonUnitOperand& given) {
     return given.left_shift == shift && static_cast<double>(static_cast<float>(given.unit)) == unit;
   };
   if (fits(a) && fits(b)) return;
@@ -165,7 +147,8 @@ Placed write_sum(TfliteExporter& out, const Node& node, const Sink& sink) {
                   operand_of(out, node.inputs[1], sink), sink);
   }
   out.require_rescaling(sink, Rescaling::kDoubleRounding);
-  const GivenUnit a = without_unit(out, node.inputs[0]), b = without_unit(out, node.inputs[1]);
+  const CommonUnitOperand a = without_unit(out, node.inputs[0]),
+                          b = without_unit(out, node.inputs[1]);
   const BinaryOperand left = operand_of(out, a.operand, sink),
                       right = operand_of(out, b.operand, sink);
   require_common_unit(out, a, b, left, right);

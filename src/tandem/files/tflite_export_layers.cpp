@@ -219,34 +219,6 @@ Options convolution_options(const WindowPlace& window, tflite::Padding padding, 
 
 // ---- Transposed convolutions -------------------------------------------------------------------
 
-// What the reader makes of a transposed convolution: [N,H,W,C] with zeros between its elements.
-struct Spread {
-  ValueId source = kNone;
-  Integers strides;
-};
-
-std::optional<Spread> spread_input(const TfliteExporter& out, ValueId value) {
-  for (const char* op : {"Transpose", "Dequantize", "Slice", "Reshape", "Pad", "Reshape"}) {
-    const Node* node = out.producer(value);
-    // Reals are spread without a Dequantize.
-    if (op == std::string_view("Dequantize") && node != nullptr && node->op->name() != op) continue;
-    if (node == nullptr || node->op->name() != op) return std::nullopt;
-    if (op == std::string_view("Pad")) {
-      const Integers& pads = out.view_of(*node).integers("pads");
-      Integers expected(12, 0);
-      if (pads.size() != expected.size()) return std::nullopt;
-      expected[8] = pads[8];
-      expected[10] = pads[10];
-      const Node* before = out.producer(node->inputs[0]);
-      if (pads != expected || before == nullptr || out.shape(before->inputs[0]).size() != 4)
-        return std::nullopt;
-      return Spread{before->inputs[0], {pads[8] + 1, pads[10] + 1}};
-    }
-    value = node->inputs[0];
-  }
-  return std::nullopt;
-}
-
 // Where the spread input begins in the padded one, as TensorFlow places the result.
 std::optional<tflite::Padding> transposed_padding(const Integers& kernel, const Integers& strides,
                                                   const Integers& pads, const Shape& to) {
@@ -273,7 +245,7 @@ Tensor backwards(const Tensor& weights) {
   return Tensor::from_reals(weights.format(), shape, reals);
 }
 
-Placed transposed_convolution(TfliteExporter& out, const Node& node, const Spread& spread,
+Placed transposed_convolution(TfliteExporter& out, const Node& node, const SpreadInput& spread,
                               const Sink& sink) {
   const NodeView view = out.view_of(node);
   const Shape shape = out.shape(node.inputs[1]), to = out.shape(node.outputs[0]);
@@ -446,6 +418,30 @@ Placed write_pool(TfliteExporter& out, const Node& node, const Sink& sink) {
 }
 
 }  // namespace
+
+std::optional<SpreadInput> spread_input(const TfliteExporter& out, ValueId value) {
+  bool is_coded = false;
+  for (const char* op : {"Transpose", "Dequantize", "Slice", "Reshape", "Pad", "Reshape"}) {
+    const Node* node = out.producer(value);
+    // Reals are spread without a Dequantize.
+    if (op == std::string_view("Dequantize") && node != nullptr && node->op->name() != op) continue;
+    if (node == nullptr || node->op->name() != op) return std::nullopt;
+    if (op == std::string_view("Dequantize")) is_coded = true;
+    if (op == std::string_view("Pad")) {
+      const Integers& pads = out.view_of(*node).integers("pads");
+      Integers expected(12, 0);
+      if (pads.size() != expected.size()) return std::nullopt;
+      expected[8] = pads[8];
+      expected[10] = pads[10];
+      const Node* before = out.producer(node->inputs[0]);
+      if (pads != expected || before == nullptr || out.shape(before->inputs[0]).size() != 4)
+        return std::nullopt;
+      return SpreadInput{before->inputs[0], {pads[8] + 1, pads[10] + 1}, is_coded};
+    }
+    value = node->inputs[0];
+  }
+  return std::nullopt;
+}
 
 Placed write_product(TfliteExporter& out, const Node& matmul, ValueId bias, const Sink& sink) {
   if (out.shape(matmul.inputs[0]).size() < 2)

@@ -3,8 +3,8 @@
 check_written_tflite.py TESTS TANDEM: the test program TESTS writes the golden models, random
 networks and those of MLPerf Tiny (see tflite_writer_test.cpp). tflite-micro must compute the codes
 of the golden archive, and for the other networks those of TANDEM's reference execution;
-ai-edge-litert's reference kernels the reals, to a part in 10^5. Exits 77, which means skipped, where
-the packages are absent.
+ai-edge-litert's reference kernels the reals, to a part in 10^5. Exits 77, which means skipped,
+where the packages are absent.
 """
 
 import os

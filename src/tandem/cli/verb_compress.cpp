@@ -57,7 +57,8 @@ class CompressVerb final : public Verb {
     options.integer("--max-weight-bytes", max_weight_bytes_,
                     "Narrow the weights of single layers, those that matter least first, until all "
                     "fit into so many bytes");
-    options.required_text("-o,--output", "FILE", output_, "The recoded network: .onnx, .tflite or .tandem");
+    options.required_text("-o,--output", "FILE", output_,
+                          "The recoded network: .onnx, .tflite or .tandem");
   }
 
   VerbResult run(const CommonOptions&) override {

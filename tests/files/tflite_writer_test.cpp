@@ -214,6 +214,69 @@ TEST_F(TfliteWriter, LeavesTheBatchOpen) {
   EXPECT_THAT(bytes, HasSubstr(std::string(reinterpret_cast<const char*>(open), sizeof(open))));
 }
 
+// ---- Roundings that are left to the kernels ----------------------------------------------------
+
+// y = line(r) between codes of scale 1/16 and others of the given scale and zero point.
+Module function_of_codes(const std::string& line, double scale, int zero) {
+  return parse_module(
+      concat("tandem-module 1\nconstant @s : f32[] = [0.0625]\nconstant @t : f32[] = [", scale,
+             "]\nconstant @z : f32[] = [", zero,
+             "]\nconstant @c : f32[] = [0.7]\n"
+             "graph @main(%x : f32[1,4,2,2]) -> (%y) {\n  %s = constant @s\n  %t = constant @t\n"
+             "  %z = constant @z\n  %c = constant @c\n"
+             "  %q : int8[1,4,2,2] = Quantize(%x, %s) {format = int8}\n"
+             "  %r : f32[1,4,2,2] = Dequantize(%q, %s)\n  ",
+             line,
+             "\n"
+             "  %p : int8[1,4,2,2] = Quantize(%f, %t, %z) {format = int8}\n"
+             "  %y : f32[1,4,2,2] = Dequantize(%p, %t, %z)\n}"));
+}
+
+TEST_F(TfliteWriter, AdoptedFunctionsDifferByRoundingOnly) {
+  struct Case {
+    const char* expression;
+    double scale;
+    int zero;
+  };
+  const Case cases[] = {{"Sigmoid(%r)", 0.00390625, -128},
+                        {"Sigmoid(%r)", 0.0051, -120},
+                        {"Tanh(%r)", 0.0078125, 0},
+                        {"HardSwish(%r)", 0.04, -90},
+                        {"LeakyRelu(%r) {alpha = 0.25}", 0.05, -30},
+                        {"Softmax(%r) {axis = 1}", 0.00390625, -128},
+                        {"Softmax(%r) {axis = 3}", 0.004, -128},
+                        {"Mul(%r, %r)", 0.25, -100},
+                        {"Add(%r, %r)", 0.12, 3},
+                        {"Sub(%r, %c)", 0.0625, 10},
+                        {"Mul(%r, %c)", 0.05, 0},
+                        {"Relu(%r)", 0.04, -128},
+                        {"Max(%r, %c)", 0.0625, 0},
+                        {"Min(%r, %c)", 0.05, 9}};
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.expression);
+    const Module module =
+        function_of_codes(concat("%f : f32[1,4,2,2] = ", c.expression), c.scale, c.zero);
+    const Module again = read_bytes(write_tflite(module, "net", TfliteRounding::kAdopted), "net");
+    EXPECT_TRUE(is_lowered(lower(again)));
+    const auto inputs = random_inputs(module, 5);
+    const auto left = evaluate(module, module.main(), inputs),
+               right = evaluate(again, again.main(), inputs);
+    for (std::int64_t i = 0; i < left[0].size(); ++i)
+      EXPECT_NEAR(left[0].real(i), right[0].real(i), 2.01 * c.scale) << i;
+  }
+}
+
+// A limit that is no code must not become one.
+TEST_F(TfliteWriter, LimitsBetweenCodesStayReal) {
+  const Module module = parse_module(
+      "tandem-module 1\nconstant @s : f32[] = [0.0625]\nconstant @c : f32[] = [0.7]\n"
+      "graph @main(%x : f32[1,4]) -> (%y) {\n  %s = constant @s\n  %c = constant @c\n"
+      "  %q : int8[1,4] = Quantize(%x, %s) {format = int8}\n"
+      "  %r : f32[1,4] = Dequantize(%q, %s)\n  %y : f32[1,4] = Max(%r, %c)\n}");
+  const Module again = read_bytes(write_tflite(module, "net"), "net");
+  expect_equal_outputs(module, again, 3);
+}
+
 // ---- Random networks ---------------------------------------------------------------------------
 
 // Codes with a scale, [1,C,H,W].

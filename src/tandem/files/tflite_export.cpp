@@ -185,15 +185,19 @@ Placed TfliteExporter::make_real(ValueId value) {
   const Node* node = producer(value);
   ensure(node != nullptr, "an input without tensor");
   const Sink sink{name(value), value};
-  if (node->op->name() == "Dequantize") {
-    const auto codes = decoded(value);
-    if (!codes) {
-      refuse_decoding(*node);
-      return placeholder(sink);
-    }
+  const bool decodes = node->op->name() == "Dequantize";
+  const auto found = decoded_.find(value);
+  const auto codes = decodes                   ? decoded(value)
+                     : found == decoded_.end() ? std::nullopt
+                                               : found->second;
+  if (codes) {
     const int tensor = file_.tensor(file_.shape(codes->placed.tensor), Format(), {}, sink.name);
     file_.add("DEQUANTIZE", {codes->placed.tensor}, {tensor}, 2);
     return {tensor, codes->placed.is_channels_last};
+  }
+  if (decodes) {
+    refuse_decoding(*node);
+    return placeholder(sink);
   }
   if (is_limit(*node)) return activated(*node);
   return guarded(*node, sink);

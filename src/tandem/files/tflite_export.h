@@ -154,6 +154,8 @@ class TfliteExporter {
   Placed coded(ValueId value, const CodeTarget& target, const std::string& name);
   Placed coded_within_limits(ValueId value, const CodeTarget& target, const std::string& name);
   bool reads_codes(const Node& node);
+  std::optional<PlacedCodes> decoded_by(const Node& dequantize);
+  std::optional<TfliteCoding> moved_coding(const Node& node);
   Placed limited(Placed placed, const CodeTarget& target, const std::string& name);
   Placed activated_codes(ValueId value, CodeTarget target, const std::string& name);
   RealRange range_of(const Node& limit);

@@ -124,35 +124,10 @@ std::optional<PlacedCodes> TfliteExporter::decoded(ValueId value) {
   std::optional<PlacedCodes> result;
   const Node* node = producer(value);
   if (node != nullptr && node->op->name() == "Dequantize") {
-    try {
-      const Tensor* scale = view_of(*node).constant(1);
-      const bool is_sum = scale != nullptr && scale->format() != Format();
-      if (!is_sum) {
-        const TfliteCoding coding = coding_of(*node, node->inputs[0]);
-        if (const auto constant = known(node->inputs[0])) {
-          auto integers = constant->to_integers();
-          for (std::int64_t& integer : integers) integer += coding.shift;
-          const Tensor codes = Tensor::from_integers(coding.format, constant->shape(), integers);
-          result = {{file_.constant(codes, coding.quantization(), name(node->inputs[0])), false},
-                    coding};
-        } else if (const PlacedCodes made = codes(node->inputs[0]); made.coding == coding) {
-          result = made;
-        }
-      }
-    } catch (const Refusal&) {
-      result = std::nullopt;  // its reader says what is missing
-    }
+    result = decoded_by(*node);
   } else if (const auto* entry = node == nullptr ? nullptr : tflite_writer_of(*node);
              entry != nullptr && entry->moves && type(value).format.is_float()) {
-    std::optional<TfliteCoding> coding;
-    bool all = true;
-    for (const ValueId input : node->inputs) {
-      if (input == kNone || !type(input).format.is_float() || known(input)) continue;
-      const auto codes = decoded(input);
-      all = all && codes && (!coding || *coding == codes->coding);
-      if (codes) coding = codes->coding;
-    }
-    if (all && coding) {
+    if (const auto coding = moved_coding(*node)) {
       CodeTarget target{*coding, coding->format.integer_range()};
       target.rescaling = Rescaling::kDoubleRounding;
       result = {guarded(*node, {name(value), value, &target}), *coding};
@@ -160,6 +135,56 @@ std::optional<PlacedCodes> TfliteExporter::decoded(ValueId value) {
   }
   decoded_[value] = result;
   return result;
+}
+
+// Sums, whose scale is f64, are no codes of the file.
+std::optional<PlacedCodes> TfliteExporter::decoded_by(const Node& dequantize) {
+  const ValueId source = dequantize.inputs[0];
+  const Tensor* scale = view_of(dequantize).constant(1);
+  if (scale != nullptr && scale->format() != Format()) return std::nullopt;
+  try {
+    const TfliteCoding coding = coding_of(dequantize, source);
+    if (const auto constant = known(source)) {
+      auto integers = constant->to_integers();
+      for (std::int64_t& integer : integers) integer += coding.shift;
+      const Tensor codes = Tensor::from_integers(coding.format, constant->shape(), integers);
+      return PlacedCodes{{file_.constant(codes, coding.quantization(), name(source)), false},
+                         coding};
+    }
+    const PlacedCodes made = codes(source);
+    if (made.coding == coding) return made;
+  } catch (const Refusal&) {
+    return std::nullopt;  // its reader says what is missing
+  }
+  return std::nullopt;
+}
+
+// The one coding of all reals that a node moves; constants among them must be its codes.
+std::optional<TfliteCoding> TfliteExporter::moved_coding(const Node& node) {
+  std::optional<TfliteCoding> coding;
+  std::vector<Tensor> constants;
+  for (const ValueId input : node.inputs) {
+    if (input == kNone || !type(input).format.is_float()) continue;
+    if (const auto constant = known(input)) {
+      constants.push_back(*constant);
+      continue;
+    }
+    const auto codes = decoded(input);
+    if (!codes || (coding && *coding != codes->coding)) return std::nullopt;
+    coding = codes->coding;
+  }
+  if (node.op->name() == "Pad") constants.push_back(Tensor::scalar(view_of(node).real("value")));
+  const bool all_are_codes =
+      coding && std::ranges::all_of(constants, [&](const Tensor& reals) {
+        const Tensor codes = coded_constant(reals, *coding, Rounding::kHalfEven);
+        const auto values = reals.to_floats();
+        for (std::size_t i = 0; i < values.size(); ++i) {
+          const std::int64_t code = codes.integer(static_cast<std::int64_t>(i)) - coding->zero;
+          if (static_cast<float>(code) * coding->scale != values[i]) return false;
+        }
+        return true;
+      });
+  return all_are_codes ? coding : std::nullopt;
 }
 
 PlacedCodes TfliteExporter::codes(ValueId value) {

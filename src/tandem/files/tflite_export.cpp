@@ -136,10 +136,7 @@ std::vector<int> TfliteExporter::write_outputs() {
       codes = decoded(output);
     int tensor = codes ? plain(codes->placed) : plain(real(output));
     if (taken.contains(tensor) || file_.is_constant(tensor)) {
-      std::optional<TfliteQuantization> quantization;
-      if (codes) quantization = codes->coding.quantization();
-      const Format& format = codes ? codes->coding.format : type(output).format;
-      const int copy = file_.tensor(shape(output), format, quantization, name(output));
+      const int copy = file_.like(tensor, shape(output), name(output));
       reshape(tensor, copy);
       tensor = copy;
     }
@@ -353,7 +350,8 @@ Placed TfliteExporter::guarded(const Node& node, const Sink& sink) {
 // What stands before a refused node may be refused too, which is said in the same breath.
 void TfliteExporter::judge_operands(const Node& node) {
   for (const ValueId input : node.inputs) {
-    if (input == kNone || !type(input).format.is_float() || known(input)) continue;
+    const bool is_computed = input != kNone && producer(input) != nullptr;
+    if (!is_computed || !type(input).format.is_float() || known(input)) continue;
     if (!decoded(input)) real(input);
   }
 }

@@ -61,14 +61,16 @@ BinaryOperand operand_of(TfliteExporter& out, ValueId value, const Sink& sink) {
   return operand;
 }
 
-int tensor_in_order(TfliteExporter& out, const BinaryOperand& operand, bool channels_last) {
+// Scalars beside arrays have one axis, which all programs take.
+int tensor_in_order(TfliteExporter& out, const BinaryOperand& operand, bool channels_last,
+                    bool is_scalar = false) {
   if (!operand.constant) return out.in_order(operand.placed, channels_last);
   Tensor elements = *operand.constant;
   if (channels_last && elements.size() > 1) {
     constexpr std::size_t kAxes = 4;
     elements = transposed_tensor(with_rank(elements, kAxes), {0, 2, 3, 1});
   }
-  if (elements.rank() == 0) elements = elements.reshaped({1});
+  if (elements.rank() == 0 && !is_scalar) elements = elements.reshaped({1});
   std::optional<TfliteQuantization> quantization;
   if (operand.coding) quantization = operand.coding->quantization();
   return out.file().constant(elements, quantization, operand.name);
@@ -88,7 +90,8 @@ Placed binary(TfliteExporter& out, const Node& node, std::string_view op, const 
   };
   const bool last =
       to.size() == kAxes && (is_turned(a) || is_turned(b)) && can_turn(a) && can_turn(b);
-  const int left = tensor_in_order(out, a, last), right = tensor_in_order(out, b, last);
+  const int left = tensor_in_order(out, a, last, to.empty()),
+            right = tensor_in_order(out, b, last, to.empty());
   const int y = out.result(sink, last ? Shape{to[0], to[2], to[3], to[1]} : to);
   const int version = sink.is_coded() ? 2 : 1;
   const auto add = [&](auto options) {

@@ -95,6 +95,9 @@ int coded_bias(TfliteExporter& out, const std::vector<double>& bias, const Place
       TfliteExporter::refuse("its bias is no whole number of the units of its sums",
                              "quantize the bias with the scale of its input times that of its "
                              "weights, or compress the network to a .tflite file");
+    if (!std::isnormal(static_cast<float>(unit)))
+      TfliteExporter::refuse(concat("the unit of its sums, ", unit, ", is no f32"),
+                             "quantize with greater scales");
     if (std::abs(nearest) > kMost)
       TfliteExporter::refuse("its bias has more than 32 bits in units of its sums",
                              "quantize its weights per tensor");

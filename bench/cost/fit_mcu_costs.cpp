@@ -186,8 +186,7 @@ Fit fit(const std::vector<Measured>& cases, FeatureVector LoopFeatures::*feature
     all_rows.push_back(row);
     if (i % 5 != 0) rows.push_back(row);
   }
-  const std::vector<double> held_out =
-      relative_least_squares(rows, priors, kStiffness, kOutlier);
+  const std::vector<double> held_out = relative_least_squares(rows, priors, kStiffness, kOutlier);
   std::vector<double> errors;
   std::map<std::string, std::vector<double>> by_family;
   for (std::size_t i = 0; i < cases.size(); ++i) {
@@ -274,8 +273,8 @@ int run(const std::string& core, std::size_t count, const std::string& output) {
   std::erase_if(measured, [](const Measured& m) { return m.instructions < 200; });
   const Fit instructions = fit(measured, &LoopFeatures::executed, &Measured::instructions,
                                priors(&Prior::instructions, core), "instructions");
-  const Fit code =
-      fit(measured, &LoopFeatures::written, &Measured::code_bytes, priors(&Prior::bytes, core), "code bytes");
+  const Fit code = fit(measured, &LoopFeatures::written, &Measured::code_bytes,
+                       priors(&Prior::bytes, core), "code bytes");
   for (std::size_t k = 0; k < kLoopFeatures; ++k)
     std::cout << "  " << name(static_cast<LoopFeature>(k)) << ": "
               << number(instructions.weights[k]) << " instructions, " << number(code.weights[k])

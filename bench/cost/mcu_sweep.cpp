@@ -22,8 +22,8 @@ class Sweep {
     Builder builder(result.module, Builder::add_graph(result.module, "main"));
     builder_ = &builder;
     constexpr const char* kFamilies[] = {
-        "dense",  "int8 dense",     "convolution", "int8 convolution", "depthwise",
-        "pool",   "int8 depthwise", "elements",    "reduce",           "movement",
+        "dense",   "int8 dense",     "convolution", "int8 convolution", "depthwise",
+        "pool",    "int8 depthwise", "elements",    "reduce",           "movement",
         "network", "int8 pointwise", "int8 blocks", "int8 depthwise",   "int8 sum"};
     result.family = kFamilies[index % std::size(kFamilies)];
     int8_ = result.family.starts_with("int8");
@@ -60,9 +60,9 @@ class Sweep {
     const Format format = bits == 1 ? Format::parse("bipolar") : Format::integer(bits, true);
     std::vector<std::int64_t> values;
     for (std::int64_t i = 0; i < element_count(shape); ++i)
-      values.push_back(
-          int8_ ? pick(-127, 127)
-                : format.integer_of(random_.bits() & ((std::uint64_t{1} << bits) - 1)));
+      values.push_back(int8_
+                           ? pick(-127, 127)
+                           : format.integer_of(random_.bits() & ((std::uint64_t{1} << bits) - 1)));
     return builder_->constant(Tensor::from_integers(format, shape, values), "w");
   }
 
@@ -86,10 +86,12 @@ class Sweep {
   }
 
   ValueId pointwise(ValueId x, std::int64_t columns) {
-    return add_exact(*builder_, "IntConv", {x, weights({columns, 1, 1, builder_->shape(x).back()})});
+    return add_exact(*builder_, "IntConv",
+                     {x, weights({columns, 1, 1, builder_->shape(x).back()})});
   }
 
-  // The scale of a trained layer: for each channel a bias, a multiplier and a shift, one zero point.
+  // The scale of a trained layer: for each channel a bias, a multiplier and a shift, one zero
+  // point.
   ValueId scaled(ValueId x) {
     const int bits = builder_->type(x).format.bits();
     const std::int64_t zero = pick(-128, 20);

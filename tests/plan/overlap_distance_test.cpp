@@ -216,8 +216,9 @@ TEST(OverlapDistance, RandomStepsComputeTheSameAtTheDistanceAndOftenNotCloser) {
       }
     }
   }
-  std::printf("%d pairs, %d with a least distance, %d below 0; %d spoilt a byte closer; %d by channel\n",
-              pairs, bounded, below, spoilt, by_channel);
+  std::printf(
+      "%d pairs, %d with a least distance, %d below 0; %d spoilt a byte closer; %d by channel\n",
+      pairs, bounded, below, spoilt, by_channel);
   EXPECT_GE(pairs, 2000);
   EXPECT_GE(by_channel, 5);
   EXPECT_GE(spoilt, bounded / 3);

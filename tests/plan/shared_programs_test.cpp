@@ -29,8 +29,7 @@ LoopProgram product(std::uint64_t seed, std::int64_t rows, std::int64_t depth, s
                     const std::string& form) {
   register_operators();
   RandomSequence random(seed, "test/shared");
-  const std::string w = concat("int8[", depth, ",", columns, "]"),
-                    row = concat("[", columns, "]");
+  const std::string w = concat("int8[", depth, ",", columns, "]"), row = concat("[", columns, "]");
   const Module module = parse_module(concat(
       "tandem-module 1\n", constant(random, "w", w, depth * columns, -127, 127),
       constant(random, "m", "int32" + row, columns, 1 << 30, INT32_MAX),
@@ -115,8 +114,8 @@ TEST(SharedPrograms, WhatDiffersInAnInnermostLoopStaysApart) {
 TEST(SharedPrograms, ShortProgramsStayAlone) {
   std::vector<LoopProgram> programs(2);
   for (LoopProgram& program : programs)
-    program.body.push_back(copy_statement("y", constant_expr(0), "x", constant_expr(0),
-                                          Storage::kI8, 4));
+    program.body.push_back(
+        copy_statement("y", constant_expr(0), "x", constant_expr(0), Storage::kI8, 4));
   EXPECT_EQ(share_programs(programs).users.size(), 2U);
 }
 

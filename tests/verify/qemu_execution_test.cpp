@@ -54,7 +54,7 @@ TEST_F(QemuTest, ALayerEqualsTheReferenceOnBothCores) {
     EXPECT_TRUE(equality.equal()) << to_string(equality, "reference", device);
     const auto& measured = qemu->measured();
     EXPECT_EQ(measured.at("weights_bytes"), 16);  // three columns in pairs
-    EXPECT_EQ(measured.at("tables_bytes"), 12);  // three multipliers
+    EXPECT_EQ(measured.at("tables_bytes"), 12);   // three multipliers
     // In the arena two of the three results are written before the last column reads all four
     // codes.
     EXPECT_EQ(measured.at("arena_bytes"), in_arena ? 2 + 4 : 0);

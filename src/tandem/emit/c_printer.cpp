@@ -95,7 +95,8 @@ class CPrinter {
   }
 
   static bool is_scaled(const Expr& e) {
-    return e.op == ExprOp::kMultiply && e.lanes > 1 && (e.args[0].lanes == 1 || e.args[1].lanes == 1);
+    return e.op == ExprOp::kMultiply && e.lanes > 1 &&
+           (e.args[0].lanes == 1 || e.args[1].lanes == 1);
   }
 
   static bool is_uniform(const Expr& quad) {
@@ -105,7 +106,9 @@ class CPrinter {
   }
 
   // In all lanes.
-  std::string spread(const Expr& e) const { return e.lanes > 1 ? quad(e) : call("quad", {text(e)}); }
+  std::string spread(const Expr& e) const {
+    return e.lanes > 1 ? quad(e) : call("quad", {text(e)});
+  }
 
   // A function of two quads, or of a quad and a number.
   std::string by_lane(const std::string& function, const Expr& a, const Expr& b) const {
@@ -119,7 +122,8 @@ class CPrinter {
       case ExprOp::kConvert: return quad(e.args[0]);
       case ExprOp::kQuad:
         if (is_uniform(e)) return call("quad", {text(e.args[0])});
-        return call("quad_of", {text(e.args[0]), text(e.args[1]), text(e.args[2]), text(e.args[3])});
+        return call("quad_of",
+                    {text(e.args[0]), text(e.args[1]), text(e.args[2]), text(e.args[3])});
       case ExprOp::kLoad: {
         const std::string bits = storage_name(e.type), from = address(e.name, e.args[0]);
         if (e.value == 1) return call("load_quad_" + bits, {from});

@@ -344,8 +344,8 @@ std::vector<std::string> c_word_names() {
   const std::string text = std::string(kFunctions) + quad_functions();
   for (const std::string& part : split(text, '@')) {
     if (!part.starts_with("_")) continue;
-    const std::size_t end = part.find_first_not_of(
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+    const std::size_t end =
+        part.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
     names.push_back(part.substr(1, end - 1));
   }
   std::ranges::sort(names);

@@ -72,7 +72,7 @@ Tensor constant_of(const TfliteTensor& tensor);
 
 std::string_view name(tflite::TensorType type);        // "INT8"
 std::string text_of(const flatbuffers::String* text);  // "" where it is absent
-std::string_view name(tflite::TensorType type);  // "INT8"
+std::string_view name(tflite::TensorType type);        // "INT8"
 // nullopt for types whose elements are not read.
 std::optional<Format> format_of(tflite::TensorType type);
 

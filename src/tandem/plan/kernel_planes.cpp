@@ -64,7 +64,8 @@ void KernelBuilder::build_planes() {
   const std::int64_t pixels = element_count(plane.input);
   loop(program_.body, "image", plane.images, [&](Statements& image_body, const Expr& image) {
     loop(image_body, "c", plane.channels, [&](Statements& to, const Expr& channel) {
-      copy_plane(to, plane, source, image * constant_expr(pixels * plane.channels) + channel, false);
+      copy_plane(to, plane, source, image * constant_expr(pixels * plane.channels) + channel,
+                 false);
       const PlaneWeights loaded = load_plane_weights(to, plane, channel);
       std::vector<Expr> position = {image};
       const std::function<void(Statements&, std::size_t, Expr)> nested =
@@ -119,12 +120,12 @@ void KernelBuilder::copy_plane(Statements& to, const PlaneLayout& plane, const s
                      from_index = from + k * constant_expr(stride);
           if (!innermost) return nested(inner, i + 1, to_index, from_index);
           if (quads)
-            inner.push_back(store_quad_statement(
-                "plane", plane_type, to_index, load_quad_expr(source, type, from_index, stride),
-                1));
+            inner.push_back(store_quad_statement("plane", plane_type, to_index,
+                                                 load_quad_expr(source, type, from_index, stride),
+                                                 1));
           else
-            inner.push_back(
-                store_statement("plane", plane_type, to_index, load_expr(source, type, from_index)));
+            inner.push_back(store_statement("plane", plane_type, to_index,
+                                            load_expr(source, type, from_index)));
         };
         if (quads) return over_quads(body, plane.kept[d], step);
         loop(body, "i", plane.kept[d], step);

@@ -56,20 +56,20 @@ void KernelBuilder::build_plane_quads() {
       const std::vector<Expr> loaded = load_weights(to, plane, channel);
       std::vector<Expr> position(nest_.size(), image);
       position.back() = channel;
-      const std::function<void(Statements&, std::size_t, Expr)> nested =
-          [&](Statements& body, std::size_t i, const Expr& start) {
-            if (i == plane.order.size())
-              return finish_quad(body, plane_quad(body, plane, loaded, type, start), position,
-                                 axis);
-            const std::size_t d = plane.order[i];
-            const auto step = [&](Statements& inner, const Expr& o) {
-              position[d + 1] = o;
-              nested(inner, i + 1,
-                     start + o * constant_expr(plane.window.strides[d] * plane.strides[d]));
-            };
-            if (d + 1 == axis) return over_quads(body, plane.output[d], step);
-            loop(body, "o", plane.output[d], step);
-          };
+      const std::function<void(Statements&, std::size_t, Expr)> nested = [&](Statements& body,
+                                                                             std::size_t i,
+                                                                             const Expr& start) {
+        if (i == plane.order.size())
+          return finish_quad(body, plane_quad(body, plane, loaded, type, start), position, axis);
+        const std::size_t d = plane.order[i];
+        const auto step = [&](Statements& inner, const Expr& o) {
+          position[d + 1] = o;
+          nested(inner, i + 1,
+                 start + o * constant_expr(plane.window.strides[d] * plane.strides[d]));
+        };
+        if (d + 1 == axis) return over_quads(body, plane.output[d], step);
+        loop(body, "o", plane.output[d], step);
+      };
       nested(to, 0, constant_expr(0));
     });
   });
@@ -101,8 +101,7 @@ Expr KernelBuilder::plane_quad(Statements& to, const PlaneLayout& plane,
     const Expr x = convert_expr(
         load_quad_expr(xs, type, constant_expr(offset), plane.window.strides[plane.order.back()]),
         Storage::kI32);
-    const Expr product =
-        binary_expr(ExprOp::kMultiply, x, weights[static_cast<std::size_t>(tap)]);
+    const Expr product = binary_expr(ExprOp::kMultiply, x, weights[static_cast<std::size_t>(tap)]);
     to.push_back(tap == 0 ? variable_statement(name, product)
                           : assign_statement(name, sum + product));
   }
@@ -128,8 +127,8 @@ void KernelBuilder::build_channel_quads() {
     const auto quad = [&](const std::string& array, Storage storage, const Expr& index) {
       return convert_expr(load_quad_expr(array, storage, index, 1), Storage::kI32);
     };
-    to.push_back(assign_statement(sum.name, sum + quad(source, type, from) *
-                                                      quad(weights, weight_type, tap)));
+    to.push_back(assign_statement(
+        sum.name, sum + quad(source, type, from) * quad(weights, weight_type, tap)));
   };
   for_each_position(
       program_.body, window, input, output,

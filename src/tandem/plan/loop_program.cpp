@@ -69,8 +69,10 @@ std::string text_of(const Expr& e) {
     case ExprOp::kSaturate:
       return concat(e.value == 1 ? "i8" : "u8", "_saturated(", text_of(e.args[0]), ")");
     case ExprOp::kUpperWord:
-      return concat(e.value == 2 ? "doubled_" : e.value == 1 ? "rounded_" : "", "upper_word(", text_of(e.args[0]), ", ",
-                    text_of(e.args[1]), ")");
+      return concat(e.value == 2   ? "doubled_"
+                    : e.value == 1 ? "rounded_"
+                                   : "",
+                    "upper_word(", text_of(e.args[0]), ", ", text_of(e.args[1]), ")");
     case ExprOp::kMinimum:
     case ExprOp::kMaximum:
       return concat(e.op == ExprOp::kMinimum ? "min(" : "max(", text_of(e.args[0]), ", ",
@@ -409,8 +411,8 @@ bool has_words(const Expr& e) {
 bool statements_have_words(const Statements& statements) {
   return std::ranges::any_of(statements, [](const Statement& s) {
     return s.kind == StatementKind::kStoreWord || s.kind == StatementKind::kStoreVector ||
-           has_words(s.value) || has_words(s.index) ||
-           statements_have_words(s.body) || statements_have_words(s.otherwise);
+           has_words(s.value) || has_words(s.index) || statements_have_words(s.body) ||
+           statements_have_words(s.otherwise);
   });
 }
 

@@ -102,12 +102,12 @@ enum class StatementKind {
                // `step`-th element from there on
   kStoreWord,  // the four bytes from name[index] on become those of value
   kStoreVector,  // the 16 bytes from name[index] on become those of value
-  kFor,        // for (name = begin; name < end; name += step) body
-  kPointer,    // a new local pointer `name` = array + index
-  kAdvance,    // pointer `name` moves by `step` elements
-  kCopy,       // `step` elements of array[value] and on to name[index] and on
-  kFill,       // `step` elements from name[index] on become the constant `value` (of 8 bits)
-  kIf          // if (value) body else otherwise
+  kFor,          // for (name = begin; name < end; name += step) body
+  kPointer,      // a new local pointer `name` = array + index
+  kAdvance,      // pointer `name` moves by `step` elements
+  kCopy,         // `step` elements of array[value] and on to name[index] and on
+  kFill,         // `step` elements from name[index] on become the constant `value` (of 8 bits)
+  kIf            // if (value) body else otherwise
 };
 
 struct Statement {

@@ -43,7 +43,7 @@ struct Action {
   std::size_t place = 0;   // the array that is accessed, the local that is set or counts
   std::int64_t count = 1;  // elements from `term` on; the step of a loop
   std::int64_t lanes = 1, stride = 1;  // so many such accesses, each so many elements behind
-  Term term, end;          // index, value, or first and last of a loop
+  Term term, end;                      // index, value, or first and last of a loop
   // Of loops: run one iteration after the other, or all at once?
   bool in_order = false;
   bool writes = false;
@@ -271,8 +271,7 @@ class Translator {
       if (s.kind == StatementKind::kIf) return true;
       if (s.kind == StatementKind::kAssign && relevant_.contains(s.name)) return true;
       if (s.kind == StatementKind::kCopy || s.kind == StatementKind::kFill) return true;
-      if (is_store(s.kind) &&
-          program_.arrays[array_of_.at(s.name)].role == ArrayRole::kOutput)
+      if (is_store(s.kind) && program_.arrays[array_of_.at(s.name)].role == ArrayRole::kOutput)
         return true;
       return needs_order(s.body);
     });
@@ -424,10 +423,11 @@ class Walker {
 
   static bool has_channel(const std::vector<bool>& channels, Span index, std::int64_t count) {
     bool found = false;
-    for_channels(static_cast<std::int64_t>(channels.size()), index, count, [&](std::size_t channel) {
-      found = channels[channel];
-      return !found;
-    });
+    for_channels(static_cast<std::int64_t>(channels.size()), index, count,
+                 [&](std::size_t channel) {
+                   found = channels[channel];
+                   return !found;
+                 });
     return found;
   }
 
@@ -476,8 +476,7 @@ class Walker {
 
   static Span binary(const Term& term, Span a, Span b) {
     switch (term.op) {
-      case ExprOp::kAdd:
-        return {a.low + b.low, a.high + b.high, std::gcd(a.stride(), b.stride())};
+      case ExprOp::kAdd: return {a.low + b.low, a.high + b.high, std::gcd(a.stride(), b.stride())};
       case ExprOp::kSubtract:
         return {a.low - b.high, a.high - b.low, std::gcd(a.stride(), b.stride())};
       case ExprOp::kMultiply: {
@@ -512,7 +511,7 @@ class Walker {
 
   const LoopProgram& program_;
   std::vector<Span> locals_;
-  std::vector<std::int64_t> written_;    // by array: the end of the bytes written so far
+  std::vector<std::int64_t> written_;  // by array: the end of the bytes written so far
   std::vector<std::vector<bool>> written_channels_;  // by array and channel: written so far?
   std::vector<std::int64_t> distances_;  // by array that is accessed and array that is written
   std::vector<bool> meet_;               // likewise

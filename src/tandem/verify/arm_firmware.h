@@ -16,8 +16,8 @@ struct ArmMachine {
   std::int64_t flash_bytes = 0, sram_bytes = 0;
   std::int64_t vectors_address = 0, flash_address = 0, sram_address = 0x2000'0000;
   std::string options = {};  // of the compiler, beside -mcpu
-  std::string timer;    // macros TIMER_START and TIMER_SINCE(value), and TIMER_VALUE
-  double per_tick = 0;  // instructions in one tick of that timer, under -icount shift=0
+  std::string timer;         // macros TIMER_START and TIMER_SINCE(value), and TIMER_VALUE
+  double per_tick = 0;       // instructions in one tick of that timer, under -icount shift=0
 };
 
 // The QEMU machine for a core of a device file; Error where QEMU has none.

@@ -45,8 +45,8 @@ std::vector<double> stacks_of(std::span<const std::uint32_t> words) {
   // Beside its variables a function saves a few registers.
   constexpr std::int64_t kSaved = 32;
   if (words[0] < kCalibrationStack || words[0] > kCalibrationStack + kSaved)
-    throw InternalError(concat("a stack of ", kCalibrationStack, " bytes was measured as ",
-                               words[0]));
+    throw InternalError(
+        concat("a stack of ", kCalibrationStack, " bytes was measured as ", words[0]));
   return {words.begin() + 1, words.end()};
 }
 

@@ -36,7 +36,7 @@ ArmProgram build_arm_program(const std::vector<CNetwork>& networks, const std::s
                              const ArmOptions& options = {});
 
 struct ArmRun {
-  std::string output;                // what the harness wrote
+  std::string output;  // what the harness wrote
   // By network, where runs were counted: instructions executed in one run, and the most bytes of
   // stack that one took.
   std::vector<double> instructions, stack_bytes;

@@ -146,6 +146,12 @@ class Interpreter {
 
   Vector vector(const Expr& e) {
     if (e.op == ExprOp::kVariable) return vectors_.at(e.name);
+    if (e.op == ExprOp::kVectorBits) {
+      Vector bits = vector(e.args[0]);
+      for (std::int64_t& lane : bits)
+        lane = wrapped((lane << (e.value / 16)) & -(1 << (8 - e.value % 16)), Storage::kI8);
+      return bits;
+    }
     Vector lanes;
     const std::int64_t index = value(e.args[0]);
     for (std::size_t i = 0; i < lanes.size(); ++i)

@@ -258,6 +258,9 @@ class Counter {
       case ExprOp::kSaturate: operands(e); return add(LoopFeature::kSaturations);
       case ExprOp::kUpperWord: operands(e); return add(LoopFeature::kWideMultiplies);
       case ExprOp::kLoadVector: address(e.name, e.args[0]); return add(LoopFeature::kVectorLoads);
+      case ExprOp::kVectorBits:
+        operands(e);
+        return add(LoopFeature::kQuadOperations, e.value / 16 == 0 ? 1 : 2);
       case ExprOp::kDot16: operands(e); return add(LoopFeature::kVectorDots);
       case ExprOp::kDot2: operands(e); return add(LoopFeature::kDots);
       case ExprOp::kLoad:

@@ -28,6 +28,7 @@ int binding(const Expr& e) {
     case ExprOp::kScaleByPower:
     case ExprOp::kQuad:
     case ExprOp::kLoadVector:
+    case ExprOp::kVectorBits:
     case ExprOp::kDot16:
     case ExprOp::kDot2: return 3;
     case ExprOp::kConvert: return 2;
@@ -57,6 +58,11 @@ class CPrinter {
         return concat(prefix_, "_upper_word(", text(e.args[0]), ", ", text(e.args[1]), ")");
       case ExprOp::kLoadVector:
         return concat(prefix_, "_load_vector(", address(e.name, e.args[0]), ")");
+      case ExprOp::kVectorBits: {
+        const std::int64_t shift = e.value / 16, bits = e.value % 16;
+        return call("vector_bits", {text(e.args[0]), std::to_string(shift),
+                                    std::to_string(-(std::int64_t{1} << (8 - bits)))});
+      }
       case ExprOp::kDot16:
         return concat(prefix_, "_dot16(", text(e.args[0]), ", ", text(e.args[1]), ", ",
                       text(e.args[2]), ")");

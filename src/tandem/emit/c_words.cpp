@@ -97,6 +97,9 @@ static inline int32_t @_dot2(int32_t sum, int32_t a, int32_t b) {
 typedef int8x16_t @_vector;
 static inline @_vector @_load_vector(const int8_t *from) { return vldrbq_s8(from); }
 static inline void @_store_vector(int8_t *to, @_vector vector) { vstrbq_s8(to, vector); }
+static inline @_vector @_vector_bits(@_vector vector, int32_t shift, int8_t mask) {
+  return vandq_s8(shift == 0 ? vector : vshlq_r_s8(vector, shift), vdupq_n_s8(mask));
+}
 #if defined(__GNUC__) && !defined(__clang__)
 /* In this order, because GCC 12 otherwise spends registers and sums on addresses. */
 static inline @_vector @_next_vector(const int8_t **from) {
@@ -134,6 +137,11 @@ static inline @_vector @_next_vector(const int8_t **from) {
 }
 static inline void @_store_vector(int8_t *to, @_vector vector) {
   memcpy(to, vector.lane, sizeof vector.lane);
+}
+static inline @_vector @_vector_bits(@_vector vector, int32_t shift, int8_t mask) {
+  for (int32_t i = 0; i < 16; ++i)
+    vector.lane[i] = (int8_t)((uint8_t)((uint32_t)(uint8_t)vector.lane[i] << shift) & (uint8_t)mask);
+  return vector;
 }
 static inline int32_t @_dot16(int32_t sum, @_vector a, @_vector b) {
   int32_t products = 0; /* at most 16 * 2^14 */

@@ -91,9 +91,14 @@ class KernelBuilder {
                    const Expr& start, const Expr& first_position);
   void packed_block(Statements& to, const PackedBlock& block);
   void multiply_pairs(Statements& to, const PackedBlock& block, const std::vector<Expr>& sums,
-                      const std::string& xs, const std::string& ws, std::int64_t step);
-  void multiply_vectors(Statements& to, const PackedBlock& block, const std::vector<Expr>& sums,
-                        const std::string& xs, const std::string& ws);
+                      const std::string& xs, const std::string& ws, std::int64_t step,
+                      std::vector<Expr>& packed);
+  // Returns how many words of taps it has multiplied.
+  std::int64_t multiply_vectors(Statements& to, const PackedBlock& block,
+                                const std::vector<Expr>& sums, const std::string& xs,
+                                const std::string& ws);
+  // What a sum of narrow weights is, which are stored times a power of two.
+  Expr unscaled(Expr sum) const;
   Expr named(Statements& to, const std::string& stem, Expr value);
   void add_packed_patch();
   // How many neighbouring bytes of the input every window copies at once.

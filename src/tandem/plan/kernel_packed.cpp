@@ -1,6 +1,8 @@
 #include "tandem/plan/kernel_packed.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <numeric>
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
@@ -27,7 +29,8 @@ void append_run(PackedProduct& product, std::int64_t first, std::int64_t count) 
 }
 
 void fill_lanes(PackedProduct& product) {
-  while (product.slots() % product.lanes() != 0) product.tap_of.push_back(-1);
+  const std::int64_t together = product.lanes() * product.words_together();
+  while (product.slots() % together != 0) product.tap_of.push_back(-1);
 }
 
 IntegerRange sum_of_column(const PackedProduct& product, std::int64_t column, IntegerRange x) {
@@ -56,6 +59,22 @@ bool can_be_twin(const PackedProduct& product, IntegerRange x) {
   return true;
 }
 
+// The greatest sum of a column, either way.
+std::int64_t greatest_sum(const PackedProduct& product, IntegerRange x) {
+  std::int64_t most = 0;
+  for (std::int64_t n = 0; n < product.columns; ++n) {
+    const IntegerRange sum = sum_of_column(product, n, x);
+    most = std::max({most, -sum.min, sum.max});
+  }
+  return most;
+}
+
+bool fit_bits(const std::vector<std::int64_t>& weights, int bits) {
+  const auto [low, high] = std::ranges::minmax(weights);
+  const IntegerRange held = integer_range(bits, true);
+  return low >= held.min && high <= held.max;
+}
+
 // The weights of a product or convolution by column.
 std::vector<std::int64_t> weights_by_column(const NodeView& view) {
   const Tensor& b = *view.constant(1);
@@ -67,12 +86,38 @@ std::vector<std::int64_t> weights_by_column(const NodeView& view) {
   return result;
 }
 
+// What the first operand and its padding may be.
+IntegerRange input_range(const NodeView& view) {
+  const IntegerRange x = view.input(0).format.integer_range();
+  if (view.node.op->name() != "IntConv") return x;
+  return cover(x, {view.integer("pad_value"), view.integer("pad_value")});
+}
+
 // A convolution whose windows are the pixels of the input, one after the other.
 bool is_pointwise(const Window& window, const Shape& input, std::int64_t rows) {
   const auto ones = [](const std::vector<std::int64_t>& values) {
     return std::ranges::all_of(values, [](std::int64_t v) { return v == 1; });
   };
   return ones(window.kernel) && ones(window.strides) && rows == element_count(input) / input.back();
+}
+
+// The weights at one place of each byte of a word, shifted to the top of their bytes.
+Expr top_bits(const Expr& word, int bits, std::int64_t place) {
+  const std::int64_t top = 0xff & (0xff << (8 - bits));
+  const auto unsigned_expr = [](std::int64_t value) { return constant_expr(value, Storage::kU32); };
+  const Expr shifted = binary_expr(ExprOp::kShiftLeft, convert_expr(word, Storage::kU32),
+                                   unsigned_expr(8 - bits * (place + 1)));
+  return convert_expr(binary_expr(ExprOp::kAnd, shifted, unsigned_expr(top * 0x01010101)),
+                      Storage::kI32);
+}
+
+// The slot, of a word of them, whose weight each byte of a word or vector holds. Of words, bytes 0
+// and 2 are widened together.
+std::vector<std::int64_t> byte_order(const PackedProduct& product) {
+  if (!product.vectors) return {0, 2, 1, 3};
+  std::vector<std::int64_t> order(static_cast<std::size_t>(product.lanes()));
+  std::iota(order.begin(), order.end(), std::int64_t{0});
+  return order;
 }
 
 }  // namespace
@@ -108,28 +153,39 @@ void add_packed_forms(const Module& module, const Graph& graph, const std::vecto
   if (!is_bytes(view.input(0).format) || !holds_bytes(*weights) || !has_word_sums(view)) return;
   const LoopExtents nest = row_nest(graph, first);
   if (!nodes_fit_nest(module, graph, base_of, nodes, 1, nest)) return;
-  for (const char* tile : {"2x1", "4x1", "2x2", "2x3"})
-    if (nest[0] >= tile[2] - '0') forms.push_back(concat("pairs_", tile));
-  if (view.input(0).format.storage() != Storage::kI8) return;
-  forms.push_back("vector_4x1");
+  PackedProduct product;
+  product.weights = weights_by_column(view);
+  product.columns = nest[1];
+  product.taps = static_cast<std::int64_t>(product.weights.size()) / product.columns;
+  const std::int64_t most = greatest_sum(product, input_range(view));
+  for (const int bits : {8, 4, 2}) {
+    if (bits < 8 && (!fit_bits(product.weights, bits) || (most << (8 - bits)) > INT32_MAX))
+      continue;
+    const std::string width = bits == 8 ? "" : std::to_string(bits);
+    for (const char* tile : {"2x1", "4x1", "2x2", "2x3"})
+      if (nest[0] >= tile[2] - '0') forms.push_back(concat("pairs", width, "_", tile));
+    if (view.input(0).format.storage() == Storage::kI8)
+      forms.push_back(concat("vector", width, "_4x1"));
+  }
 }
 
 void KernelBuilder::build_packed() {
-  const std::string tile = form_.substr(form_.find('_') + 1);
+  const std::size_t end = form_.find('_');
+  const std::string tile = form_.substr(end + 1);
   const bool is_conv = first_.op->name() == "IntConv";
   const Shape input = shape(first_.inputs[0]);
   PackedProduct& product = packed_.emplace();
   product.vectors = form_.starts_with("vector");
+  const char width = form_[end - 1];
+  if (width == '4' || width == '2') product.bits = width - '0';
   product.block_columns = tile[0] - '0';
   product.block_rows = tile[2] - '0';
   product.weights = weights_by_column(view_);
   product.rows = nest_[0];
   product.columns = nest_[1];
   product.taps = static_cast<std::int64_t>(product.weights.size()) / product.columns;
-  IntegerRange x = view_.input(0).format.integer_range();
-  product.signed_input = x.min < 0;
-  if (is_conv) x = cover(x, {view_.integer("pad_value"), view_.integer("pad_value")});
-  product.twin = !product.vectors && can_be_twin(product, x);
+  product.signed_input = view_.input(0).format.integer_range().min < 0;
+  product.twin = !product.vectors && product.bits == 8 && can_be_twin(product, input_range(view_));
 
   const std::string source = read(first_.inputs[0]);
   Window window;
@@ -156,17 +212,26 @@ void KernelBuilder::add_packed_weights(const std::vector<std::int64_t>& by_colum
       const auto tap = [&](std::int64_t i) {
         return product.tap_of[static_cast<std::size_t>(slot + i)];
       };
-      if (product.vectors) {
+      if (product.bits < 8) {
+        if (slot % (product.lanes() * product.words_together()) != 0) continue;
         for (std::int64_t c = n; c < n + together; ++c)
-          for (std::int64_t i = 0; i < product.lanes(); ++i) words.push_back(weight(c, tap(i)));
+          for (const std::int64_t i : byte_order(product)) {
+            std::int64_t byte = 0;
+            for (std::int64_t k = 0; k < product.words_together(); ++k)
+              byte |= (weight(c, tap(i + k * product.lanes())) & ((1 << product.bits) - 1))
+                      << (k * product.bits);
+            words.push_back(byte < 128 ? byte : byte - 256);
+          }
+      } else if (product.vectors) {
+        for (std::int64_t c = n; c < n + together; ++c)
+          for (const std::int64_t i : byte_order(product)) words.push_back(weight(c, tap(i)));
       } else if (product.twin) {
         for (std::int64_t c = n; c < n + together; c += 2)
           for (std::int64_t i = 0; i < kWordTaps; ++i)
             words.push_back(256 * weight(c, tap(i)) + weight(c + 1, tap(i)));
       } else {
-        // Bytes 0 and 2 are widened together.
         for (std::int64_t c = n; c < n + together; ++c)
-          for (const std::int64_t i : {0, 2, 1, 3}) words.push_back(weight(c, tap(i)));
+          for (const std::int64_t i : byte_order(product)) words.push_back(weight(c, tap(i)));
       }
     }
     n += together;
@@ -179,8 +244,8 @@ void KernelBuilder::add_packed_weights(const std::vector<std::int64_t>& by_colum
 
 void KernelBuilder::packed_tiles_of_rows(const std::string& source) {
   PackedProduct& product = *packed_;
-  product.direct =
-      (product.vectors || product.block_rows == 1) && product.taps % product.lanes() == 0;
+  product.direct = (product.vectors || product.block_rows == 1) &&
+                   product.taps % (product.lanes() * product.words_together()) == 0;
   // Then the innermost loop is the same whatever the number of taps.
   product.interleaved = !product.vectors && !product.direct && product.taps % kWordTaps == 0;
   append_run(product, 0, product.taps);
@@ -382,16 +447,17 @@ void KernelBuilder::packed_block(Statements& to, const PackedBlock& block) {
   const PackedProduct& product = *packed_;
   const std::vector<Expr> sums = zero_sums(to, block.rows * block.columns);
   const std::string xs = program_.fresh("xs"), ws = program_.fresh("ws");
-  const std::int64_t shared = product.twin ? 2 : 1;  // columns in one number
+  const std::int64_t shared = product.shared();
   to.push_back(pointer_statement(xs, block.source, storage_of_array(block.source), block.start));
   to.push_back(pointer_statement(ws, "weights", storage_of_array("weights"),
                                  block.column * constant_expr(product.slots() / shared)));
+  std::vector<Expr> packed(static_cast<std::size_t>(block.columns));  // of narrow weights
   const auto steps = [&](Statements& body, std::int64_t count) {
     for (std::int64_t k = 0; k < count; ++k) {
       if (product.vectors)
-        multiply_vectors(body, block, sums, xs, ws);
+        k += multiply_vectors(body, block, sums, xs, ws) - 1;
       else
-        multiply_pairs(body, block, sums, xs, ws, k);
+        multiply_pairs(body, block, sums, xs, ws, k, packed);
     }
     if (product.vectors) return;
     const std::int64_t apart = product.direct ? kWordTaps : product.word_stride();
@@ -399,7 +465,8 @@ void KernelBuilder::packed_block(Statements& to, const PackedBlock& block) {
     body.push_back(advance_statement(ws, count * product.lanes() * block.columns / shared));
   };
   const std::int64_t all = product.slots() / product.lanes();
-  const std::int64_t unrolled = !product.vectors      ? kUnrolledWords
+  const std::int64_t unrolled = !product.vectors
+                                    ? std::max(kUnrolledWords, product.words_together())
                                 : all <= kMostVectors ? all
                                                       : kUnrolledVectors;
   const std::int64_t whole = all / unrolled * unrolled;
@@ -409,13 +476,13 @@ void KernelBuilder::packed_block(Statements& to, const PackedBlock& block) {
 
   if (product.vectors && block.rows == 1 && block.finished_columns == kQuadLanes &&
       elements_.takes_quads())
-    return finish_quad(to, quad_expr(sums), {block.first_row, block.column}, 1);
+    return finish_quad(to, unscaled(quad_expr(sums)), {block.first_row, block.column}, 1);
 
   // All results before any of them is stored: a store of bytes might change what was loaded.
   Statements stores;
   for (std::int64_t c = 0; c < block.finished_columns; ++c) {
     for (std::int64_t row = 0; row < block.rows; ++row) {
-      Expr total = sums[block.sum(row, c)];
+      Expr total = unscaled(sums[block.sum(row, c)]);
       if (product.twin && c % 2 == 0) {
         const auto bits = [](const Expr& e) { return convert_expr(e, Storage::kU32); };
         const Expr rest = bits(total) - bits(sums[block.sum(row, c + 1)]);
@@ -438,7 +505,8 @@ Expr KernelBuilder::named(Statements& to, const std::string& stem, Expr value) {
 
 void KernelBuilder::multiply_pairs(Statements& to, const PackedBlock& block,
                                    const std::vector<Expr>& sums, const std::string& xs,
-                                   const std::string& ws, std::int64_t step) {
+                                   const std::string& ws, std::int64_t step,
+                                   std::vector<Expr>& packed) {
   const PackedProduct& product = *packed_;
   const auto add = [&](std::int64_t row, std::int64_t c, const Expr& x, const Expr& w) {
     const Expr& sum = sums[block.sum(row, c)];
@@ -448,12 +516,22 @@ void KernelBuilder::multiply_pairs(Statements& to, const PackedBlock& block,
   const auto weight_at = [&](std::int64_t c, std::int64_t half) {
     return constant_expr((step * block.columns + c) * kWordTaps / shared + 2 * half);
   };
+  const auto word_of = [&](std::int64_t c) {
+    if (product.bits == 8) return load_word_expr(ws, weight_at(c, 0));
+    const std::int64_t place = step % product.words_together();
+    Expr& loaded = packed[static_cast<std::size_t>(c)];
+    if (place == 0) {
+      const std::int64_t word = step / product.words_together() * block.columns + c;
+      loaded = named(to, "packed", load_word_expr(ws, constant_expr(word * kWordTaps)));
+    }
+    return top_bits(loaded, product.bits, place);
+  };
   Expr bytes;  // of the input, where it is not widened yet
   if (product.direct) bytes = named(to, "x", load_word_expr(xs, constant_expr(step * kWordTaps)));
   std::vector<Expr> of_column;  // bytes of weights that are not twin
   if (!product.twin)
     for (std::int64_t c = 0; c < block.columns; ++c)
-      of_column.push_back(named(to, "w", load_word_expr(ws, weight_at(c, 0))));
+      of_column.push_back(named(to, "w", word_of(c)));
   for (int half = 0; half < 2; ++half) {
     std::vector<Expr> x(static_cast<std::size_t>(block.rows));
     for (std::int64_t c = 0; c < block.columns; c += shared) {
@@ -479,19 +557,30 @@ void KernelBuilder::multiply_pairs(Statements& to, const PackedBlock& block,
   }
 }
 
-void KernelBuilder::multiply_vectors(Statements& to, const PackedBlock& block,
-                                     const std::vector<Expr>& sums, const std::string& xs,
-                                     const std::string& ws) {
+std::int64_t KernelBuilder::multiply_vectors(Statements& to, const PackedBlock& block,
+                                             const std::vector<Expr>& sums, const std::string& xs,
+                                             const std::string& ws) {
+  const PackedProduct& product = *packed_;
   const auto next = [&](const std::string& stem, const std::string& pointer) {
     const Expr vector = named(to, stem, load_vector_expr(pointer, constant_expr(0)));
-    to.push_back(advance_statement(pointer, packed_->lanes()));
+    to.push_back(advance_statement(pointer, product.lanes()));
     return vector;
   };
-  const Expr x = next("x", xs);
+  std::vector<Expr> x;
+  for (std::int64_t k = 0; k < product.words_together(); ++k) x.push_back(next("x", xs));
   for (std::int64_t c = 0; c < block.columns; ++c) {
     const Expr& sum = sums[block.sum(0, c)];
-    to.push_back(assign_statement(sum.name, dot16_expr(sum, x, next("w", ws))));
+    const Expr w = next("w", ws);
+    for (std::int64_t k = 0; k < product.words_together(); ++k)
+      to.push_back(assign_statement(
+          sum.name, dot16_expr(sum, x[static_cast<std::size_t>(k)],
+                               product.bits == 8 ? w : vector_bits_expr(w, product.bits, k))));
   }
+  return product.words_together();
+}
+
+Expr KernelBuilder::unscaled(Expr sum) const {
+  return binary_expr(ExprOp::kShiftRight, std::move(sum), constant_expr(8 - packed_->bits));
 }
 
 }  // namespace tandem

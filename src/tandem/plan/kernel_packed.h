@@ -22,11 +22,16 @@ namespace tandem {
 // 16-bit number 256 a + b. A product with it gives 256 A + B, one with its sign-extended low byte
 // gives B, and A is an eighth of a word above: two columns for one widening. That is exact as long
 // as A fits 24 bits, which the ranges of weights and input tell.
+//
+// Narrow: weights of 4 or 2 bits share bytes with those of the next words of taps: byte j of a word
+// or vector holds the weights of its place in 2 or 4 of them, the first one lowest. Shifted to the
+// top of its byte, a weight is 16 or 64 times itself, and so is the sum, as long as it fits a word.
 struct PackedProduct {
   std::int64_t columns = 0, taps = 0, rows = 0;
   bool signed_input = true;
   bool vectors = false;  // by vectors of 16 bytes (Helium's VMLADAVA) instead of pairs
   bool twin = false;
+  int bits = 8;              // of a stored weight: 8, or 4 or 2 where they are narrow
   bool direct = false;       // reads the input where it lies, without a patch
   bool interleaved = false;  // rows lie side by side in the patch, four taps of each at a time
   std::vector<std::int64_t> weights;  // [columns][taps]
@@ -39,6 +44,9 @@ struct PackedProduct {
   std::int64_t slots() const { return static_cast<std::int64_t>(tap_of.size()); }
   // Taps that are multiplied at once; the patch is filled up to whole ones.
   std::int64_t lanes() const { return vectors ? 16 : 4; }
+  // Words of taps whose weights share bytes; columns whose weights share a number.
+  std::int64_t words_together() const { return 8 / bits; }
+  std::int64_t shared() const { return twin ? 2 : words_together(); }
   // Columns of a block where fewer are left than the form's.
   std::int64_t rest_columns() const { return vectors ? 1 : 2; }
 };
@@ -55,7 +63,8 @@ struct PackedBlock {
   }
 };
 
-// Appends the forms "pairs_CxP" and "vector_CxP" that a group can take: its first node multiplies
+// Appends the forms "pairs_CxP" and "vector_CxP" that a group can take, and "pairs4_CxP" and the
+// like for weights of 4 or 2 bits: its first node multiplies
 // bytes with constant bytes, its sums fit 32 bits, and what follows can be addressed by row and
 // column.
 void add_packed_forms(const Module& module, const Graph& graph, const std::vector<ValueId>& base_of,

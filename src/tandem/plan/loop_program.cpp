@@ -83,6 +83,8 @@ std::string text_of(const Expr& e) {
       return concat("quad(", text_of(e.args[0]), ", ", text_of(e.args[1]), ", ", text_of(e.args[2]),
                     ", ", text_of(e.args[3]), ")");
     case ExprOp::kLoadVector: return concat("vector(", e.name, "[", text_of(e.args[0]), "])");
+    case ExprOp::kVectorBits:
+      return concat("top", e.value % 16, "(", text_of(e.args[0]), " << ", e.value / 16, ")");
     case ExprOp::kDot16:
       return concat("dot16(", text_of(e.args[0]), ", ", text_of(e.args[1]), ", ",
                     text_of(e.args[2]), ")");
@@ -218,6 +220,11 @@ Expr upper_word_expr(Expr a, Expr b, UpperWord kind) {
 
 Expr load_vector_expr(std::string array, Expr index) {
   return {ExprOp::kLoadVector, Storage::kI8, 0, std::move(array), {std::move(index)}, 1};
+}
+
+Expr vector_bits_expr(Expr vector, int bits, std::int64_t place) {
+  const std::int64_t shift = 8 - bits * (place + 1);
+  return {ExprOp::kVectorBits, Storage::kI8, shift * 16 + bits, "", {std::move(vector)}, 1};
 }
 
 Expr dot16_expr(Expr sum, Expr a, Expr b) {
@@ -402,6 +409,7 @@ bool has_words(const Expr& e) {
     case ExprOp::kSaturate:
     case ExprOp::kUpperWord:
     case ExprOp::kLoadVector:
+    case ExprOp::kVectorBits:
     case ExprOp::kDot16:
     case ExprOp::kDot2: return true;
     default: return std::ranges::any_of(e.args, has_words);

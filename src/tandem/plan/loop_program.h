@@ -40,6 +40,8 @@ enum class ExprOp {
   kUpperWord,     // the upper word of the product args[0] * args[1], of 64 bits; where value is 1,
                   // of product + 2^31; where it is 2, of 2 * product + 2^31 (quads only)
   kLoadVector,    // 16 signed bytes from name[args[0]] on; an operand of kDot16, or a local
+  kVectorBits,    // the bytes of args[0] shifted to the left, of which the top bits are kept:
+                  // `value` is the shift times 16 plus the number of bits
   kDot16,         // args[0] + the sum of products of two vectors, mod 2^32
   kDot2,          // args[0] + both products of the signed halves of args[1] and args[2], mod 2^32
   // Quads, as cores with vectors of 128 bits have them (see Expr::lanes):
@@ -80,6 +82,8 @@ Expr saturate_expr(Expr value, bool is_signed);
 enum class UpperWord { kFloor, kRounded, kDoubled };  // Expr::value of a kUpperWord
 Expr upper_word_expr(Expr a, Expr b, UpperWord kind);
 Expr load_vector_expr(std::string array, Expr index);
+// The numbers of so many bits at a place of each byte, at the top of their bytes.
+Expr vector_bits_expr(Expr vector, int bits, std::int64_t place);
 Expr dot16_expr(Expr sum, Expr a, Expr b);
 Expr dot2_expr(Expr sum, Expr a, Expr b);
 Expr quad_expr(std::vector<Expr> words);

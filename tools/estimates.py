@@ -1,11 +1,12 @@
 """Compares estimates with the truth and writes the table of docs/estimates.md.
 
-tools/estimates.py [--programs FOLDER] [--output FILE] [--reuse]
+tools/estimates.py [--programs FOLDER] [--output FILE] [--reuse] [--only KIND]
 
 Runs every program tandem_*_truth of the folder (bench/estimates), each of which prints one line of
 JSON for each network, device, plan and quantity: what was estimated before anything was built, and
 what the linker, QEMU, Verilator or Yosys say. The lines are kept beside the programs, in
-tandem_*_truth.jsonl; --reuse takes those of an earlier run, as circuits take hours. Exits 1 where
+tandem_*_truth.jsonl; --reuse takes those of an earlier run, as circuits take hours, and --only mcu
+measures one kind and keeps the other sections of the document. Exits 1 where
 an estimate is off by more than LIMITS allow; a quantity that is not listed there must be exact.
 """
 
@@ -99,11 +100,20 @@ def summary(rows: list[dict]) -> str:
     return text
 
 
+def section_of(document: str, kind: str) -> str:
+    """The section of a kind in an earlier document, with its heading."""
+    heading = SECTIONS[kind].splitlines()[0]
+    if heading not in document:
+        raise SystemExit(f"the document has no section '{heading}'; run without --only")
+    return heading + document.split(heading)[1].split("\n## ")[0].rstrip("\n") + "\n\n"
+
+
 def main() -> int:
     root = pathlib.Path(__file__).resolve().parent.parent
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--programs", type=pathlib.Path, default=root / "build/release/bench")
     parser.add_argument("--reuse", action="store_true")
+    parser.add_argument("--only", choices=sorted(SECTIONS), help="measure this kind alone")
     parser.add_argument("--output", type=pathlib.Path, default=root / "docs/estimates.md")
     options = parser.parse_args()
     programs = sorted(options.programs.glob("tandem_*_truth"), reverse=True)  # mcu, circuit
@@ -112,8 +122,11 @@ def main() -> int:
                          "them")
     text, off = INTRODUCTION, []
     for program in programs:
-        rows = measure(program, options.reuse)
         kind = program.name.removeprefix("tandem_").removesuffix("_truth")
+        if options.only not in (None, kind):
+            text += section_of(options.output.read_text(encoding="utf-8"), kind)
+            continue
+        rows = measure(program, options.reuse)
         text += f"{SECTIONS.get(kind, f'## {kind}')}\n{table(rows)}{summary(rows)}\n"
         off += [row for row in rows if abs(relative_error(row)) > LIMITS.get(row["quantity"], 0)]
     options.output.parent.mkdir(parents=True, exist_ok=True)

@@ -141,23 +141,32 @@ constexpr Prior kPriors[] = {{LoopFeature::kSteps, 8, 20},
                              {LoopFeature::kArrays, 1, 5},
                              {LoopFeature::kLargeConstants, 1, 4}};
 
-bool has_vectors(const std::string& core) { return core == "cortex-m55"; }
+SweepForms forms_of(const std::string& core) {
+  return {.pairs = core != "cortex-m0plus", .vectors = core == "cortex-m55"};
+}
 
 bool is_of_vectors(LoopFeature feature) {
   return feature >= LoopFeature::kVectorLoads && feature <= LoopFeature::kQuadMoves;
 }
 
-// On cores without vectors their portable form takes so many times as much; forms with them are
-// then in no sweep and in no plan.
-constexpr double kWithoutVectors = 40;
+// How many times as much the portable form of an instruction takes that a core lacks. Forms of
+// words and vectors are then in no sweep, and no plan for speed takes them.
+double without_instruction(LoopFeature feature, const std::string& core) {
+  const SweepForms forms = forms_of(core);
+  if (is_of_vectors(feature)) return forms.vectors ? 1 : 40;
+  if (feature == LoopFeature::kPairs || feature == LoopFeature::kDots) return forms.pairs ? 1 : 10;
+  if (core != "cortex-m0plus") return 1;
+  // Calls of the compiler's library.
+  if (feature == LoopFeature::kWideMultiplies || feature == LoopFeature::kWideMultiplyAdds)
+    return 20;
+  return feature == LoopFeature::kDivides ? 50 : 1;
+}
 
 std::vector<double> priors(double Prior::*column, const std::string& core) {
   std::vector<double> result(kLoopFeatures, 0);
-  for (const Prior& prior : kPriors) {
-    const bool portable = is_of_vectors(prior.feature) && !has_vectors(core);
+  for (const Prior& prior : kPriors)
     result[static_cast<std::size_t>(prior.feature)] =
-        prior.*column * (portable ? kWithoutVectors : 1);
-  }
+        prior.*column * without_instruction(prior.feature, core);
   for (const double value : result) ensure(value > 0, "a feature without a prior");
   return result;
 }
@@ -217,9 +226,10 @@ Fit fit(const std::vector<Measured>& cases, FeatureVector LoopFeatures::*feature
 double cycles_of(LoopFeature feature, double instructions, const std::string& core) {
   double cycles = instructions;
   if (feature == LoopFeature::kLoads || feature == LoopFeature::kIterations) cycles += 1;
+  if (core == "cortex-m0plus" && feature == LoopFeature::kStores) cycles += 1;
   if (feature == LoopFeature::kLongMemory || feature == LoopFeature::kBranches) cycles += 1;
   if (feature == LoopFeature::kDivides) cycles += 6;
-  if (has_vectors(core) && is_of_vectors(feature)) cycles *= 2;  // two beats of 64 bits
+  if (forms_of(core).vectors && is_of_vectors(feature)) cycles *= 2;  // two beats of 64 bits
   if (feature == LoopFeature::kQuadGathers) cycles += 2;
   return core == "cortex-m7" ? cycles / 1.4 : cycles;
 }
@@ -259,7 +269,7 @@ std::string to_toml(const std::string& core, std::size_t cases, const Fit& instr
 
 int run(const std::string& core, std::size_t count, const std::string& output) {
   register_operators();
-  const std::vector<SweepCase> cases = mcu_sweep(kSeed, count, has_vectors(core));
+  const std::vector<SweepCase> cases = mcu_sweep(kSeed, count, forms_of(core));
   std::vector<Measured> measured;
   for (std::size_t i = 0; i < cases.size(); i += kNetworksPerFirmware) {
     const std::size_t batch = std::min(kNetworksPerFirmware, cases.size() - i);

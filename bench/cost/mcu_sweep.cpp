@@ -14,8 +14,8 @@ namespace {
 
 class Sweep {
  public:
-  Sweep(std::uint64_t seed, std::uint64_t number, bool vectors)
-      : random_(CounterRandom(seed, "bench/mcu sweep").substream(number)), vectors_(vectors) {}
+  Sweep(std::uint64_t seed, std::uint64_t number, const SweepForms& forms)
+      : random_(CounterRandom(seed, "bench/mcu sweep").substream(number)), forms_(forms) {}
 
   SweepCase make(std::size_t index) {
     SweepCase result;
@@ -24,7 +24,7 @@ class Sweep {
     constexpr const char* kFamilies[] = {
         "dense",   "int8 dense",     "convolution", "int8 convolution", "depthwise",
         "pool",    "int8 depthwise", "elements",    "reduce",           "movement",
-        "network", "int8 pointwise", "int8 blocks", "int8 depthwise",   "int8 sum"};
+        "network", "int8 pointwise", "int8 blocks", "blocks",           "int8 sum"};
     result.family = kFamilies[index % std::size(kFamilies)];
     int8_ = result.family.starts_with("int8");
     ValueId value = layer(result.family);
@@ -56,7 +56,7 @@ class Sweep {
   }
 
   ValueId weights(const Shape& shape) {
-    const auto bits = int8_ ? 8 : one_of<int>({1, 2, 4, 8});
+    const auto bits = int8_ ? 8 : weight_bits_ > 0 ? weight_bits_ : one_of<int>({1, 2, 4, 8});
     const Format format = bits == 1 ? Format::parse("bipolar") : Format::integer(bits, true);
     std::vector<std::int64_t> values;
     for (std::int64_t i = 0; i < element_count(shape); ++i)
@@ -82,6 +82,20 @@ class Sweep {
     const std::int64_t growth = pick(0, 8);
     for (std::int64_t block = pick(2, 4); block > 0; --block)
       value = scaled(pointwise(value, builder_->shape(value).back() + 4 * growth));
+    return value;
+  }
+
+  // Products and thresholds that are alike but for some sizes.
+  ValueId blocks() {
+    weight_bits_ = one_of<int>({2, 4, 8});
+    const auto count = one_of<std::int64_t>({3, 7, 15});
+    ValueId value = input({1, pick(1, 2), 8 * pick(3, 30)});
+    for (std::int64_t block = pick(2, 4); block > 0; --block) {
+      const std::int64_t depth = builder_->shape(value).back();
+      value = thresholds_of(
+          add_exact(*builder_, "IntMatMul", {value, weights({depth, 8 * pick(3, 12)})}), count,
+          true);
+    }
     return value;
   }
 
@@ -120,6 +134,7 @@ class Sweep {
 
   ValueId layer(const std::string& family) {
     if (int8_) return int8_layer(family);
+    if (family == "blocks") return blocks();
     if (family == "dense") return activated(dense(input({1, pick(1, 3), pick(4, 400)})));
     if (family == "convolution" || family == "network")
       return activated(convolution(input(image(16)), false));
@@ -286,9 +301,14 @@ class Sweep {
     const IntegerRange range = builder_->type(x).format.integer_range();
     const std::int64_t codes = range.max - range.min;
     const std::int64_t count = std::min(one_of<std::int64_t>({1, 1, 3, 3, 7, 15, 63, 255}), codes);
+    return thresholds_of(x, count, chance(0.7));
+  }
+
+  ValueId thresholds_of(ValueId x, std::int64_t count, bool channels) {
+    const IntegerRange range = builder_->type(x).format.integer_range();
+    const std::int64_t codes = range.max - range.min;
     // Distinct ones where there is little room.
     const bool few = codes < 8 * count;
-    const bool channels = chance(0.7);
     const std::int64_t rows = channels ? builder_->shape(x).back() : 1;
     std::vector<std::int64_t> values;
     for (std::int64_t row = 0; row < rows; ++row) {
@@ -323,7 +343,11 @@ class Sweep {
     const auto is_vector = [](const std::string& form) {
       return form.starts_with("vector") || form.ends_with("quads");
     };
-    if (!vectors_) std::erase_if(forms, is_vector);
+    if (!forms_.vectors) std::erase_if(forms, is_vector);
+    if (!forms_.pairs)
+      std::erase_if(forms, [](const std::string& form) {
+        return form.starts_with("pairs") || form == "plane";
+      });
     const auto vector = std::ranges::partition(forms, is_vector).begin();
     // As often as all others.
     if (vector != forms.begin() && chance(0.5)) forms.erase(vector, forms.end());
@@ -331,17 +355,19 @@ class Sweep {
   }
 
   RandomSequence random_;
-  bool vectors_ = false, int8_ = false;
+  SweepForms forms_;
+  bool int8_ = false;
+  int weight_bits_ = 0;  // of all weights; 0: drawn for each layer
   Builder* builder_ = nullptr;
 };
 
 }  // namespace
 
-std::vector<SweepCase> mcu_sweep(std::uint64_t seed, std::size_t cases, bool vectors) {
+std::vector<SweepCase> mcu_sweep(std::uint64_t seed, std::size_t cases, const SweepForms& forms) {
   std::vector<SweepCase> result;
   for (std::size_t i = 0; i < cases; ++i) {
     try {
-      result.push_back(Sweep(seed, i, vectors).make(i));
+      result.push_back(Sweep(seed, i, forms).make(i));
     } catch (const Error& error) {
       throw error.at(concat("case ", i, " of the sweep"));
     }

@@ -16,8 +16,12 @@ struct SweepCase {
 };
 
 // Layers of the kinds and sizes that networks have, drawn at random: the same seed gives the same
-// cases on every machine. No case is a published or example network. With `vectors`, half of those
-// that can take forms of Helium do.
-std::vector<SweepCase> mcu_sweep(std::uint64_t seed, std::size_t cases, bool vectors);
+// cases on every machine. No case is a published or example network. Where forms of vectors are
+// asked for, half of the cases that can take one do.
+struct SweepForms {
+  bool pairs = true;     // of words, Armv7E-M
+  bool vectors = false;  // of Helium
+};
+std::vector<SweepCase> mcu_sweep(std::uint64_t seed, std::size_t cases, const SweepForms& forms);
 
 }  // namespace tandem

@@ -139,12 +139,16 @@ LoopFeatures step_features(const StepFunctions& functions, std::size_t step) {
   const auto arrays = static_cast<std::size_t>(LoopFeature::kArrays);
   // Code that a step before has written already.
   if (functions.shared.users[call.function].front() != step) {
-    const double passed = features.written[arrays];
+    const double addresses = features.written[arrays];
     features.written = {};
-    features.written[arrays] = passed;
+    features.written[arrays] = addresses;
   }
-  features.executed[argument] = features.written[argument] =
-      static_cast<double>(call.arguments.size());
+  // Functions of one step know their constants.
+  std::size_t passed = call.arguments.size();
+  if (functions.shared.is_shared(call.function))
+    for (const Array& array : functions.programs[step].arrays)
+      passed += array.is_constant() ? 1 : 0;
+  features.executed[argument] = features.written[argument] = static_cast<double>(passed);
   return features;
 }
 

@@ -9,7 +9,7 @@ const UnitKind& mcu_kind() {
       .keys = {{.name = "core",
                 .description = "the processor core, which names its instruction set and timing",
                 .is_text = true,
-                .choices = {"cortex-m4", "cortex-m7", "cortex-m55"}},
+                .choices = {"cortex-m0plus", "cortex-m4", "cortex-m7", "cortex-m55"}},
                {.name = "active_milliwatts",
                 .description = "power in milliwatts at the device's clock while computing"},
                {.name = "flash_wait_cycles",

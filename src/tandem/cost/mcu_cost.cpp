@@ -1,6 +1,7 @@
 #include "tandem/cost/mcu_cost.h"
 
 #include "tandem/base/error.h"
+#include "tandem/base/text.h"
 #include "tandem/graph/operator.h"
 #include "tandem/plan/mcu_plan.h"
 
@@ -21,7 +22,10 @@ LoopCost cost_of_entry(const Device& device, std::string_view form, std::string_
   return {column("instructions"), column("cycles"), column("code_bytes")};
 }
 
-std::int64_t multiply_accumulates(const Module& module, const Graph& graph, const Step& step) {
+std::int64_t multiply_accumulates(const Module& module, const Graph& whole, const Step& step) {
+  const std::optional<Rows> rows = rows_of(step);
+  const Graph patch = rows ? patch_graph(module, whole, step.nodes, *rows) : Graph();
+  const Graph& graph = rows ? patch : whole;
   std::int64_t count = 0;
   for (const NodeId id : step.nodes)
     count += graph.nodes[id]
@@ -31,8 +35,10 @@ std::int64_t multiply_accumulates(const Module& module, const Graph& graph, cons
 }
 
 std::string step_name(const Graph& graph, const Plan& plan, const Step& step) {
-  return step.nodes.empty() ? plan.buffers[step.writes.front()].name
-                            : graph.nodes[step.nodes.front()].name;
+  if (step.nodes.empty()) return plan.buffers[step.writes.front()].name;
+  const std::string& node = graph.nodes[step.nodes.front()].name;
+  const std::optional<Rows> rows = rows_of(step);
+  return rows ? concat(node, " rows ", rows->begin, " to ", rows->end - 1) : node;
 }
 
 class McuEstimator {
@@ -51,8 +57,10 @@ class McuEstimator {
     LoopCost total;
     double macs = 0;
     const std::vector<LoopProgram> programs = step_programs(module_, plan_);
+    const std::vector<std::size_t> alike = first_alike(plan_, programs);
     for (std::size_t i = 0; i < programs.size(); ++i) {
-      const LoopCost cost = costs_.of(programs[i]);
+      LoopCost cost = costs_.of(programs[i]);
+      if (alike[i] != i) cost.code_bytes = 0;
       const Step& step = plan_.steps[i];
       StepEstimate one{step_name(graph_, plan_, step), figures_of(cost)};
       const auto step_macs = static_cast<double>(multiply_accumulates(module_, graph_, step));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <set>
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
@@ -54,6 +55,7 @@ class CWriter {
       if (end != nullptr) ends_.emplace_back(i, *end);
       addresses_.push_back(end != nullptr && !in_arena(i) ? end->name : members[i]);
     }
+    alike_ = first_alike(plan, programs_);
     for (std::size_t i = 0; i < plan.steps.size(); ++i) names_.push_back(names_of(i));
   }
 
@@ -111,14 +113,17 @@ class CWriter {
     const std::string what = step.nodes.empty()
                                  ? concat("copy_", plan_.buffers[step.writes[0]].name)
                                  : graph_.nodes[step.nodes[0]].name;
-    names.function = concat(name_, "_", c_name(what, taken));
+    names.function = alike_[index] == index ? concat(name_, "_", c_name(what, taken))
+                                            : names_[alike_[index]].function;
     for (const ArrayRole role : {ArrayRole::kInput, ArrayRole::kOutput, ArrayRole::kScratch}) {
       for (std::size_t i = 0; i < program.arrays.size(); ++i) {
         const Array& array = program.arrays[i];
         if (array.role != role) continue;
         names.parameters.push_back(concat(role == ArrayRole::kInput ? "const " : "",
                                           c_type(array.storage), " *", array.name));
-        names.arguments.push_back(address_of(buffers[i]));
+        const std::int64_t start = start_of(step, buffers[i]) / storage_bytes(array.storage);
+        names.arguments.push_back(
+            concat(address_of(buffers[i]), start == 0 ? "" : concat(" + ", start)));
       }
     }
     for (std::size_t i = 0; i < program.arrays.size(); ++i)
@@ -278,6 +283,7 @@ class CWriter {
     const std::string what = parts.empty() ? "copy of a value" : join(parts, ", ");
     const ValueId result = plan_.buffers[step.writes[0]].value;
     std::string text = concat("/* ", what);
+    if (const auto rows = rows_of(step)) text += concat(", ", rows->count(), " rows");
     if (result != kNone) text += concat(" -> ", graph_.values[result].type.to_string());
     return wrapped(text + concat("; form ", step.form, " */\n"));
   }
@@ -299,13 +305,10 @@ class CWriter {
     std::string text = wrapped(
         concat("  ", names_[index].function, "(", join(names_[index].arguments, ", "), ");\n"));
     if (!options_.trace) return text;
-    const Step& step = plan_.steps[index];
-    for (std::size_t i = 0; i < step.writes.size(); ++i) {
-      const Buffer& buffer = plan_.buffers[step.writes[i]];
-      if (buffer.role == BufferRole::kScratch) continue;
-      text += concat("  ", name_, "_trace(", index, ", ", i, ", ", address_of(step.writes[i]), ", ",
-                     buffer.bytes, ");\n");
-    }
+    const std::vector<std::size_t> completed = completed_values(plan_, index);
+    for (std::size_t i = 0; i < completed.size(); ++i)
+      text += concat("  ", name_, "_trace(", index, ", ", i, ", ", address_of(completed[i]), ", ",
+                     plan_.buffers[completed[i]].bytes, ");\n");
     return text;
   }
 
@@ -333,7 +336,8 @@ class CWriter {
     text +=
         "/* The steps have external names, because a compiler merges static functions that are "
         "called once\n   into one, and runs out of registers in its inner loops. */\n\n";
-    for (std::size_t i = 0; i < plan_.steps.size(); ++i) text += function(i);
+    for (std::size_t i = 0; i < plan_.steps.size(); ++i)
+      if (alike_[i] == i) text += function(i);
     text += accessors();
     text += wrapped(run_signature() + " {\n");
     text += unused_inputs();
@@ -341,14 +345,23 @@ class CWriter {
     return text + "}\n";
   }
 
+  // Calls visit(step, array, C name) for each constant; patches share theirs.
+  template <typename Visit>
+  void for_each_constant(Visit visit) const {
+    std::set<std::string> seen;
+    for (std::size_t s = 0; s < programs_.size(); ++s)
+      for (const auto& [array, c_name] : names_[s].constants)
+        if (seen.insert(c_name).second) visit(s, array, c_name);
+  }
+
   std::string weights_header() const {
     const std::string macro = guard(name_ + "_weights.h");
     std::string text = concat("#ifndef ", macro, "\n#define ", macro,
                               "\n\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n"
                               "#endif\n\n");
-    for (std::size_t s = 0; s < programs_.size(); ++s)
-      for (const auto& [array, c_name] : names_[s].constants)
-        text += declaration(s, array, c_name, "extern ") + ";\n";
+    for_each_constant([&](std::size_t s, const std::string& array, const std::string& c_name) {
+      text += declaration(s, array, c_name, "extern ") + ";\n";
+    });
     return text + concat("\n#ifdef __cplusplus\n}\n#endif\n\n#endif /* ", macro, " */\n");
   }
 
@@ -367,10 +380,10 @@ class CWriter {
   // In a file of their own: a compiler that sees their values might fold some of them into code.
   std::string weights_source() const {
     std::string text = concat("#include \"", name_, "_weights.h\"\n");
-    for (std::size_t s = 0; s < programs_.size(); ++s)
-      for (const auto& [array, c_name] : names_[s].constants)
-        text += concat("\n", declaration(s, array, c_name, ""), " = ",
-                       c_initializer(constant(s, array)), ";\n");
+    for_each_constant([&](std::size_t s, const std::string& array, const std::string& c_name) {
+      text += concat("\n", declaration(s, array, c_name, ""), " = ",
+                     c_initializer(constant(s, array)), ";\n");
+    });
     return text;
   }
 
@@ -380,6 +393,7 @@ class CWriter {
   const std::string& name_;
   const COptions& options_;
   std::vector<LoopProgram> programs_;
+  std::vector<std::size_t> alike_;  // by step: the one whose function it calls
   CInterface interface_;
   std::vector<std::pair<std::size_t, CParameter>> ends_;  // buffers of inputs, of outputs
   std::vector<std::string> addresses_;  // by buffer: parameter, member of the arena, or constant

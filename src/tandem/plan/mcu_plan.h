@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "tandem/plan/kernel.h"
+#include "tandem/plan/patches.h"
 #include "tandem/plan/plan.h"
 
 namespace tandem {
@@ -14,16 +15,21 @@ namespace tandem {
 // (BufferRole::kValue, kScratch), constants in "flash"; inputs and outputs in the arena too, or in
 // "sram" of the caller. In the arena all inputs are there when the first step starts, all outputs
 // when the last one has ended. What a step writes may share bytes with what it is the last to read,
-// as far as it has read them by then (plan/overlap_distance.h). peak_bytes: the arena in "sram",
-// the constants in "flash".
+// as far as it has read them by then (plan/overlap_distance.h). The groups of `stage` are run patch
+// after patch: a step for each group and patch, whose tile is "row" and "rows", and which share
+// constants and, where patches have one shape, programs (first_alike). peak_bytes: the arena in
+// "sram", the constants in "flash".
 Plan assemble_mcu_plan(const Module& module, const std::string& device, const std::string& unit,
                        const McuGroups& groups, const std::vector<std::string>& forms,
-                       IoPlace io = IoPlace::kArena);
+                       IoPlace io = IoPlace::kArena, const PatchStage& stage = {});
 
 // What the steps of such a plan do, in order. The arrays of program i are the buffers
 // steps[i].reads and .writes, in the order: reads are inputs and constants as they occur among the
 // arrays, writes are outputs and scratch as they occur.
 std::vector<LoopProgram> step_programs(const Module& module, const Plan& plan);
+
+// By step: the first one that runs the same program on the same constants; most often itself.
+std::vector<std::size_t> first_alike(const Plan& plan, const std::vector<LoopProgram>& programs);
 
 // The buffer of each array of a step's program.
 std::vector<std::size_t> array_buffers(const Step& step, const LoopProgram& program);

@@ -1,5 +1,7 @@
 #include "tandem/plan/plan.h"
 
+#include <algorithm>
+
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
 #include "tandem/graph/operator.h"
@@ -35,6 +37,25 @@ IoPlace parse_io_place(const std::string& text) {
     if (text == name(place)) return place;
   throw Error("inputs and outputs lie with the 'caller' or in the 'arena', not in '", text, "'",
               suggestion(text, {"arena", "caller"}));
+}
+
+std::int64_t start_of(const Step& step, std::size_t buffer) {
+  const auto found = step.starts.find(buffer);
+  return found == step.starts.end() ? 0 : found->second;
+}
+
+std::vector<std::size_t> completed_values(const Plan& plan, std::size_t step) {
+  std::vector<std::size_t> completed;
+  for (const std::size_t write : plan.steps[step].writes) {
+    if (plan.buffers[write].value == kNone) continue;
+    const bool goes_on =
+        std::any_of(plan.steps.begin() + static_cast<std::ptrdiff_t>(step) + 1, plan.steps.end(),
+                    [&](const Step& later) {
+                      return std::ranges::find(later.writes, write) != later.writes.end();
+                    });
+    if (!goes_on) completed.push_back(write);
+  }
+  return completed;
 }
 
 bool in_arena(const Plan& plan, const Buffer& buffer) {

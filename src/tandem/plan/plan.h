@@ -24,7 +24,7 @@ std::string_view name(BufferRole role);
 struct Buffer {
   std::string name;
   BufferRole role = BufferRole::kValue;
-  ValueId value = kNone;    // kNone: scratch of a step, or a FIFO between stages
+  ValueId value = kNone;    // kNone: scratch of a step, rows of a value, a FIFO between stages
   std::string memory;       // a memory of the device: "sram", "flash", "bram", ...
   std::int64_t offset = 0;  // bytes from the start of that memory's region of the plan
   std::int64_t bytes = 0;
@@ -54,7 +54,11 @@ struct Step {
   // Tile sizes and foldings by name: "pe", "simd", "fifo_depth", ...
   std::map<std::string, std::int64_t> tile;
   std::vector<std::size_t> reads, writes;  // indices of buffers
+  // Bytes from the start of a buffer to the part of it that the step reads or writes, by index of
+  // the buffer; it starts at the beginning of all others.
+  std::map<std::size_t, std::int64_t> starts = {};
 };
+std::int64_t start_of(const Step& step, std::size_t buffer);
 
 // How one function of a module runs on one device: what runs where and when, and which bytes lie
 // where. The executor runs it, the emitter prints it, the cost models time it.
@@ -68,6 +72,9 @@ struct Plan {
   // Peak bytes and a lower bound of the peak, by memory.
   std::map<std::string, std::int64_t> peak_bytes, bound_bytes;
 };
+
+// The buffers of values that a step writes and no later one does: there they are complete.
+std::vector<std::size_t> completed_values(const Plan& plan, std::size_t step);
 
 // Whether a buffer shares the one region of memory in which the values of a plan lie.
 bool in_arena(const Plan& plan, const Buffer& buffer);

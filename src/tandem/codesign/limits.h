@@ -31,6 +31,8 @@ struct Limit {
   // The share by which a measure misses the bound; 0 where it is met. A bound of 0 that is missed
   // is missed by 1 + the measure.
   double excess(double value) const;
+  // "1,234 bytes are missing" where a measure of bytes exceeds its bound; else empty.
+  std::string missing(double value) const;
   // The bound as the user would write it: "24576", "1.5%", "0.002s".
   std::string text(double value) const;
 };

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -18,10 +20,18 @@ struct McuPlanOptions {
   // Error when a name matches no group or a form does not apply.
   std::map<std::string, std::string> forms = {};
   IoPlace io = IoPlace::kArena;
+  // Patches in which the first layers are run (plan/patches.h); 1: none, unset: none but where
+  // `sram_bytes` asks for them.
+  std::optional<std::int64_t> patches = {};
+  // The most SRAM that a plan should need. Where the best forms need more, forms with less scratch
+  // are taken where most is needed; where none of those fit, the stage and patches that fit with
+  // fewest cycles, or else need least.
+  std::optional<std::int64_t> sram_bytes = {};
 };
 
 // The plan of "main" (symbols bound) on a device of kind "mcu": for each group of nodes the form
-// that the cost model finds best. Throws Error listing every node that cannot be run.
+// that the cost model finds best. Throws Error listing every node that cannot be run. It may need
+// more than `sram_bytes` where nothing fits: see sram_bytes() in mapping/patch_search.h.
 Plan plan_mcu(const Module& module, const Device& device, const McuPlanOptions& options = {});
 
 }  // namespace tandem

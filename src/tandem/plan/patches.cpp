@@ -132,6 +132,15 @@ bool is_stage(const Module& module, const Graph& graph, const McuGroups& groups,
   return true;
 }
 
+bool reads_from_outside(const Module& module, const Graph& graph, const McuGroups& groups,
+                        const PatchStage& stage, std::size_t group) {
+  return std::ranges::any_of(operands_of(module, graph, groups, group), [&](ValueId value) {
+    for (std::size_t other = stage.first; other <= stage.last; ++other)
+      if (result_of(graph, groups, other) == value) return false;
+    return true;
+  });
+}
+
 Rows rows_read(const Module& module, const Graph& graph, const McuGroups& groups, std::size_t group,
                ValueId base, Rows result) {
   const Node& first = graph.nodes[groups.groups[group].front()];
@@ -203,6 +212,14 @@ std::optional<Rows> rows_of(const Step& step) {
   const auto first = step.tile.find("row"), count = step.tile.find("rows");
   if (first == step.tile.end() || count == step.tile.end()) return std::nullopt;
   return Rows{first->second, first->second + count->second};
+}
+
+std::int64_t patch_count(const Plan& plan) {
+  std::map<std::vector<NodeId>, std::int64_t> patches;
+  std::int64_t most = 1;
+  for (const Step& step : plan.steps)
+    if (rows_of(step)) most = std::max(most, ++patches[step.nodes]);
+  return most;
 }
 
 }  // namespace tandem

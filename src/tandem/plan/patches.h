@@ -35,6 +35,10 @@ struct PatchStage {
 bool is_stage(const Module& module, const Graph& graph, const McuGroups& groups, std::size_t first,
               std::size_t last);
 
+// Whether a group of a stage reads a value that the stage does not compute.
+bool reads_from_outside(const Module& module, const Graph& graph, const McuGroups& groups,
+                        const PatchStage& stage, std::size_t group);
+
 // The rows of a computed value that a group reads for some rows of its result.
 Rows rows_read(const Module& module, const Graph& graph, const McuGroups& groups, std::size_t group,
                ValueId base, Rows result);
@@ -53,5 +57,8 @@ std::int64_t row_bytes(const Graph& graph, ValueId value);
 
 // The rows that a step computes where it runs for a patch.
 std::optional<Rows> rows_of(const Step& step);
+
+// In how many patches a plan runs its stage; 1 where it has none.
+std::int64_t patch_count(const Plan& plan);
 
 }  // namespace tandem

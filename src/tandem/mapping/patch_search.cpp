@@ -104,7 +104,7 @@ class StageBounds {
       if (is_inner) {
         const auto rows = patch.find(value);
         if (rows == patch.end() || born > at || dies < at) continue;
-        const std::int64_t bytes = rows->second.count() * row_bytes(graph_, value);
+        const std::int64_t bytes = rows->second.count() * bytes_of(graph_, value) / shape_of(graph_, value)[1];
         (born == at ? written : dies == at ? read : through) += bytes;
       } else if (in_stage && value == groups_[stage.last].writes.front()) {
         over_result += bytes_of(graph_, value);

@@ -105,17 +105,17 @@ class Assembler {
 
   void add_task(const McuTask& task) {
     const std::size_t first = plan_.steps.size();
-    if (task.patches.empty()) add_step(task.runs.front(), {}, kNone);
+    if (task.patches.empty()) add_step(task.runs.front());
     const std::size_t runs = task.patches.empty() ? 0 : task.runs.size() / task.patches.size();
     for (std::size_t p = 0; p < task.patches.size(); ++p)
       for (std::size_t i = 0; i < runs; ++i)
-        add_step(task.runs[p * runs + i], task.patches[p], task.result);
+        add_step(task.runs[p * runs + i], &task, &task.patches[p]);
     if (!task.patches.empty()) stages_.push_back({&task, first, plan_.steps.size()});
   }
 
-  // `rows`: of the patch that the step belongs to, if it does; `whole`: what its stage computes, of
-  // which all rows lie in one buffer.
-  void add_step(const McuRun& run, const std::map<ValueId, Rows>& rows, ValueId whole) {
+  // `stage` and the rows of the patch that the step belongs to, if it does.
+  void add_step(const McuRun& run, const McuTask* stage = nullptr,
+                const std::map<ValueId, Rows>* rows = nullptr) {
     const std::vector<NodeId>& nodes = groups_.groups[run.group];
     Step step;
     step.nodes = nodes;
@@ -130,39 +130,45 @@ class Assembler {
         const std::size_t buffer = buffer_of_[array.value];
         use(buffer);
         step.reads.push_back(buffer);
-        if (run.rows) set_start(step, buffer, array.value, run.reads.at(array.value).begin);
+        if (stage != nullptr)
+          set_start(step, buffer, *stage, array.value, run.reads.at(array.value).begin);
       } else if (array.is_constant()) {
         step.reads.push_back(constant_buffer(run.group, name, array));
       } else if (array.role == ArrayRole::kScratch) {
         step.writes.push_back(add_buffer(concat(name, "_", array.name), BufferRole::kScratch, kNone,
                                          array.bytes(), array.storage));
       } else {
-        const std::size_t buffer = result_buffer(array, rows, whole);
+        const bool is_part = stage != nullptr && array.value != stage->result;
+        const std::size_t buffer =
+            is_part ? rows_buffer(array, rows->at(array.value)) : whole_buffer(array.value);
         write(step, buffer);
-        if (array.value == whole) set_start(step, buffer, array.value, run.rows->begin);
+        if (stage != nullptr) set_start(step, buffer, *stage, array.value, run.rows->begin);
       }
     }
     plan_.steps.push_back(std::move(step));
     runs_.push_back(&run);
   }
 
-  std::size_t result_buffer(const Array& array, const std::map<ValueId, Rows>& rows,
-                            ValueId whole) {
-    std::size_t& buffer = buffer_of_[array.value];
-    if (rows.empty() || array.value == whole) {
-      if (buffer == kNone) buffer = value_buffer(array.value, BufferRole::kValue);
-      return buffer;
-    }
-    first_row_[array.value] = rows.at(array.value).begin;
-    return buffer = add_buffer(concat(identifier(graph_.values[array.value].name), "_rows"),
-                               BufferRole::kValue, kNone, array.bytes(), array.storage);
+  std::size_t whole_buffer(ValueId value) {
+    std::size_t& buffer = buffer_of_[value];
+    if (buffer == kNone) buffer = value_buffer(value, BufferRole::kValue);
+    return buffer;
   }
 
-  // Where in its buffer a step finds a value from some row on.
-  void set_start(Step& step, std::size_t buffer, ValueId value, std::int64_t row) const {
+  // A buffer for some rows of a value within a stage.
+  std::size_t rows_buffer(const Array& array, Rows rows) {
+    first_row_[array.value] = rows.begin;
+    return buffer_of_[array.value] =
+               add_buffer(concat(identifier(graph_.values[array.value].name), "_rows"),
+                          BufferRole::kValue, kNone, array.bytes(), array.storage);
+  }
+
+  // Where in its buffer a step of a stage finds a value from some row on.
+  void set_start(Step& step, std::size_t buffer, const McuTask& stage, ValueId value,
+                 std::int64_t row) const {
     const auto first = first_row_.find(value);
-    const std::int64_t start =
-        (row - (first == first_row_.end() ? 0 : first->second)) * row_bytes(graph_, value);
+    const std::int64_t start = (row - (first == first_row_.end() ? 0 : first->second)) *
+                               stage.row_bytes.at(value);
     if (start > 0) step.starts[buffer] = start;
   }
 
@@ -254,7 +260,7 @@ class Assembler {
       if (dying == kNone || blocks[dying].last_step >= stage.end ||
           blocks[dying].last_step <= blocks[born].first_step)
         continue;
-      if (const auto distance = distance_over_patches(graph_, *stage.task, read))
+      if (const auto distance = distance_over_patches(*stage.task, read))
         blocks[born].takeovers.push_back({dying, *distance});
     }
   }
@@ -364,7 +370,7 @@ std::vector<LoopProgram> step_programs(const Module& module, const Plan& plan) {
   for (const Step& step : plan.steps) {
     if (!step.nodes.empty()) {
       const std::optional<Rows> rows = rows_of(step);
-      const Graph patch = rows ? patch_graph(module, graph, step.nodes, *rows) : Graph();
+      const Graph patch = rows ? patch_graph(module, graph, groups, step.nodes, *rows) : Graph();
       programs.push_back(
           build_kernel(module, rows ? patch : graph, groups.base_of, step.nodes, step.form));
       continue;

@@ -71,6 +71,7 @@ class TaskBuilder {
   McuTask patched(const std::vector<std::size_t>& groups) {
     McuTask task;
     task.patches = patch_rows(module_, graph_, groups_, stage_);
+    task.row_bytes = row_bytes(module_, graph_, groups_, stage_);
     task.result = groups_.base_of[graph_.nodes[groups_.groups[stage_.last].back()].outputs[0]];
     for (const std::map<ValueId, Rows>& rows : task.patches)
       for (const std::size_t group : groups) task.runs.push_back(run_of_patch(group, rows));
@@ -82,7 +83,7 @@ class TaskBuilder {
     McuRun run;
     run.group = group;
     run.rows = rows.at(groups_.base_of[graph_.nodes[nodes.back()].outputs[0]]);
-    const Graph graph = patch_graph(module_, graph_, nodes, *run.rows);
+    const Graph graph = patch_graph(module_, graph_, groups_, nodes, *run.rows);
     run.form = form_of_patch(kernel_forms(module_, graph, groups_.base_of, nodes), forms_[group]);
     run.program = build_kernel(module_, graph, groups_.base_of, nodes, run.form);
     // Patches away from the border have the same programs.
@@ -187,7 +188,7 @@ class SmallestOrder {
     task.writes = {result, scratch(least_stage_bytes(stage))};
     for (const ValueId read : outer_reads(stage)) {
       task.reads.push_back(value(read));
-      if (const auto distance = distance_over_patches(graph_, stage, read))
+      if (const auto distance = distance_over_patches(stage, read))
         task.takeovers.push_back({result, task.reads.back(), *distance});
     }
     return task;
@@ -240,10 +241,9 @@ std::vector<ValueId> outer_reads(const McuTask& task) {
   return reads;
 }
 
-std::optional<std::int64_t> distance_over_patches(const Graph& graph, const McuTask& stage,
-                                                  ValueId read) {
+std::optional<std::int64_t> distance_over_patches(const McuTask& stage, ValueId read) {
   const std::size_t runs = stage.runs.size() / stage.patches.size();
-  const std::int64_t read_row = row_bytes(graph, read), row = row_bytes(graph, stage.result);
+  const std::int64_t read_row = stage.row_bytes.at(read), row = stage.row_bytes.at(stage.result);
   std::int64_t distance = std::numeric_limits<std::int64_t>::min();
   for (std::size_t p = 0; p < stage.patches.size(); ++p) {
     const Rows written = stage.patches[p].at(stage.result);

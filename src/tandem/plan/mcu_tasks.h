@@ -27,7 +27,8 @@ struct McuRun {
 struct McuTask {
   std::vector<McuRun> runs;
   std::vector<std::map<ValueId, Rows>> patches = {};  // patch_rows(); empty for one group
-  ValueId result = kNone;                             // of a stage
+  std::map<ValueId, std::int64_t> row_bytes = {};     // of a stage, as its result
+  ValueId result = kNone;
 };
 
 // The tasks of a plan, in the order of their groups. A program may turn out not to read an operand
@@ -43,8 +44,7 @@ std::vector<ValueId> outer_reads(const McuTask& task);
 // The least distance in bytes (see OverlapDistance) from the result of a stage to a value that it
 // reads, in all patches: later ones read nothing that earlier ones wrote over. None where its
 // programs allow no sharing.
-std::optional<std::int64_t> distance_over_patches(const Graph& graph, const McuTask& stage,
-                                                  ValueId read);
+std::optional<std::int64_t> distance_over_patches(const McuTask& stage, ValueId read);
 
 // The order of the tasks that takes the smallest arena, as positions among them.
 TaskOrder smallest_order(const Graph& graph, const McuGroups& groups,

@@ -51,13 +51,12 @@ bool is_same_in_rows(const Node& node, std::size_t input, const Shape& constant,
 // Whether a group computes rows of its result from rows of what it reads.
 bool computes_rows(const Module& module, const Graph& graph, const McuGroups& groups,
                    const std::vector<NodeId>& nodes) {
-  const auto is_alias = [&](ValueId value) { return groups.base_of[value] != value; };
   const Node& first = graph.nodes[nodes.front()];
   const Shape result = shape_of(graph, first.outputs[0]);
   if (result.size() < 3 || result[0] != 1) return false;
   const bool windowed = has_window(first);
   if (windowed) {
-    if (constant_of(module, graph, first.inputs[0]) != nullptr || is_alias(first.inputs[0]) ||
+    if (constant_of(module, graph, first.inputs[0]) != nullptr ||
         (first.inputs.size() > 1 && constant_of(module, graph, first.inputs[1]) == nullptr))
       return false;
     // A window that lies in the padding alone has no rows to read.
@@ -67,9 +66,7 @@ bool computes_rows(const Module& module, const Graph& graph, const McuGroups& gr
   }
   for (std::size_t n = 0; n < nodes.size(); ++n) {
     const Node& node = graph.nodes[nodes[n]];
-    if (node.outputs.size() != 1 || shape_of(graph, node.outputs[0]) != result ||
-        is_alias(node.outputs[0]))
-      return false;
+    if (node.outputs.size() != 1 || shape_of(graph, node.outputs[0]) != result) return false;
     if (n == 0 && windowed) continue;
     const Traits traits = node.op->traits();
     if (traits.domain != Domain::kInteger || !traits.elementwise) return false;
@@ -80,7 +77,7 @@ bool computes_rows(const Module& module, const Graph& graph, const McuGroups& gr
         continue;
       }
       // One value cannot be read at two ranges of rows.
-      if (shape_of(graph, input) != result || is_alias(input) ||
+      if (shape_of(graph, input) != result ||
           (windowed && groups.base_of[input] == groups.base_of[first.inputs[0]]))
         return false;
     }
@@ -92,15 +89,17 @@ ValueId result_of(const Graph& graph, const McuGroups& groups, std::size_t group
   return groups.base_of[graph.nodes[groups.groups[group].back()].outputs[0]];
 }
 
-// The values, by base, that a group reads from memory.
-std::vector<ValueId> operands_of(const Module& module, const Graph& graph, const McuGroups& groups,
-                                 std::size_t group) {
-  std::vector<ValueId> operands, computed;
+// What a group reads from memory: values by base, and the shapes under which it reads them.
+std::map<ValueId, Shape> operands_of(const Module& module, const Graph& graph,
+                                     const McuGroups& groups, std::size_t group) {
+  std::map<ValueId, Shape> operands;
+  std::vector<ValueId> computed;
   for (const NodeId id : groups.groups[group]) {
     for (const ValueId input : graph.nodes[id].inputs) {
       if (input == kNone || constant_of(module, graph, input) != nullptr) continue;
       const ValueId base = groups.base_of[input];
-      if (std::ranges::find(computed, base) == computed.end()) operands.push_back(base);
+      if (std::ranges::find(computed, base) == computed.end())
+        operands.insert({base, shape_of(graph, input)});
     }
     for (const ValueId output : graph.nodes[id].outputs) computed.push_back(groups.base_of[output]);
   }
@@ -113,9 +112,13 @@ bool is_stage(const Module& module, const Graph& graph, const McuGroups& groups,
               std::size_t last) {
   if (last >= groups.groups.size() || first > last) return false;
   std::vector<ValueId> inner;
+  std::map<ValueId, Shape> shapes;
   for (std::size_t group = first; group <= last; ++group) {
     if (!computes_rows(module, graph, groups, groups.groups[group])) return false;
     if (group < last) inner.push_back(result_of(graph, groups, group));
+    // The rows of a value must be the same for all.
+    for (const auto& [base, shape] : operands_of(module, graph, groups, group))
+      if (shapes.insert({base, shape}).first->second != shape) return false;
   }
   if (shape_of(graph, result_of(graph, groups, last))[kRowAxis] < 2) return false;
   const auto is_inner = [&](ValueId value) {
@@ -134,9 +137,10 @@ bool is_stage(const Module& module, const Graph& graph, const McuGroups& groups,
 
 bool reads_from_outside(const Module& module, const Graph& graph, const McuGroups& groups,
                         const PatchStage& stage, std::size_t group) {
-  return std::ranges::any_of(operands_of(module, graph, groups, group), [&](ValueId value) {
+  const auto operands = operands_of(module, graph, groups, group);
+  return std::ranges::any_of(operands, [&](const auto& operand) {
     for (std::size_t other = stage.first; other <= stage.last; ++other)
-      if (result_of(graph, groups, other) == value) return false;
+      if (result_of(graph, groups, other) == operand.first) return false;
     return true;
   });
 }
@@ -145,7 +149,8 @@ Rows rows_read(const Module& module, const Graph& graph, const McuGroups& groups
                ValueId base, Rows result) {
   const Node& first = graph.nodes[groups.groups[group].front()];
   if (!has_window(first) || groups.base_of[first.inputs[0]] != base) return result;
-  return row_window(window_of_node(module, graph, first), shape_of(graph, base)[kRowAxis], result)
+  return row_window(window_of_node(module, graph, first),
+                    shape_of(graph, first.inputs[0])[kRowAxis], result)
       .rows;
 }
 
@@ -160,7 +165,7 @@ std::vector<std::map<ValueId, Rows>> patch_rows(const Module& module, const Grap
     for (std::size_t group = stage.last + 1; group-- > stage.first;) {
       const auto computed = rows.find(result_of(graph, groups, group));
       if (computed == rows.end()) continue;  // nobody needs it
-      for (const ValueId base : operands_of(module, graph, groups, group)) {
+      for (const auto& [base, shape] : operands_of(module, graph, groups, group)) {
         const Rows read = rows_read(module, graph, groups, group, base, computed->second);
         const auto [known, is_new] = rows.insert({base, read});
         if (is_new) continue;
@@ -173,11 +178,12 @@ std::vector<std::map<ValueId, Rows>> patch_rows(const Module& module, const Grap
   return patches;
 }
 
-Graph patch_graph(const Module& module, const Graph& graph, const std::vector<NodeId>& nodes,
-                  Rows result) {
+Graph patch_graph(const Module& module, const Graph& graph, const McuGroups& groups,
+                  const std::vector<NodeId>& nodes, Rows result) {
   Graph patch = graph;
   const auto cut = [&](ValueId value, Rows rows) {
     patch.values[value].type.shape[kRowAxis] = Dim(rows.count());
+    patch.values[groups.base_of[value]].type.shape = patch.values[value].type.shape;
   };
   const Node& first = graph.nodes[nodes.front()];
   const bool windowed = has_window(first);
@@ -202,10 +208,19 @@ Graph patch_graph(const Module& module, const Graph& graph, const std::vector<No
   return patch;
 }
 
-std::int64_t row_bytes(const Graph& graph, ValueId value) {
-  const TensorType& type = graph.values[value].type;
-  const Shape shape = type.static_shape();
-  return element_count(shape) / shape[kRowAxis] * storage_bytes(type.format.storage());
+std::map<ValueId, std::int64_t> row_bytes(const Module& module, const Graph& graph,
+                                          const McuGroups& groups, const PatchStage& stage) {
+  std::map<ValueId, std::int64_t> bytes;
+  const auto add = [&](ValueId base, const Shape& shape) {
+    bytes[base] = element_count(shape) / shape[kRowAxis] *
+                  storage_bytes(graph.values[base].type.format.storage());
+  };
+  for (std::size_t group = stage.first; group <= stage.last; ++group) {
+    for (const auto& [base, shape] : operands_of(module, graph, groups, group)) add(base, shape);
+    const ValueId result = result_of(graph, groups, group);
+    add(result, shape_of(graph, result));
+  }
+  return bytes;
 }
 
 std::optional<Rows> rows_of(const Step& step) {

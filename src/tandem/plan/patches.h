@@ -49,11 +49,12 @@ std::vector<std::map<ValueId, Rows>> patch_rows(const Module& module, const Grap
 
 // The graph with the types and pads with which a group computes only these rows of its result, from
 // the rows that rows_read() says. Nodes and values keep their numbers.
-Graph patch_graph(const Module& module, const Graph& graph, const std::vector<NodeId>& nodes,
-                  Rows result);
+Graph patch_graph(const Module& module, const Graph& graph, const McuGroups& groups,
+                  const std::vector<NodeId>& nodes, Rows result);
 
-// Bytes of one row of a value.
-std::int64_t row_bytes(const Graph& graph, ValueId value);
+// Bytes of one row of each value, by base, that a stage computes or reads.
+std::map<ValueId, std::int64_t> row_bytes(const Module& module, const Graph& graph,
+                                          const McuGroups& groups, const PatchStage& stage);
 
 // The rows that a step computes where it runs for a patch.
 std::optional<Rows> rows_of(const Step& step);

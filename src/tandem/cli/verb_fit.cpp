@@ -1,4 +1,3 @@
-#include <cmath>
 #include <filesystem>
 #include <optional>
 
@@ -237,7 +236,7 @@ class FitVerb final : public Verb {
                                    : concat("MISSED: ", missing)});
       limits.push_back(
           {{"option", limit.option}, {"bound", limit.bound}, {"reached", value}, {"met", met}});
-      if (!missing.empty()) limits.back()["missing_bytes"] = std::ceil(value - limit.bound);
+      if (!missing.empty()) limits.back()["missing_bytes"] = limit.missing_bytes(value);
       nearest.push_back({{"option", limit.option}, {"bound", feasible.bound}});
     }
     result.json["limits"] = limits;

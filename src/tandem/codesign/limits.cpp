@@ -76,9 +76,14 @@ double Limit::excess(double value) const {
   return at_least ? bound / std::max(value, 1e-300) - 1 : value / bound - 1;
 }
 
+std::int64_t Limit::missing_bytes(double value) const {
+  if (!measure.ends_with("_bytes") || at_least || excess(value) == 0) return 0;
+  return static_cast<std::int64_t>(std::ceil(value - bound));
+}
+
 std::string Limit::missing(double value) const {
-  if (!measure.ends_with("_bytes") || excess(value) == 0) return "";
-  const auto bytes = static_cast<std::int64_t>(std::ceil(value - bound));
+  const std::int64_t bytes = missing_bytes(value);
+  if (bytes == 0) return "";
   return concat(grouped(bytes), bytes == 1 ? " byte is missing" : " bytes are missing");
 }
 

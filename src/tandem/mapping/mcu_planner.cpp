@@ -104,7 +104,7 @@ class McuPlanner {
     const PatchRequest lean_request = request(lean, reading);
     if (!options_.patches && sram_bytes(assembled(lean, stage)) > *options_.sram_bytes)
       stage = best_stage(lean_request, *options_.sram_bytes);
-    return within_limit(fast, forms_with(lean_request, stage), stage);
+    return within_limit(std::move(plan), fast, forms_with(lean_request, stage), stage);
   }
 
  private:
@@ -135,20 +135,22 @@ class McuPlanner {
     return forms;
   }
 
-  // Gives up fast forms for lean ones where the peak is, until the plan fits.
-  Plan within_limit(std::vector<std::string> forms, const std::vector<std::string>& lean,
-                    const PatchStage& stage) const {
-    while (forms != lean) {
+  // Gives up fast forms for lean ones where the peak is, until the plan fits; the least of all, and
+  // of a plan that did not fit, where none does.
+  Plan within_limit(Plan least, std::vector<std::string> forms,
+                    const std::vector<std::string>& lean, const PatchStage& stage) const {
+    while (true) {
+      const bool is_last = forms == lean;
       Plan plan = assembled(forms, stage);
-      if (sram_bytes(plan) <= *options_.sram_bytes) return plan;
       bool changed = false;
       for (const std::size_t group : groups_at_peak(plan)) {
         changed = changed || forms[group] != lean[group];
         forms[group] = lean[group];
       }
       if (!changed) forms = lean;
+      if (sram_bytes(plan) < sram_bytes(least)) least = std::move(plan);
+      if (is_last || sram_bytes(least) <= *options_.sram_bytes) return least;
     }
-    return assembled(lean, stage);
   }
 
   std::vector<std::size_t> groups_at_peak(const Plan& plan) const {

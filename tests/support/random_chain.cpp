@@ -30,8 +30,8 @@ class ChainWriter {
     earlier_ = {{"v0", shape_}};
     const std::int64_t layers = random_.integer(2, 6);
     for (std::int64_t i = 0; i < layers; ++i) add_layer();
-    nodes_ += concat("  %y : ", type("int9"), " = IntAdd(%", name_, ", %", name_,
-                     ") {format = int9}\n");
+    nodes_ +=
+        concat("  %y : ", type("int9"), " = IntAdd(%", name_, ", %", name_, ") {format = int9}\n");
     return concat("tandem-module 1\n", constants_,
                   "constant @one : uint4[1] = [1]\nconstant @none : uint4[1] = [0]\n", head,
                   references_, "  %one = constant @one\n  %none = constant @none\n", nodes_, "}\n");

@@ -101,7 +101,8 @@ std::vector<PlannedNetwork> DevicePlanner::mcu_plans(const Module& lowered) cons
     add({.objective = objective, .io = request_.io, .patches = request_.patches}, name);
   const std::int64_t most = request_.sram_bytes.value_or(device_.memory("sram").bytes);
   if (sram_bytes(plans.front().plan) > most)
-    add({.io = request_.io, .patches = request_.patches, .sram_bytes = most}, "latency within SRAM");
+    add({.io = request_.io, .patches = request_.patches, .sram_bytes = most},
+        "latency within SRAM");
   return plans;
 }
 

@@ -22,8 +22,8 @@ LoopCost cost_of_entry(const Device& device, std::string_view form, std::string_
   return {column("instructions"), column("cycles"), column("code_bytes")};
 }
 
-std::int64_t multiply_accumulates(const Module& module, const Graph& whole,
-                                  const McuGroups& groups, const Step& step) {
+std::int64_t multiply_accumulates(const Module& module, const Graph& whole, const McuGroups& groups,
+                                  const Step& step) {
   const std::optional<Rows> rows = rows_of(step);
   const Graph patch = rows ? patch_graph(module, whole, groups, step.nodes, *rows) : Graph();
   const Graph& graph = rows ? patch : whole;
@@ -65,7 +65,8 @@ class McuEstimator {
       if (alike[i] != i) cost.code_bytes = 0;
       const Step& step = plan_.steps[i];
       StepEstimate one{step_name(graph_, plan_, step), figures_of(cost)};
-      const auto step_macs = static_cast<double>(multiply_accumulates(module_, graph_, groups, step));
+      const auto step_macs =
+          static_cast<double>(multiply_accumulates(module_, graph_, groups, step));
       one.figures["multiply_accumulates"] = exact_figure(step_macs);
       one.figures["weights_bytes"] = exact_figure(constant_bytes(step, BufferRole::kWeights));
       one.figures["tables_bytes"] = exact_figure(constant_bytes(step, BufferRole::kTable));

@@ -104,7 +104,8 @@ class StageBounds {
       if (is_inner) {
         const auto rows = patch.find(value);
         if (rows == patch.end() || born > at || dies < at) continue;
-        const std::int64_t bytes = rows->second.count() * bytes_of(graph_, value) / shape_of(graph_, value)[1];
+        const std::int64_t bytes =
+            rows->second.count() * bytes_of(graph_, value) / shape_of(graph_, value)[1];
         (born == at ? written : dies == at ? read : through) += bytes;
       } else if (in_stage && value == groups_[stage.last].writes.front()) {
         over_result += bytes_of(graph_, value);
@@ -156,8 +157,7 @@ std::vector<Candidate> pareto_front(std::vector<Candidate> found) {
     return std::pair(candidate.bytes, candidate.inner);
   };
   std::ranges::stable_sort(found, [&](const Candidate& a, const Candidate& b) {
-    return a.extra_cycles != b.extra_cycles ? a.extra_cycles < b.extra_cycles
-                                            : bytes(a) < bytes(b);
+    return a.extra_cycles != b.extra_cycles ? a.extra_cycles < b.extra_cycles : bytes(a) < bytes(b);
   });
   std::vector<Candidate> front;
   for (const Candidate& candidate : found)

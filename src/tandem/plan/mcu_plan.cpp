@@ -167,8 +167,8 @@ class Assembler {
   void set_start(Step& step, std::size_t buffer, const McuTask& stage, ValueId value,
                  std::int64_t row) const {
     const auto first = first_row_.find(value);
-    const std::int64_t start = (row - (first == first_row_.end() ? 0 : first->second)) *
-                               stage.row_bytes.at(value);
+    const std::int64_t start =
+        (row - (first == first_row_.end() ? 0 : first->second)) * stage.row_bytes.at(value);
     if (start > 0) step.starts[buffer] = start;
   }
 

@@ -92,8 +92,7 @@ class TaskBuilder {
     run.overlaps = known->second;
     for (const Array& array : run.program.arrays)
       if (array.role == ArrayRole::kInput)
-        run.reads[array.value] =
-            rows_read(module_, graph_, groups_, group, array.value, *run.rows);
+        run.reads[array.value] = rows_read(module_, graph_, groups_, group, array.value, *run.rows);
     return run;
   }
 
@@ -206,9 +205,8 @@ class SmallestOrder {
     added.is_kept = is_one_of(graph_.outputs, base);
     const bool with_caller = io_ == IoPlace::kCaller && (added.is_given || added.is_kept);
     const TensorType& type = graph_.values[base].type;
-    added.bytes = with_caller ? 0
-                              : element_count(type.static_shape()) *
-                                    storage_bytes(type.format.storage());
+    added.bytes =
+        with_caller ? 0 : element_count(type.static_shape()) * storage_bytes(type.format.storage());
     values_.push_back(added);
     return value_of_[base] = values_.size() - 1;
   }
@@ -248,7 +246,8 @@ std::optional<std::int64_t> distance_over_patches(const McuTask& stage, ValueId 
   for (std::size_t p = 0; p < stage.patches.size(); ++p) {
     const Rows written = stage.patches[p].at(stage.result);
     if (p + 1 < stage.patches.size())
-      distance = std::max(distance, written.end * row - stage.patches[p + 1].at(read).begin * read_row);
+      distance =
+          std::max(distance, written.end * row - stage.patches[p + 1].at(read).begin * read_row);
     const McuRun& last = stage.runs[(p + 1) * runs - 1];
     const auto own = last.reads.find(read);
     if (own == last.reads.end()) continue;
@@ -257,7 +256,8 @@ std::optional<std::int64_t> distance_over_patches(const McuTask& stage, ValueId 
              last.program.arrays[overlap.written].role == ArrayRole::kOutput;
     });
     if (known == last.overlaps.end()) return std::nullopt;
-    distance = std::max(distance, known->bytes + written.begin * row - own->second.begin * read_row);
+    distance =
+        std::max(distance, known->bytes + written.begin * row - own->second.begin * read_row);
   }
   return distance;
 }

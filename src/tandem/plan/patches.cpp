@@ -189,8 +189,7 @@ Graph patch_graph(const Module& module, const Graph& graph, const McuGroups& gro
   const bool windowed = has_window(first);
   if (windowed) {
     const Window window = window_of_node(module, graph, first);
-    const RowWindow read =
-        row_window(window, shape_of(graph, first.inputs[0])[kRowAxis], result);
+    const RowWindow read = row_window(window, shape_of(graph, first.inputs[0])[kRowAxis], result);
     cut(first.inputs[0], read.rows);
     std::vector<std::int64_t> pads = window.pads_begin;
     pads.insert(pads.end(), window.pads_end.begin(), window.pads_end.end());

@@ -40,7 +40,7 @@ class Assembler {
  private:
   struct Stage {
     const McuTask* task = nullptr;
-    std::size_t first = 0, end = 0;  // steps
+    std::size_t end = 0;  // the step behind its last one
   };
 
   bool is_computed(ValueId base) const { return graph_.values[base].producer != kNone; }
@@ -104,13 +104,12 @@ class Assembler {
   }
 
   void add_task(const McuTask& task) {
-    const std::size_t first = plan_.steps.size();
     if (task.patches.empty()) add_step(task.runs.front());
     const std::size_t runs = task.patches.empty() ? 0 : task.runs.size() / task.patches.size();
     for (std::size_t p = 0; p < task.patches.size(); ++p)
       for (std::size_t i = 0; i < runs; ++i)
         add_step(task.runs[p * runs + i], &task, &task.patches[p]);
-    if (!task.patches.empty()) stages_.push_back({&task, first, plan_.steps.size()});
+    if (!task.patches.empty()) stages_.push_back({&task, plan_.steps.size()});
   }
 
   // `stage` and the rows of the patch that the step belongs to, if it does.

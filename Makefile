@@ -2,9 +2,11 @@
 PRESET ?= release
 JOBS ?= $(shell nproc)
 BUILD := build/$(PRESET)
+TANDEM_DATA ?= ../shared/data
+TINY_MODELS := pretrainedResnet_quant kws_ref_model vww_96_int8 ad01_int8 str_ww_ref_model
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build all test test-all bench estimates lint tidy format fuzz coverage install
+.PHONY: help demo build all test test-all bench bench-mcu estimates lint tidy format fuzz coverage install
 .PHONY: clean
 
 help:
@@ -13,6 +15,7 @@ help:
 	@echo "make test      build everything and run the tests, but for those labelled slow"
 	@echo "make test-all  run the slow ones too"
 	@echo "make estimates estimates beside the truth: the table of docs/estimates.md"
+	@echo "make bench-mcu int8 networks on three Cortex-M: the table of docs/microcontrollers.md"
 	@echo "make bench     the same, networks beside PyPI's qonnx and tflite-micro"
 	@echo "make lint      formatting, include order, lengths, shellcheck"
 	@echo "make tidy      clang-tidy (a first run takes minutes)"
@@ -44,6 +47,11 @@ test: all
 
 test-all: all
 	ctest --preset $(PRESET) --parallel $(JOBS)
+
+bench-mcu: build
+	@tools/setup.sh bench
+	@.venv/bin/python tools/bench_mcu.py --tandem $(BUILD)/tandem $(foreach model,$(TINY_MODELS),\
+	  $(TANDEM_DATA)/models/mlperf_tiny/$(model).tflite)
 
 bench: build
 	@tools/setup.sh bench

@@ -11,6 +11,7 @@
 #include "tandem/base/error.h"
 #include "tandem/base/file.h"
 #include "tandem/cost/loop_features.h"
+#include "tandem/cost/mcu_cost.h"
 #include "tandem/ops/register.h"
 #include "tandem/plan/mcu_plan.h"
 #include "tandem/verify/network.h"
@@ -59,8 +60,9 @@ std::vector<Measured> measure(std::span<const SweepCase> cases, const std::strin
     input += pack_count(kSamples) +
              pack_samples(random_samples(cases[i].module, kSamples, i).codes(cases[i].module));
     Measured measured{0, cases[i].family, cases[i].form, {}, 0, 0};
-    for (const LoopProgram& program : step_programs(cases[i].module, plans[i])) {
-      const LoopFeatures features = count_features(program);
+    const StepFunctions functions = step_functions(cases[i].module, plans[i]);
+    for (std::size_t step = 0; step < functions.programs.size(); ++step) {
+      const LoopFeatures features = step_features(functions, step);
       for (std::size_t k = 0; k < kLoopFeatures; ++k) {
         measured.features.executed[k] += features.executed[k];
         measured.features.written[k] += features.written[k];
@@ -129,14 +131,33 @@ constexpr Prior kPriors[] = {{LoopFeature::kSteps, 8, 20},
                              {LoopFeature::kPairs, 1, 4},
                              {LoopFeature::kDots, 1, 4},
                              {LoopFeature::kVectorLoads, 1, 4},
+                             {LoopFeature::kVectorStores, 1, 4},
                              {LoopFeature::kVectorDots, 1, 4},
+                             {LoopFeature::kQuadMemory, 1, 4},
+                             {LoopFeature::kQuadGathers, 1, 4},
+                             {LoopFeature::kQuadOperations, 1, 4},
+                             {LoopFeature::kQuadMoves, 1, 4},
+                             {LoopFeature::kArguments, 2, 4},
                              {LoopFeature::kArrays, 1, 5},
                              {LoopFeature::kLargeConstants, 1, 4}};
 
-std::vector<double> priors(double Prior::*column) {
+bool has_vectors(const std::string& core) { return core == "cortex-m55"; }
+
+bool is_of_vectors(LoopFeature feature) {
+  return feature >= LoopFeature::kVectorLoads && feature <= LoopFeature::kQuadMoves;
+}
+
+// On cores without vectors their portable form takes so many times as much; forms with them are
+// then in no sweep and in no plan.
+constexpr double kWithoutVectors = 40;
+
+std::vector<double> priors(double Prior::*column, const std::string& core) {
   std::vector<double> result(kLoopFeatures, 0);
-  for (const Prior& prior : kPriors)
-    result[static_cast<std::size_t>(prior.feature)] = prior.*column;
+  for (const Prior& prior : kPriors) {
+    const bool portable = is_of_vectors(prior.feature) && !has_vectors(core);
+    result[static_cast<std::size_t>(prior.feature)] =
+        prior.*column * (portable ? kWithoutVectors : 1);
+  }
   for (const double value : result) ensure(value > 0, "a feature without a prior");
   return result;
 }
@@ -155,7 +176,7 @@ double predicted(const FeatureVector& features, const std::vector<double>& weigh
 // Every fifth case is left out of a first fit, whose errors on them are reported; the costs that
 // are written come from all cases.
 Fit fit(const std::vector<Measured>& cases, FeatureVector LoopFeatures::*features,
-        double Measured::*truth, double Prior::*prior, const std::string& what) {
+        double Measured::*truth, const std::vector<double>& priors, const std::string& what) {
   constexpr double kStiffness = 0.3, kOutlier = 0.1;
   std::vector<std::vector<double>> rows, all_rows;
   for (std::size_t i = 0; i < cases.size(); ++i) {
@@ -165,8 +186,7 @@ Fit fit(const std::vector<Measured>& cases, FeatureVector LoopFeatures::*feature
     all_rows.push_back(row);
     if (i % 5 != 0) rows.push_back(row);
   }
-  const std::vector<double> held_out =
-      relative_least_squares(rows, priors(prior), kStiffness, kOutlier);
+  const std::vector<double> held_out = relative_least_squares(rows, priors, kStiffness, kOutlier);
   std::vector<double> errors;
   std::map<std::string, std::vector<double>> by_family;
   for (std::size_t i = 0; i < cases.size(); ++i) {
@@ -178,7 +198,7 @@ Fit fit(const std::vector<Measured>& cases, FeatureVector LoopFeatures::*feature
                 << "): " << ratio << "\n";
   }
   std::ranges::sort(errors);
-  Fit result{relative_least_squares(all_rows, priors(prior), kStiffness, kOutlier),
+  Fit result{relative_least_squares(all_rows, priors, kStiffness, kOutlier),
              errors[errors.size() / 2], errors[errors.size() * 9 / 10]};
   std::cout << what << ": left-out cases differ by " << 100 * result.typical_error
             << " % (median), " << 100 * result.high_error << " % (90th percentile)\n";
@@ -199,6 +219,8 @@ double cycles_of(LoopFeature feature, double instructions, const std::string& co
   if (feature == LoopFeature::kLoads || feature == LoopFeature::kIterations) cycles += 1;
   if (feature == LoopFeature::kLongMemory || feature == LoopFeature::kBranches) cycles += 1;
   if (feature == LoopFeature::kDivides) cycles += 6;
+  if (has_vectors(core) && is_of_vectors(feature)) cycles *= 2;  // two beats of 64 bits
+  if (feature == LoopFeature::kQuadGathers) cycles += 2;
   return core == "cortex-m7" ? cycles / 1.4 : cycles;
 }
 
@@ -237,7 +259,7 @@ std::string to_toml(const std::string& core, std::size_t cases, const Fit& instr
 
 int run(const std::string& core, std::size_t count, const std::string& output) {
   register_operators();
-  const std::vector<SweepCase> cases = mcu_sweep(kSeed, count);
+  const std::vector<SweepCase> cases = mcu_sweep(kSeed, count, has_vectors(core));
   std::vector<Measured> measured;
   for (std::size_t i = 0; i < cases.size(); i += kNetworksPerFirmware) {
     const std::size_t batch = std::min(kNetworksPerFirmware, cases.size() - i);
@@ -250,9 +272,9 @@ int run(const std::string& core, std::size_t count, const std::string& output) {
   // A layer that only moves a few bytes tells nothing at 40 instructions a tick.
   std::erase_if(measured, [](const Measured& m) { return m.instructions < 200; });
   const Fit instructions = fit(measured, &LoopFeatures::executed, &Measured::instructions,
-                               &Prior::instructions, "instructions");
-  const Fit code =
-      fit(measured, &LoopFeatures::written, &Measured::code_bytes, &Prior::bytes, "code bytes");
+                               priors(&Prior::instructions, core), "instructions");
+  const Fit code = fit(measured, &LoopFeatures::written, &Measured::code_bytes,
+                       priors(&Prior::bytes, core), "code bytes");
   for (std::size_t k = 0; k < kLoopFeatures; ++k)
     std::cout << "  " << name(static_cast<LoopFeature>(k)) << ": "
               << number(instructions.weights[k]) << " instructions, " << number(code.weights[k])

@@ -14,17 +14,19 @@ namespace {
 
 class Sweep {
  public:
-  Sweep(std::uint64_t seed, std::uint64_t number)
-      : random_(CounterRandom(seed, "bench/mcu sweep").substream(number)) {}
+  Sweep(std::uint64_t seed, std::uint64_t number, bool vectors)
+      : random_(CounterRandom(seed, "bench/mcu sweep").substream(number)), vectors_(vectors) {}
 
   SweepCase make(std::size_t index) {
     SweepCase result;
     Builder builder(result.module, Builder::add_graph(result.module, "main"));
     builder_ = &builder;
-    constexpr const char* kFamilies[] = {"dense",     "dense",  "convolution", "convolution",
-                                         "depthwise", "pool",   "elements",    "reduce",
-                                         "movement",  "network"};
+    constexpr const char* kFamilies[] = {
+        "dense",   "int8 dense",     "convolution", "int8 convolution", "depthwise",
+        "pool",    "int8 depthwise", "elements",    "reduce",           "movement",
+        "network", "int8 pointwise", "int8 blocks", "int8 depthwise",   "int8 sum"};
     result.family = kFamilies[index % std::size(kFamilies)];
+    int8_ = result.family.starts_with("int8");
     ValueId value = layer(result.family);
     if (result.family == "network") {
       for (std::int64_t more = pick(1, 3); more > 0; --more) value = following(value);
@@ -44,6 +46,7 @@ class Sweep {
   }
 
   Format activation_format() {
+    if (int8_) return Format::integer(8, true);
     return Format::parse(
         one_of<const char*>({"uint8", "int8", "uint4", "int4", "uint2", "bipolar"}));
   }
@@ -53,15 +56,70 @@ class Sweep {
   }
 
   ValueId weights(const Shape& shape) {
-    const auto bits = one_of<int>({1, 2, 4, 8});
+    const auto bits = int8_ ? 8 : one_of<int>({1, 2, 4, 8});
     const Format format = bits == 1 ? Format::parse("bipolar") : Format::integer(bits, true);
     std::vector<std::int64_t> values;
     for (std::int64_t i = 0; i < element_count(shape); ++i)
-      values.push_back(format.integer_of(random_.bits() & ((std::uint64_t{1} << bits) - 1)));
+      values.push_back(int8_
+                           ? pick(-127, 127)
+                           : format.integer_of(random_.bits() & ((std::uint64_t{1} << bits) - 1)));
     return builder_->constant(Tensor::from_integers(format, shape, values), "w");
   }
 
+  // Layers as TensorFlow Lite quantizes them.
+  ValueId int8_layer(const std::string& family) {
+    if (family == "int8 dense") return scaled(dense(input({1, pick(1, 3), 4 * pick(1, 100)})));
+    if (family == "int8 convolution") return scaled(convolution(input(image(24)), false));
+    if (family == "int8 pointwise") return scaled(pointwise(input(image(64)), pick(4, 64)));
+    if (family == "int8 sum") {
+      const ValueId x = input(image(24)), sum = scaled(convolution(x, true));
+      const ValueId other = builder_->input("x", builder_->type(sum));
+      return scaled(add_exact(*builder_, "IntAdd", {scaled(sum), scaled(other)}));
+    }
+    if (family == "int8 depthwise") return scaled(convolution(input(image(64)), true));
+    // Blocks that are alike but for some sizes.
+    ValueId value = input(image(32));
+    const std::int64_t growth = pick(0, 8);
+    for (std::int64_t block = pick(2, 4); block > 0; --block)
+      value = scaled(pointwise(value, builder_->shape(value).back() + 4 * growth));
+    return value;
+  }
+
+  ValueId pointwise(ValueId x, std::int64_t columns) {
+    return add_exact(*builder_, "IntConv",
+                     {x, weights({columns, 1, 1, builder_->shape(x).back()})});
+  }
+
+  // The scale of a trained layer: for each channel a bias, a multiplier and a shift, one zero
+  // point.
+  ValueId scaled(ValueId x) {
+    const int bits = builder_->type(x).format.bits();
+    const std::int64_t zero = pick(-128, 20);
+    const bool channels = chance(0.8);
+    std::vector<std::int64_t> multipliers, addends, shifts;
+    for (std::int64_t i = channels ? builder_->shape(x).back() : 1; i > 0; --i) {
+      multipliers.push_back(pick(1 << 30, INT32_MAX));
+      shifts.push_back(std::clamp<std::int64_t>(bits + 20 + pick(-1, 1), 33, 46));
+      const std::int64_t bias = pick(-1000, 1000);
+      addends.push_back(bias * multipliers.back() + (1 << 30) +
+                        (2 * zero + 1) * (std::int64_t{1} << (shifts.back() - 1)));
+    }
+    const auto row = [&](const std::vector<std::int64_t>& values, const std::string& name) {
+      const auto [low, high] = std::ranges::minmax(values);
+      const Shape shape{static_cast<std::int64_t>(values.size())};
+      return builder_->constant(
+          Tensor::from_integers(Format::holding({std::min<std::int64_t>(low, 0), high}), shape,
+                                values),
+          name);
+    };
+    return builder_->add("Rescale", {x, row(multipliers, "m"), row(addends, "a"), row(shifts, "s")},
+                         {{"format", Format::integer(8, true)},
+                          {"rounding", std::string("floor")},
+                          {"overflow", std::string("saturate")}});
+  }
+
   ValueId layer(const std::string& family) {
+    if (int8_) return int8_layer(family);
     if (family == "dense") return activated(dense(input({1, pick(1, 3), pick(4, 400)})));
     if (family == "convolution" || family == "network")
       return activated(convolution(input(image(16)), false));
@@ -260,22 +318,30 @@ class Sweep {
   std::string chosen_form(const Module& module) {
     const McuGroups groups = group_nodes(module, module.main());
     if (groups.groups.empty()) return "";  // a transpose that moves nothing
-    const std::vector<std::string> forms =
+    std::vector<std::string> forms =
         kernel_forms(module, module.main(), groups.base_of, groups.groups.front());
+    const auto is_vector = [](const std::string& form) {
+      return form.starts_with("vector") || form.ends_with("quads");
+    };
+    if (!vectors_) std::erase_if(forms, is_vector);
+    const auto vector = std::ranges::partition(forms, is_vector).begin();
+    // As often as all others.
+    if (vector != forms.begin() && chance(0.5)) forms.erase(vector, forms.end());
     return forms[static_cast<std::size_t>(pick(0, static_cast<std::int64_t>(forms.size()) - 1))];
   }
 
   RandomSequence random_;
+  bool vectors_ = false, int8_ = false;
   Builder* builder_ = nullptr;
 };
 
 }  // namespace
 
-std::vector<SweepCase> mcu_sweep(std::uint64_t seed, std::size_t cases) {
+std::vector<SweepCase> mcu_sweep(std::uint64_t seed, std::size_t cases, bool vectors) {
   std::vector<SweepCase> result;
   for (std::size_t i = 0; i < cases; ++i) {
     try {
-      result.push_back(Sweep(seed, i).make(i));
+      result.push_back(Sweep(seed, i, vectors).make(i));
     } catch (const Error& error) {
       throw error.at(concat("case ", i, " of the sweep"));
     }

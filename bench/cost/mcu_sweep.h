@@ -16,7 +16,8 @@ struct SweepCase {
 };
 
 // Layers of the kinds and sizes that networks have, drawn at random: the same seed gives the same
-// cases on every machine. No case is a published or example network.
-std::vector<SweepCase> mcu_sweep(std::uint64_t seed, std::size_t cases);
+// cases on every machine. No case is a published or example network. With `vectors`, half of those
+// that can take forms of Helium do.
+std::vector<SweepCase> mcu_sweep(std::uint64_t seed, std::size_t cases, bool vectors);
 
 }  // namespace tandem

@@ -100,6 +100,57 @@ TEST_F(TfliteReader, RefusesWhatIsUnsoundOrUnread) {
   }
 }
 
+// Call after call, with what the variables keep: codes by tflite-micro, reals by ai-edge-litert.
+void expect_stream(const GoldenCase& c) {
+  Module module = read_case(c);
+  verify(module);
+  const std::string text = print_module(module);
+  EXPECT_EQ(print_module(parse_module(text)), text);
+  EXPECT_FALSE(module.states.empty());
+  if (is_of_codes(c)) module = lower(module);
+  const auto& [input, given] = c.inputs.front();
+  const auto& [output, expected] = c.outputs.front();
+  std::vector<Tensor> states = initial_states(module);
+  for (std::int64_t call = 0; call < given.shape()[0]; ++call) {
+    SCOPED_TRACE(concat("call ", call));
+    const std::vector<Tensor> x{given.rows(call, call + 1)};
+    expect_row(evaluate(module, module.main(), x, &states)[0], expected.rows(call, call + 1));
+    if (::testing::Test::HasFatalFailure()) return;
+  }
+}
+
+TEST_F(TfliteReader, KeepsVariablesFromCallToCall) {
+  const auto cases = golden_cases("tflite_streams");
+  EXPECT_EQ(cases.size(), 4U);
+  EXPECT_EQ(find_case(cases, "keyword_spotter").inputs.front().second.shape()[0], 200);
+  for (const GoldenCase& c : cases) {
+    SCOPED_TRACE(c.name);
+    ASSERT_NO_THROW(expect_stream(c)) << c.name;
+  }
+}
+
+TEST_F(TfliteReader, ReadsVariablesAsStatesOfCodes) {
+  const auto cases = golden_cases("tflite_streams");
+  const Module module = read_case(find_case(cases, "keyword_spotter"));
+  std::vector<std::string> states;
+  for (const State& state : module.states)
+    states.push_back(concat(state.name, " ", state.type.to_string(), " ", name(state.lifetime)));
+  EXPECT_THAT(states, ::testing::UnorderedElementsAre("frames int8[1,7,1,10] stream",
+                                                      "features int8[1,3,1,8] stream",
+                                                      "loudness int8[1,1,1,10] stream"));
+  EXPECT_EQ(module.main().updates.size(), 3U);
+}
+
+TEST_F(TfliteReader, RefusesVariablesWithoutMeaning) {
+  const auto cases = golden_cases("tflite_streams_refused");
+  EXPECT_EQ(cases.size(), 13U);
+  for (const GoldenCase& c : cases) {
+    EXPECT_THAT([&] { read_case(c); },
+                ThrowsMessage<Error>(AllOf(HasSubstr(c.name), HasSubstr(c.error))))
+        << c.name;
+  }
+}
+
 TEST_F(TfliteReader, ListsRefusedOperatorsWithReasonAndRemedy) {
   const auto cases = golden_cases("tflite_refused");
   try {

@@ -38,12 +38,16 @@ void TfliteMutator::mutate(tflite::ModelT& model) {
 }
 
 void TfliteMutator::change(tflite::ModelT& model) {
-  if (model.subgraphs.empty() || model.subgraphs[0]->tensors.empty() ||
-      model.subgraphs[0]->operators.empty() || model.operator_codes.empty()) {
+  const auto is_empty = [](const auto& graph) {
+    return graph->tensors.empty() || graph->operators.empty();
+  };
+  if (model.subgraphs.empty() || model.operator_codes.empty() ||
+      std::ranges::any_of(model.subgraphs, is_empty)) {
     model.version = 3;
     return;
   }
-  tflite::SubGraphT& graph = *model.subgraphs[0];
+  // The others are run by operators of the first.
+  tflite::SubGraphT& graph = chance(4) ? any(model.subgraphs) : *model.subgraphs[0];
   switch (below(9)) {
     case 0:
     case 1: change_tensor(any(graph.tensors), model.buffers.size()); return;

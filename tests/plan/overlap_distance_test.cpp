@@ -89,6 +89,26 @@ TEST(OverlapDistance, WhatIsCopiedFirstMayLieAnywhere) {
   EXPECT_EQ(distance(program, "x0", "padded"), (8 * 12 + 1 + 10) * 2 - 7 * 10 * 2);
 }
 
+TEST(OverlapDistance, ChannelByChannelInPlace) {
+  const LoopProgram program = program_of(
+      "constant @w : int4[2,3,3,1] = [1,2,3,4,5,6,7,1,2, 3,4,5,6,7,1,2,3,4]\n"
+      "graph @main(%x : int8[1,8,10,2]) -> (%y) {\n"
+      "  %w = constant @w\n"
+      "  %a : int15[1,4,5,2] = IntConv(%x, %w) {format = int15, pads = [1,1,0,0], strides = [2,2], "
+      "group = 2}\n"
+      "  %y : int8[1,4,5,2] = Clamp(%a) {format = int8, min = -100, max = 99}\n}\n",
+      "plane");
+  bool found = false;
+  for (const OverlapDistance& overlap : overlap_distances(program)) {
+    if (program.arrays[overlap.read].name != "x0" || program.arrays[overlap.written].name != "y")
+      continue;
+    found = true;
+    EXPECT_EQ(overlap.bytes, -160);
+    EXPECT_EQ(overlap.multiple, 2);
+  }
+  EXPECT_TRUE(found);
+}
+
 // Runs one program on random operands: what its outputs hold then.
 class Runs {
  public:
@@ -165,7 +185,7 @@ bool is_spoilt(const Runs& runs, const OverlapDistance& overlap) {
 
 TEST(OverlapDistance, RandomStepsComputeTheSameAtTheDistanceAndOftenNotCloser) {
   register_operators();
-  int pairs = 0, bounded = 0, spoilt = 0, below = 0;
+  int pairs = 0, bounded = 0, spoilt = 0, below = 0, by_channel = 0;
   for (std::uint64_t seed = 0; seed < 400; ++seed) {
     const Module module = random_lowered_module(seed);
     const Graph& graph = module.main();
@@ -177,13 +197,17 @@ TEST(OverlapDistance, RandomStepsComputeTheSameAtTheDistanceAndOftenNotCloser) {
         for (const OverlapDistance& overlap : overlap_distances(program)) {
           const Array &read = program.arrays[overlap.read],
                       &written = program.arrays[overlap.written];
-          for (const std::int64_t more : {0, 1, 3})
-            ASSERT_EQ(runs.sharing(overlap.read, overlap.written, overlap.bytes + more),
-                      runs.apart())
-                << "seed " << seed << ", form " << form << ": " << read.name << " "
-                << overlap.bytes + more << " bytes behind " << written.name << " in\n"
+          const std::int64_t least =
+              -(-overlap.bytes / overlap.multiple) * overlap.multiple;  // both may be negative
+          for (const std::int64_t more : {0, 1, 3, 5}) {
+            const std::int64_t distance = least + more * overlap.multiple;
+            ASSERT_EQ(runs.sharing(overlap.read, overlap.written, distance), runs.apart())
+                << "seed " << seed << ", form " << form << ": " << read.name << " " << distance
+                << " bytes behind " << written.name << " in\n"
                 << print_program(program);
+          }
           ++pairs;
+          by_channel += overlap.multiple > 1;
           if (overlap.bytes == -read.bytes()) continue;
           ++bounded;
           below += overlap.bytes < 0;
@@ -192,9 +216,11 @@ TEST(OverlapDistance, RandomStepsComputeTheSameAtTheDistanceAndOftenNotCloser) {
       }
     }
   }
-  std::printf("%d pairs, %d with a least distance, %d below 0; %d spoilt a byte closer\n", pairs,
-              bounded, below, spoilt);
+  std::printf(
+      "%d pairs, %d with a least distance, %d below 0; %d spoilt a byte closer; %d by channel\n",
+      pairs, bounded, below, spoilt, by_channel);
   EXPECT_GE(pairs, 2000);
+  EXPECT_GE(by_channel, 5);
   EXPECT_GE(spoilt, bounded / 3);
 }
 

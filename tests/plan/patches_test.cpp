@@ -111,8 +111,15 @@ TEST(Patches, ShareConstantsAndPrograms) {
   EXPECT_EQ(rows_of(plan.steps[3]), (Rows{2, 4}));
   EXPECT_FALSE(rows_of(plan.steps[8]));
   // The second and third patch are alike; the first and the last are padded.
-  const std::vector<std::size_t> alike = first_alike(plan, step_programs(module, plan));
-  EXPECT_EQ(alike, (std::vector<std::size_t>{0, 1, 2, 3, 2, 3, 6, 7, 8}));
+  const SharedPrograms shared = step_functions(module, plan).shared;
+  std::vector<std::size_t> first_users;
+  for (const StepCall& call : shared.calls)
+    first_users.push_back(shared.users[call.function].front());
+  EXPECT_EQ(first_users, (std::vector<std::size_t>{0, 1, 2, 3, 2, 3, 6, 7, 8}));
+  // Calls hand over the rows that are read and written, and scratch, but no weights.
+  EXPECT_EQ(shared.passed[shared.calls[2].function].size(),
+            step_programs(module, plan)[2].arrays.size() - 1);
+  EXPECT_TRUE(shared.calls[2].arguments.empty());
   std::set<std::size_t> weights;
   for (const Step& step : plan.steps)
     for (const std::size_t read : step.reads)

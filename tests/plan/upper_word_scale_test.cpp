@@ -15,7 +15,7 @@ std::int64_t exact(const ScalePoint& point, std::int64_t x) {
 }
 
 std::int64_t by_upper_word(const UpperWordScale& scale, std::size_t i, std::int64_t x) {
-  const std::int64_t product = (x + scale.biases[i]) * scale.multipliers[i];
+  const std::int64_t product = ((x + scale.biases[i]) << scale.left) * scale.multipliers[i];
   const std::int64_t high =
       scale.doubled ? (2 * product + (std::int64_t{1} << 31)) >> 32 : product >> 32;
   EXPECT_GE(high, scale.high.min);
@@ -27,13 +27,16 @@ std::int64_t by_upper_word(const UpperWordScale& scale, std::size_t i, std::int6
 TEST(UpperWordScale, EqualsTheScaleThatItWasMadeOf) {
   RandomSequence random(CounterRandom(1, "upper word"));
   for (int round = 0; round < 200; ++round) {
-    const IntegerRange x = {-random.integer(1, 1 << 22), random.integer(1, 1 << 22)};
+    const std::int64_t left = random.chance(0.5) ? random.integer(0, 20) : 0;
+    const std::int64_t most = left == 0 ? 1 << 22 : 1 << 8;
+    const IntegerRange x = {-random.integer(1, most), random.integer(1, most)};
     const std::int64_t zero = random.integer(-128, 127), half = random.integer(0, 1);
     const bool doubled = random.chance(0.5), whole = doubled && random.chance(0.2);
     std::vector<ScalePoint> points;
     for (std::int64_t i = random.integer(1, 5); i > 0; --i) {
-      ScalePoint point{random.integer(1 << 29, INT32_MAX), 0, whole ? 31 : random.integer(33, 44)};
-      const std::int64_t bias = random.integer(-100000, 100000);
+      ScalePoint point{random.integer(1 << 29, INT32_MAX), 0,
+                       whole ? 31 - left : random.integer(33, 44)};
+      const std::int64_t bias = random.integer(-100000, 100000) >> (whole ? left / 2 : 0);
       point.addend =
           bias * point.multiplier + (2 * zero + half) * (std::int64_t{1} << (point.shift - 1));
       if (!whole && random.chance(0.3)) {
@@ -47,7 +50,7 @@ TEST(UpperWordScale, EqualsTheScaleThatItWasMadeOf) {
         continue;
       }
       if (whole) point.addend = bias * point.multiplier;
-      if (doubled) point.addend += 1 << 30;
+      if (doubled) point.addend += 1 << (whole ? 30 - left : 30);
       points.push_back(point);
     }
     const auto scale = upper_word_scale(points, x, {-128, 127});

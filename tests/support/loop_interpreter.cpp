@@ -19,6 +19,8 @@ class Interpreter {
       places_[program.arrays[i].name] = {i, 0};
   }
 
+  void set(const std::string& local, std::int64_t value) { locals_[local] = value; }
+
   void run(const Statements& statements) {
     for (const Statement& s : statements) run(s);
   }
@@ -29,6 +31,7 @@ class Interpreter {
     std::int64_t index = 0;
   };
   using Vector = std::array<std::int64_t, 16>;
+  using Quad = std::array<std::int64_t, kQuadLanes>;
 
   void run(const Statement& s) {
     switch (s.kind) {
@@ -37,12 +40,28 @@ class Interpreter {
       case StatementKind::kAssign:
         if (s.value.op == ExprOp::kLoadVector)
           vectors_[s.name] = vector(s.value);
+        else if (s.value.lanes > 1)
+          quads_[s.name] = quad(s.value);
         else
           locals_[s.name] = wrapped(value(s.value), s.type);
         return;
       case StatementKind::kStore: {
+        if (s.value.lanes > 1) {
+          const Quad lanes = quad(s.value);
+          const std::int64_t index = value(s.index);
+          for (int i = 0; i < kQuadLanes; ++i)
+            store(s.name, index + i * s.step, lanes[static_cast<std::size_t>(i)]);
+          return;
+        }
         const std::int64_t stored = value(s.value);
         store(s.name, value(s.index), stored);
+        return;
+      }
+      case StatementKind::kStoreVector: {
+        const Vector lanes = vector(s.value);
+        const std::int64_t index = value(s.index);
+        for (std::size_t i = 0; i < lanes.size(); ++i)
+          store(s.name, index + static_cast<std::int64_t>(i), lanes[i]);
         return;
       }
       case StatementKind::kStoreWord: {
@@ -134,6 +153,36 @@ class Interpreter {
     return lanes;
   }
 
+  Quad quad(const Expr& e) {
+    Quad lanes;
+    // All lanes of a load come before what follows.
+    for (int i = 0; i < kQuadLanes; ++i) lanes[static_cast<std::size_t>(i)] = lane(e, i);
+    return lanes;
+  }
+
+  std::int64_t lane(const Expr& e, int i) {
+    if (e.lanes == 1) return value(e);
+    switch (e.op) {
+      case ExprOp::kVariable: return quads_.at(e.name)[static_cast<std::size_t>(i)];
+      case ExprOp::kQuad: return value(e.args[static_cast<std::size_t>(i)]);
+      case ExprOp::kLoad: return load(e.name, value(e.args[0]) + i * e.value);
+      case ExprOp::kConvert: return wrapped(lane(e.args[0], i), e.type);
+      case ExprOp::kUpperWord: return upper_word(e, lane(e.args[0], i), lane(e.args[1], i));
+      case ExprOp::kScaleByPower: {
+        const std::int64_t x = lane(e.args[0], i), power = lane(e.args[1], i);
+        return power < 0 ? (x + (std::int64_t{1} << (-power - 1))) >> -power : x << power;
+      }
+      case ExprOp::kMinimum: return std::min(lane(e.args[0], i), lane(e.args[1], i));
+      case ExprOp::kMaximum: return std::max(lane(e.args[0], i), lane(e.args[1], i));
+      default: return wrapped(binary(e, lane(e.args[0], i), lane(e.args[1], i)), e.type);
+    }
+  }
+
+  static std::int64_t upper_word(const Expr& e, std::int64_t a, std::int64_t b) {
+    if (e.value == 2) return (a * b + (std::int64_t{1} << 30)) >> 31;
+    return (a * b + (e.value != 0 ? std::int64_t{1} << 31 : 0)) >> 32;
+  }
+
   static std::int64_t half(std::int64_t word, int which) {
     return wrapped(word >> (16 * which), Storage::kI16);
   }
@@ -153,8 +202,7 @@ class Interpreter {
         const IntegerRange range = range_of(e.value != 0 ? Storage::kI8 : Storage::kU8);
         return std::clamp(value(e.args[0]), range.min, range.max);
       }
-      case ExprOp::kUpperWord:
-        return (value(e.args[0]) * value(e.args[1]) + (std::int64_t{1} << 31)) >> 32;
+      case ExprOp::kUpperWord: return upper_word(e, value(e.args[0]), value(e.args[1]));
       case ExprOp::kDot2: {
         const std::int64_t a = value(e.args[1]), b = value(e.args[2]);
         return wrapped(value(e.args[0]) + half(a, 0) * half(b, 0) + half(a, 1) * half(b, 1),
@@ -201,13 +249,17 @@ class Interpreter {
   std::map<std::string, Place> places_;  // of arrays and pointers
   std::map<std::string, std::int64_t> locals_;
   std::map<std::string, Vector> vectors_;
+  std::map<std::string, Quad> quads_;
 };
 
 }  // namespace
 
 void interpret(const LoopProgram& program, const std::vector<std::size_t>& offsets,
-               std::vector<std::uint8_t>& memory) {
-  Interpreter(program, offsets, memory).run(program.body);
+               std::vector<std::uint8_t>& memory, const std::vector<std::int64_t>& arguments) {
+  Interpreter interpreter(program, offsets, memory);
+  for (std::size_t i = 0; i < program.parameters.size(); ++i)
+    interpreter.set(program.parameters[i], arguments.at(i));
+  interpreter.run(program.body);
 }
 
 }  // namespace tandem::test

@@ -12,6 +12,6 @@ namespace tandem::test {
 // have their own; their offsets are ignored). Copies and single accesses happen in the order of the
 // program. Throws InternalError on an access outside an array.
 void interpret(const LoopProgram& program, const std::vector<std::size_t>& offsets,
-               std::vector<std::uint8_t>& memory);
+               std::vector<std::uint8_t>& memory, const std::vector<std::int64_t>& arguments = {});
 
 }  // namespace tandem::test

@@ -34,8 +34,10 @@ class Generator {
     const std::int64_t inputs = pick(1, 2);
     for (std::int64_t i = 0; i < inputs; ++i)
       live_.push_back(builder_.input(concat("x", i), {dims(random_shape()), random_format()}));
+    if (options_.max_states > 0) add_states(pick(1, options_.max_states));
     const auto nodes = static_cast<std::size_t>(pick(options_.min_nodes, options_.max_nodes));
     for (int attempt = 0; builder_.graph().nodes.size() < nodes && attempt < 400; ++attempt) step();
+    if (!module_.states.empty()) update_states();
     choose_outputs();
     remove_unused(module_);
     verify(module_);
@@ -96,6 +98,7 @@ class Generator {
     std::vector<bool> read(builder_.graph().values.size());
     for (const Node& node : builder_.graph().nodes)
       for (const ValueId input : node.inputs) read[input] = true;
+    for (const StateUpdate& update : builder_.graph().updates) read[update.value] = true;
     std::vector<ValueId> result;
     for (ValueId id = 0; id < read.size(); ++id)
       if (builder_.graph().values[id].producer != kNone && !read[id]) result.push_back(id);
@@ -114,16 +117,81 @@ class Generator {
     const std::vector<ValueId> last = unread();
     for (const ValueId value : last) builder_.output(value);
     std::vector<std::vector<Tensor>> results;
+    std::vector<Tensor> states = initial_states(module_);
     for (const auto& inputs : random_inputs(module_, static_cast<std::uint64_t>(pick(0, 999)), 5))
-      results.push_back(evaluate(module_, module_.main(), inputs));
+      results.push_back(evaluate(module_, module_.main(), inputs, &states));
     std::vector<ValueId> kept;
+    if (!module_.states.empty() && chance(30))
+      kept.push_back(live_[builder_.graph().inputs.size()]);
     for (std::size_t i = 0; i < last.size(); ++i) {
       const bool varies = std::any_of(results.begin(), results.end(), [&](const auto& result) {
         return !(result[i] == results[0][i]);
       });
       if (varies || chance(25)) kept.push_back(last[i]);
     }
+    if (kept.empty() && last.empty()) kept.push_back(live_.back());
     builder_.graph().outputs = kept.empty() ? last : kept;
+  }
+
+  // Some states are of the type of an input or of another state, so that they can be updated with
+  // it.
+  void add_states(std::int64_t count) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      TensorType type{dims(random_shape()),
+                      Format::integer(static_cast<int>(pick(1, 16)), chance(65))};
+      if (chance(60)) type = builder_.type(some_value());
+      const IntegerRange range = type.format.integer_range();
+      const Shape shape = type.static_shape();
+      const std::int64_t first = pick(range.min, range.max);
+      std::vector<std::int64_t> values(static_cast<std::size_t>(element_count(shape)), first);
+      if (chance(60))
+        for (auto& value : values) value = pick(range.min, range.max);
+      if (type.format == Format::parse("bipolar"))
+        for (auto& value : values) value = value < 0 ? -1 : 1;
+      const Tensor initial = Tensor::from_integers(type.format, shape, values);
+      const std::string name = concat("state", i);
+      module_.states.push_back(
+          {name, type, module_.add_constant(initial, name + ".initial"), Lifetime::kStream});
+      live_.push_back(builder_.read_state(module_.states.size() - 1));
+    }
+  }
+
+  // Some with an input or another state, most with what is computed in their shape, brought into
+  // their format; a few stay as they are.
+  void update_states() {
+    for (StateId state = 0; state < module_.states.size(); ++state) {
+      const ValueId read = live_[builder_.graph().inputs.size() + state];
+      const TensorType type = builder_.type(read);
+      std::vector<ValueId> alike, computed;
+      for (const ValueId value : live_) {
+        const Value& known = builder_.graph().values[value];
+        if (known.type == type && value != read) alike.push_back(value);
+        if (known.producer != kNone && known.type.shape == type.shape) computed.push_back(value);
+      }
+      if (chance(5)) continue;
+      if (!alike.empty() && chance(40)) {
+        builder_.graph().updates.push_back({state, any_of(alike)});
+      } else if (type.format != Format::parse("bipolar")) {
+        const ValueId next = computed.empty() ? moved_on(read) : any_of(computed);
+        builder_.graph().updates.push_back({state, in_format(next, type.format)});
+      }
+    }
+  }
+
+  ValueId moved_on(ValueId read) {
+    const ValueId step = constant(broadcast_shape(builder_.shape(read)), -9, 9, "step");
+    return add_exact(builder_, "IntAdd", {read, step}, {}, "moved_on");
+  }
+
+  ValueId any_of(const std::vector<ValueId>& values) {
+    return values[static_cast<std::size_t>(pick(0, static_cast<std::int64_t>(values.size()) - 1))];
+  }
+
+  ValueId in_format(ValueId value, Format format) {
+    if (builder_.type(value).format == format) return value;
+    const IntegerRange range = format.integer_range();
+    return builder_.add("Clamp", {value},
+                        {{"format", format}, {"min", range.min}, {"max", range.max}}, "next");
   }
 
   void step() {

@@ -11,6 +11,7 @@
 #include "tandem/verify/samples.h"
 
 #include "tests/support/random_module.h"
+#include "tests/verify/varied_plans.h"
 
 namespace tandem {
 namespace {
@@ -52,8 +53,8 @@ TEST_F(QemuTest, ALayerEqualsTheReferenceOnBothCores) {
     const Equality equality = compare_samples(expected, qemu->run(inputs));
     EXPECT_TRUE(equality.equal()) << to_string(equality, "reference", device);
     const auto& measured = qemu->measured();
-    EXPECT_EQ(measured.at("weights_bytes"), 12);
-    EXPECT_EQ(measured.at("tables_bytes"), 12);  // three multipliers
+    EXPECT_EQ(measured.at("weights_bytes"), 16);  // three columns in pairs
+    EXPECT_EQ(measured.at("tables_bytes"), 12);   // three multipliers
     // In the arena two of the three results are written before the last column reads all four
     // codes.
     EXPECT_EQ(measured.at("arena_bytes"), in_arena ? 2 + 4 : 0);
@@ -100,6 +101,31 @@ TEST_F(QemuTest, RandomModulesEqualTheReferenceInOneFirmware) {
   // In values of one element the compiler may find a constant that the plan's ranges miss.
   EXPECT_GE(as_planned, modules.size() - 1);
   EXPECT_TRUE(run.output == expected) << "outputs under QEMU differ from the reference";
+}
+
+// Words on the one core, vectors and quads on the other.
+TEST_F(QemuTest, AllKernelFormsEqualTheReferenceOnCoresThatHaveTheirInstructions) {
+  std::vector<Module> modules;
+  std::vector<CNetwork> networks;
+  std::string input, expected;
+  for (std::uint64_t seed = 2000; seed < 2060; ++seed) {
+    modules.push_back(random_lowered_module(seed));
+    const Samples inputs = stack(random_inputs(modules.back(), seed, 4));
+    input += pack_count(4) + pack_samples(inputs);
+    expected += pack_samples(make_execution("reference", modules.back())->run(inputs));
+  }
+  const std::vector<Plan> plans = varied_plans(modules);
+  for (std::size_t i = 0; i < modules.size(); ++i)
+    networks.push_back({&modules[i], &plans[i], "net" + std::to_string(i)});
+  for (const char* core : {"cortex-m4", "cortex-m55"}) {
+    const TemporaryFolder folder("qemu");
+    ArmOptions options;
+    options.core = core;
+    options.counted_runs = 0;
+    const ArmRun run =
+        run_arm_program(build_arm_program(networks, folder.path().string(), options), input);
+    EXPECT_TRUE(run.output == expected) << core;
+  }
 }
 
 TEST_F(QemuTest, TheFirstLayerThatDiffersIsNamed) {

@@ -6,6 +6,8 @@
 
 #include "tandem/verify/samples.h"
 
+#include "tests/support/random_module.h"
+
 namespace tandem {
 
 // Runs many modules, each on its own samples, and returns the outputs of each.
@@ -20,10 +22,11 @@ struct RandomComparison {
 };
 
 // Compares `run` with the reference on random lowered modules of the seeds [first, first + count),
-// `samples` inputs each, in batches of `batch` modules. Where one differs it is shrunk, and the
-// test fails with its text.
+// `samples` inputs each (calls of one stream, where they have states), in batches of `batch`
+// modules. Where one differs it is shrunk, and the test fails with its text.
 RandomComparison compare_random_modules(std::uint64_t first, std::int64_t count,
                                         std::int64_t samples, std::int64_t batch,
-                                        const RunBatch& run);
+                                        const RunBatch& run,
+                                        const RandomModuleOptions& options = {});
 
 }  // namespace tandem

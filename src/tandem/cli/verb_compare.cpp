@@ -60,7 +60,10 @@ class CompareVerb final : public Verb {
            "float\n"
            "where they are real and as reference where they are of integers, on the reals that "
            "their\n"
-           "outputs stand for; values that differ by more than --tolerance end with exit code 1.";
+           "outputs stand for; values that differ by more than --tolerance end with exit code 1.\n"
+           "Of a network with states the samples are consecutive calls of one stream, which starts "
+           "at\n"
+           "the initial states in each execution.";
   }
   void add_options(OptionTable& options) override {
     model_.add_to(options);
@@ -181,8 +184,8 @@ class CompareVerb final : public Verb {
       std::map<ValueId, Difference> differences;
       const std::int64_t count = other->outputs.front().shape()[0];
       for (std::int64_t sample = 0; sample < count; ++sample) {
-        const auto a = first->execution->trace(one_of(first->inputs, sample));
-        const auto b = other->execution->trace(one_of(other->inputs, sample));
+        const auto a = first->execution->trace(samples_until(lowered, first->inputs, sample));
+        const auto b = other->execution->trace(samples_until(lowered, other->inputs, sample));
         for (const auto& [value, tensor] : a)
           if (b.contains(value)) differences[value].add(tensor, b.at(value), 0);
       }
@@ -285,8 +288,8 @@ class CompareVerb final : public Verb {
       in_b.emplace(graph_b.values[value].name, value);
     std::map<ValueId, Difference> differences;
     for (std::int64_t sample = 0; sample < a.outputs.front().shape()[0]; ++sample) {
-      const auto seen_a = a.execution->trace(one_of(a.inputs, sample));
-      const auto seen_b = b.execution->trace(one_of(b.inputs, sample));
+      const auto seen_a = a.execution->trace(samples_until(*a.module, a.inputs, sample));
+      const auto seen_b = b.execution->trace(samples_until(*b.module, b.inputs, sample));
       for (const auto& [value, tensor] : seen_a) {
         const auto twin = in_b.find(graph_a.values[value].name);
         if (twin == in_b.end() || !seen_b.contains(twin->second)) continue;

@@ -31,7 +31,10 @@ class CompileVerb final : public Verb {
            "all\n"
            "maximum among them) run through the sources on this host and on the simulated "
            "machine;\n"
-           "where an output differs from the reference, the exit code is 1.";
+           "where an output differs from the reference, the exit code is 1. Of a network with "
+           "states "
+           "they\n"
+           "are consecutive calls of one stream; NAME_reset() starts a new one.";
   }
   void add_options(OptionTable& options) override {
     flags_.add_to(options, true);

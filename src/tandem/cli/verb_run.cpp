@@ -33,7 +33,9 @@ class RunVerb final : public Verb {
            "Arrays are named after the network's inputs and outputs, samples along the first "
            "axis;\n"
            "integer executions take integers as codes and reals as reals, and write both: NAME\n"
-           "holds reals, NAME.codes the integers.";
+           "holds reals, NAME.codes the integers. Of a network with states the samples are "
+           "consecutive\n"
+           "calls of one stream, which starts at the initial states.";
   }
   void add_options(OptionTable& options) override {
     model_.add_to(options);

@@ -165,6 +165,7 @@ class ShowVerb final : public Verb {
                            {"fits", model.fits},
                            {"peak_bytes", plan.peak_bytes},
                            {"bound_bytes", plan.bound_bytes},
+                           {"state_bytes", state_bytes(plan)},
                            {"steps", plan.steps.size()},
                            {"buffers", plan.buffers.size()},
                            {"text", text}};

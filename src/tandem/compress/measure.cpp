@@ -38,6 +38,12 @@ void for_each_batch(const Module& network, const DataSet& data, const BatchVisit
     throw Error("the network has ", graph.inputs.size(),
                 " inputs; a data set serves networks with one");
   }
+  if (!network.states.empty()) {
+    throw Error(
+        "the network keeps the state '", network.states.front().name,
+        "' from sample to sample, and streams are neither calibrated nor measured; quantize "
+        "it in the program that trained it (run, compare and compile take it as it is)");
+  }
   const Value& input = graph.values[graph.inputs[0]];
   const BatchLayout layout(data, input.type);
   const std::int64_t step = layout.fixed_batch() > 0 ? layout.fixed_batch() : kBatch;

@@ -11,50 +11,58 @@
 namespace tandem {
 namespace {
 
-constexpr std::array<std::string_view, kLoopFeatures> kNames = {"steps",
-                                                                "loops",
-                                                                "iterations",
-                                                                "open_loops",
-                                                                "open_iterations",
-                                                                "branches",
-                                                                "loads",
-                                                                "stores",
-                                                                "addresses",
-                                                                "pointers",
-                                                                "advances",
-                                                                "moves",
-                                                                "multiply_adds",
-                                                                "multiplies",
-                                                                "adds",
-                                                                "logic",
-                                                                "compares",
-                                                                "selects",
-                                                                "saturations",
-                                                                "divides",
-                                                                "wide_multiplies",
-                                                                "wide_multiply_adds",
-                                                                "long_multiplies",
-                                                                "long_adds",
-                                                                "long_logic",
-                                                                "long_shifts",
-                                                                "variable_shifts",
-                                                                "long_selects",
-                                                                "long_compares",
-                                                                "long_divides",
-                                                                "extensions",
-                                                                "long_memory",
-                                                                "copies",
-                                                                "copied_bytes",
-                                                                "fills",
-                                                                "filled_bytes",
-                                                                "small_moves",
-                                                                "small_words",
-                                                                "pairs",
-                                                                "dots",
-                                                                "vector_loads",
-                                                                "vector_dots",
-                                                                "arrays",
-                                                                "large_constants"};
+constexpr std::array<std::string_view, kLoopFeatures> kNames = {
+    "steps",
+    "loops",
+    "iterations",
+    "open_loops",
+    "open_iterations",
+    "branches",
+    "loads",
+    "stores",
+    "addresses",
+    "pointers",
+    "advances",
+    "moves",
+    "multiply_adds",
+    "multiplies",
+    "adds",
+    "logic",
+    "compares",
+    "selects",
+    "saturations",
+    "divides",
+    "wide_multiplies",
+    "wide_multiply_adds",
+    "long_multiplies",
+    "long_adds",
+    "long_logic",
+    "long_shifts",
+    "variable_shifts",
+    "long_selects",
+    "long_compares",
+    "long_divides",
+    "extensions",
+    "long_memory",
+    "copies",
+    "copied_bytes",
+    "fills",
+    "filled_bytes",
+    "small_moves",
+    "small_words",
+    "pairs",
+    "dots",
+    "vector_loads",
+    "vector_stores",
+    "vector_dots",
+    "quad_memory",
+    "quad_gathers",
+    "quad_operations",
+    "quad_moves",
+    "arguments",
+    "arrays",
+    "large_constants",
+};
 
 bool is_long(Storage type) { return storage_bytes(type) == 8; }
 
@@ -84,7 +92,10 @@ class Counter {
   void block(const Statements& statements) {
     Keys outer;
     std::swap(outer, addresses_);
-    for (const Statement& s : statements) statement(s);
+    for (std::size_t i = 0; i < statements.size(); ++i) {
+      statement(statements[i]);
+      if (i + 1 < statements.size() && loads_and_advances(statements[i], statements[i + 1])) ++i;
+    }
     std::swap(outer, addresses_);
   }
 
@@ -100,11 +111,16 @@ class Counter {
       case StatementKind::kStore:
         expression(stored(s.value));
         address(s.name, s.index);
+        if (s.value.lanes > 1) return add(memory_of_quads(s.step));
         return add(is_long(s.type) ? LoopFeature::kLongMemory : LoopFeature::kStores);
       case StatementKind::kStoreWord:
         expression(s.value);
         address(s.name, s.index);
         return add(LoopFeature::kStores);
+      case StatementKind::kStoreVector:
+        expression(s.value);
+        address(s.name, s.index);
+        return add(LoopFeature::kVectorStores);
       case StatementKind::kPointer: return add(LoopFeature::kPointers);
       case StatementKind::kAdvance: return add(LoopFeature::kAdvances);
       case StatementKind::kCopy: return copy(s.step * storage_bytes(s.type));
@@ -203,7 +219,33 @@ class Counter {
     for (const Expr& arg : e.args) expression(arg);
   }
 
+  static LoopFeature memory_of_quads(std::int64_t stride) {
+    return stride == 1 ? LoopFeature::kQuadMemory : LoopFeature::kQuadGathers;
+  }
+
+  void quad(const Expr& e) {
+    switch (e.op) {
+      case ExprOp::kVariable: return;
+      case ExprOp::kLoad: address(e.name, e.args[0]); return add(memory_of_quads(e.value));
+      case ExprOp::kConvert: return expression(e.args[0]);
+      case ExprOp::kQuad: operands(e); return add(LoopFeature::kQuadMoves, e.lanes);
+      default: break;
+    }
+    for (const Expr& arg : e.args) {
+      // A product with a number that is the same in all lanes is added in one instruction.
+      const bool fused = e.op == ExprOp::kAdd && arg.op == ExprOp::kMultiply && arg.lanes > 1 &&
+                         (arg.args[0].lanes == 1 || arg.args[1].lanes == 1);
+      if (fused)
+        operands(arg);
+      else
+        expression(arg);
+    }
+    const bool negates = e.op == ExprOp::kShiftRight && e.args[1].op != ExprOp::kConstant;
+    add(LoopFeature::kQuadOperations, negates ? 2 : 1);
+  }
+
   void expression(const Expr& e) {
+    if (e.lanes > 1) return quad(e);
     switch (e.op) {
       case ExprOp::kVariable: return;
       case ExprOp::kConstant:

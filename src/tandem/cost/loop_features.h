@@ -45,13 +45,19 @@ enum class LoopFeature {
   kCopies,
   kCopiedBytes,  // calls of memcpy, and their bytes
   kFills,
-  kFilledBytes,     // calls of memset, and their bytes
-  kSmallMoves,      // copies and fills that compilers write out,
-  kSmallWords,      // and their loads and stores of up to four bytes, in pairs
-  kPairs,           // two bytes of a word widened to 16 bits
-  kDots,            // two products added to a sum
-  kVectorLoads,     // of 16 bytes
+  kFilledBytes,  // calls of memset, and their bytes
+  kSmallMoves,   // copies and fills that compilers write out,
+  kSmallWords,   // and their loads and stores of up to four bytes, in pairs
+  kPairs,        // two bytes of a word widened to 16 bits
+  kDots,         // two products added to a sum
+  kVectorLoads,  // of 16 bytes
+  kVectorStores,
   kVectorDots,      // 16 products added to a sum
+  kQuadMemory,      // loads and stores of four neighbours,
+  kQuadGathers,     // of four others
+  kQuadOperations,  // on four words
+  kQuadMoves,       // of a word into a quad
+  kArguments,       // numbers that a call passes
   kArrays,          // arrays whose address is a constant of the code
   kLargeConstants,  // constants that no instruction holds
   kCount

@@ -57,12 +57,10 @@ class McuEstimator {
     estimate.device = device_.name;
     LoopCost total;
     double macs = 0;
-    const std::vector<LoopProgram> programs = step_programs(module_, plan_);
+    const StepFunctions functions = step_functions(module_, plan_);
     const McuGroups groups = group_nodes(module_, graph_);
-    const std::vector<std::size_t> alike = first_alike(plan_, programs);
-    for (std::size_t i = 0; i < programs.size(); ++i) {
-      LoopCost cost = costs_.of(programs[i]);
-      if (alike[i] != i) cost.code_bytes = 0;
+    for (std::size_t i = 0; i < functions.programs.size(); ++i) {
+      const LoopCost cost = costs_.of(step_features(functions, i));
       const Step& step = plan_.steps[i];
       StepEstimate one{step_name(graph_, plan_, step), figures_of(cost)};
       const auto step_macs =
@@ -102,23 +100,23 @@ class McuEstimator {
   }
 
   void add_bytes(Figures& figures, double code) const {
-    double weights = 0, tables = 0, io = 0;
+    double weights = 0, tables = 0;
     for (const Buffer& buffer : plan_.buffers) {
       const auto bytes = static_cast<double>(buffer.bytes);
       if (buffer.role == BufferRole::kWeights)
         weights += bytes;
       else if (buffer.role == BufferRole::kTable)
         tables += bytes;
-      else if (!in_arena(plan_, buffer))
-        io += bytes;
     }
     const auto arena = static_cast<double>(plan_.peak_bytes.at("sram"));
     figures["weights_bytes"] = exact_figure(weights);
     figures["tables_bytes"] = exact_figure(tables);
     figures["arena_bytes"] = exact_figure(arena);
     figures["arena_bound_bytes"] = exact_figure(static_cast<double>(plan_.bound_bytes.at("sram")));
-    figures["io_bytes"] = exact_figure(io);
-    figures["sram_bytes"] = exact_figure(arena + io);
+    figures["io_bytes"] = exact_figure(static_cast<double>(caller_bytes(plan_)));
+    const auto states = static_cast<double>(state_bytes(plan_));
+    if (states > 0) figures["state_bytes"] = exact_figure(states);
+    figures["sram_bytes"] = exact_figure(static_cast<double>(sram_bytes(plan_)));
     const double flash = weights + tables + code;
     const double share = flash == 0 ? 0 : code / flash;
     figures["flash_bytes"] = {flash, source_, costs_.relative_error().code_bytes * share};
@@ -141,8 +139,24 @@ McuCosts::McuCosts(const Device& device)
     per_feature_[k] = cost_of_entry(device, "loop_program", name(static_cast<LoopFeature>(k)));
 }
 
-LoopCost McuCosts::of(const LoopProgram& program) const {
-  const LoopFeatures features = count_features(program);
+LoopFeatures step_features(const StepFunctions& functions, std::size_t step) {
+  LoopFeatures features = count_features(functions.programs[step]);
+  const StepCall& call = functions.shared.calls[step];
+  const auto argument = static_cast<std::size_t>(LoopFeature::kArguments);
+  const auto arrays = static_cast<std::size_t>(LoopFeature::kArrays);
+  // Code that a step before has written already, but for the call.
+  if (functions.shared.users[call.function].front() != step) {
+    features.written = {};
+    features.written[arrays] = static_cast<double>(functions.shared.passed[call.function].size());
+  }
+  features.executed[argument] = features.written[argument] =
+      static_cast<double>(call.arguments.size());
+  return features;
+}
+
+LoopCost McuCosts::of(const LoopProgram& program) const { return of(count_features(program)); }
+
+LoopCost McuCosts::of(const LoopFeatures& features) const {
   LoopCost cost;
   for (std::size_t k = 0; k < kLoopFeatures; ++k) {
     cost.instructions += features.executed[k] * per_feature_[k].instructions;

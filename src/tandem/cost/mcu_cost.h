@@ -5,6 +5,7 @@
 #include "tandem/device/device.h"
 #include "tandem/graph/module.h"
 #include "tandem/plan/loop_program.h"
+#include "tandem/plan/mcu_plan.h"
 #include "tandem/plan/plan.h"
 
 namespace tandem {
@@ -17,11 +18,16 @@ struct LoopCost {
   double code_bytes = 0;
 };
 
+// The features of one step of a plan: those of its program; of code that another step shares only
+// what its call takes.
+LoopFeatures step_features(const StepFunctions& functions, std::size_t step);
+
 // The costs of one unit of kind "mcu". Throws Error when the device's costs lack a feature.
 class McuCosts {
  public:
   explicit McuCosts(const Device& device);
   LoopCost of(const LoopProgram& program) const;
+  LoopCost of(const LoopFeatures& features) const;
 
   // Expected relative error of executed instructions, cycles and code bytes.
   const LoopCost& relative_error() const { return error_; }

@@ -23,6 +23,10 @@ int binding(const Expr& e) {
     case ExprOp::kUnsignedPair:
     case ExprOp::kSaturate:
     case ExprOp::kUpperWord:
+    case ExprOp::kMinimum:
+    case ExprOp::kMaximum:
+    case ExprOp::kScaleByPower:
+    case ExprOp::kQuad:
     case ExprOp::kLoadVector:
     case ExprOp::kDot16:
     case ExprOp::kDot2: return 3;
@@ -37,6 +41,7 @@ class CPrinter {
       : prefix_(prefix), global_(global) {}
 
   std::string text(const Expr& e) const {
+    if (e.lanes > 1) return quad(e);
     switch (e.op) {
       case ExprOp::kConstant: return c_literal(e.value, e.type);
       case ExprOp::kVariable: return e.name;
@@ -68,13 +73,107 @@ class CPrinter {
   }
 
   std::string print(const Statements& statements, int indent) const {
+    const std::string space(static_cast<std::size_t>(indent), ' ');
     std::string result;
-    for (const Statement& s : statements)
-      result += print(s, std::string(static_cast<std::size_t>(indent), ' '), indent);
+    for (std::size_t i = 0; i < statements.size(); ++i) {
+      const Statement& s = statements[i];
+      if (i + 1 < statements.size() && loads_and_advances(s, statements[i + 1])) {
+        result += concat(space, "const ", type_of(s), " ", s.name, " = ",
+                         call("next_vector", {"&" + s.value.name}), ";\n");
+        ++i;
+        continue;
+      }
+      result += print(s, space, indent);
+    }
     return result;
   }
 
  private:
+  std::string call(std::string_view function, std::initializer_list<std::string> arguments) const {
+    return concat(prefix_, "_", function, "(", join(std::vector<std::string>(arguments), ", "),
+                  ")");
+  }
+
+  static bool is_scaled(const Expr& e) {
+    return e.op == ExprOp::kMultiply && e.lanes > 1 &&
+           (e.args[0].lanes == 1 || e.args[1].lanes == 1);
+  }
+
+  static bool is_uniform(const Expr& quad) {
+    return std::ranges::all_of(quad.args, [&](const Expr& arg) {
+      return arg.op == ExprOp::kConstant && arg.value == quad.args[0].value;
+    });
+  }
+
+  // In all lanes.
+  std::string spread(const Expr& e) const {
+    return e.lanes > 1 ? quad(e) : call("quad", {text(e)});
+  }
+
+  // A function of two quads, or of a quad and a number.
+  std::string by_lane(const std::string& function, const Expr& a, const Expr& b) const {
+    if (b.lanes > 1) return call(function, {spread(a), quad(b)});
+    return call(function + "_by", {quad(a), text(b)});
+  }
+
+  std::string quad(const Expr& e) const {
+    switch (e.op) {
+      case ExprOp::kVariable: return e.name;
+      case ExprOp::kConvert: return quad(e.args[0]);
+      case ExprOp::kQuad:
+        if (is_uniform(e)) return call("quad", {text(e.args[0])});
+        return call("quad_of",
+                    {text(e.args[0]), text(e.args[1]), text(e.args[2]), text(e.args[3])});
+      case ExprOp::kLoad: {
+        const std::string bits = storage_name(e.type), from = address(e.name, e.args[0]);
+        if (e.value == 1) return call("load_quad_" + bits, {from});
+        return call("gather_quad_" + bits, {from, std::to_string(e.value)});
+      }
+      case ExprOp::kAdd:
+        for (const int i : {1, 0}) {
+          const Expr &product = e.args[static_cast<std::size_t>(i)],
+                     &sum = e.args[static_cast<std::size_t>(1 - i)];
+          if (!is_scaled(product)) continue;
+          const bool first = product.args[0].lanes > 1;
+          return call("multiply_add", {spread(sum), quad(product.args[first ? 0 : 1]),
+                                       text(product.args[first ? 1 : 0])});
+        }
+        return e.args[0].lanes > 1 ? by_lane("add", e.args[0], e.args[1])
+                                   : by_lane("add", e.args[1], e.args[0]);
+      case ExprOp::kMultiply:
+        return e.args[0].lanes > 1 ? by_lane("multiply", e.args[0], e.args[1])
+                                   : by_lane("multiply", e.args[1], e.args[0]);
+      case ExprOp::kSubtract: return call("subtract", {spread(e.args[0]), spread(e.args[1])});
+      case ExprOp::kShiftRight: return by_lane("shift_right", e.args[0], e.args[1]);
+      case ExprOp::kUpperWord:
+        return by_lane(e.value == 2   ? "doubled_upper_words"
+                       : e.value == 1 ? "rounded_upper_words"
+                                      : "upper_words",
+                       e.args[0], e.args[1]);
+      case ExprOp::kScaleByPower: return by_lane("scale_by_power", e.args[0], e.args[1]);
+      case ExprOp::kMinimum: return call("minimum", {spread(e.args[0]), spread(e.args[1])});
+      case ExprOp::kMaximum: return call("maximum", {spread(e.args[0]), spread(e.args[1])});
+      default: throw InternalError("no C operator of quads");
+    }
+  }
+
+  static std::string storage_name(Storage storage) {
+    return concat(is_signed(storage) ? "i" : "u", 8 * storage_bytes(storage));
+  }
+
+  std::string type_of(const Statement& s) const {
+    if (s.value.lanes > 1) return prefix_ + "_quad_t";
+    return s.value.op == ExprOp::kLoadVector ? prefix_ + "_vector" : c_type(s.type);
+  }
+
+  // Stores the lanes of a quad, whose conversion the store does itself.
+  std::string store_quad(const Statement& s) const {
+    const std::string bits = storage_name(s.type), to = address(s.name, s.index),
+                      value = quad(s.value);
+    if (s.step == 1) return call("store_quad_" + bits, {to, value});
+    return call("scatter_quad_" + bits, {to, std::to_string(s.step), value});
+  }
+
   std::string operand(const Expr& e, int needed) const {
     return binding(e) >= needed ? text(e) : concat("(", text(e), ")");
   }
@@ -125,7 +224,7 @@ class CPrinter {
 
   std::string assignment(const Statement& s) const {
     const Expr& value = s.value;
-    if (value.op == ExprOp::kAdd && value.args[0].op == ExprOp::kVariable &&
+    if (value.lanes == 1 && value.op == ExprOp::kAdd && value.args[0].op == ExprOp::kVariable &&
         value.args[0].name == s.name)
       return concat(s.name, " += ", text(value.args[1]), ";\n");
     return concat(s.name, " = ", text(value), ";\n");
@@ -149,17 +248,19 @@ class CPrinter {
   std::string print(const Statement& s, const std::string& space, int indent) const {
     switch (s.kind) {
       case StatementKind::kLet:
-        return concat(space, "const ",
-                      s.value.op == ExprOp::kLoadVector ? prefix_ + "_vector" : c_type(s.type), " ",
-                      s.name, " = ", text(s.value), ";\n");
+        return concat(space, "const ", type_of(s), " ", s.name, " = ", text(s.value), ";\n");
       case StatementKind::kVariable:
-        return concat(space, c_type(s.type), " ", s.name, " = ", text(s.value), ";\n");
+        return concat(space, type_of(s), " ", s.name, " = ", text(s.value), ";\n");
       case StatementKind::kAssign: return space + assignment(s);
       case StatementKind::kStore:
+        if (s.value.lanes > 1) return concat(space, store_quad(s), ";\n");
         return concat(space, s.name, "[", text(s.index), "] = ", text(s.value), ";\n");
       case StatementKind::kStoreWord:
         return concat(space, prefix_, "_store_word(", address(s.name, s.index), ", ", text(s.value),
                       ");\n");
+      case StatementKind::kStoreVector:
+        return concat(space, prefix_, "_store_vector(", address(s.name, s.index), ", ",
+                      text(s.value), ");\n");
       case StatementKind::kFor: return loop(s, space, indent);
       case StatementKind::kIf: {
         std::string result =

@@ -9,14 +9,16 @@
 namespace tandem {
 namespace {
 
-// An input that differs from element to element and covers the format's range.
-Tensor example_input(const TensorType& type) {
+// An input that differs from element to element and from call to call and covers the format's
+// range.
+Tensor example_input(const TensorType& type, std::int64_t call) {
   const Shape shape = type.static_shape();
   const IntegerRange range = type.format.integer_range();
   const Int128 span = Int128{range.max} - range.min + 1;
   std::vector<std::int64_t> values;
   for (std::int64_t i = 0; i < element_count(shape); ++i) {
-    const auto step = static_cast<std::int64_t>((Int128{i} * i * 31 + Int128{i} * 37) % span);
+    const auto step =
+        static_cast<std::int64_t>((Int128{i} * i * 31 + Int128{i} * 37 + Int128{call} * 71) % span);
     const std::int64_t value = range.min + step;
     // Bipolar codes have no zero.
     values.push_back(type.format == Format::parse("bipolar") && value == 0 ? 1 : value);
@@ -32,22 +34,50 @@ std::string static_array(const std::string& name, const Tensor& tensor, bool con
                 tensor.size(), "] = ", c_initializer(array), ";\n");
 }
 
+// The calls of one value, one after the other.
+Tensor joined(const std::vector<std::vector<Tensor>>& calls, std::size_t index) {
+  const Tensor& first = calls[0][index];
+  std::vector<std::int64_t> values;
+  for (const std::vector<Tensor>& call : calls)
+    for (const std::int64_t value : call[index].to_integers()) values.push_back(value);
+  return Tensor::from_integers(first.format(), {static_cast<std::int64_t>(values.size())}, values);
+}
+
+// What the example of a network without states does once; of one with states three times, from the
+// start and once more after a reset.
+std::string example_stream(const std::string& name, const std::string& call) {
+  std::string indented;
+  for (const std::string& line : split(call, '\n'))
+    if (!line.empty()) indented += concat("    ", line, "\n");
+  return concat(
+      "  for (stream = 0; stream < 2; ++stream) {\n    for (call = 0; call < 3; ++call) {\n",
+      wrapped(indented), "    }\n    ", name, "_reset();\n  }\n");
+}
+
 std::string example_main(const Module& module, IoPlace io, const std::string& name) {
-  const bool in_arena = io == IoPlace::kArena;
+  const bool in_arena = io == IoPlace::kArena, has_states = !module.states.empty();
   const Graph& graph = module.main();
-  std::vector<Tensor> inputs;
-  for (const ValueId input : graph.inputs)
-    inputs.push_back(example_input(graph.values[input].type));
-  const std::vector<Tensor> outputs = evaluate(module, graph, inputs);
+  std::vector<std::vector<Tensor>> inputs, outputs;
+  std::vector<Tensor> states = initial_states(module);
+  for (std::int64_t call = 0; call < (has_states ? 3 : 1); ++call) {
+    inputs.emplace_back();
+    for (const ValueId input : graph.inputs)
+      inputs.back().push_back(example_input(graph.values[input].type, call));
+    outputs.push_back(evaluate(module, graph, inputs.back(), &states));
+  }
   std::string arrays, fill, checks;
   std::vector<std::string> arguments;
+  const auto at_call = [&](const CParameter& end) {
+    return has_states ? concat(" + call * ", end.elements) : std::string();
+  };
   const auto [in, out] = c_interface(graph);
   for (std::size_t i = 0; i < in.size(); ++i) {
-    arrays += static_array(concat(name, "_in_", in[i].name), inputs[i], true) + "\n";
-    arguments.push_back(concat(name, "_in_", in[i].name));
+    const std::string input = concat(name, "_in_", in[i].name);
+    arrays += static_array(input, joined(inputs, i), true) + "\n";
+    arguments.push_back(input + at_call(in[i]));
     if (in_arena)
-      fill += concat("  memcpy(", name, "_", in[i].accessor, "(), ", arguments.back(), ", sizeof ",
-                     arguments.back(), ");\n");
+      fill += wrapped(concat("  memcpy(", name, "_", in[i].accessor, "(), ", arguments.back(), ", ",
+                             in[i].bytes, ");\n"));
   }
   for (std::size_t i = 0; i < out.size(); ++i) {
     std::string result = concat(name, "_out_", out[i].name);
@@ -55,18 +85,22 @@ std::string example_main(const Module& module, IoPlace io, const std::string& na
       result = concat(name, "_", out[i].accessor, "()");
     else
       arrays += concat("static ", out[i].type, " ", result, "[", out[i].elements, "];\n");
-    arrays += static_array(concat(name, "_expected_", out[i].name), outputs[i], true) + "\n";
+    const std::string expected = concat(name, "_expected_", out[i].name);
+    arrays += static_array(expected, joined(outputs, i), true) + "\n";
     arguments.push_back(result);
-    checks += concat("  for (i = 0; i < ", out[i].elements, "; ++i)\n    differing += ", result,
-                     "[i] != ", name, "_expected_", out[i].name, "[i];\n",
-                     "  compared += ", out[i].elements, ";\n");
+    checks += wrapped(concat("  for (i = 0; i < ", out[i].elements,
+                             "; ++i)\n    differing += ", result, "[i] != ", expected, "[i",
+                             at_call(out[i]), "];\n  compared += ", out[i].elements, ";\n"));
   }
   if (in_arena) arguments.clear();
-  return concat("/* Runs ", name, " once on a made-up input and compares with the reference. */\n",
-                "#include <stdio.h>\n", in_arena ? "#include <string.h>\n" : "", "\n#include \"",
-                name, ".h\"\n\n", arrays,
-                "int main(void) {\n  long i, compared = 0, differing = 0;\n", fill, "  ", name,
-                "_run(", join(arguments, ", "), ");\n", checks, "  printf(\"", name,
+  std::string call =
+      concat(fill, wrapped(concat("  ", name, "_run(", join(arguments, ", "), ");\n")), checks);
+  if (has_states) call = example_stream(name, call);
+  return concat("/* Runs ", name, has_states ? " on a made-up stream" : " once on a made-up input",
+                " and compares with the reference. */\n#include <stdio.h>\n",
+                in_arena ? "#include <string.h>\n" : "", "\n#include \"", name, ".h\"\n\n", arrays,
+                "int main(void) {\n  long i, ", has_states ? "stream, call, " : "",
+                "compared = 0, differing = 0;\n", call, "  printf(\"", name,
                 ": %ld of %ld output values differ from the reference\\n\", "
                 "differing,\n         compared);\n  return differing != 0;\n}\n");
 }

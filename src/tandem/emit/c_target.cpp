@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <set>
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
@@ -29,10 +28,17 @@ std::vector<std::string> member_names(const Plan& plan) {
 
 // What the names of a step and of its arrays are in C.
 struct StepNames {
-  std::string function;                 // net_fc1
+  std::string function;                 // net_fc1, or that of the form where others share it
   std::vector<std::string> arguments;   // of the call, and
-  std::vector<std::string> parameters;  // of the definition: inputs, outputs, scratch
-  std::vector<std::pair<std::string, std::string>> constants;  // array, its C name
+  std::vector<std::string> parameters;  // of the definition: inputs, outputs, scratch; of shared
+                                        // functions also constants and numbers that differ
+  std::vector<std::pair<std::string, std::string>> constants;  // the others: array, its C name
+};
+
+// A state: the buffer of its old value, and what it starts as.
+struct KeptInC {
+  std::size_t buffer = 0;
+  const Tensor* initial = nullptr;
 };
 
 class CWriter {
@@ -43,7 +49,8 @@ class CWriter {
         plan_(plan),
         name_(name),
         options_(options),
-        programs_(step_programs(module, plan)),
+        functions_(step_functions(module, plan)),
+        programs_(functions_.programs),
         interface_(c_interface(graph_)) {
     const std::vector<std::string> members = member_names(plan);
     std::size_t inputs = 0, outputs = 0;
@@ -54,8 +61,8 @@ class CWriter {
                                                             : nullptr;
       if (end != nullptr) ends_.emplace_back(i, *end);
       addresses_.push_back(end != nullptr && !in_arena(i) ? end->name : members[i]);
+      if (plan.buffers[i].role == BufferRole::kState) add_state_buffer(i);
     }
-    alike_ = first_alike(plan, programs_);
     for (std::size_t i = 0; i < plan.steps.size(); ++i) names_.push_back(names_of(i));
   }
 
@@ -72,8 +79,19 @@ class CWriter {
   }
 
  private:
+  // The old and the new value of a state are at one place, which has the name of the old one.
+  void add_state_buffer(std::size_t buffer) {
+    const StateId state = graph_.values[plan_.buffers[buffer].value].state;
+    for (const KeptInC& kept : states_) {
+      if (plan_.buffers[kept.buffer].offset != plan_.buffers[buffer].offset) continue;
+      addresses_[buffer] = addresses_[kept.buffer];
+      return;
+    }
+    states_.push_back({buffer, &module_.constants[module_.states[state].initial].tensor});
+  }
+
   bool has_constants() const {
-    return std::ranges::any_of(names_, [](const StepNames& n) { return !n.constants.empty(); });
+    return std::ranges::any_of(plan_.buffers, [](const Buffer& b) { return b.memory == "flash"; });
   }
 
   bool in_arena(std::size_t buffer) const { return tandem::in_arena(plan_, plan_.buffers[buffer]); }
@@ -81,6 +99,7 @@ class CWriter {
   // Where the bytes of a buffer are, in C.
   std::string address_of(std::size_t buffer) const {
     const std::string& name = addresses_[buffer];
+    if (plan_.buffers[buffer].role == BufferRole::kState) return concat(name_, "_states.", name);
     return in_arena(buffer) ? concat(name_, "_arena.", name, ".data") : name;
   }
 
@@ -89,32 +108,23 @@ class CWriter {
     const LoopProgram& program = programs_[index];
     const std::vector<std::size_t> buffers = array_buffers(step, program);
     StepNames names;
-    std::vector<std::string> taken = {"run",
-                                      "arena",
-                                      "trace",
-                                      "needs_arithmetic_shifts",
-                                      "word",
-                                      "store_word",
-                                      "signed_pair_0",
-                                      "signed_pair_1",
-                                      "unsigned_pair_0",
-                                      "unsigned_pair_1",
-                                      "dot2",
-                                      "signed_byte",
-                                      "unsigned_byte",
-                                      "upper_word",
-                                      "vector",
-                                      "load_vector",
-                                      "dot16"};
+    std::vector<std::string> taken = c_word_names();
+    for (const char* used : {"run", "reset", "arena", "states", "trace", "needs_arithmetic_shifts"})
+      taken.push_back(used);
     for (std::size_t i = 0; i < plan_.buffers.size(); ++i)
       if (plan_.buffers[i].memory == "flash") taken.push_back(addresses_[i]);
     for (const auto& [buffer, end] : ends_) taken.push_back(end.accessor);
     for (const StepNames& other : names_) taken.push_back(other.function.substr(name_.size() + 1));
-    const std::string what = step.nodes.empty()
+    const StepCall& call = functions_.shared.calls[index];
+    const std::vector<std::size_t>& users = functions_.shared.users[call.function];
+    const bool runs_other_nodes = std::ranges::any_of(
+        users, [&](std::size_t user) { return plan_.steps[user].nodes != step.nodes; });
+    const std::string what = runs_other_nodes ? step.form
+                             : step.nodes.empty()
                                  ? concat("copy_", plan_.buffers[step.writes[0]].name)
                                  : graph_.nodes[step.nodes[0]].name;
-    names.function = alike_[index] == index ? concat(name_, "_", c_name(what, taken))
-                                            : names_[alike_[index]].function;
+    names.function = users.front() < index ? names_[users.front()].function
+                                           : concat(name_, "_", c_name(what, taken));
     for (const ArrayRole role : {ArrayRole::kInput, ArrayRole::kOutput, ArrayRole::kScratch}) {
       for (std::size_t i = 0; i < program.arrays.size(); ++i) {
         const Array& array = program.arrays[i];
@@ -126,10 +136,21 @@ class CWriter {
             concat(address_of(buffers[i]), start == 0 ? "" : concat(" + ", start)));
       }
     }
-    for (std::size_t i = 0; i < program.arrays.size(); ++i)
-      if (program.arrays[i].is_constant())
-        names.constants.emplace_back(program.arrays[i].name,
-                                     concat(name_, "_", addresses_[buffers[i]]));
+    const std::vector<std::size_t>& passed = functions_.shared.passed[call.function];
+    for (std::size_t i = 0; i < program.arrays.size(); ++i) {
+      const Array& array = program.arrays[i];
+      if (!array.is_constant()) continue;
+      if (std::ranges::find(passed, i) == passed.end()) {
+        names.constants.emplace_back(array.name, constant_name(buffers[i]));
+        continue;
+      }
+      names.parameters.push_back(concat("const ", c_type(array.storage), " *", array.name));
+      names.arguments.push_back(constant_name(buffers[i]));
+    }
+    for (std::size_t i = 0; i < call.arguments.size(); ++i) {
+      names.parameters.push_back("int32_t " + program.parameters[i]);
+      names.arguments.push_back(std::to_string(call.arguments[i]));
+    }
     return names;
   }
 
@@ -211,9 +232,18 @@ class CWriter {
             describe(graph_.outputs, interface_.outputs, "output");
     text += concat("/* Bytes of the one static arena and of the constants. */\n#define ",
                    guard(name_), "_ARENA_BYTES ", plan_.peak_bytes.at("sram"), "\n#define ",
-                   guard(name_), "_CONSTANT_BYTES ", plan_.peak_bytes.at("flash"), "\n\n");
+                   guard(name_), "_CONSTANT_BYTES ", plan_.peak_bytes.at("flash"), "\n");
+    if (!states_.empty())
+      text += concat("/* Bytes of what is kept from run to run. */\n#define ", guard(name_),
+                     "_STATE_BYTES ", state_bytes(plan_), "\n");
+    text += "\n";
     text += "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
     text += run_declaration();
+    if (!module_.states.empty())
+      text += concat(
+          "\n/* Starts a new stream: the next run sees the initial states, as the first one does. "
+          "*/\nvoid ",
+          name_, "_reset(void);\n");
     if (options_.trace)
       text += concat("\n/* Called after each step with what it wrote. */\nvoid ", name_,
                      "_trace(int step, int write, const void *data, unsigned long bytes);\n");
@@ -264,6 +294,58 @@ class CWriter {
         members, "} ", name_, "_arena;\n\n");
   }
 
+  // A flag instead of initializers: those would take the bytes of the states in flash once more.
+  std::string states() const {
+    if (module_.states.empty()) return "";
+    if (states_.empty()) return concat("void ", name_, "_reset(void) {}\n\n");  // none is read
+    std::string members, resets;
+    for (const KeptInC& kept : states_) {
+      const std::string& member = addresses_[kept.buffer];
+      members += concat("  ", c_type(kept.initial->format().storage()), " ", member, "[",
+                        kept.initial->size(), "];\n");
+      resets += reset(kept, concat(name_, "_states.", member));
+    }
+    const bool counts = resets.find("for (i") != std::string::npos;
+    return concat(
+        "/* What is kept from run to run, and whether it was ever set. */\nstatic struct {\n",
+        members, "  uint8_t is_set;\n} ", name_, "_states;\n\nvoid ", name_, "_reset(void) {\n",
+        counts ? "  long i;\n" : "", resets, "  ", name_, "_states.is_set = 1;\n}\n\n");
+  }
+
+  // Sets a state to its initial value: a constant, or one number.
+  std::string reset(const KeptInC& kept, const std::string& state) const {
+    for (std::size_t i = 0; i < plan_.buffers.size(); ++i)
+      if (is_initial(i, kept))
+        return wrapped(concat("  memcpy(", state, ", ", name_, "_", addresses_[i], ", sizeof ",
+                              state, ");\n"));
+    const Storage storage = kept.initial->format().storage();
+    const std::string value = c_literal(kept.initial->integer(0), storage);
+    return wrapped(concat("  for (i = 0; i < ", kept.initial->size(), "; ++i) ", state,
+                          "[i] = ", value, ";\n"));
+  }
+
+  bool is_initial(std::size_t buffer, const KeptInC& kept) const {
+    return plan_.buffers[buffer].role == BufferRole::kTable &&
+           plan_.buffers[buffer].value == plan_.buffers[kept.buffer].value;
+  }
+
+  // The constants that no step reads: array, C name.
+  std::vector<std::pair<Array, std::string>> initial_values() const {
+    std::vector<std::pair<Array, std::string>> constants;
+    for (const KeptInC& kept : states_) {
+      for (std::size_t i = 0; i < plan_.buffers.size(); ++i) {
+        if (!is_initial(i, kept)) continue;
+        Array array;
+        array.role = ArrayRole::kTable;
+        array.storage = kept.initial->format().storage();
+        array.size = kept.initial->size();
+        array.values = kept.initial->to_integers();
+        constants.emplace_back(array, constant_name(i));
+      }
+    }
+    return constants;
+  }
+
   Storage buffer_storage(std::size_t buffer) const {
     if (const ValueId value = plan_.buffers[buffer].value; value != kNone)
       return graph_.values[value].type.format.storage();
@@ -288,8 +370,8 @@ class CWriter {
     return wrapped(text + concat("; form ", step.form, " */\n"));
   }
 
-  std::string function(std::size_t index) const {
-    const StepNames& names = names_[index];
+  std::string function(const std::vector<std::size_t>& users) const {
+    const StepNames& names = names_[users.front()];
     const auto global = [&](const std::string& array) {
       for (const auto& [known, c_name] : names.constants)
         if (known == array) return c_name;
@@ -297,8 +379,14 @@ class CWriter {
     };
     const std::string signature =
         concat("void ", names.function, "(", join(names.parameters, ", "), ")");
-    return concat(step_comment(index), wrapped(signature + ";\n"), wrapped(signature + " {\n"),
-                  print_c(programs_[index].body, name_, global, 2), "}\n\n");
+    std::vector<std::string> comments;
+    for (const std::size_t user : users) {
+      std::string comment = step_comment(user);
+      if (std::ranges::find(comments, comment) == comments.end())
+        comments.push_back(std::move(comment));
+    }
+    return concat(join(comments, ""), wrapped(signature + ";\n"), wrapped(signature + " {\n"),
+                  print_c(programs_[users.front()].body, name_, global, 2), "}\n\n");
   }
 
   std::string call(std::size_t index) const {
@@ -332,26 +420,19 @@ class CWriter {
         "typedef char ",
         name_, "_needs_arithmetic_shifts[((-3) >> 1) == -2 ? 1 : -1];\n\n");
     if (std::ranges::any_of(programs_, uses_words)) text += c_word_functions(name_);
-    text += arena();
+    if (std::ranges::any_of(programs_, uses_quads)) text += c_quad_functions(name_);
+    text += arena() + states();
     text +=
         "/* The steps have external names, because a compiler merges static functions that are "
         "called once\n   into one, and runs out of registers in its inner loops. */\n\n";
-    for (std::size_t i = 0; i < plan_.steps.size(); ++i)
-      if (alike_[i] == i) text += function(i);
+    for (const std::vector<std::size_t>& users : functions_.shared.users) text += function(users);
     text += accessors();
     text += wrapped(run_signature() + " {\n");
+    if (!states_.empty())
+      text += concat("  if (!", name_, "_states.is_set) ", name_, "_reset();\n");
     text += unused_inputs();
     for (std::size_t i = 0; i < plan_.steps.size(); ++i) text += call(i);
     return text + "}\n";
-  }
-
-  // Calls visit(step, array, C name) for each constant; patches share theirs.
-  template <typename Visit>
-  void for_each_constant(Visit visit) const {
-    std::set<std::string> seen;
-    for (std::size_t s = 0; s < programs_.size(); ++s)
-      for (const auto& [array, c_name] : names_[s].constants)
-        if (seen.insert(c_name).second) visit(s, array, c_name);
   }
 
   std::string weights_header() const {
@@ -359,31 +440,42 @@ class CWriter {
     std::string text = concat("#ifndef ", macro, "\n#define ", macro,
                               "\n\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n"
                               "#endif\n\n");
-    for_each_constant([&](std::size_t s, const std::string& array, const std::string& c_name) {
-      text += declaration(s, array, c_name, "extern ") + ";\n";
-    });
+    for (const auto& [array, c_name] : constants())
+      text += declaration(array, c_name, "extern ") + ";\n";
     return text + concat("\n#ifdef __cplusplus\n}\n#endif\n\n#endif /* ", macro, " */\n");
   }
 
-  std::string declaration(std::size_t step, const std::string& array, const std::string& c_name,
+  std::string declaration(const Array& array, const std::string& c_name,
                           const std::string& linkage) const {
-    const Array& content = constant(step, array);
-    return concat(linkage, "const ", c_type(content.storage), " ", c_name, "[", content.size, "]");
+    return concat(linkage, "const ", c_type(array.storage), " ", c_name, "[", array.size, "]");
   }
 
-  const Array& constant(std::size_t step, const std::string& name) const {
-    for (const Array& array : programs_[step].arrays)
-      if (array.name == name) return array;
-    throw InternalError(concat("no constant ", name));
+  // All constants with their C names; patches share theirs.
+  std::vector<std::pair<Array, std::string>> constants() const {
+    std::vector<std::pair<Array, std::string>> all;
+    std::vector<bool> known(plan_.buffers.size(), false);
+    for (std::size_t s = 0; s < programs_.size(); ++s) {
+      const std::vector<std::size_t> buffers = array_buffers(plan_.steps[s], programs_[s]);
+      for (std::size_t i = 0; i < buffers.size(); ++i) {
+        const Array& array = programs_[s].arrays[i];
+        if (!array.is_constant() || known[buffers[i]]) continue;
+        known[buffers[i]] = true;
+        all.emplace_back(array, constant_name(buffers[i]));
+      }
+    }
+    for (auto& initial : initial_values()) all.push_back(std::move(initial));
+    return all;
+  }
+
+  std::string constant_name(std::size_t buffer) const {
+    return concat(name_, "_", addresses_[buffer]);
   }
 
   // In a file of their own: a compiler that sees their values might fold some of them into code.
   std::string weights_source() const {
     std::string text = concat("#include \"", name_, "_weights.h\"\n");
-    for_each_constant([&](std::size_t s, const std::string& array, const std::string& c_name) {
-      text += concat("\n", declaration(s, array, c_name, ""), " = ",
-                     c_initializer(constant(s, array)), ";\n");
-    });
+    for (const auto& [array, c_name] : constants())
+      text += concat("\n", declaration(array, c_name, ""), " = ", c_initializer(array), ";\n");
     return text;
   }
 
@@ -392,10 +484,11 @@ class CWriter {
   const Plan& plan_;
   const std::string& name_;
   const COptions& options_;
-  std::vector<LoopProgram> programs_;
-  std::vector<std::size_t> alike_;  // by step: the one whose function it calls
+  StepFunctions functions_;
+  const std::vector<LoopProgram>& programs_;
   CInterface interface_;
   std::vector<std::pair<std::size_t, CParameter>> ends_;  // buffers of inputs, of outputs
+  std::vector<KeptInC> states_;
   std::vector<std::string> addresses_;  // by buffer: parameter, member of the arena, or constant
   std::vector<StepNames> names_;
 };

@@ -24,7 +24,8 @@ struct COptions {
 //   <name>.h          what goes in and out, and void <name>_run(inputs..., outputs...); of a plan
 //                     with IoPlace::kArena, void <name>_run(void) and for each input and output
 //                     a function that returns its place in the arena, <name>_input() and
-//                     <name>_output(), or <name>_<input>_input() where there are several
+//                     <name>_output(), or <name>_<input>_input() where there are several; of a
+//                     network with states also void <name>_reset(void), which starts a new stream
 //   <name>.c          the steps, the arena
 //   <name>_weights.c  the constants, <name>_weights.h their declarations
 //   main.c            an example that runs one input and checks the result against the reference

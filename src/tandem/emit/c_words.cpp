@@ -1,8 +1,10 @@
 #include "tandem/emit/c_words.h"
 
+#include <algorithm>
 #include <string_view>
 
 #include "tandem/base/text.h"
+#include "tandem/emit/c_printer.h"
 
 namespace tandem {
 namespace {
@@ -18,9 +20,9 @@ constexpr std::string_view kFunctions = R"(#if defined(__ARM_FEATURE_MVE)
 #endif
 static inline void @_store_word(void *to, int32_t word) { memcpy(to, &word, sizeof word); }
 
-/* Numbers limited to a byte; the rounded upper word of a product; bytes 0 and 2, or 1 and 3, of a word as two numbers of 16 bits; the
-   sum of two products of such numbers. Loads and sums keep their order, because a compiler that
-   loads early runs out of registers. */
+/* Numbers limited to a byte; the rounded upper word of a product; bytes 0 and 2, or 1 and 3, of a
+   word as two numbers of 16 bits; the sum of two products of such numbers. Loads and sums keep
+   their order, because a compiler that loads early runs out of registers. */
 #if defined(__ARM_FEATURE_SIMD32) && defined(__GNUC__)
 static inline int32_t @_word(const void *from) {
   int32_t word;
@@ -94,15 +96,44 @@ static inline int32_t @_dot2(int32_t sum, int32_t a, int32_t b) {
 #if defined(__ARM_FEATURE_MVE)
 typedef int8x16_t @_vector;
 static inline @_vector @_load_vector(const int8_t *from) { return vldrbq_s8(from); }
+static inline void @_store_vector(int8_t *to, @_vector vector) { vstrbq_s8(to, vector); }
+#if defined(__GNUC__) && !defined(__clang__)
+/* In this order, because GCC 12 otherwise spends registers and sums on addresses. */
+static inline @_vector @_next_vector(const int8_t **from) {
+  @_vector vector;
+  __asm__ volatile("vldrb.8 %q0, [%1], #16"
+                   : "=w"(vector), "+r"(*from)
+                   : "m"(*(const int8_t(*)[16]) *from));
+  return vector;
+}
+static inline int32_t @_dot16(int32_t sum, @_vector a, @_vector b) {
+  __asm__ volatile("vmladava.s8 %0, %q1, %q2" : "+Te"(sum) : "w"(a), "w"(b));
+  return sum;
+}
+#else
+static inline @_vector @_next_vector(const int8_t **from) {
+  const @_vector vector = vldrbq_s8(*from);
+  *from += 16;
+  return vector;
+}
 static inline int32_t @_dot16(int32_t sum, @_vector a, @_vector b) {
   return vmladavaq_s8(sum, a, b);
 }
+#endif
 #else
 typedef struct { int8_t lane[16]; } @_vector;
 static inline @_vector @_load_vector(const int8_t *from) {
   @_vector vector;
   memcpy(vector.lane, from, sizeof vector.lane);
   return vector;
+}
+static inline @_vector @_next_vector(const int8_t **from) {
+  const @_vector vector = @_load_vector(*from);
+  *from += 16;
+  return vector;
+}
+static inline void @_store_vector(int8_t *to, @_vector vector) {
+  memcpy(to, vector.lane, sizeof vector.lane);
 }
 static inline int32_t @_dot16(int32_t sum, @_vector a, @_vector b) {
   int32_t products = 0; /* at most 16 * 2^14 */
@@ -113,10 +144,217 @@ static inline int32_t @_dot16(int32_t sum, @_vector a, @_vector b) {
 
 )";
 
+constexpr std::string_view kHeliumQuads = R"(typedef int32x4_t @_quad_t;
+static inline @_quad_t @_quad(int32_t x) { return vdupq_n_s32(x); }
+static inline @_quad_t @_quad_of(int32_t a, int32_t b, int32_t c, int32_t d) {
+  @_quad_t quad = vdupq_n_s32(a);
+  quad = vsetq_lane_s32(b, quad, 1);
+  quad = vsetq_lane_s32(c, quad, 2);
+  return vsetq_lane_s32(d, quad, 3);
+}
+static inline @_quad_t @_add(@_quad_t a, @_quad_t b) { return vaddq_s32(a, b); }
+static inline @_quad_t @_add_by(@_quad_t a, int32_t b) { return vaddq_n_s32(a, b); }
+static inline @_quad_t @_subtract(@_quad_t a, @_quad_t b) { return vsubq_s32(a, b); }
+static inline @_quad_t @_multiply(@_quad_t a, @_quad_t b) { return vmulq_s32(a, b); }
+static inline @_quad_t @_multiply_by(@_quad_t a, int32_t b) { return vmulq_n_s32(a, b); }
+static inline @_quad_t @_multiply_add(@_quad_t sum, @_quad_t a, int32_t b) {
+  return vmlaq_n_s32(sum, a, b);
+}
+static inline @_quad_t @_shift_right(@_quad_t a, @_quad_t count) {
+  return vshlq_s32(a, vnegq_s32(count));
+}
+static inline @_quad_t @_shift_right_by(@_quad_t a, int32_t count) {
+  return vshlq_r_s32(a, -count);
+}
+static inline @_quad_t @_scale_by_power(@_quad_t a, @_quad_t power) {
+  return vrshlq_s32(a, power);
+}
+static inline @_quad_t @_scale_by_power_by(@_quad_t a, int32_t power) {
+  return vrshlq_n_s32(a, power);
+}
+static inline @_quad_t @_upper_words(@_quad_t a, @_quad_t b) { return vmulhq_s32(a, b); }
+static inline @_quad_t @_upper_words_by(@_quad_t a, int32_t b) {
+  return vmulhq_s32(a, vdupq_n_s32(b));
+}
+static inline @_quad_t @_rounded_upper_words(@_quad_t a, @_quad_t b) {
+  return vrmulhq_s32(a, b);
+}
+static inline @_quad_t @_rounded_upper_words_by(@_quad_t a, int32_t b) {
+  return vrmulhq_s32(a, vdupq_n_s32(b));
+}
+static inline @_quad_t @_doubled_upper_words(@_quad_t a, @_quad_t b) {
+  return vqrdmulhq_s32(a, b);
+}
+static inline @_quad_t @_doubled_upper_words_by(@_quad_t a, int32_t b) {
+  return vqrdmulhq_n_s32(a, b);
+}
+static inline @_quad_t @_minimum(@_quad_t a, @_quad_t b) { return vminq_s32(a, b); }
+static inline @_quad_t @_maximum(@_quad_t a, @_quad_t b) { return vmaxq_s32(a, b); }
+static inline uint32x4_t @_lanes(int32_t stride) {
+  return vmulq_n_u32(vidupq_n_u32(0, 1), (uint32_t)stride);
+}
+)";
+
+constexpr std::string_view kPortableQuads = R"(typedef struct { int32_t lane[4]; } @_quad_t;
+static inline @_quad_t @_quad_of(int32_t a, int32_t b, int32_t c, int32_t d) {
+  @_quad_t quad;
+  quad.lane[0] = a;
+  quad.lane[1] = b;
+  quad.lane[2] = c;
+  quad.lane[3] = d;
+  return quad;
+}
+static inline @_quad_t @_quad(int32_t x) { return @_quad_of(x, x, x, x); }
+static inline @_quad_t @_add(@_quad_t a, @_quad_t b) {
+  for (int32_t i = 0; i < 4; ++i) a.lane[i] += b.lane[i];
+  return a;
+}
+static inline @_quad_t @_add_by(@_quad_t a, int32_t b) { return @_add(a, @_quad(b)); }
+static inline @_quad_t @_subtract(@_quad_t a, @_quad_t b) {
+  for (int32_t i = 0; i < 4; ++i) a.lane[i] -= b.lane[i];
+  return a;
+}
+static inline @_quad_t @_multiply(@_quad_t a, @_quad_t b) {
+  for (int32_t i = 0; i < 4; ++i) a.lane[i] *= b.lane[i];
+  return a;
+}
+static inline @_quad_t @_multiply_by(@_quad_t a, int32_t b) { return @_multiply(a, @_quad(b)); }
+static inline @_quad_t @_multiply_add(@_quad_t sum, @_quad_t a, int32_t b) {
+  return @_add(sum, @_multiply_by(a, b));
+}
+static inline @_quad_t @_shift_right(@_quad_t a, @_quad_t count) {
+  for (int32_t i = 0; i < 4; ++i) a.lane[i] >>= count.lane[i];
+  return a;
+}
+static inline @_quad_t @_shift_right_by(@_quad_t a, int32_t count) {
+  return @_shift_right(a, @_quad(count));
+}
+static inline @_quad_t @_upper_words(@_quad_t a, @_quad_t b) {
+  for (int32_t i = 0; i < 4; ++i) a.lane[i] = (int32_t)((int64_t)a.lane[i] * b.lane[i] >> 32);
+  return a;
+}
+static inline @_quad_t @_upper_words_by(@_quad_t a, int32_t b) {
+  return @_upper_words(a, @_quad(b));
+}
+static inline @_quad_t @_scale_by_power(@_quad_t a, @_quad_t power) {
+  for (int32_t i = 0; i < 4; ++i)
+    if (power.lane[i] < 0)
+      a.lane[i] = (int32_t)(((int64_t)a.lane[i] + (INT64_C(1) << (-power.lane[i] - 1))) >> -power.lane[i]);
+    else
+      a.lane[i] = (int32_t)((uint32_t)a.lane[i] << power.lane[i]);
+  return a;
+}
+static inline @_quad_t @_scale_by_power_by(@_quad_t a, int32_t power) {
+  return @_scale_by_power(a, @_quad(power));
+}
+static inline @_quad_t @_doubled_upper_words(@_quad_t a, @_quad_t b) {
+  for (int32_t i = 0; i < 4; ++i)
+    a.lane[i] = (int32_t)(((int64_t)a.lane[i] * b.lane[i] + (INT64_C(1) << 30)) >> 31);
+  return a;
+}
+static inline @_quad_t @_doubled_upper_words_by(@_quad_t a, int32_t b) {
+  return @_doubled_upper_words(a, @_quad(b));
+}
+static inline @_quad_t @_rounded_upper_words(@_quad_t a, @_quad_t b) {
+  for (int32_t i = 0; i < 4; ++i) a.lane[i] = @_upper_word(a.lane[i], b.lane[i]);
+  return a;
+}
+static inline @_quad_t @_rounded_upper_words_by(@_quad_t a, int32_t b) {
+  return @_rounded_upper_words(a, @_quad(b));
+}
+static inline @_quad_t @_minimum(@_quad_t a, @_quad_t b) {
+  for (int32_t i = 0; i < 4; ++i) a.lane[i] = a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i];
+  return a;
+}
+static inline @_quad_t @_maximum(@_quad_t a, @_quad_t b) {
+  for (int32_t i = 0; i < 4; ++i) a.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];
+  return a;
+}
+)";
+
+// Loads and stores of four elements of one type ('#': i8, '%': int8_t): neighbours, or every
+// stride-th.
+constexpr std::string_view kPortableMemory =
+    R"(static inline @_quad_t @_gather_quad_#(const % *from, int32_t stride) {
+  return @_quad_of(from[0], from[stride], from[2 * stride], from[3 * stride]);
+}
+static inline @_quad_t @_load_quad_#(const % *from) { return @_gather_quad_#(from, 1); }
+static inline void @_scatter_quad_#(% *to, int32_t stride, @_quad_t quad) {
+  for (int32_t i = 0; i < 4; ++i) to[i * stride] = (%)quad.lane[i];
+}
+static inline void @_store_quad_#(% *to, @_quad_t quad) { @_scatter_quad_#(to, 1, quad); }
+)";
+
+// '&': b, h or w; '$': s32 or u32; '!': _offset or _shifted_offset.
+constexpr std::string_view kHeliumMemory =
+    R"(static inline @_quad_t @_load_quad_#(const % *from) {
+  return vreinterpretq_s32_$(vldr&q_$(from));
+}
+static inline @_quad_t @_gather_quad_#(const % *from, int32_t stride) {
+  return vreinterpretq_s32_$(vldr&q_gather!_$(from, @_lanes(stride)));
+}
+static inline void @_store_quad_#(% *to, @_quad_t quad) {
+  vstr&q_$(to, vreinterpretq_$_s32(quad));
+}
+static inline void @_scatter_quad_#(% *to, int32_t stride, @_quad_t quad) {
+  vstr&q_scatter!_$(to, @_lanes(stride), vreinterpretq_$_s32(quad));
+}
+)";
+
+constexpr Storage kQuadStorages[] = {Storage::kI8, Storage::kU8, Storage::kI16, Storage::kU16,
+                                     Storage::kI32};
+
+std::string replaced(std::string text, std::string_view mark, std::string_view by) {
+  for (std::size_t at = text.find(mark); at != std::string::npos; at = text.find(mark, at))
+    text.replace(at, mark.size(), by);
+  return text;
+}
+
+std::string memory_functions(std::string_view pattern, Storage storage) {
+  const int bytes = storage_bytes(storage);
+  const bool negative = is_signed(storage);
+  std::string text = replaced(std::string(pattern), "#", concat(negative ? "i" : "u", 8 * bytes));
+  text = replaced(text, "%", c_type(storage));
+  text = replaced(text, "&", bytes == 1 ? "b" : bytes == 2 ? "h" : "w");
+  text = replaced(text, "!", bytes == 1 ? "_offset" : "_shifted_offset");
+  // Words with a sign need no other view of their bits.
+  text = replaced(text, "vreinterpretq_s32_$", negative ? "" : "vreinterpretq_s32_u32");
+  text = replaced(text, "vreinterpretq_$_s32", negative ? "" : "vreinterpretq_u32_s32");
+  return replaced(text, "$", negative ? "s32" : "u32");
+}
+
+std::string quad_functions() {
+  std::string text = "/* Quads: four numbers at a time. */\n#if defined(__ARM_FEATURE_MVE)\n";
+  text += kHeliumQuads;
+  for (const Storage storage : kQuadStorages) text += memory_functions(kHeliumMemory, storage);
+  text += "#else\n";
+  text += kPortableQuads;
+  for (const Storage storage : kQuadStorages) text += memory_functions(kPortableMemory, storage);
+  return text + "#endif\n\n";
+}
+
 }  // namespace
 
+std::string c_quad_functions(const std::string& prefix) {
+  return replaced(quad_functions(), "@", prefix);
+}
+
+std::vector<std::string> c_word_names() {
+  std::vector<std::string> names;
+  const std::string text = std::string(kFunctions) + quad_functions();
+  for (const std::string& part : split(text, '@')) {
+    if (!part.starts_with("_")) continue;
+    const std::size_t end =
+        part.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+    names.push_back(part.substr(1, end - 1));
+  }
+  std::ranges::sort(names);
+  names.erase(std::ranges::unique(names).begin(), names.end());
+  return names;
+}
+
 std::string c_word_functions(const std::string& prefix) {
-  return join(split(kFunctions, '@'), prefix);
+  return replaced(std::string(kFunctions), "@", prefix);
 }
 
 }  // namespace tandem

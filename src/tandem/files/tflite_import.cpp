@@ -23,6 +23,7 @@ const TfliteHandlers& tflite_handlers() {
     add_tflite_movement_handlers(table);
     add_tflite_reduction_handlers(table);
     add_tflite_function_handlers(table);
+    add_tflite_variable_handlers(table);
     return table;
   }();
   return kTable;
@@ -96,6 +97,7 @@ Module TfliteImporter::run(std::string_view source) {
   for (std::size_t i = 0; i < model_.operators.size(); ++i) import_operator(i);
   if (!refused_.empty()) throw RefusedModel(source, "read", std::move(refused_), rest_of(module_));
   finish_outputs();
+  variables_.finish(builder_.graph());
   remove_unused(module_);
   return std::move(module_);
 }
@@ -166,7 +168,8 @@ void TfliteImporter::import_operator(std::size_t index) {
   // The handler's own results come last: what it computed on the way to a refusal is unused.
   for (const int output : op.outputs) {
     State& state = states_[static_cast<std::size_t>(output)];
-    if (state.value == kNone) state.poisoned = true;
+    if (state.value == kNone && !variables_.is_handle(static_cast<std::size_t>(output)))
+      state.poisoned = true;
   }
 }
 
@@ -175,14 +178,15 @@ void TfliteImporter::import_with_handler(std::size_t index) {
   const auto handler = tflite_handlers().find(tflite_operator_name(op.code));
   if (handler == tflite_handlers().end()) throw unknown_operator(op);
   if (is_poisoned(op)) return;
-  if (op.outputs.empty()) throw Refusal("it has no output", std::string(kTfliteRemedy));
-  const TfliteTensor& first = model_.tensors[static_cast<std::size_t>(op.outputs[0])];
-  TfliteNode node(*this, op, first.name);
+  const std::string name = op.outputs.empty()
+                               ? std::string(handler->first)
+                               : model_.tensors[static_cast<std::size_t>(op.outputs[0])].name;
+  TfliteNode node(*this, op, name);
   handler->second(node);
   node.check_all_read();
   for (const int output : op.outputs) {
     const TfliteTensor& tensor = model_.tensors[static_cast<std::size_t>(output)];
-    if (states_[tensor.index].value == kNone) {
+    if (states_[tensor.index].value == kNone && !variables_.is_handle(tensor.index)) {
       throw Refusal(concat("its result ", tensor.to_string(), " has no meaning here"),
                     std::string(kTfliteRemedy));
     }
@@ -196,7 +200,7 @@ void TfliteImporter::finish_outputs() {
     const TfliteTensor& tensor = model_.tensors[static_cast<std::size_t>(output)];
     ValueId value = tensor.quantization ? real_of(tensor) : value_of(tensor);
     // An output has a name and a producer of its own.
-    if (taken.contains(value) || graph.values[value].constant != kNone)
+    if (taken.contains(value) || graph.values[value].producer == kNone)
       value = builder_.add("Identity", {value}, {}, tensor.name);
     const auto other = static_cast<ValueId>(
         std::ranges::find(graph.values, tensor.name, &Value::name) - graph.values.begin());

@@ -8,6 +8,7 @@
 
 #include "tandem/files/refused.h"
 #include "tandem/files/tflite_model.h"
+#include "tandem/files/tflite_variables.h"
 #include "tandem/graph/builder.h"
 #include "tandem/ops/coded.h"
 
@@ -32,6 +33,9 @@ class TfliteNode {
   const std::string& name() const { return name_; }  // that of its first result
   std::string_view op() const;                       // "CONV_2D"
   Builder& builder();
+  TfliteVariables& variables();
+  const TfliteModel& model() const;
+  const TfliteOperator& record() const { return *op_; }
 
   // The options of the operator's table; refused where the file has others or none.
   template <typename Options>
@@ -51,6 +55,8 @@ class TfliteNode {
   bool has(std::size_t input) const;
   const TfliteTensor& input(std::size_t index) const;  // refused where it is absent
   const TfliteTensor& output(std::size_t index = 0) const;
+  const TfliteTensor& handle(std::size_t index) const;  // an input that may be of a resource
+  const TfliteTensor& handle_result() const;
   bool is_quantized(std::size_t index) const { return input(index).quantization.has_value(); }
   bool is_constant(std::size_t index);
 
@@ -111,6 +117,7 @@ void add_tflite_elementwise_handlers(TfliteHandlers& handlers);  // arithmetic, 
 void add_tflite_movement_handlers(TfliteHandlers& handlers);
 void add_tflite_reduction_handlers(TfliteHandlers& handlers);
 void add_tflite_function_handlers(TfliteHandlers& handlers);  // functions in fixed point
+void add_tflite_variable_handlers(TfliteHandlers& handlers);
 
 // The name of a built-in operator, "" where the code is unknown.
 std::string_view tflite_operator_name(std::int32_t code);
@@ -147,6 +154,7 @@ class TfliteImporter {
   Module module_;
   Builder builder_;
   std::vector<State> states_;  // by tensor
+  TfliteVariables variables_;
   std::vector<RefusedNode> refused_;
 };
 

@@ -12,6 +12,16 @@
 namespace tandem {
 namespace {
 
+// Converters join the names of all operators that they fused by ';'. The last one that is no read
+// of a variable says which layer it is.
+std::string short_name(const std::string& name) {
+  std::string result;
+  for (const std::string& part : split(name, ';'))
+    if (!part.empty() && (result.empty() || part.find("ReadVariableOp") == std::string::npos))
+      result = part;
+  return result;
+}
+
 using flatbuffers::Vector;
 
 constexpr std::uint32_t kSchemaVersion = 3;
@@ -33,8 +43,6 @@ template <typename T>
 std::size_t size_of(const Vector<T>* vector) {
   return vector == nullptr ? 0 : vector->size();
 }
-
-std::string text_of(const flatbuffers::String* text) { return text == nullptr ? "" : text->str(); }
 
 const tflite::Model& verified(ByteSpan bytes) {
   const auto* data = reinterpret_cast<const std::uint8_t*>(bytes.data());
@@ -176,7 +184,7 @@ TfliteTensor tensor_of(const tflite::Tensor& record, std::size_t index, const tf
                        ByteSpan file) {
   TfliteTensor tensor;
   tensor.index = index;
-  tensor.name = text_of(record.name());
+  tensor.name = short_name(text_of(record.name()));
   if (tensor.name.empty()) tensor.name = concat("tensor_", index);
   tensor.type = record.type();
   tensor.format = format_of(tensor.type);
@@ -256,8 +264,13 @@ void check_order(const TfliteModel& model) {
   }
 }
 
-void read_graph(TfliteModel& result, const tflite::Model& model, ByteSpan file) {
-  const tflite::SubGraph& graph = *model.subgraphs()->Get(0);
+TfliteModel graph_of(const tflite::Model& model, ByteSpan file, std::size_t index) {
+  TfliteModel result;
+  result.description = text_of(model.description());
+  result.record = &model;
+  result.file = file;
+  const tflite::SubGraph& graph =
+      *model.subgraphs()->Get(static_cast<flatbuffers::uoffset_t>(index));
   for (std::size_t i = 0; i < size_of(graph.tensors()); ++i) {
     const auto at = static_cast<flatbuffers::uoffset_t>(i);
     result.tensors.push_back(tensor_of(*graph.tensors()->Get(at), i, model, file));
@@ -274,13 +287,13 @@ void read_graph(TfliteModel& result, const tflite::Model& model, ByteSpan file) 
   result.inputs = list_of(graph.inputs());
   result.outputs = list_of(graph.outputs());
   for (const auto* list : {&result.inputs, &result.outputs}) {
-    for (const int index : *list) {
-      if (index < 0 || index >= static_cast<int>(result.tensors.size()))
-        throw Error("lists tensor ", index, " of ", result.tensors.size(), " as input or output");
+    for (const int end : *list) {
+      if (end < 0 || end >= static_cast<int>(result.tensors.size()))
+        throw Error("lists tensor ", end, " of ", result.tensors.size(), " as input or output");
     }
   }
-  if (result.outputs.empty()) throw Error("has no outputs");
   check_order(result);
+  return result;
 }
 
 // Elements of 2 or 4 bits, the first in the low bits of a byte.
@@ -296,6 +309,8 @@ std::vector<std::int64_t> unpacked(ByteSpan bytes, const Format& format, std::in
 }
 
 }  // namespace
+
+std::string text_of(const flatbuffers::String* text) { return text == nullptr ? "" : text->str(); }
 
 std::string_view name(tflite::TensorType type) {
   const char* text = tflite::EnumNameTensorType(type);
@@ -315,14 +330,24 @@ TfliteModel parse_tflite_model(ByteSpan bytes) {
                 " is read (convert the model again)");
   }
   if (size_of(model.subgraphs()) == 0) throw Error("has no subgraph");
-  TfliteModel result;
-  result.description = text_of(model.description());
   try {
-    read_graph(result, model, bytes);
+    TfliteModel result = graph_of(model, bytes, 0);
+    if (result.outputs.empty()) throw Error("has no outputs");
+    return result;
   } catch (const Error& error) {
     throw error.at("subgraph 0");
   }
-  return result;
+}
+
+TfliteModel subgraph_of(const TfliteModel& model, std::int32_t index) {
+  const std::size_t count = size_of(model.record->subgraphs());
+  if (index < 1 || static_cast<std::size_t>(index) >= count)
+    throw Error("refers to subgraph ", index, " of ", count);
+  try {
+    return graph_of(*model.record, model.file, static_cast<std::size_t>(index));
+  } catch (const Error& error) {
+    throw error.at(concat("subgraph ", index));
+  }
 }
 
 Tensor constant_of(const TfliteTensor& tensor) {

@@ -12,7 +12,7 @@
 
 namespace tandem {
 
-// Internal to the room: the first subgraph of a TensorFlow Lite file with every offset, index,
+// Internal to the room: a subgraph of a TensorFlow Lite file with every offset, index,
 // shape and buffer checked.
 
 // real = scale * (code - zero), for the whole tensor or along one axis.
@@ -53,14 +53,20 @@ struct TfliteModel {
   std::vector<TfliteTensor> tensors;
   std::vector<TfliteOperator> operators;  // each after those whose results it reads
   std::vector<int> inputs, outputs;
+  const tflite::Model* record = nullptr;
+  ByteSpan file;
 };
 
-// Throws Error on bytes that are no sound model; an unreadable tensor is only marked.
+// The first subgraph. Throws Error on bytes that are no sound model; an unreadable tensor is only
+// marked.
 TfliteModel parse_tflite_model(ByteSpan bytes);
+// Another one of the same file, which may have no outputs. Throws Error where there is none.
+TfliteModel subgraph_of(const TfliteModel& model, std::int32_t index);
 
 // The elements of a constant; packed int4 and int2 are unpacked. Throws Error on NaN.
 Tensor constant_of(const TfliteTensor& tensor);
 
-std::string_view name(tflite::TensorType type);  // "INT8"
+std::string_view name(tflite::TensorType type);        // "INT8"
+std::string text_of(const flatbuffers::String* text);  // "" where it is absent
 
 }  // namespace tandem

@@ -16,16 +16,28 @@ std::string_view TfliteNode::op() const { return tflite_operator_name(op_->code)
 
 Builder& TfliteNode::builder() { return importer_->builder_; }
 
+TfliteVariables& TfliteNode::variables() { return importer_->variables_; }
+
+const TfliteModel& TfliteNode::model() const { return importer_->model_; }
+
 bool TfliteNode::has(std::size_t index) const {
   if (index >= input_count()) return false;
   asked_[index] = true;
   return op_->inputs[index] >= 0;
 }
 
-const TfliteTensor& TfliteNode::input(std::size_t index) const {
+const TfliteTensor& TfliteNode::handle(std::size_t index) const {
   if (!has(index)) refuse(concat("input ", index, " is absent"), "convert the model again");
-  const TfliteTensor& tensor =
-      importer_->model_.tensors[static_cast<std::size_t>(op_->inputs[index])];
+  return importer_->model_.tensors[static_cast<std::size_t>(op_->inputs[index])];
+}
+
+const TfliteTensor& TfliteNode::handle_result() const {
+  if (output_count() != 1) refuse("it has not one result", "convert the model again");
+  return importer_->model_.tensors[static_cast<std::size_t>(op_->outputs[0])];
+}
+
+const TfliteTensor& TfliteNode::input(std::size_t index) const {
+  const TfliteTensor& tensor = handle(index);
   if (!tensor.obstacle.empty()) refuse(tensor.obstacle, tensor.remedy);
   return tensor;
 }

@@ -16,6 +16,7 @@ namespace tandem {
 // kernel's rounding, so that lower() yields the integers of TensorFlow Lite Micro. Softmax,
 // Logistic, Tanh, HardSwish and the like, which the kernels compute in fixed point, become integer
 // primitives at once. Quantized inputs and outputs are real and carry their scale and zero point.
+// Resource variables become states of the stream, which start as the subgraph of CALL_ONCE says.
 // Axes stay in TensorFlow's order (channels last); extents are those of the file, a batch of
 // unknown size is 1.
 //

@@ -162,6 +162,22 @@ void remove_unused_nodes(Graph& graph) {
   graph.codings = std::move(codings);
 }
 
+// Whether there were any.
+bool remove_unread_states(Module& module) {
+  std::vector<bool> read(module.states.size());
+  for (const Graph& graph : module.graphs)
+    for (const Value& value : graph.values)
+      if (value.state != kNone) read[value.state] = true;
+  if (std::ranges::find(read, false) == read.end()) return false;
+  const auto states = compact(module.states, read);
+  for (Graph& graph : module.graphs) {
+    std::erase_if(graph.updates, [&](const StateUpdate& update) { return !read[update.state]; });
+    for (StateUpdate& update : graph.updates) remap(update.state, states);
+    for (Value& value : graph.values) remap(value.state, states);
+  }
+  return true;
+}
+
 }  // namespace
 
 void remove_unused(Module& module) {
@@ -179,6 +195,8 @@ void remove_unused(Module& module) {
   }
   const auto graphs = compact(module.graphs, graph_used);
   for (auto& [name, id] : module.functions) remap(id, graphs);
+  while (remove_unread_states(module))
+    for (Graph& graph : module.graphs) remove_unused_nodes(graph);
   std::vector<bool> constant_used(module.constants.size());
   for (const State& state : module.states) constant_used[state.initial] = true;
   for (Graph& graph : module.graphs) {

@@ -126,7 +126,8 @@ std::vector<std::vector<NodeId>> consumers(const Graph& graph);
 // inferred anew. Throws Error naming an unknown symbol or a value out of bounds.
 Module specialize(const Module& module, const std::map<std::string, std::int64_t>& symbols);
 
-// Removes nodes, values and constants that no output, update or function needs.
+// Removes nodes, values and constants that no output, update or function needs, and states that
+// nothing reads, with their updates.
 void remove_unused(Module& module);
 
 }  // namespace tandem

@@ -47,6 +47,7 @@ class StageBounds {
     for (const ValueId input : graph_.inputs) born_[input] = 0;
     for (const ValueId output : graph_.outputs)
       dies_[request.groups.base_of[output]] = groups_.size();
+    add_states();
   }
 
   Candidate candidate(const PatchStage& stage) const {
@@ -77,6 +78,15 @@ class StageBounds {
     double cycles = 0;
   };
 
+  // New values may lie where the old ones are.
+  void add_states() {
+    for (const StateUpdate& update : graph_.updates)
+      born_.erase(request_.groups.base_of[update.value]);
+    for (ValueId value = 0; value < graph_.values.size(); ++value)
+      if (graph_.values[value].state != kNone && request_.groups.base_of[value] == value)
+        state_bytes_ += bytes_of(graph_, value);
+  }
+
   bool with_caller(ValueId value) const {
     const auto is_in = [&](const std::vector<ValueId>& ends) {
       return std::ranges::any_of(
@@ -85,13 +95,13 @@ class StageBounds {
     return request_.io == IoPlace::kCaller && (is_in(graph_.inputs) || is_in(graph_.outputs));
   }
 
-  // What lives through group `at` and the larger of what it reads last and what it writes. In a
-  // stage its input lies under its result, and of other values the rows of the patch exist.
+  // States, what lives through group `at`, and the larger of what it reads last and what it writes.
+  // In a stage its input lies under its result, and of other values the rows of the patch exist.
   std::int64_t bytes_in(std::size_t at, const std::map<ValueId, Rows>& patch,
                         const PatchStage& stage) const {
     const bool in_stage = stage.rows > 0;
     const std::size_t first = in_stage ? stage.first : at;
-    std::int64_t through = 0, read = 0, written = 0, over_input = 0, over_result = 0;
+    std::int64_t through = state_bytes_, read = 0, written = 0, over_input = 0, over_result = 0;
     for (const auto& [value, born] : born_) {
       const auto found = dies_.find(value);
       const std::size_t dies = found == dies_.end() ? born : found->second;
@@ -123,6 +133,7 @@ class StageBounds {
   const PatchRequest& request_;
   std::vector<Group> groups_;
   std::map<ValueId, std::size_t> born_, dies_;  // groups
+  std::int64_t state_bytes_ = 0;
 };
 
 std::vector<std::int64_t> rows_to_try(std::int64_t height, std::optional<std::int64_t> patches) {
@@ -174,13 +185,6 @@ std::vector<std::string> forms_with(const PatchRequest& request, const PatchStag
     if (reads_from_outside(request.module, request.module.main(), request.groups, stage, group))
       forms[group] = request.reading_forms[group];
   return forms;
-}
-
-std::int64_t sram_bytes(const Plan& plan) {
-  std::int64_t bytes = plan.peak_bytes.at("sram");
-  for (const Buffer& buffer : plan.buffers)
-    if (buffer.memory == "sram" && !in_arena(plan, buffer)) bytes += buffer.bytes;
-  return bytes;
 }
 
 PatchStage best_stage(const PatchRequest& request, std::int64_t most_bytes,

@@ -30,7 +30,4 @@ std::vector<std::string> forms_with(const PatchRequest& request, const PatchStag
 PatchStage best_stage(const PatchRequest& request, std::int64_t sram_bytes,
                       std::optional<std::int64_t> patches = {});
 
-// The bytes of SRAM of a plan: the arena, and inputs and outputs that lie outside of it.
-std::int64_t sram_bytes(const Plan& plan);
-
 }  // namespace tandem

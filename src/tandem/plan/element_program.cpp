@@ -31,12 +31,12 @@ std::size_t row_axes_of(const Node& node, std::size_t input) {
 }
 
 // Rows of a constant: its shape without the row axes, the length of a row.
-struct Rows {
+struct TableRows {
   Shape shape;
   std::int64_t length = 1;
 };
-Rows rows_of(Shape shape, std::size_t row_axes) {
-  Rows rows;
+TableRows table_rows(Shape shape, std::size_t row_axes) {
+  TableRows rows;
   for (std::size_t i = 0; i < row_axes; ++i) {
     rows.length *= shape.back();
     shape.pop_back();
@@ -56,7 +56,7 @@ bool has_equal_rows(const Tensor& constant, std::int64_t length) {
 std::optional<std::vector<std::int64_t>> constant_strides(const Tensor& constant,
                                                           std::size_t row_axes, const Shape& output,
                                                           const LoopExtents& nest) {
-  const Rows rows = rows_of(constant.shape(), row_axes);
+  const TableRows rows = table_rows(constant.shape(), row_axes);
   if (has_equal_rows(constant, rows.length)) return std::vector<std::int64_t>(nest.size(), 0);
   return affine_strides(broadcast_offsets(rows.shape, output), nest);
 }
@@ -136,6 +136,7 @@ std::string input_array(LoopProgram& program, const Graph& graph, ValueId base) 
   array.role = ArrayRole::kInput;
   array.storage = type.format.storage();
   array.size = element_count(type.static_shape());
+  array.channels = type.shape.empty() ? 1 : type.static_shape().back();
   array.value = base;
   program.arrays.push_back(array);
   return array.name;
@@ -148,6 +149,17 @@ ElementProgram::ElementProgram(const Module& module, const Graph& graph, LoopPro
       program_(program),
       base_of_(base_of),
       nest_(std::move(nest)) {}
+
+bool takes_quads(const Module& module, const Graph& graph, const std::vector<ValueId>& base_of,
+                 const std::vector<NodeId>& nodes, const LoopExtents& nest) {
+  const Node& first = graph.nodes[nodes.front()];
+  LoopProgram unused;
+  ElementProgram elements(module, graph, unused, base_of, nest);
+  elements.hand_over(base_of[first.outputs[0]],
+                     dynamic_cast<const IntegerOperator&>(*first.op).range({module, graph, first}));
+  for (std::size_t i = 1; i < nodes.size(); ++i) elements.add(graph.nodes[nodes[i]]);
+  return elements.takes_quads();
+}
 
 ElementProgram::Pattern ElementProgram::pattern_of(const Node& node,
                                                    std::span<const std::size_t> inputs,
@@ -352,9 +364,10 @@ void ElementProgram::prepare_rescale(Link& link, IntegerRange x) {
   if (scaling.upper) {
     multipliers = scaling.upper->multipliers;
     addends = scaling.upper->biases;
-    if (scaling.upper->doubled)
-      for (std::int64_t& bias : addends) bias *= 2;
     shifts = scaling.upper->shifts;
+    for (std::int64_t& bias : addends) bias *= factor_of(*scaling.upper);
+    if (shifts_by_power(*scaling.upper))
+      for (std::int64_t& count : shifts) count = -(count + 1);
   }
   scaling.multiplier =
       compacted(pattern, std::move(multipliers), 1, "multipliers", ArrayRole::kTable);
@@ -362,6 +375,17 @@ void ElementProgram::prepare_rescale(Link& link, IntegerRange x) {
                              ArrayRole::kTable);
   scaling.shift = compacted(pattern, std::move(shifts), 1, "shifts", ArrayRole::kTable);
   limit_rescaled(link);
+}
+
+// floor((floor(high / 2^n) + 2 z + 1) / 2) is high / 2^(n + 1), halves rounded up, plus z.
+bool ElementProgram::shifts_by_power(const UpperWordScale& scale) const {
+  return for_quads_ && !scale.whole && scale.halves % 2 != 0;
+}
+
+// By what x and its bias, which is held so, are multiplied before they are added. Helium doubles
+// products itself.
+std::int64_t ElementProgram::factor_of(const UpperWordScale& scale) const {
+  return (scale.doubled && !for_quads_ ? std::int64_t{2} : 1) << scale.left;
 }
 
 void ElementProgram::limit_rescaled(Link& link) {
@@ -420,12 +444,46 @@ Expr ElementProgram::index_of(const Operand& operand, std::span<const Expr> posi
 Ranged ElementProgram::fetch(const Operand& operand, std::span<const Expr> position) const {
   if (operand.array.empty())
     return {constant_expr(operand.values[0], arithmetic_for(operand.range)), operand.range};
+  if (quad_axis_ != kNone && operand.strides[quad_axis_] != 0)
+    return {load_quad_expr(operand.array, operand.storage, index_of(operand, position),
+                           operand.strides[quad_axis_] * operand.row),
+            operand.range};
   return {load_expr(operand.array, operand.storage, index_of(operand, position)), operand.range};
 }
 
+bool ElementProgram::takes_quads() const {
+  return std::ranges::all_of(links_, [&](const Link& link) { return takes_quads(link); });
+}
+
+bool ElementProgram::takes_quads(const Link& link) const {
+  const std::string_view op = link.node->op->name();
+  const auto is_word = [](IntegerRange range) { return arithmetic_for(range) == Storage::kI32; };
+  if (!is_word(link.range)) return false;
+  for (std::size_t i = 0; i < link.sources.size(); ++i) {
+    if (op == "Rescale" && i > 0) break;
+    const Operand& operand = link.operands[i];
+    const bool held = link.sources[i] != kNone;
+    if (!is_word(held ? register_ranges_[link.sources[i]] : operand.range)) return false;
+    if (!held && (storage_bytes(operand.storage) > 4 || operand.storage == Storage::kU32))
+      return false;
+  }
+  if (op == "Rescale") {
+    const Overflow overflow =
+        parse_overflow(NodeView{module_, graph_, *link.node}.string("overflow"));
+    if (overflow != Overflow::kSaturate && overflow != Overflow::kSaturateSymmetric) return false;
+    if (link.scaling.upper) return true;
+    const Rounding rounding =
+        parse_rounding(NodeView{module_, graph_, *link.node}.string("rounding"));
+    return link.scaling.folded && link.scaling.type == Storage::kI32 &&
+           ScalarCode::shifts_lanes(rounding);
+  }
+  return op == "Clamp" || op == "IntAdd" || op == "IntSub" || op == "IntMul";
+}
+
 Ranged ElementProgram::apply(Statements& body, std::optional<Ranged> handed,
-                             std::span<const Expr> position) {
+                             std::span<const Expr> position, std::size_t quad_axis) {
   ScalarCode code(body, program_);
+  quad_axis_ = quad_axis;
   std::vector<Ranged> registers;
   if (handed) registers.push_back(std::move(*handed));
   for (const Link& link : links_) {
@@ -526,20 +584,30 @@ Ranged ElementProgram::apply_upper_word(const Link& link, Ranged x,
   };
   const auto wide = [](Expr value) { return convert_expr(std::move(value), Storage::kI64); };
   const UpperWordScale& scale = *scaling.upper;
+  const Expr multiplier = word(scaling.multiplier), shift = word(scaling.shift);
   Expr sum = convert_expr(std::move(x.value), Storage::kI32);
-  if (scale.doubled) sum = sum * constant_expr(2);
-  sum = sum + word(scaling.addend);
-  const Expr multiplier = word(scaling.multiplier);
+  const bool quads = sum.lanes > 1;
+  sum = sum * constant_expr(factor_of(scale)) + word(scaling.addend);
+  if (scale.doubled && for_quads_ && !quads) sum = sum * constant_expr(2);
   Expr high;
-  if (scale.doubled) {
-    high = upper_word_expr(std::move(sum), multiplier);
+  if (quads) {
+    const UpperWord kind = scale.doubled ? UpperWord::kDoubled : UpperWord::kFloor;
+    high = upper_word_expr(std::move(sum), multiplier, kind);
+  } else if (scale.doubled) {
+    high = upper_word_expr(std::move(sum), multiplier, UpperWord::kRounded);
   } else {
     const Expr product = wide(std::move(sum)) * wide(multiplier);
     high = convert_expr(binary_expr(ExprOp::kShiftRight, product, constant_expr(32, Storage::kI64)),
                         Storage::kI32);
   }
   if (scale.whole) return {std::move(high), scaling.rounded};
-  const Expr shifted = binary_expr(ExprOp::kShiftRight, std::move(high), word(scaling.shift));
+  const bool by_power = shifts_by_power(scale);
+  if (quads && by_power)
+    return {binary_expr(ExprOp::kScaleByPower, std::move(high), shift) +
+                constant_expr((scale.halves - 1) / 2),
+            scaling.rounded};
+  const Expr count = by_power ? constant_expr(-1) - shift : shift;
+  const Expr shifted = binary_expr(ExprOp::kShiftRight, std::move(high), count);
   return {binary_expr(ExprOp::kShiftRight, shifted + constant_expr(scale.halves), constant_expr(1)),
           scaling.rounded};
 }

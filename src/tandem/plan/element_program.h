@@ -42,15 +42,23 @@ class ElementProgram {
   ElementProgram(const Module& module, const Graph& graph, LoopProgram& program,
                  const std::vector<ValueId>& base_of, LoopExtents nest);
 
+  // Says that apply() will compute quads, before nodes are added: scales are then held as Helium's
+  // instructions take them.
+  void expect_quads() { for_quads_ = true; }
   // Says which value, of what range, apply() is given in a register.
   void hand_over(ValueId base, IntegerRange range);
   // Prepares a node; nodes are added in order, the last one computes the result.
   void add(const Node& node);
   bool empty() const { return links_.empty(); }
+  // Whether apply() can compute four elements along one axis of the nest at once: only sums,
+  // differences, products, limits, and scales by upper words, all in 32 bits.
+  bool takes_quads() const;
 
   // Appends the statements that compute the result at a position of the nest (one index for each
-  // axis). `handed` is the value that hand_over() announced, if it did.
-  Ranged apply(Statements& body, std::optional<Ranged> handed, std::span<const Expr> position);
+  // axis). `handed` is the value that hand_over() announced, if it did. With `quad_axis`, those of
+  // this position and the three behind it along that axis, as one quad.
+  Ranged apply(Statements& body, std::optional<Ranged> handed, std::span<const Expr> position,
+               std::size_t quad_axis = kNone);
 
  private:
   // Something that varies over the nest: the same everywhere, or elements of an array.
@@ -83,6 +91,9 @@ class ElementProgram {
     std::vector<std::vector<std::int64_t>> points;  // by constant: offset of its row
   };
 
+  bool takes_quads(const Link& link) const;
+  std::int64_t factor_of(const UpperWordScale& scale) const;
+  bool shifts_by_power(const UpperWordScale& scale) const;
   Pattern pattern_of(const Node& node, std::span<const std::size_t> inputs,
                      std::int64_t row_axes) const;
   Operand compacted(const Pattern& pattern, std::vector<std::int64_t> values, std::int64_t row,
@@ -111,10 +122,16 @@ class ElementProgram {
   const std::vector<ValueId>& base_of_;
   LoopExtents nest_;
   std::vector<Link> links_;
+  bool for_quads_ = false;
+  std::size_t quad_axis_ = kNone;  // while apply() runs
   // What is held in registers, by number: what is handed over (if anything), results in order.
   std::vector<IntegerRange> register_ranges_;
   std::map<ValueId, std::size_t> register_of_;  // by base value
 };
+
+// Whether the nodes of a group behind the first can be computed by quads in a nest.
+bool takes_quads(const Module& module, const Graph& graph, const std::vector<ValueId>& base_of,
+                 const std::vector<NodeId>& nodes, const LoopExtents& nest);
 
 // The name by which a program knows the array of a value that is computed; added where it is new.
 std::string input_array(LoopProgram& program, const Graph& graph, ValueId base);

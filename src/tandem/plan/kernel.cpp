@@ -16,7 +16,8 @@ IntegerRange sum_range_of(const NodeView& view) {
   return primitive == nullptr ? IntegerRange{} : primitive->range(view);
 }
 
-// Whether some window of a convolution or pooling leaves its input.
+}  // namespace
+
 bool is_padded(const NodeView& view, const Window& window) {
   const Shape input = view.input(0).static_shape();
   const std::vector<std::int64_t> extents(input.begin() + 1, input.end() - 1),
@@ -28,8 +29,6 @@ bool is_padded(const NodeView& view, const Window& window) {
   }
   return false;
 }
-
-}  // namespace
 
 std::vector<std::string> kernel_forms(const Module& module, const Graph& graph,
                                       const std::vector<ValueId>& base_of,
@@ -56,6 +55,7 @@ std::vector<std::string> kernel_forms(const Module& module, const Graph& graph,
     }
     add_packed_forms(module, graph, base_of, nodes, forms);
     add_plane_form(view, forms);
+    add_quad_forms(module, graph, base_of, nodes, forms);
     return forms;
   }
   if (op == "IntSumPool" || op == "IntMaxPool") {
@@ -91,7 +91,11 @@ KernelBuilder::KernelBuilder(const Module& module, const Graph& graph,
                 : group_nest(module, graph, base_of, nodes)),
       elements_(module, graph, program_, base_of, nest_),
       sum_range_(sum_range_of(view_)),
-      sum_type_(arithmetic_for(sum_range_)) {}
+      sum_type_(arithmetic_for(sum_range_)) {
+  if (form.ends_with("quads") ||
+      (form.starts_with("vector") && takes_quads(module, graph, base_of, nodes, nest_)))
+    elements_.expect_quads();
+}
 
 LoopProgram KernelBuilder::build() {
   if (form_ == "move") {
@@ -108,6 +112,7 @@ LoopProgram KernelBuilder::build() {
   array.role = ArrayRole::kOutput;
   array.storage = graph_.values[result].type.format.storage();
   array.size = element_count(shape(result));
+  array.channels = shape(result).empty() ? 1 : shape(result).back();
   array.value = result;
   program_.arrays.push_back(std::move(array));
 
@@ -115,6 +120,10 @@ LoopProgram KernelBuilder::build() {
     build_packed();
   else if (form_ == "plane")
     build_planes();
+  else if (form_ == "plane_quads")
+    build_plane_quads();
+  else if (form_ == "channel_quads")
+    build_channel_quads();
   else if (form_.starts_with("dot"))
     build_matmul();
   else if (form_ == "plain")
@@ -179,9 +188,16 @@ Expr KernelBuilder::flat(const std::vector<Expr>& position) const {
 }
 
 Statement KernelBuilder::finished(Statements& to, const Expr& sum,
-                                  const std::vector<Expr>& position) {
+                                  const std::vector<Expr>& position, std::size_t quad_axis) {
   Ranged result{sum, sum_range_};
-  if (!elements_.empty()) result = elements_.apply(to, std::move(result), position);
+  if (!elements_.empty()) result = elements_.apply(to, std::move(result), position, quad_axis);
+  if (quad_axis != kNone) {
+    // What is the same everywhere is computed once.
+    if (result.value.lanes == 1)
+      result.value = quad_expr(std::vector<Expr>(kQuadLanes, result.value));
+    return store_quad_statement("y", storage_of_array("y"), flat(position), std::move(result.value),
+                                row_major_strides(nest_)[quad_axis]);
+  }
   return store_statement("y", storage_of_array("y"), flat(position), std::move(result.value));
 }
 

@@ -93,7 +93,7 @@ class KernelBuilder {
   void multiply_pairs(Statements& to, const PackedBlock& block, const std::vector<Expr>& sums,
                       const std::string& xs, const std::string& ws, std::int64_t step);
   void multiply_vectors(Statements& to, const PackedBlock& block, const std::vector<Expr>& sums,
-                        const std::string& xs, const std::string& ws, std::int64_t step);
+                        const std::string& xs, const std::string& ws);
   Expr named(Statements& to, const std::string& stem, Expr value);
   void add_packed_patch();
   // How many neighbouring bytes of the input every window copies at once.
@@ -102,14 +102,30 @@ class KernelBuilder {
                      const Placement& place, const std::string& source, const Expr& start);
   void fill_packed(Statements& to, const Expr& at, std::int64_t pad, std::int64_t count);
   // Depthwise convolution, a channel at a time (kernel_planes.cpp).
-  void fill_plane(const PlaneLayout& plane, std::int64_t pad);
+  void add_plane(const PlaneLayout& plane, Storage type, std::int64_t pad);
   void copy_plane(Statements& to, const PlaneLayout& plane, const std::string& source,
-                  const Expr& first);
+                  const Expr& first, bool by_quads);
   PlaneWeights load_plane_weights(Statements& to, const PlaneLayout& plane, const Expr& channel);
   Expr plane_sum(Statements& to, const PlaneLayout& plane, const PlaneWeights& weights,
                  const Expr& start);
+  // Four results at a time (kernel_quads.cpp).
+  void build_plane_quads();
+  Expr plane_quad(Statements& to, const PlaneLayout& plane, const std::vector<Expr>& weights,
+                  Storage type, const Expr& start);
+  std::vector<Expr> load_weights(Statements& to, const PlaneLayout& plane, const Expr& channel);
+  void build_channel_quads();
+  // Calls back for every fourth index of an extent of at least four; the last quad may overlap
+  // the one before.
+  void over_quads(Statements& to, std::int64_t extent, const Body& body);
+  void finish_quad(Statements& to, const Expr& sum, const std::vector<Expr>& position,
+                   std::size_t axis);
+
+  // Stores the bytes of a word as four numbers of the patch, pair by pair.
+  void widen(Statements& to, const Expr& at, const Expr& word);
   void copy_packed(Statements& to, const Expr& at, const std::string& source, const Expr& from,
                    std::int64_t count);
+  void copy_vectors(Statements& to, const Expr& at, const std::string& source, const Expr& from,
+                    std::int64_t count);
 
   std::string conv_weights(std::int64_t columns, std::int64_t taps);
   std::int64_t group_of_first() const;
@@ -140,7 +156,9 @@ class KernelBuilder {
                     const std::string& weights, Storage weight_type, const Expr& weight_index);
   std::vector<Expr> zero_sums(Statements& to, std::int64_t count);
   // Applies the element-wise nodes to a sum; the statement that stores the result.
-  Statement finished(Statements& to, const Expr& sum, const std::vector<Expr>& position);
+  // With `quad_axis`, of a quad of sums along that axis of the nest, from the position on.
+  Statement finished(Statements& to, const Expr& sum, const std::vector<Expr>& position,
+                     std::size_t quad_axis = kNone);
   // The same, and stores it.
   void finish(Statements& to, const Expr& sum, const std::vector<Expr>& position);
 

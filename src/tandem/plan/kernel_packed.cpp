@@ -14,6 +14,8 @@ namespace {
 constexpr std::int64_t kWordTaps = 4;
 // Words of taps in one iteration of the innermost loop.
 constexpr std::int64_t kUnrolledWords = 2;
+// So many vectors of taps are written out; of more, this many in one iteration.
+constexpr std::int64_t kMostVectors = 9, kUnrolledVectors = 4;
 
 // The taps of a run of neighbouring bytes in the order in which words become pairs.
 void append_run(PackedProduct& product, std::int64_t first, std::int64_t count) {
@@ -109,8 +111,7 @@ void add_packed_forms(const Module& module, const Graph& graph, const std::vecto
   for (const char* tile : {"2x1", "4x1", "2x2", "2x3"})
     if (nest[0] >= tile[2] - '0') forms.push_back(concat("pairs_", tile));
   if (view.input(0).format.storage() != Storage::kI8) return;
-  for (const char* tile : {"4x1", "2x3"})
-    if (nest[0] >= tile[2] - '0') forms.push_back(concat("vector_", tile));
+  forms.push_back("vector_4x1");
 }
 
 void KernelBuilder::build_packed() {
@@ -180,6 +181,8 @@ void KernelBuilder::packed_tiles_of_rows(const std::string& source) {
   PackedProduct& product = *packed_;
   product.direct =
       (product.vectors || product.block_rows == 1) && product.taps % product.lanes() == 0;
+  // Then the innermost loop is the same whatever the number of taps.
+  product.interleaved = !product.vectors && !product.direct && product.taps % kWordTaps == 0;
   append_run(product, 0, product.taps);
   fill_lanes(product);
   add_packed_weights(product.weights);
@@ -188,7 +191,7 @@ void KernelBuilder::packed_tiles_of_rows(const std::string& source) {
     const Expr from = row * constant_expr(product.taps);
     if (product.direct) return packed_tile(to, rows, source, from, row);
     for (std::int64_t r = 0; r < rows; ++r)
-      copy_packed(to, constant_expr(r * product.slots()), source,
+      copy_packed(to, constant_expr(r * product.row_stride()), source,
                   from + constant_expr(r * product.taps), product.taps);
     packed_tile(to, rows, "patch", constant_expr(0), row);
   };
@@ -305,23 +308,51 @@ void KernelBuilder::fill_packed(Statements& to, const Expr& at, std::int64_t pad
         store_statement("patch", Storage::kI16, at + constant_expr(whole), constant_expr(pad)));
 }
 
+void KernelBuilder::widen(Statements& to, const Expr& at, const Expr& word) {
+  for (int half = 0; half < 2; ++half)
+    to.push_back(store_word_statement("patch", at + constant_expr(2 * half),
+                                      pair_expr(word, half, packed_->signed_input)));
+}
+
 void KernelBuilder::copy_packed(Statements& to, const Expr& at, const std::string& source,
                                 const Expr& from, std::int64_t count) {
   const Storage type = storage_of_array(source);
-  if (packed_->vectors) return to.push_back(copy_statement("patch", at, source, from, type, count));
+  if (packed_->vectors) return copy_vectors(to, at, source, from, count);
   const std::int64_t whole = count / kWordTaps * kWordTaps;
+  const std::int64_t apart = packed_->word_stride() / kWordTaps;
   const auto word = [&](Statements& body, const Expr& c) {
     const std::string name = program_.fresh("word");
     body.push_back(let_statement(name, load_word_expr(source, from + c)));
-    for (int half = 0; half < 2; ++half)
-      body.push_back(
-          store_word_statement("patch", at + c + constant_expr(2 * half),
-                               pair_expr(variable_expr(name), half, packed_->signed_input)));
+    widen(body, at + c, variable_expr(name));
   };
+  if (packed_->interleaved) {
+    // A loop and a pointer even where few words are copied: the same for all numbers of taps.
+    const std::string words = program_.fresh("words"), name = program_.fresh("word"),
+                      c = program_.fresh("c");
+    to.push_back(pointer_statement(words, source, type, from));
+    Statements body;
+    body.push_back(let_statement(name, load_word_expr(words, variable_expr(c))));
+    widen(body, at + variable_expr(c) * constant_expr(apart), variable_expr(name));
+    return to.push_back(for_statement(c, whole, std::move(body), kWordTaps));
+  }
   loop(to, "c", whole, word, kWordTaps);
   for (std::int64_t c = whole; c < count; ++c)
     to.push_back(store_statement("patch", Storage::kI16, at + constant_expr(c),
                                  load_expr(source, type, from + constant_expr(c))));
+}
+
+void KernelBuilder::copy_vectors(Statements& to, const Expr& at, const std::string& source,
+                                 const Expr& from, std::int64_t count) {
+  const std::int64_t lanes = packed_->lanes(), whole = count / lanes * lanes;
+  const auto vector = [&](Statements& body, const Expr& c) {
+    const Expr bytes = named(body, "vector", load_vector_expr(source, from + c));
+    body.push_back(store_vector_statement("patch", at + c, bytes));
+  };
+  loop(to, "c", whole, vector, lanes);
+  if (count > whole)
+    to.push_back(copy_statement("patch", at + constant_expr(whole), source,
+                                from + constant_expr(whole), storage_of_array(source),
+                                count - whole));
 }
 
 void KernelBuilder::packed_tile(Statements& to, std::int64_t rows, const std::string& source,
@@ -358,19 +389,27 @@ void KernelBuilder::packed_block(Statements& to, const PackedBlock& block) {
   const auto steps = [&](Statements& body, std::int64_t count) {
     for (std::int64_t k = 0; k < count; ++k) {
       if (product.vectors)
-        multiply_vectors(body, block, sums, xs, ws, k);
+        multiply_vectors(body, block, sums, xs, ws);
       else
         multiply_pairs(body, block, sums, xs, ws, k);
     }
-    body.push_back(advance_statement(xs, count * product.lanes()));
+    if (product.vectors) return;
+    const std::int64_t apart = product.direct ? kWordTaps : product.word_stride();
+    body.push_back(advance_statement(xs, count * apart));
     body.push_back(advance_statement(ws, count * product.lanes() * block.columns / shared));
   };
   const std::int64_t all = product.slots() / product.lanes();
-  const std::int64_t unrolled = product.vectors ? 1 : kUnrolledWords;
+  const std::int64_t unrolled = !product.vectors      ? kUnrolledWords
+                                : all <= kMostVectors ? all
+                                                      : kUnrolledVectors;
   const std::int64_t whole = all / unrolled * unrolled;
   loop(
       to, "k", whole, [&](Statements& body, const Expr&) { steps(body, unrolled); }, unrolled);
   if (whole < all) steps(to, all - whole);
+
+  if (product.vectors && block.rows == 1 && block.finished_columns == kQuadLanes &&
+      elements_.takes_quads())
+    return finish_quad(to, quad_expr(sums), {block.first_row, block.column}, 1);
 
   // All results before any of them is stored: a store of bytes might change what was loaded.
   Statements stores;
@@ -427,7 +466,8 @@ void KernelBuilder::multiply_pairs(Statements& to, const PackedBlock& block,
       }
       for (std::int64_t row = 0; row < block.rows; ++row) {
         Expr& taps = x[static_cast<std::size_t>(row)];
-        const std::int64_t at = row * product.slots() + step * kWordTaps + 2 * half;
+        const std::int64_t at =
+            row * product.row_stride() + step * product.word_stride() + 2 * half;
         if (c == 0)
           taps = named(to, "x",
                        product.direct ? pair_expr(bytes, half, product.signed_input)
@@ -441,20 +481,16 @@ void KernelBuilder::multiply_pairs(Statements& to, const PackedBlock& block,
 
 void KernelBuilder::multiply_vectors(Statements& to, const PackedBlock& block,
                                      const std::vector<Expr>& sums, const std::string& xs,
-                                     const std::string& ws, std::int64_t step) {
-  const std::int64_t lanes = packed_->lanes();
-  std::vector<Expr> x;
-  for (std::int64_t row = 0; row < block.rows; ++row)
-    x.push_back(
-        named(to, "x", load_vector_expr(xs, constant_expr(row * packed_->slots() + step * lanes))));
+                                     const std::string& ws) {
+  const auto next = [&](const std::string& stem, const std::string& pointer) {
+    const Expr vector = named(to, stem, load_vector_expr(pointer, constant_expr(0)));
+    to.push_back(advance_statement(pointer, packed_->lanes()));
+    return vector;
+  };
+  const Expr x = next("x", xs);
   for (std::int64_t c = 0; c < block.columns; ++c) {
-    const Expr w =
-        named(to, "w", load_vector_expr(ws, constant_expr((step * block.columns + c) * lanes)));
-    for (std::int64_t row = 0; row < block.rows; ++row) {
-      const Expr& sum = sums[block.sum(row, c)];
-      to.push_back(
-          assign_statement(sum.name, dot16_expr(sum, x[static_cast<std::size_t>(row)], w)));
-    }
+    const Expr& sum = sums[block.sum(0, c)];
+    to.push_back(assign_statement(sum.name, dot16_expr(sum, x, next("w", ws))));
   }
 }
 

@@ -27,11 +27,15 @@ struct PackedProduct {
   bool signed_input = true;
   bool vectors = false;  // by vectors of 16 bytes (Helium's VMLADAVA) instead of pairs
   bool twin = false;
-  bool direct = false;                // reads the input where it lies, without a patch
+  bool direct = false;       // reads the input where it lies, without a patch
+  bool interleaved = false;  // rows lie side by side in the patch, four taps of each at a time
   std::vector<std::int64_t> weights;  // [columns][taps]
   std::vector<std::int64_t> tap_of;   // by slot of the patch; -1: none
   std::int64_t block_columns = 0, block_rows = 0;
 
+  // Numbers from one row of the patch to the next, and from four taps of a row to the next four.
+  std::int64_t row_stride() const { return interleaved ? 4 : slots(); }
+  std::int64_t word_stride() const { return interleaved ? 4 * block_rows : 4; }
   std::int64_t slots() const { return static_cast<std::int64_t>(tap_of.size()); }
   // Taps that are multiplied at once; the patch is filled up to whole ones.
   std::int64_t lanes() const { return vectors ? 16 : 4; }

@@ -7,9 +7,14 @@
 #include "tandem/plan/kernel_builder.h"
 
 namespace tandem {
+
 namespace {
 
-PlaneLayout plane_of(const NodeView& view) {
+std::size_t last_axis(const NodeView& view) { return view.input(0).shape.size() - 3; }
+
+}  // namespace
+
+PlaneLayout plane_of(const NodeView& view, std::size_t innermost) {
   const Shape weight = view.input(1).static_shape(), input = view.input(0).static_shape();
   PlaneLayout plane;
   plane.window = window_of(view, {weight.begin() + 1, weight.end() - 1});
@@ -23,39 +28,44 @@ PlaneLayout plane_of(const NodeView& view) {
     plane.kept.push_back(
         std::clamp(plane.padded[d] - plane.window.pads_begin[d], std::int64_t{0}, plane.input[d]));
   }
-  plane.strides = row_major_strides(plane.padded);
+  for (std::size_t d = 0; d < plane.window.rank(); ++d)
+    if (d != innermost) plane.order.push_back(d);
+  plane.order.push_back(innermost);
+  plane.strides.resize(plane.window.rank());
+  std::int64_t stride = 1;
+  for (auto d = plane.order.rbegin(); d != plane.order.rend(); ++d) {
+    plane.strides[*d] = stride;
+    stride *= plane.padded[*d];
+  }
   return plane;
 }
 
-}  // namespace
-
 std::int64_t PlaneLayout::taps() const { return element_count(window.kernel); }
 
-void add_plane_form(const NodeView& view, std::vector<std::string>& forms) {
+bool is_depthwise_of_bytes(const NodeView& view) {
   const Tensor* weights = view.constant(1);
   const Shape input = view.input(0).static_shape();
-  if (weights == nullptr || view.integer("group") != input.back()) return;
-  if (weights->shape()[0] != input.back() || !is_bytes(view.input(0).format)) return;
-  if (!holds_bytes(*weights) || !has_word_sums(view)) return;
-  if (plane_of(view).window.dilations.back() == 1) forms.push_back("plane");
+  if (weights == nullptr || view.integer("group") != input.back()) return false;
+  if (weights->shape()[0] != input.back() || !is_bytes(view.input(0).format)) return false;
+  return holds_bytes(*weights) && has_word_sums(view);
+}
+
+void add_plane_form(const NodeView& view, std::vector<std::string>& forms) {
+  if (!is_depthwise_of_bytes(view)) return;
+  if (plane_of(view, last_axis(view)).window.dilations.back() == 1) forms.push_back("plane");
 }
 
 void KernelBuilder::build_planes() {
-  const PlaneLayout plane = plane_of(view_);
+  const PlaneLayout plane = plane_of(view_, last_axis(view_));
   const std::string source = read(first_.inputs[0]);
   const std::string weights = add_constant("weights", view_.constant(1)->to_integers());
   ensure(weights == "weights", "the weights of planes are the only ones");
-  Array array;
-  array.name = "plane";
-  array.role = ArrayRole::kScratch;
-  array.storage = Storage::kI16;
-  array.size = element_count(plane.padded);
-  program_.arrays.push_back(std::move(array));
-  fill_plane(plane, view_.integer("pad_value"));
+  add_plane(plane, Storage::kI16, view_.integer("pad_value"));
   const std::int64_t pixels = element_count(plane.input);
   loop(program_.body, "image", plane.images, [&](Statements& image_body, const Expr& image) {
     loop(image_body, "c", plane.channels, [&](Statements& to, const Expr& channel) {
-      copy_plane(to, plane, source, image * constant_expr(pixels * plane.channels) + channel);
+      copy_plane(to, plane, source, image * constant_expr(pixels * plane.channels) + channel,
+                 false);
       const PlaneWeights loaded = load_plane_weights(to, plane, channel);
       std::vector<Expr> position = {image};
       const std::function<void(Statements&, std::size_t, Expr)> nested =
@@ -78,31 +88,48 @@ void KernelBuilder::build_planes() {
   });
 }
 
-void KernelBuilder::fill_plane(const PlaneLayout& plane, std::int64_t pad) {
+void KernelBuilder::add_plane(const PlaneLayout& plane, Storage type, std::int64_t pad) {
+  Array array;
+  array.name = "plane";
+  array.role = ArrayRole::kScratch;
+  array.storage = type;
+  array.size = element_count(plane.padded);
+  program_.arrays.push_back(array);
   if (plane.kept == plane.padded) return;
-  loop(program_.body, "i", element_count(plane.padded), [&](Statements& body, const Expr& i) {
-    body.push_back(store_statement("plane", Storage::kI16, i, constant_expr(pad)));
+  if (storage_bytes(type) == 1)
+    return program_.body.push_back(
+        fill_statement("plane", constant_expr(0), type, pad, array.size));
+  loop(program_.body, "i", array.size, [&](Statements& body, const Expr& i) {
+    body.push_back(store_statement("plane", type, i, constant_expr(pad)));
   });
 }
 
 void KernelBuilder::copy_plane(Statements& to, const PlaneLayout& plane, const std::string& source,
-                               const Expr& first) {
-  const Storage type = storage_of_array(source);
+                               const Expr& first, bool by_quads) {
+  const Storage type = storage_of_array(source), plane_type = storage_of_array("plane");
   const std::vector<std::int64_t> strides = row_major_strides(plane.input);
-  const std::function<void(Statements&, std::size_t, Expr, Expr)> nested = [&](Statements& body,
-                                                                               std::size_t d,
-                                                                               const Expr& at,
-                                                                               const Expr& from) {
-    if (d == plane.kept.size()) {
-      body.push_back(store_statement("plane", Storage::kI16, at, load_expr(source, type, from)));
-      return;
-    }
-    const Expr begin = at + constant_expr(plane.window.pads_begin[d] * plane.strides[d]);
-    loop(body, "i", plane.kept[d], [&](Statements& inner, const Expr& i) {
-      nested(inner, d + 1, begin + i * constant_expr(plane.strides[d]),
-             from + i * constant_expr(strides[d] * plane.channels));
-    });
-  };
+  const std::function<void(Statements&, std::size_t, Expr, Expr)> nested =
+      [&](Statements& body, std::size_t i, const Expr& at, const Expr& from) {
+        const std::size_t d = plane.order[i];
+        const bool innermost = i + 1 == plane.order.size();
+        const bool quads = by_quads && innermost && plane.kept[d] >= kQuadLanes;
+        const Expr begin = at + constant_expr(plane.window.pads_begin[d] * plane.strides[d]);
+        const std::int64_t stride = strides[d] * plane.channels;
+        const auto step = [&](Statements& inner, const Expr& k) {
+          const Expr to_index = begin + k * constant_expr(plane.strides[d]),
+                     from_index = from + k * constant_expr(stride);
+          if (!innermost) return nested(inner, i + 1, to_index, from_index);
+          if (quads)
+            inner.push_back(store_quad_statement("plane", plane_type, to_index,
+                                                 load_quad_expr(source, type, from_index, stride),
+                                                 1));
+          else
+            inner.push_back(store_statement("plane", plane_type, to_index,
+                                            load_expr(source, type, from_index)));
+        };
+        if (quads) return over_quads(body, plane.kept[d], step);
+        loop(body, "i", plane.kept[d], step);
+      };
   nested(to, 0, constant_expr(0), first);
 }
 

@@ -17,6 +17,7 @@ struct PlaneLayout {
   std::vector<std::int64_t> padded;         // of the plane
   std::vector<std::int64_t> strides;        // of the plane, in elements
   std::vector<std::int64_t> kept;           // of the input; what no window reads is not copied
+  std::vector<std::size_t> order;           // of the axes in the plane, the innermost one last
   std::int64_t channels = 0, images = 0;
 
   std::int64_t taps() const;
@@ -32,8 +33,23 @@ struct PlaneWeights {
   std::vector<Term> terms;
 };
 
-// Appends "plane" where a convolution is of that kind: each channel has constant weights of its
-// own, input and weights are bytes, sums fit 32 bits, and the last axis is not dilated.
+// With one spatial axis innermost.
+PlaneLayout plane_of(const NodeView& view, std::size_t innermost);
+
+// A convolution in which each channel has constant weights of its own, of bytes with sums of 32
+// bits.
+bool is_depthwise_of_bytes(const NodeView& view);
+
+// Whether some window of a convolution or pooling leaves its input.
+bool is_padded(const NodeView& view, const Window& window);
+
+// Appends "plane" where a convolution is of that kind and its last axis is not dilated.
 void add_plane_form(const NodeView& view, std::vector<std::string>& forms);
+
+// Appends the forms of such convolutions by quads, for groups whose other nodes take quads too:
+// "plane_quads", four neighbours of one channel at a time from a plane of bytes, and
+// "channel_quads", four channels at a time.
+void add_quad_forms(const Module& module, const Graph& graph, const std::vector<ValueId>& base_of,
+                    const std::vector<NodeId>& nodes, std::vector<std::string>& forms);
 
 }  // namespace tandem

@@ -17,7 +17,7 @@ struct Takeover {
 // A block of memory that is needed from one step to another, both inclusive.
 struct LifetimeBlock {
   std::int64_t bytes = 0;
-  std::int64_t alignment = 1;  // a power of two
+  std::int64_t alignment = 1;  // the offset is a multiple of it
   std::size_t first_step = 0, last_step = 0;
   std::vector<Takeover> takeovers = {};
 };

@@ -35,6 +35,7 @@ bool is_dead(const Statement& s, const Names& read) {
     case StatementKind::kAdvance:
     case StatementKind::kStore:
     case StatementKind::kStoreWord:
+    case StatementKind::kStoreVector:
     case StatementKind::kCopy:
     case StatementKind::kFill: return !read.contains(s.name);
     case StatementKind::kFor: return s.body.empty();

@@ -53,7 +53,10 @@ std::string text_of(const Expr& e) {
   switch (e.op) {
     case ExprOp::kConstant: return std::to_string(e.value);
     case ExprOp::kVariable: return e.name;
-    case ExprOp::kLoad: return concat(e.name, "[", text_of(e.args[0]), "]");
+    case ExprOp::kLoad:
+      if (e.lanes > 1)
+        return concat("quad(", e.name, "[", text_of(e.args[0]), "] by ", e.value, ")");
+      return concat(e.name, "[", text_of(e.args[0]), "]");
     case ExprOp::kConvert: return concat(type_name(e.type), "(", text_of(e.args[0]), ")");
     case ExprOp::kSelect:
       return concat("(", text_of(e.args[0]), " ? ", text_of(e.args[1]), " : ", text_of(e.args[2]),
@@ -66,7 +69,19 @@ std::string text_of(const Expr& e) {
     case ExprOp::kSaturate:
       return concat(e.value == 1 ? "i8" : "u8", "_saturated(", text_of(e.args[0]), ")");
     case ExprOp::kUpperWord:
-      return concat("upper_word(", text_of(e.args[0]), ", ", text_of(e.args[1]), ")");
+      return concat(e.value == 2   ? "doubled_"
+                    : e.value == 1 ? "rounded_"
+                                   : "",
+                    "upper_word(", text_of(e.args[0]), ", ", text_of(e.args[1]), ")");
+    case ExprOp::kMinimum:
+    case ExprOp::kMaximum:
+      return concat(e.op == ExprOp::kMinimum ? "min(" : "max(", text_of(e.args[0]), ", ",
+                    text_of(e.args[1]), ")");
+    case ExprOp::kScaleByPower:
+      return concat("scaled(", text_of(e.args[0]), ", ", text_of(e.args[1]), ")");
+    case ExprOp::kQuad:
+      return concat("quad(", text_of(e.args[0]), ", ", text_of(e.args[1]), ", ", text_of(e.args[2]),
+                    ", ", text_of(e.args[3]), ")");
     case ExprOp::kLoadVector: return concat("vector(", e.name, "[", text_of(e.args[0]), "])");
     case ExprOp::kDot16:
       return concat("dot16(", text_of(e.args[0]), ", ", text_of(e.args[1]), ", ",
@@ -90,7 +105,13 @@ void print(const Statements& statements, const std::string& indent, std::string&
         break;
       case StatementKind::kAssign: text += concat(s.name, " = ", text_of(s.value)); break;
       case StatementKind::kStore:
-        text += concat(s.name, "[", text_of(s.index), "] = ", text_of(s.value));
+        text += s.value.lanes > 1
+                    ? concat("quad(", s.name, "[", text_of(s.index), "] by ", s.step, ") = ")
+                    : concat(s.name, "[", text_of(s.index), "] = ");
+        text += text_of(s.value);
+        break;
+      case StatementKind::kStoreVector:
+        text += concat("vector(", s.name, "[", text_of(s.index), "]) = ", text_of(s.value));
         break;
       case StatementKind::kStoreWord:
         text += concat("word(", s.name, "[", text_of(s.index), "]) = ", text_of(s.value));
@@ -124,15 +145,15 @@ void print(const Statements& statements, const std::string& indent, std::string&
 }  // namespace
 
 Expr constant_expr(std::int64_t value, Storage type) {
-  return {ExprOp::kConstant, type, value, "", {}};
+  return {ExprOp::kConstant, type, value, "", {}, 1};
 }
 
-Expr variable_expr(std::string name, Storage type) {
-  return {ExprOp::kVariable, type, 0, std::move(name), {}};
+Expr variable_expr(std::string name, Storage type, int lanes) {
+  return {ExprOp::kVariable, type, 0, std::move(name), {}, lanes};
 }
 
 Expr load_expr(std::string array, Storage type, Expr index) {
-  return {ExprOp::kLoad, type, 0, std::move(array), {std::move(index)}};
+  return {ExprOp::kLoad, type, 0, std::move(array), {std::move(index)}, 1};
 }
 
 Expr convert_expr(Expr value, Storage type) {
@@ -142,7 +163,8 @@ Expr convert_expr(Expr value, Storage type) {
     ensure(value.value >= range.min && value.value <= range.max, "a constant leaves its type");
     return constant_expr(value.value, type);
   }
-  return {ExprOp::kConvert, type, 0, "", {std::move(value)}};
+  const int lanes = value.lanes;
+  return {ExprOp::kConvert, type, 0, "", {std::move(value)}, lanes};
 }
 
 Expr binary_expr(ExprOp op, Expr a, Expr b) {
@@ -160,7 +182,9 @@ Expr binary_expr(ExprOp op, Expr a, Expr b) {
   Expr folded;
   if (fold(op, a, b, folded)) return folded;
   const Storage type = yields_truth(op) ? Storage::kI32 : a.type;
-  return {op, type, 0, "", {std::move(a), std::move(b)}};
+  const int lanes = std::max(a.lanes, b.lanes);
+  ensure(lanes == 1 || type == Storage::kI32, "quads are of words");
+  return {op, type, 0, "", {std::move(a), std::move(b)}, lanes};
 }
 
 Expr select_expr(Expr condition, Expr then, Expr otherwise) {
@@ -171,7 +195,7 @@ Expr select_expr(Expr condition, Expr then, Expr otherwise) {
 }
 
 Expr load_word_expr(std::string array, Expr index) {
-  return {ExprOp::kLoadWord, Storage::kI32, 0, std::move(array), {std::move(index)}};
+  return {ExprOp::kLoadWord, Storage::kI32, 0, std::move(array), {std::move(index)}, 1};
 }
 
 Expr pair_expr(Expr word, int first, bool is_signed) {
@@ -182,24 +206,35 @@ Expr pair_expr(Expr word, int first, bool is_signed) {
 
 Expr saturate_expr(Expr value, bool is_signed) {
   ensure(value.type == Storage::kI32, "words are saturated");
-  return {ExprOp::kSaturate, Storage::kI32, is_signed ? 1 : 0, "", {std::move(value)}};
+  return {ExprOp::kSaturate, Storage::kI32, is_signed ? 1 : 0, "", {std::move(value)}, 1};
 }
 
-Expr upper_word_expr(Expr a, Expr b) {
+Expr upper_word_expr(Expr a, Expr b, UpperWord kind) {
   ensure(a.type == Storage::kI32 && b.type == Storage::kI32, "the upper word of no two words");
-  return {ExprOp::kUpperWord, Storage::kI32, 0, "", {std::move(a), std::move(b)}};
+  Expr product = binary_expr(ExprOp::kUpperWord, std::move(a), std::move(b));
+  product.value = static_cast<std::int64_t>(kind);
+  return product;
 }
 
 Expr load_vector_expr(std::string array, Expr index) {
-  return {ExprOp::kLoadVector, Storage::kI8, 0, std::move(array), {std::move(index)}};
+  return {ExprOp::kLoadVector, Storage::kI8, 0, std::move(array), {std::move(index)}, 1};
 }
 
 Expr dot16_expr(Expr sum, Expr a, Expr b) {
-  return {ExprOp::kDot16, Storage::kI32, 0, "", {std::move(sum), std::move(a), std::move(b)}};
+  return {ExprOp::kDot16, Storage::kI32, 0, "", {std::move(sum), std::move(a), std::move(b)}, 1};
 }
 
 Expr dot2_expr(Expr sum, Expr a, Expr b) {
-  return {ExprOp::kDot2, Storage::kI32, 0, "", {std::move(sum), std::move(a), std::move(b)}};
+  return {ExprOp::kDot2, Storage::kI32, 0, "", {std::move(sum), std::move(a), std::move(b)}, 1};
+}
+
+Expr quad_expr(std::vector<Expr> words) {
+  ensure(words.size() == kQuadLanes, "a quad has four lanes");
+  return {ExprOp::kQuad, Storage::kI32, 0, "", std::move(words), kQuadLanes};
+}
+
+Expr load_quad_expr(std::string array, Storage type, Expr index, std::int64_t stride) {
+  return {ExprOp::kLoad, type, stride, std::move(array), {std::move(index)}, kQuadLanes};
 }
 
 Statement let_statement(std::string name, Expr value) {
@@ -230,6 +265,19 @@ Statement store_statement(std::string array, Storage type, Expr index, Expr valu
   s.type = type;
   s.index = std::move(index);
   s.value = convert_expr(std::move(value), type);
+  return s;
+}
+
+Statement store_quad_statement(std::string array, Storage type, Expr index, Expr quad,
+                               std::int64_t stride) {
+  Statement s = store_statement(std::move(array), type, std::move(index), std::move(quad));
+  s.step = stride;
+  return s;
+}
+
+Statement store_vector_statement(std::string array, Expr index, Expr vector) {
+  Statement s = store_word_statement(std::move(array), std::move(index), std::move(vector));
+  s.kind = StatementKind::kStoreVector;
   return s;
 }
 
@@ -362,14 +410,28 @@ bool has_words(const Expr& e) {
 
 bool statements_have_words(const Statements& statements) {
   return std::ranges::any_of(statements, [](const Statement& s) {
-    return s.kind == StatementKind::kStoreWord || has_words(s.value) || has_words(s.index) ||
-           statements_have_words(s.body) || statements_have_words(s.otherwise);
+    return s.kind == StatementKind::kStoreWord || s.kind == StatementKind::kStoreVector ||
+           has_words(s.value) || has_words(s.index) || statements_have_words(s.body) ||
+           statements_have_words(s.otherwise);
+  });
+}
+
+bool has_quads(const Statements& statements) {
+  return std::ranges::any_of(statements, [](const Statement& s) {
+    return s.value.lanes > 1 || has_quads(s.body) || has_quads(s.otherwise);
   });
 }
 
 }  // namespace
 
+bool loads_and_advances(const Statement& load, const Statement& next) {
+  return load.kind == StatementKind::kLet && load.value.op == ExprOp::kLoadVector &&
+         is_constant(load.value.args[0], 0) && next.kind == StatementKind::kAdvance &&
+         next.name == load.value.name && next.step == 16;
+}
+
 bool uses_words(const LoopProgram& program) { return statements_have_words(program.body); }
+bool uses_quads(const LoopProgram& program) { return has_quads(program.body); }
 
 std::string print_program(const LoopProgram& program) {
   std::string text;

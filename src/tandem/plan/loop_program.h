@@ -37,23 +37,34 @@ enum class ExprOp {
   kSignedPair,    // bytes `value` and `value` + 2 of args[0], value 0 or 1, each widened to 16 bits
   kUnsignedPair,  // the same for bytes without a sign
   kSaturate,      // args[0] limited to a number of 8 bits, with a sign where value is 1
-  kUpperWord,     // the upper word of args[0] * args[1] + 2^31, a product of 64 bits
+  kUpperWord,     // the upper word of the product args[0] * args[1], of 64 bits; where value is 1,
+                  // of product + 2^31; where it is 2, of 2 * product + 2^31 (quads only)
   kLoadVector,    // 16 signed bytes from name[args[0]] on; an operand of kDot16, or a local
   kDot16,         // args[0] + the sum of products of two vectors, mod 2^32
-  kDot2           // args[0] + both products of the signed halves of args[1] and args[2], mod 2^32
+  kDot2,          // args[0] + both products of the signed halves of args[1] and args[2], mod 2^32
+  // Quads, as cores with vectors of 128 bits have them (see Expr::lanes):
+  kQuad,     // of the four words that args are
+  kMinimum,  // of args[0] and args[1], in every lane
+  kMaximum,
+  kScaleByPower  // args[0] * 2^args[1], halves rounded up, in every lane
 };
 
 // Values are trees; arithmetic is done in I32, U32, I64 or U64 and must not overflow where signed.
+// A value of 4 lanes is four numbers of type I32, on which sums, products, shifts to the right and
+// upper words work lane by lane; an operand of one lane is the same for all. Its kLoad takes every
+// `value`-th element from name[args[0]] on, of whatever type, which kConvert widens.
 struct Expr {
   ExprOp op = ExprOp::kConstant;
   Storage type = Storage::kI32;
   std::int64_t value = 0;
   std::string name;
   std::vector<Expr> args;
+  int lanes = 1;
 };
+inline constexpr int kQuadLanes = 4;
 
 Expr constant_expr(std::int64_t value, Storage type = Storage::kI32);
-Expr variable_expr(std::string name, Storage type = Storage::kI32);
+Expr variable_expr(std::string name, Storage type = Storage::kI32, int lanes = 1);
 Expr load_expr(std::string array, Storage type, Expr index);
 // Converts where the types differ; constants are converted at once.
 Expr convert_expr(Expr value, Storage type);
@@ -66,10 +77,13 @@ Expr select_expr(Expr condition, Expr then, Expr otherwise);
 Expr load_word_expr(std::string array, Expr index);
 Expr pair_expr(Expr word, int first, bool is_signed);
 Expr saturate_expr(Expr value, bool is_signed);
-Expr upper_word_expr(Expr a, Expr b);
+enum class UpperWord { kFloor, kRounded, kDoubled };  // Expr::value of a kUpperWord
+Expr upper_word_expr(Expr a, Expr b, UpperWord kind);
 Expr load_vector_expr(std::string array, Expr index);
 Expr dot16_expr(Expr sum, Expr a, Expr b);
 Expr dot2_expr(Expr sum, Expr a, Expr b);
+Expr quad_expr(std::vector<Expr> words);
+Expr load_quad_expr(std::string array, Storage type, Expr index, std::int64_t stride);
 inline Expr operator+(Expr a, Expr b) {
   return binary_expr(ExprOp::kAdd, std::move(a), std::move(b));
 }
@@ -84,14 +98,16 @@ enum class StatementKind {
   kLet,        // a new constant local `name` = value
   kVariable,   // a new local `name` = value
   kAssign,     // name = value
-  kStore,      // name[index] = value, converted to the array's type
+  kStore,      // name[index] = value, converted to the array's type; the lanes of a quad into every
+               // `step`-th element from there on
   kStoreWord,  // the four bytes from name[index] on become those of value
-  kFor,        // for (name = begin; name < end; name += step) body
-  kPointer,    // a new local pointer `name` = array + index
-  kAdvance,    // pointer `name` moves by `step` elements
-  kCopy,       // `step` elements of array[value] and on to name[index] and on
-  kFill,       // `step` elements from name[index] on become the constant `value` (of 8 bits)
-  kIf          // if (value) body else otherwise
+  kStoreVector,  // the 16 bytes from name[index] on become those of value
+  kFor,          // for (name = begin; name < end; name += step) body
+  kPointer,      // a new local pointer `name` = array + index
+  kAdvance,      // pointer `name` moves by `step` elements
+  kCopy,         // `step` elements of array[value] and on to name[index] and on
+  kFill,         // `step` elements from name[index] on become the constant `value` (of 8 bits)
+  kIf            // if (value) body else otherwise
 };
 
 struct Statement {
@@ -110,7 +126,10 @@ Statement let_statement(std::string name, Expr value);
 Statement variable_statement(std::string name, Expr value);
 Statement assign_statement(std::string name, Expr value);
 Statement store_statement(std::string array, Storage type, Expr index, Expr value);
+Statement store_quad_statement(std::string array, Storage type, Expr index, Expr quad,
+                               std::int64_t stride);
 Statement store_word_statement(std::string array, Expr index, Expr word);
+Statement store_vector_statement(std::string array, Expr index, Expr vector);
 Statement pointer_statement(std::string name, std::string array, Storage type, Expr index);
 Statement advance_statement(std::string pointer, std::int64_t step);
 Statement copy_statement(std::string to, Expr to_index, std::string from, Expr from_index,
@@ -137,6 +156,7 @@ struct Array {
   ArrayRole role = ArrayRole::kInput;
   Storage storage = Storage::kI8;
   std::int64_t size = 0;             // elements
+  std::int64_t channels = 1;         // of inputs and outputs: elements of the last axis
   ValueId value = kNone;             // of inputs and outputs
   std::vector<std::int64_t> values;  // of weights and tables
 
@@ -147,6 +167,7 @@ struct Array {
 
 struct LoopProgram {
   std::vector<Array> arrays;
+  std::vector<std::string> parameters;  // locals of type I32 that are given (shared_programs.h)
   Statements body;
 
   // A name that no local of this program has: the stem, or the stem and a number.
@@ -167,8 +188,14 @@ IntegerRange range_of(Storage storage);
 // The least range that holds both.
 IntegerRange cover(IntegerRange a, IntegerRange b);
 
-// Whether the program computes with words of several numbers.
+// Whether a statement loads a vector by a pointer which the next one moves behind it: processors do
+// both in one instruction.
+bool loads_and_advances(const Statement& load, const Statement& next);
+
+// Whether the program computes with words or vectors of several numbers.
 bool uses_words(const LoopProgram& program);
+// Whether it computes with quads.
+bool uses_quads(const LoopProgram& program);
 
 // The program as text for people and for text tests.
 std::string print_program(const LoopProgram& program);

@@ -72,7 +72,14 @@ class Grouper {
  public:
   Grouper(const Module& module, const Graph& graph) : module_(module), graph_(graph) {
     result_.base_of.resize(graph.values.size());
-    for (ValueId v = 0; v < graph.values.size(); ++v) result_.base_of[v] = v;
+    std::vector<ValueId> reads(module.states.size(), kNone);  // the first value that reads each
+    for (ValueId v = 0; v < graph.values.size(); ++v) {
+      result_.base_of[v] = v;
+      if (const StateId state = graph.values[v].state; state != kNone) {
+        if (reads[state] == kNone) reads[state] = v;
+        result_.base_of[v] = reads[state];
+      }
+    }
     alias_.resize(graph.nodes.size());
     group_of_.assign(graph.nodes.size(), kNone);
     for (NodeId n = 0; n < graph.nodes.size(); ++n) {
@@ -236,8 +243,17 @@ std::vector<Issue> sequential_issues(const Module& module, const Graph& graph) {
   const auto add = [&](std::string node, std::string op, std::string reason, std::string remedy) {
     issues.push_back({std::move(node), std::move(op), std::move(reason), std::move(remedy)});
   };
-  for (const State& state : module.states)
-    add(state.name, "state", "states are not emitted", "unroll the network over its stream");
+  for (const State& state : module.states) {
+    if (state.lifetime != Lifetime::kStream)
+      add(state.name, "state", concat("it lives as long as a ", name(state.lifetime)),
+          "make it a state of the stream");
+    else if (!state.type.is_static())
+      add(state.name, "state", concat("its type ", state.type.to_string(), " has unbound symbols"),
+          "bind them (--bind NAME=VALUE)");
+    else if (!state.type.format.is_integer())
+      add(state.name, "state", concat("it is ", state.type.format.name()),
+          "quantize and lower the network first (tandem compress)");
+  }
   for (const ValueId id : graph.inputs) {
     const Value& value = graph.values[id];
     if (!value.type.is_static())

@@ -12,7 +12,8 @@ namespace tandem {
 
 // How the nodes of a lowered function are run on a sequential machine.
 struct McuGroups {
-  // By value: the value whose memory it shares (itself, or what a reshape made it from).
+  // By value: the value whose memory it shares (itself, what a reshape made it from, or the first
+  // one that reads the same state).
   std::vector<ValueId> base_of;
   // In execution order. The first node of a group is anything but a reshape; the others are
   // element-wise. What a node of a group but the last computes is read by one other node of the
@@ -26,7 +27,8 @@ Shape shape_of(const Graph& graph, ValueId value);
 McuGroups group_nodes(const Module& module, const Graph& graph);
 
 // What a sequential machine cannot run: every node that is no integer primitive and no data
-// movement, symbols that are not bound, states, formats that are no integers. The whole list.
+// movement, symbols that are not bound, states that do not live as long as a stream, formats that
+// are no integers. The whole list.
 std::vector<Issue> sequential_issues(const Module& module, const Graph& graph);
 
 // The loops in which the first node of a group computes its result; empty where any nest serves

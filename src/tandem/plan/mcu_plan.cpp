@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
 #include "tandem/graph/operator.h"
+#include "tandem/ops/coded.h"
+#include "tandem/plan/kept_states.h"
 #include "tandem/plan/lifetime_planner.h"
 #include "tandem/plan/mcu_tasks.h"
+#include "tandem/plan/smallest_order.h"
 
 namespace tandem {
 namespace {
@@ -19,8 +23,14 @@ std::int64_t round_up(std::int64_t value, std::int64_t to) { return (value + to 
 class Assembler {
  public:
   Assembler(const Module& module, const McuGroups& groups, const std::vector<McuTask>& tasks,
-            const std::string& device, const std::string& unit, IoPlace io)
-      : module_(module), graph_(module.main()), groups_(groups), tasks_(tasks), unit_(unit) {
+            const std::vector<KeptState>& states, const std::string& device,
+            const std::string& unit, IoPlace io)
+      : module_(module),
+        graph_(module.main()),
+        groups_(groups),
+        tasks_(tasks),
+        states_(states),
+        unit_(unit) {
     plan_.device = device;
     plan_.io = io;
     buffer_of_.assign(graph_.values.size(), kNone);
@@ -30,9 +40,13 @@ class Assembler {
     add_ends();
     for (const std::size_t task : order) add_task(tasks_[task]);
     for (std::size_t i = 0; i < graph_.outputs.size(); ++i) add_copied_output(i);
+    add_copied_states();
     for (const Output& output : outputs_)
       plan_.buffers[output.buffer].last_step = plan_.steps.size() - 1;
+    for (const std::vector<std::size_t>& buffers : state_buffers_)
+      plan_.buffers[buffers.back()].last_step = plan_.steps.size() - 1;
     place_arena();
+    place_states();
     place_constants();
     return std::move(plan_);
   }
@@ -89,6 +103,18 @@ class Assembler {
       if (direct) buffer_of_[base] = buffer;
       outputs_.push_back({buffer, direct});
     }
+    for (const KeptState& kept : states_) add_state(kept);
+  }
+
+  void add_state(const KeptState& kept) {
+    const std::size_t buffer = value_buffer(kept.read, BufferRole::kState);
+    buffer_of_[kept.read] = buffer;
+    state_buffers_.push_back({buffer});
+    const Tensor& initial = module_.constants[module_.states[kept.state].initial].tensor;
+    if (is_uniform(initial)) return;
+    const std::string name = concat(plan_.buffers[buffer].name, "_initial");
+    add_buffer(name, BufferRole::kTable, kept.read, plan_.buffers[buffer].bytes,
+               initial.format().storage());
   }
 
   void use(std::size_t buffer) {
@@ -149,9 +175,8 @@ class Assembler {
   }
 
   std::size_t whole_buffer(ValueId value) {
-    std::size_t& buffer = buffer_of_[value];
-    if (buffer == kNone) buffer = value_buffer(value, BufferRole::kValue);
-    return buffer;
+    if (buffer_of_[value] == kNone) buffer_of_[value] = result_buffer(value);
+    return buffer_of_[value];
   }
 
   // A buffer for some rows of a value within a stage.
@@ -185,10 +210,51 @@ class Assembler {
     return buffer;
   }
 
+  // Where a step writes a value that is no output.
+  std::size_t result_buffer(ValueId value) {
+    for (std::size_t i = 0; i < states_.size(); ++i)
+      if (states_[i].writer != kNone && groups_.base_of[states_[i].update] == value)
+        return next_state_buffer(i, value);
+    return value_buffer(value, BufferRole::kValue);
+  }
+
+  std::size_t next_state_buffer(std::size_t state, ValueId value) {
+    state_buffers_[state].push_back(value_buffer(value, BufferRole::kState));
+    return state_buffers_[state].back();
+  }
+
   void add_copied_output(std::size_t index) {
     const auto [buffer, direct] = outputs_[index];
-    if (direct) return;
-    const ValueId base = groups_.base_of[graph_.outputs[index]];
+    if (!direct) add_copy(groups_.base_of[graph_.outputs[index]], buffer);
+  }
+
+  // Updates the states that no step wrote. A state waits until no other one needs its old value; of
+  // states that wait for each other, an old value is set aside.
+  void add_copied_states() {
+    std::vector<std::size_t> waiting;
+    for (std::size_t i = 0; i < states_.size(); ++i)
+      if (states_[i].update != kNone && states_[i].writer == kNone) waiting.push_back(i);
+    const auto source = [&](std::size_t i) { return groups_.base_of[states_[i].update]; };
+    std::vector<ValueId> set_aside;
+    const auto is_free = [&](std::size_t i) {
+      return std::ranges::count(set_aside, states_[i].read) > 0 ||
+             std::ranges::count(waiting, states_[i].read, source) == 0;
+    };
+    while (!waiting.empty()) {
+      const auto free = std::ranges::find_if(waiting, is_free);
+      if (free == waiting.end()) {
+        set_aside.push_back(source(waiting.front()));
+        const std::size_t buffer = value_buffer(set_aside.back(), BufferRole::kValue);
+        add_copy(set_aside.back(), buffer);
+        buffer_of_[set_aside.back()] = buffer;
+        continue;
+      }
+      add_copy(source(*free), next_state_buffer(*free, states_[*free].update));
+      waiting.erase(free);
+    }
+  }
+
+  void add_copy(ValueId base, std::size_t buffer) {
     Step step;
     step.kind = StepKind::kMove;
     step.unit = unit_;
@@ -244,8 +310,11 @@ class Assembler {
       if (dying == kNone || born == kNone || blocks[dying].last_step != index ||
           blocks[born].first_step != index)
         continue;
-      blocks[born].takeovers.push_back(
-          {dying, overlap.bytes + start_of(step, written) - start_of(step, read)});
+      const std::int64_t shift = start_of(step, written) - start_of(step, read);
+      if (shift % overlap.multiple != 0) continue;
+      blocks[born].takeovers.push_back({dying, overlap.bytes + shift});
+      for (const std::size_t block : {dying, born})
+        blocks[block].alignment = std::lcm(blocks[block].alignment, overlap.multiple);
     }
   }
 
@@ -261,6 +330,22 @@ class Assembler {
         continue;
       if (const auto distance = distance_over_patches(*stage.task, read))
         blocks[born].takeovers.push_back({dying, *distance});
+    }
+  }
+
+  // Wide elements first, so that no gap is needed between states.
+  void place_states() {
+    std::vector<std::size_t> order(states_.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    const auto first = [&](std::size_t i) -> const Buffer& {
+      return plan_.buffers[state_buffers_[i].front()];
+    };
+    std::ranges::stable_sort(order, std::ranges::greater(),
+                             [&](std::size_t i) { return first(i).element_bits; });
+    std::int64_t end = 0;
+    for (const std::size_t i : order) {
+      for (const std::size_t buffer : state_buffers_[i]) plan_.buffers[buffer].offset = end;
+      end += first(i).bytes;
     }
   }
 
@@ -290,6 +375,7 @@ class Assembler {
   const Graph& graph_;
   const McuGroups& groups_;
   const std::vector<McuTask>& tasks_;
+  const std::vector<KeptState>& states_;
   const std::string& unit_;
   std::vector<const McuRun*> runs_;  // of steps that run nodes; they come first
   std::vector<Stage> stages_;
@@ -299,6 +385,7 @@ class Assembler {
   std::map<std::size_t, bool> is_written_;     // by buffer, of values
   std::vector<Constant> constants_;
   std::vector<Output> outputs_;
+  std::vector<std::vector<std::size_t>> state_buffers_;  // of each state: its old and new value
 };
 
 }  // namespace
@@ -308,10 +395,11 @@ Plan assemble_mcu_plan(const Module& module, const std::string& device, const st
                        const PatchStage& stage) {
   ensure(forms.size() == groups.groups.size(), "one form for each group");
   const std::vector<McuTask> tasks = mcu_tasks(module, groups, forms, stage);
+  const std::vector<KeptState> states = kept_states(module, groups, tasks);
   const auto plan_in = [&](const std::vector<std::size_t>& order) {
-    return Assembler(module, groups, tasks, device, unit, io).run(order);
+    return Assembler(module, groups, tasks, states, device, unit, io).run(order);
   };
-  const TaskOrder best = smallest_order(module.main(), groups, tasks, io);
+  const TaskOrder best = smallest_order(module.main(), groups, tasks, states, io);
   std::vector<std::size_t> listed(tasks.size());
   std::iota(listed.begin(), listed.end(), std::size_t{0});
   Plan plan = plan_in(listed);
@@ -383,24 +471,13 @@ std::vector<LoopProgram> step_programs(const Module& module, const Plan& plan) {
   return programs;
 }
 
-std::vector<std::size_t> first_alike(const Plan& plan, const std::vector<LoopProgram>& programs) {
-  std::vector<std::size_t> first;
-  std::map<std::string, std::vector<std::size_t>> steps_by_text;
-  for (std::size_t i = 0; i < programs.size(); ++i) {
-    const auto constants = [&](std::size_t step) {
-      std::vector<std::size_t> buffers = array_buffers(plan.steps[step], programs[step]);
-      for (std::size_t k = 0; k < buffers.size(); ++k)
-        if (!programs[step].arrays[k].is_constant()) buffers[k] = kNone;
-      return buffers;
-    };
-    std::vector<std::size_t>& alike = steps_by_text[print_program(programs[i])];
-    const auto found = std::ranges::find_if(alike, [&](std::size_t step) {
-      return plan.steps[step].nodes == plan.steps[i].nodes && constants(step) == constants(i);
-    });
-    first.push_back(found == alike.end() ? i : *found);
-    if (found == alike.end()) alike.push_back(i);
-  }
-  return first;
+StepFunctions step_functions(const Module& module, const Plan& plan) {
+  StepFunctions result{step_programs(module, plan), {}};
+  std::vector<std::vector<std::size_t>> buffers;
+  for (std::size_t i = 0; i < plan.steps.size(); ++i)
+    buffers.push_back(array_buffers(plan.steps[i], result.programs[i]));
+  result.shared = share_programs(result.programs, buffers);
+  return result;
 }
 
 std::vector<std::size_t> array_buffers(const Step& step, const LoopProgram& program) {

@@ -6,6 +6,7 @@
 #include "tandem/plan/kernel.h"
 #include "tandem/plan/patches.h"
 #include "tandem/plan/plan.h"
+#include "tandem/plan/shared_programs.h"
 
 namespace tandem {
 
@@ -17,8 +18,10 @@ namespace tandem {
 // when the last one has ended. What a step writes may share bytes with what it is the last to read,
 // as far as it has read them by then (plan/overlap_distance.h). The groups of `stage` are run patch
 // after patch: a step for each group and patch, whose tile is "row" and "rows", and which share
-// constants and, where patches have one shape, programs (first_alike). peak_bytes: the arena in
-// "sram", the constants in "flash".
+// constants. States lie in a region of "sram" of their own (BufferRole::kState); a step writes the
+// new value over the old one where it can (plan/kept_states.h), others are copied at the end.
+// peak_bytes: the arena in "sram", the constants and the initial values of states, unless all their
+// elements are equal, in "flash".
 Plan assemble_mcu_plan(const Module& module, const std::string& device, const std::string& unit,
                        const McuGroups& groups, const std::vector<std::string>& forms,
                        IoPlace io = IoPlace::kArena, const PatchStage& stage = {});
@@ -28,8 +31,12 @@ Plan assemble_mcu_plan(const Module& module, const std::string& device, const st
 // arrays, writes are outputs and scratch as they occur.
 std::vector<LoopProgram> step_programs(const Module& module, const Plan& plan);
 
-// By step: the first one that runs the same program on the same constants; most often itself.
-std::vector<std::size_t> first_alike(const Plan& plan, const std::vector<LoopProgram>& programs);
+// Which of them are one function; the programs get its parameters. As emitted and as estimated.
+struct StepFunctions {
+  std::vector<LoopProgram> programs;
+  SharedPrograms shared;
+};
+StepFunctions step_functions(const Module& module, const Plan& plan);
 
 // The buffer of each array of a step's program.
 std::vector<std::size_t> array_buffers(const Step& step, const LoopProgram& program);

@@ -55,6 +55,7 @@ class TaskBuilder {
     std::vector<std::size_t> needed;
     std::vector<bool> wanted(graph_.values.size(), false);
     for (const ValueId output : graph_.outputs) wanted[groups_.base_of[output]] = true;
+    for (const StateUpdate& update : graph_.updates) wanted[groups_.base_of[update.value]] = true;
     for (std::size_t i = programs.size(); i-- > 0;) {
       programs[i] = build_kernel(module_, graph_, groups_.base_of, groups_.groups[i], forms_[i]);
       if (std::ranges::none_of(programs[i].arrays, [&](const Array& array) {
@@ -112,116 +113,6 @@ bool is_from_outside(const McuTask& stage, ValueId value) {
   });
 }
 
-// Bytes that the values within a stage need at least: in each step the largest of its arrays and
-// what lives through it.
-std::int64_t least_stage_bytes(const McuTask& stage) {
-  const std::size_t runs = stage.runs.size() / stage.patches.size();
-  std::int64_t most = 0;
-  for (std::size_t first = 0; first < stage.runs.size(); first += runs) {
-    std::map<ValueId, std::size_t> last_read;
-    for (std::size_t i = first; i < first + runs; ++i)
-      for (const auto& [value, rows] : stage.runs[i].reads) last_read[value] = i;
-    std::map<ValueId, std::int64_t> alive;  // bytes, of values of this patch
-    for (std::size_t i = first; i < first + runs; ++i) {
-      std::int64_t through = 0, largest = 0;
-      for (const Array& array : stage.runs[i].program.arrays) {
-        if (array.role == ArrayRole::kOutput && array.value != stage.result)
-          alive[array.value] = array.bytes();
-        if (array.role == ArrayRole::kScratch) largest = std::max(largest, array.bytes());
-      }
-      for (const auto& [value, bytes] : alive) {
-        const bool is_read = stage.runs[i].reads.contains(value);
-        const bool touched = is_read ? last_read[value] == i : !last_read.contains(value);
-        if (touched)
-          largest = std::max(largest, bytes);
-        else
-          through += bytes;
-      }
-      // What the last step reads may share bytes with the result.
-      most = std::max(most, i + 1 == first + runs ? through : through + largest);
-      std::erase_if(alive, [&](const auto& entry) {
-        const auto found = last_read.find(entry.first);
-        return found == last_read.end() || found->second == i;
-      });
-    }
-  }
-  return most;
-}
-
-// The order of the tasks that takes the smallest arena.
-class SmallestOrder {
- public:
-  SmallestOrder(const Graph& graph, const McuGroups& groups, IoPlace io)
-      : graph_(graph), groups_(groups), io_(io), value_of_(graph.values.size(), kNone) {}
-
-  TaskOrder run(const std::vector<McuTask>& tasks) {
-    std::vector<OrderedTask> ordered;
-    for (const McuTask& task : tasks)
-      ordered.push_back(task.patches.empty() ? one_group(task.runs.front()) : stage(task));
-    return least_peak_order(ordered, values_);
-  }
-
- private:
-  OrderedTask one_group(const McuRun& run) {
-    OrderedTask task;
-    std::vector<std::size_t> array_values;
-    for (const Array& array : run.program.arrays) {
-      if (array.is_constant())
-        array_values.push_back(kNone);
-      else if (array.role == ArrayRole::kScratch)
-        array_values.push_back(scratch(array.bytes()));
-      else
-        array_values.push_back(value(array.value));
-      if (array.role == ArrayRole::kInput) task.reads.push_back(array_values.back());
-      if (array.is_written()) task.writes.push_back(array_values.back());
-    }
-    for (const OverlapDistance& overlap : run.overlaps)
-      task.takeovers.push_back(
-          {array_values[overlap.written], array_values[overlap.read], overlap.bytes});
-    return task;
-  }
-
-  OrderedTask stage(const McuTask& stage) {
-    OrderedTask task;
-    const std::size_t result = value(stage.result);
-    task.writes = {result, scratch(least_stage_bytes(stage))};
-    for (const ValueId read : outer_reads(stage)) {
-      task.reads.push_back(value(read));
-      if (const auto distance = distance_over_patches(stage, read))
-        task.takeovers.push_back({result, task.reads.back(), *distance});
-    }
-    return task;
-  }
-
-  std::size_t scratch(std::int64_t bytes) {
-    values_.push_back({bytes, false, false});
-    return values_.size() - 1;
-  }
-
-  std::size_t value(ValueId base) {
-    if (value_of_[base] != kNone) return value_of_[base];
-    OrderedValue added;
-    added.is_given = is_one_of(graph_.inputs, base);
-    added.is_kept = is_one_of(graph_.outputs, base);
-    const bool with_caller = io_ == IoPlace::kCaller && (added.is_given || added.is_kept);
-    const TensorType& type = graph_.values[base].type;
-    added.bytes =
-        with_caller ? 0 : element_count(type.static_shape()) * storage_bytes(type.format.storage());
-    values_.push_back(added);
-    return value_of_[base] = values_.size() - 1;
-  }
-
-  bool is_one_of(const std::vector<ValueId>& ends, ValueId base) const {
-    return std::ranges::any_of(ends, [&](ValueId end) { return groups_.base_of[end] == base; });
-  }
-
-  const Graph& graph_;
-  const McuGroups& groups_;
-  IoPlace io_;
-  std::vector<OrderedValue> values_;
-  std::vector<std::size_t> value_of_;  // by base value
-};
-
 }  // namespace
 
 std::vector<McuTask> mcu_tasks(const Module& module, const McuGroups& groups,
@@ -252,7 +143,7 @@ std::optional<std::int64_t> distance_over_patches(const McuTask& stage, ValueId 
     const auto own = last.reads.find(read);
     if (own == last.reads.end()) continue;
     const auto known = std::ranges::find_if(last.overlaps, [&](const OverlapDistance& overlap) {
-      return last.program.arrays[overlap.read].value == read &&
+      return overlap.multiple == 1 && last.program.arrays[overlap.read].value == read &&
              last.program.arrays[overlap.written].role == ArrayRole::kOutput;
     });
     if (known == last.overlaps.end()) return std::nullopt;
@@ -260,11 +151,6 @@ std::optional<std::int64_t> distance_over_patches(const McuTask& stage, ValueId 
         std::max(distance, known->bytes + written.begin * row - own->second.begin * read_row);
   }
   return distance;
-}
-
-TaskOrder smallest_order(const Graph& graph, const McuGroups& groups,
-                         const std::vector<McuTask>& tasks, IoPlace io) {
-  return SmallestOrder(graph, groups, io).run(tasks);
 }
 
 }  // namespace tandem

@@ -9,7 +9,6 @@
 #include "tandem/plan/mcu_groups.h"
 #include "tandem/plan/overlap_distance.h"
 #include "tandem/plan/patches.h"
-#include "tandem/plan/task_order.h"
 
 namespace tandem {
 
@@ -43,11 +42,7 @@ std::vector<ValueId> outer_reads(const McuTask& task);
 
 // The least distance in bytes (see OverlapDistance) from the result of a stage to a value that it
 // reads, in all patches: later ones read nothing that earlier ones wrote over. None where its
-// programs allow no sharing.
+// programs allow no sharing at such a distance.
 std::optional<std::int64_t> distance_over_patches(const McuTask& stage, ValueId read);
-
-// The order of the tasks that takes the smallest arena, as positions among them.
-TaskOrder smallest_order(const Graph& graph, const McuGroups& groups,
-                         const std::vector<McuTask>& tasks, IoPlace io);
 
 }  // namespace tandem

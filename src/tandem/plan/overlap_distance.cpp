@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <string>
@@ -12,13 +13,18 @@
 namespace tandem {
 namespace {
 
-// The integers that an expression may be, inclusive.
+// The integers that an expression may be: every `step` from low to high, inclusive.
 struct Span {
   std::int64_t low = 0, high = 0;
+  std::int64_t step = 1;
   bool is_point() const { return low == high; }
+  std::int64_t stride() const { return is_point() ? 0 : step; }
 };
-Span hull(Span a, Span b) { return {std::min(a.low, b.low), std::max(a.high, b.high)}; }
-Span shifted(Span a, std::int64_t by) { return {a.low + by, a.high + by}; }
+Span hull(Span a, Span b) {
+  const std::int64_t step = std::gcd(std::gcd(a.stride(), b.stride()), a.low - b.low);
+  return {std::min(a.low, b.low), std::max(a.high, b.high), step};
+}
+Span shifted(Span a, std::int64_t by) { return {a.low + by, a.high + by, a.step}; }
 
 // An expression over numbered locals.
 struct Term {
@@ -36,7 +42,8 @@ struct Action {
   ActionKind kind = ActionKind::kRead;
   std::size_t place = 0;   // the array that is accessed, the local that is set or counts
   std::int64_t count = 1;  // elements from `term` on; the step of a loop
-  Term term, end;          // index, value, or first and last of a loop
+  std::int64_t lanes = 1, stride = 1;  // so many such accesses, each so many elements behind
+  Term term, end;                      // index, value, or first and last of a loop
   // Of loops: run one iteration after the other, or all at once?
   bool in_order = false;
   bool writes = false;
@@ -47,7 +54,12 @@ using Actions = std::vector<Action>;
 
 using Names = std::set<std::string>;
 
-// Bytes that an expression itself reads from an array; 0 where it reads none.
+bool is_store(StatementKind kind) {
+  return kind == StatementKind::kStore || kind == StatementKind::kStoreWord ||
+         kind == StatementKind::kStoreVector;
+}
+
+// Bytes that an expression itself reads from an array, in each lane; 0 where it reads none.
 int bytes_read(const Expr& e) {
   switch (e.op) {
     case ExprOp::kLoad: return storage_bytes(e.type);
@@ -111,6 +123,7 @@ class Translator {
           break;
         case StatementKind::kStore:
         case StatementKind::kStoreWord:
+        case StatementKind::kStoreVector:
         case StatementKind::kFill: add_locals(s.index, relevant_); break;
         case StatementKind::kCopy:
         case StatementKind::kFor:
@@ -152,13 +165,15 @@ class Translator {
   }
 
   void add_access(Actions& to, ActionKind kind, const std::string& array, const Expr& index,
-                  std::int64_t count = 1) {
+                  std::int64_t count = 1, std::int64_t lanes = 1, std::int64_t stride = 1) {
     if (!is_tracked(array)) return;
     Action action;
     action.kind = kind;
     action.place = array_of_.at(array);
     action.term = address(array, index);
     action.count = count;
+    action.lanes = lanes;
+    action.stride = stride;
     action.writes = kind == ActionKind::kWrite;
     to.push_back(std::move(action));
   }
@@ -166,7 +181,8 @@ class Translator {
   void add_reads(Actions& to, const Expr& e) {
     for (const Expr& arg : e.args) add_reads(to, arg);
     if (const int bytes = bytes_read(e); bytes > 0)
-      add_access(to, ActionKind::kRead, e.name, e.args[0], bytes / element_bytes(e.name));
+      add_access(to, ActionKind::kRead, e.name, e.args[0], bytes / element_bytes(e.name), e.lanes,
+                 e.value);
   }
 
   void add_set(Actions& to, const std::string& local, Term value) {
@@ -194,11 +210,14 @@ class Translator {
       case StatementKind::kStore:
         add_reads(to, s.value);
         add_reads(to, s.index);
-        return add_access(to, ActionKind::kWrite, s.name, s.index);
+        return add_access(to, ActionKind::kWrite, s.name, s.index, 1, s.value.lanes, s.step);
       case StatementKind::kStoreWord:
+      case StatementKind::kStoreVector: {
         add_reads(to, s.value);
         add_reads(to, s.index);
-        return add_access(to, ActionKind::kWrite, s.name, s.index, 4 / element_bytes(s.name));
+        const std::int64_t bytes = s.kind == StatementKind::kStoreWord ? 4 : 16;
+        return add_access(to, ActionKind::kWrite, s.name, s.index, bytes / element_bytes(s.name));
+      }
       case StatementKind::kFill: return add_access(to, ActionKind::kWrite, s.name, s.index, s.step);
       case StatementKind::kCopy:
         // As if all were written before it is read: then both cannot overlap.
@@ -252,8 +271,7 @@ class Translator {
       if (s.kind == StatementKind::kIf) return true;
       if (s.kind == StatementKind::kAssign && relevant_.contains(s.name)) return true;
       if (s.kind == StatementKind::kCopy || s.kind == StatementKind::kFill) return true;
-      if ((s.kind == StatementKind::kStore || s.kind == StatementKind::kStoreWord) &&
-          program_.arrays[array_of_.at(s.name)].role == ArrayRole::kOutput)
+      if (is_store(s.kind) && program_.arrays[array_of_.at(s.name)].role == ArrayRole::kOutput)
         return true;
       return needs_order(s.body);
     });
@@ -291,7 +309,12 @@ class Walker {
       : program_(program),
         locals_(locals),
         written_(program.arrays.size(), 0),
-        distances_(program.arrays.size() * program.arrays.size(), kAnywhere) {}
+        written_channels_(program.arrays.size()),
+        distances_(program.arrays.size() * program.arrays.size(), kAnywhere),
+        meet_(program.arrays.size() * program.arrays.size(), false) {
+    for (std::size_t i = 0; i < program.arrays.size(); ++i)
+      written_channels_[i].assign(static_cast<std::size_t>(program.arrays[i].channels), false);
+  }
 
   static constexpr std::int64_t kAnywhere = std::numeric_limits<std::int64_t>::min();
 
@@ -300,6 +323,10 @@ class Walker {
   }
   std::int64_t distance(std::size_t read, std::size_t written) const {
     return distances_[read * program_.arrays.size() + written];
+  }
+  // Whether some channel is accessed after it was written; of arrays of equally many.
+  bool channels_meet(std::size_t read, std::size_t written) const {
+    return meet_[read * program_.arrays.size() + written];
   }
 
  private:
@@ -343,9 +370,12 @@ class Walker {
     for (int pass = 0; pass < (loop.writes ? 2 : 1); ++pass) {
       for (std::size_t k = 0; k < before.size(); ++k) {
         const std::int64_t last = loop.advances[k].second * (most - 1);
-        locals_[loop.advances[k].first] = hull(before[k], shifted(before[k], last));
+        Span passed = hull(before[k], shifted(before[k], last));
+        passed.step = std::gcd(before[k].stride(), loop.advances[k].second);
+        locals_[loop.advances[k].first] = passed;
       }
-      locals_[loop.place] = {begin.low, begin.low + (most - 1) * loop.count};
+      locals_[loop.place] = {begin.low, begin.low + (most - 1) * loop.count,
+                             begin.is_point() ? loop.count : 1};
       run(loop.body);
     }
     for (std::size_t k = 0; k < before.size(); ++k) {
@@ -357,7 +387,10 @@ class Walker {
   void access(const Action& action) {
     const Array& array = program_.arrays[action.place];
     const std::int64_t bytes = storage_bytes(array.storage);
-    const Span index = value(action.term);
+    Span index = value(action.term);
+    if (action.lanes > 1)
+      index = {index.low, index.high + (action.lanes - 1) * action.stride,
+               std::gcd(index.stride(), action.stride)};
     const std::int64_t low = std::clamp<std::int64_t>(index.low, 0, array.size) * bytes;
     const std::int64_t end =
         std::clamp<std::int64_t>(index.high + action.count, 0, array.size) * bytes;
@@ -366,9 +399,36 @@ class Walker {
       if (k == action.place || written_[k] == 0) continue;
       std::int64_t& distance = distances_[action.place * arrays + k];
       distance = std::max(distance, written_[k] - low);
+      if (array.channels == program_.arrays[k].channels &&
+          has_channel(written_channels_[k], index, action.count))
+        meet_[action.place * arrays + k] = true;
     }
-    if (action.kind == ActionKind::kWrite)
-      written_[action.place] = std::max(written_[action.place], end);
+    if (action.kind != ActionKind::kWrite) return;
+    written_[action.place] = std::max(written_[action.place], end);
+    for_channels(array.channels, index, action.count, [&](std::size_t channel) {
+      written_channels_[action.place][channel] = true;
+      return true;
+    });
+  }
+
+  // Calls back for the channels of `count` elements from each index on, as long as it says so.
+  template <typename Body>
+  static void for_channels(std::int64_t channels, Span index, std::int64_t count,
+                           const Body& body) {
+    const bool one = index.stride() % channels == 0 && count < channels;
+    const std::int64_t first = one ? (index.low % channels + channels) % channels : 0;
+    for (std::int64_t i = 0; i < (one ? count : channels); ++i)
+      if (!body(static_cast<std::size_t>((first + i) % channels))) return;
+  }
+
+  static bool has_channel(const std::vector<bool>& channels, Span index, std::int64_t count) {
+    bool found = false;
+    for_channels(static_cast<std::int64_t>(channels.size()), index, count,
+                 [&](std::size_t channel) {
+                   found = channels[channel];
+                   return !found;
+                 });
+    return found;
   }
 
   // Addresses fit 32 bits, so what is wider makes none.
@@ -416,11 +476,14 @@ class Walker {
 
   static Span binary(const Term& term, Span a, Span b) {
     switch (term.op) {
-      case ExprOp::kAdd: return {a.low + b.low, a.high + b.high};
-      case ExprOp::kSubtract: return {a.low - b.high, a.high - b.low};
+      case ExprOp::kAdd: return {a.low + b.low, a.high + b.high, std::gcd(a.stride(), b.stride())};
+      case ExprOp::kSubtract:
+        return {a.low - b.high, a.high - b.low, std::gcd(a.stride(), b.stride())};
       case ExprOp::kMultiply: {
         const auto [low, high] =
             std::minmax({a.low * b.low, a.low * b.high, a.high * b.low, a.high * b.high});
+        if (b.is_point()) return {low, high, a.stride() * std::abs(b.low)};
+        if (a.is_point()) return {low, high, b.stride() * std::abs(a.low)};
         return {low, high};
       }
       case ExprOp::kDivide:
@@ -448,8 +511,10 @@ class Walker {
 
   const LoopProgram& program_;
   std::vector<Span> locals_;
-  std::vector<std::int64_t> written_;    // by array: the end of the bytes written so far
+  std::vector<std::int64_t> written_;  // by array: the end of the bytes written so far
+  std::vector<std::vector<bool>> written_channels_;  // by array and channel: written so far?
   std::vector<std::int64_t> distances_;  // by array that is accessed and array that is written
+  std::vector<bool> meet_;               // likewise
 };
 
 bool may_alias(const Array& a, const Array& b) {
@@ -477,7 +542,14 @@ std::vector<OverlapDistance> overlap_distances(const LoopProgram& program) {
       const Array &from = program.arrays[read], &to = program.arrays[written];
       if (!may_succeed(from, to) || !may_alias(from, to)) continue;
       const std::int64_t bytes = std::max(walker.distance(read, written), -from.bytes());
-      if (bytes < to.bytes()) result.push_back({read, written, bytes});
+      // Channel by channel: no channel is read once it is written.
+      const bool apart = from.channels > 1 && from.channels == to.channels &&
+                         storage_bytes(from.storage) == storage_bytes(to.storage) &&
+                         !walker.channels_meet(read, written);
+      if (bytes > 0 && apart)
+        result.push_back({read, written, -from.bytes(), from.channels * storage_bytes(to.storage)});
+      else if (bytes < to.bytes())
+        result.push_back({read, written, bytes, 1});
     }
   }
   return result;

@@ -111,22 +111,27 @@ std::map<ValueId, Shape> operands_of(const Module& module, const Graph& graph,
 bool is_stage(const Module& module, const Graph& graph, const McuGroups& groups, std::size_t first,
               std::size_t last) {
   if (last >= groups.groups.size() || first > last) return false;
+  const auto updates_state = [&](ValueId value) {
+    return std::ranges::any_of(graph.updates, [&](const StateUpdate& update) {
+      return groups.base_of[update.value] == value;
+    });
+  };
   std::vector<ValueId> inner;
   std::map<ValueId, Shape> shapes;
   for (std::size_t group = first; group <= last; ++group) {
     if (!computes_rows(module, graph, groups, groups.groups[group])) return false;
+    if (updates_state(result_of(graph, groups, group))) return false;
     if (group < last) inner.push_back(result_of(graph, groups, group));
     // The rows of a value must be the same for all.
     for (const auto& [base, shape] : operands_of(module, graph, groups, group))
-      if (shapes.insert({base, shape}).first->second != shape) return false;
+      if (graph.values[base].state != kNone || shapes.insert({base, shape}).first->second != shape)
+        return false;
   }
   if (shape_of(graph, result_of(graph, groups, last))[kRowAxis] < 2) return false;
   const auto is_inner = [&](ValueId value) {
     return value != kNone && std::ranges::find(inner, groups.base_of[value]) != inner.end();
   };
   if (std::ranges::any_of(graph.outputs, is_inner)) return false;
-  for (const StateUpdate& update : graph.updates)
-    if (is_inner(update.value)) return false;
   std::vector<bool> in_stage(graph.nodes.size(), false);
   for (std::size_t group = first; group <= last; ++group)
     for (const NodeId node : groups.groups[group]) in_stage[node] = true;

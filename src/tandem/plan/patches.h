@@ -30,8 +30,8 @@ struct PatchStage {
 };
 
 // Whether the groups from `first` to `last` can be a stage: each computes rows from rows
-// (convolution, pooling, element by element), and nobody else needs what they compute but for the
-// result of `last`, which has several rows.
+// (convolution, pooling, element by element) and touches no state, and nobody else needs what they
+// compute but for the result of `last`, which has several rows.
 bool is_stage(const Module& module, const Graph& graph, const McuGroups& groups, std::size_t first,
               std::size_t last);
 

@@ -24,6 +24,7 @@ std::string_view name(BufferRole role) {
     case BufferRole::kScratch: return "scratch";
     case BufferRole::kInput: return "input";
     case BufferRole::kOutput: return "output";
+    case BufferRole::kState: return "state";
     case BufferRole::kWeights: return "weights";
     case BufferRole::kTable: return "table";
   }
@@ -58,12 +59,36 @@ std::vector<std::size_t> completed_values(const Plan& plan, std::size_t step) {
   return completed;
 }
 
+std::int64_t state_bytes(const Plan& plan) {
+  std::int64_t end = 0, alignment = 1;
+  for (const Buffer& buffer : plan.buffers) {
+    if (buffer.role != BufferRole::kState) continue;
+    end = std::max(end, buffer.offset + buffer.bytes);
+    alignment = std::max<std::int64_t>(alignment, buffer.element_bits / 8);
+  }
+  return end == 0 ? 0 : (end + 1 + alignment - 1) / alignment * alignment;
+}
+
+std::int64_t caller_bytes(const Plan& plan) {
+  std::int64_t bytes = 0;
+  for (const Buffer& buffer : plan.buffers)
+    if ((buffer.role == BufferRole::kInput || buffer.role == BufferRole::kOutput) &&
+        !in_arena(plan, buffer))
+      bytes += buffer.bytes;
+  return bytes;
+}
+
+std::int64_t sram_bytes(const Plan& plan) {
+  return plan.peak_bytes.at("sram") + state_bytes(plan) + caller_bytes(plan);
+}
+
 bool in_arena(const Plan& plan, const Buffer& buffer) {
   switch (buffer.role) {
     case BufferRole::kValue:
     case BufferRole::kScratch: return true;
     case BufferRole::kInput:
     case BufferRole::kOutput: return plan.io == IoPlace::kArena;
+    case BufferRole::kState:
     case BufferRole::kWeights:
     case BufferRole::kTable: return false;
   }
@@ -96,6 +121,8 @@ std::string print_plan(const Module& module, const Plan& plan) {
       text += concat(" (lower bound ", bound->second, ")");
     text += "\n";
   }
+  if (const std::int64_t bytes = state_bytes(plan); bytes > 0)
+    text += concat("  states: ", bytes, " bytes\n");
   return text;
 }
 

@@ -15,6 +15,7 @@ enum class BufferRole {
   kScratch,  // of one step only
   kInput,
   kOutput,
+  kState,    // what is kept from run to run; a run's old and new value lie at one place
   kWeights,  // constant operands of sums and element-wise operators
   kTable     // other constants: tables, thresholds, multipliers, offsets
 };
@@ -26,7 +27,7 @@ struct Buffer {
   BufferRole role = BufferRole::kValue;
   ValueId value = kNone;    // kNone: scratch of a step, rows of a value, a FIFO between stages
   std::string memory;       // a memory of the device: "sram", "flash", "bram", ...
-  std::int64_t offset = 0;  // bytes from the start of that memory's region of the plan
+  std::int64_t offset = 0;  // bytes from the start of that memory's region (of states: theirs)
   std::int64_t bytes = 0;
   int element_bits = 8;                       // bits per element as stored (packing)
   std::size_t first_step = 0, last_step = 0;  // lifetime, both inclusive
@@ -75,6 +76,16 @@ struct Plan {
 
 // The buffers of values that a step writes and no later one does: there they are complete.
 std::vector<std::size_t> completed_values(const Plan& plan, std::size_t step);
+
+// The bytes of the region in which the states of a plan lie, apart from its arena, with the byte
+// that says whether they hold their initial values; 0 where there are none.
+std::int64_t state_bytes(const Plan& plan);
+
+// The bytes of inputs and outputs that the caller holds.
+std::int64_t caller_bytes(const Plan& plan);
+
+// The bytes of SRAM that a microcontroller needs: the arena, states, and what the caller holds.
+std::int64_t sram_bytes(const Plan& plan);
 
 // Whether a buffer shares the one region of memory in which the values of a plan lie.
 bool in_arena(const Plan& plan, const Buffer& buffer);

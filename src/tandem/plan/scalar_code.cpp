@@ -46,8 +46,9 @@ Expr ScalarCode::local(Expr value, const std::string& stem) {
   if (value.op == ExprOp::kVariable || value.op == ExprOp::kConstant) return value;
   const std::string name = program_.fresh(stem);
   const Storage type = value.type;
+  const int lanes = value.lanes;
   body_.push_back(let_statement(name, std::move(value)));
-  return variable_expr(name, type);
+  return variable_expr(name, type, lanes);
 }
 
 Expr ScalarCode::variable(Expr value, const std::string& stem) {
@@ -70,6 +71,7 @@ Ranged ScalarCode::clamp(Ranged value, std::int64_t low, std::int64_t high) {
   const IntegerRange range = value.range;
   if (low > range.max) return {constant_expr(low, type), {low, low}};
   if (high < range.min) return {constant_expr(high, type), {high, high}};
+  if (value.value.lanes > 1) return clamp_lanes(std::move(value), low, high);
   const bool is_signed = low < 0;
   const IntegerRange byte = integer_range(8, is_signed);
   if (type == Storage::kI32 && low == byte.min && high == byte.max && low > range.min &&
@@ -89,6 +91,20 @@ Ranged ScalarCode::clamp(Ranged value, std::int64_t low, std::int64_t high) {
   return value;
 }
 
+Ranged ScalarCode::clamp_lanes(Ranged value, std::int64_t low, std::int64_t high) {
+  const auto limit = [&](ExprOp op, std::int64_t bound) {
+    value.value = binary_expr(op, std::move(value.value), constant_expr(bound));
+  };
+  if (low > value.range.min) limit(ExprOp::kMaximum, low);
+  if (high < value.range.max) limit(ExprOp::kMinimum, high);
+  return {std::move(value.value),
+          {std::max(low, value.range.min), std::min(high, value.range.max)}};
+}
+
+bool ScalarCode::shifts_lanes(Rounding rounding) {
+  return rounding == Rounding::kHalfAwayFromZero || rounding_margin(1, rounding) == 0;
+}
+
 Ranged ScalarCode::round_shift(Ranged sum, int shift, Rounding rounding) {
   if (shift == 0) return sum;
   const Storage type = sum.value.type;
@@ -97,6 +113,15 @@ Ranged ScalarCode::round_shift(Ranged sum, int shift, Rounding rounding) {
   Expr value = sum.value;
   const bool looks_at_value = rounding_margin(shift, rounding) != 0;
   if (looks_at_value) value = local(value);
+  const Rounding rest = looks_at_value ? rounding : Rounding::kFloor;
+  const IntegerRange shifted = {narrow(tandem::round_shift(sum.range.min, shift, rest)),
+                                narrow(tandem::round_shift(sum.range.max, shift, rest))};
+  if (looks_at_value && value.lanes > 1) {
+    ensure(rounding == Rounding::kHalfAwayFromZero, "a rounding that quads lack");
+    // One less where negative, then halves rounded up.
+    return {binary_expr(ExprOp::kScaleByPower, value + (value >> 31), constant_expr(-shift)),
+            shifted};
+  }
   switch (rounding) {
     case Rounding::kFloor:
     case Rounding::kHalfUp:
@@ -115,10 +140,7 @@ Ranged ScalarCode::round_shift(Ranged sum, int shift, Rounding rounding) {
       value = value + number(half - 1) + both(value >> shift, number(1));
       break;
   }
-  const Rounding rest = looks_at_value ? rounding : Rounding::kFloor;
-  return {value >> shift,
-          {narrow(tandem::round_shift(sum.range.min, shift, rest)),
-           narrow(tandem::round_shift(sum.range.max, shift, rest))}};
+  return {value >> shift, shifted};
 }
 
 Ranged ScalarCode::round_variable_shift(const Ranged& value, Expr shift, IntegerRange result,

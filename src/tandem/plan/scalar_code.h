@@ -30,6 +30,8 @@ class ScalarCode {
   Ranged clamp(Ranged value, std::int64_t low, std::int64_t high);
   // value / 2^shift for a shift known now; `sum` already holds what folded_addend() asked for.
   Ranged round_shift(Ranged sum, int shift, Rounding rounding);
+  // Whether round_shift() can do so lane by lane.
+  static bool shifts_lanes(Rounding rounding);
   // The same for a shift that is only known at run time; no addend is folded.
   Ranged round_variable_shift(const Ranged& value, Expr shift, IntegerRange result,
                               Rounding rounding);
@@ -38,6 +40,7 @@ class ScalarCode {
   Ranged divide(Ranged a, Ranged b, IntegerRange result, Rounding rounding);
 
  private:
+  Ranged clamp_lanes(Ranged value, std::int64_t low, std::int64_t high);
   Expr round_up(const Expr& quotient, const Expr& remainder, const Expr& divisor,
                 const Expr& negative, Rounding rounding);
   Expr round_up_positive(const Expr& quotient, const Expr& remainder, const Expr& divisor,

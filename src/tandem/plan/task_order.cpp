@@ -93,9 +93,12 @@ class OrderSearch {
   }
 
   bool is_ready(const Set& done, std::size_t task) const {
-    return !done[task] && std::ranges::all_of(tasks_[task].reads, [&](std::size_t value) {
+    if (done[task]) return false;
+    const auto exists = [&](std::size_t value) {
       return values_[value].is_given || (writer_[value] != kNobody && done[writer_[value]]);
-    });
+    };
+    return std::ranges::all_of(tasks_[task].reads, exists) &&
+           std::ranges::all_of(tasks_[task].after, [&](std::size_t other) { return done[other]; });
   }
 
   // Whether a value is needed once these tasks and `task` are done.

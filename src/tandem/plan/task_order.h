@@ -25,6 +25,7 @@ struct OrderedTakeover {
 struct OrderedTask {
   std::vector<std::size_t> reads, writes;  // values; each is written once
   std::vector<OrderedTakeover> takeovers;
+  std::vector<std::size_t> after = {};  // tasks that must be done before, for other reasons
 };
 
 struct TaskOrder {

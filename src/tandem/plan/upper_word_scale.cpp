@@ -15,8 +15,11 @@ constexpr std::int64_t kMostShift = 62;
 struct Kind {
   bool doubled = false, whole = false;
   std::int64_t halves = 0;
+  std::int64_t left = 0;
 
-  std::int64_t least_shift() const { return whole ? 31 : doubled ? 32 : 33; }
+  std::int64_t least_shift() const { return whole ? 31 - left : doubled ? 32 : 33; }
+  // What x and the bias are multiplied by before the multiplier.
+  std::int64_t factor() const { return (doubled ? std::int64_t{2} : 1) << left; }
 };
 
 // A point in that form.
@@ -45,7 +48,7 @@ std::optional<Form> step_form(const ScalePoint& point, const Kind& kind, Integer
   }
   const auto width =
       static_cast<std::int64_t>(std::bit_width(static_cast<std::uint64_t>(x.max - x.min)));
-  const std::int64_t factor = kind.doubled ? 2 : 1, shift = std::max<std::int64_t>(width, 2);
+  const std::int64_t factor = kind.factor(), shift = std::max<std::int64_t>(width, 2);
   const Int128 bias =
       (Int128{2} * high - kind.halves) * (Int128{1} << shift) - (kind.doubled ? 1 : 0) - first;
   if (!is_word(factor * bias) || !is_word(factor * (x.min + bias)) ||
@@ -67,10 +70,10 @@ std::optional<Form> form_of(const ScalePoint& point, const Kind& kind, IntegerRa
     if (kind.whole ? shift != kind.least_shift() : shift < kind.least_shift()) continue;
     const Int128 multiplier = Int128{point.multiplier} << more;
     Int128 rest = Int128{point.addend} * (Int128{1} << more);
-    if (kind.doubled) rest -= Int128{1} << 30;
-    rest -= kind.halves * (Int128{1} << (shift - 1));
+    if (kind.doubled) rest -= Int128{1} << (30 - kind.left);
+    if (!kind.whole) rest -= kind.halves * (Int128{1} << (shift - 1));
     if (rest % multiplier != 0) continue;
-    const Int128 bias = rest / multiplier, factor = kind.doubled ? 2 : 1;
+    const Int128 bias = rest / multiplier, factor = kind.factor();
     if (!is_word(factor * bias) || !is_word(factor * (x.min + bias)) ||
         !is_word(factor * (x.max + bias)) || !is_word(factor * x.min) || !is_word(factor * x.max))
       continue;
@@ -80,7 +83,7 @@ std::optional<Form> form_of(const ScalePoint& point, const Kind& kind, IntegerRa
 }
 
 std::int64_t upper_word(const Form& form, const Kind& kind, std::int64_t x) {
-  const Int128 product = Int128{x + form.bias} * form.multiplier;
+  const Int128 product = (Int128{x + form.bias} << kind.left) * form.multiplier;
   return static_cast<std::int64_t>(kind.doubled ? (2 * product + (Int128{1} << 31)) >> 32
                                                 : product >> 32);
 }
@@ -91,6 +94,7 @@ std::optional<UpperWordScale> scale_of(std::span<const ScalePoint> points, const
   result.doubled = kind.doubled;
   result.whole = kind.whole;
   result.halves = kind.halves;
+  result.left = kind.left;
   for (std::size_t i = 0; i < points.size(); ++i) {
     const std::optional<Form> form = form_of(points[i], kind, x);
     if (!form) return std::nullopt;
@@ -111,12 +115,14 @@ std::optional<UpperWordScale> scale_of(std::span<const ScalePoint> points, const
 std::optional<UpperWordScale> upper_word_scale(std::span<const ScalePoint> points, IntegerRange x,
                                                IntegerRange results) {
   if (!is_word(x.min) || !is_word(x.max) || points.empty()) return std::nullopt;
-  if (auto whole = scale_of(points, {true, true, 0}, x)) return whole;
+  for (std::int64_t left = 0; left <= 30; ++left)
+    if (form_of(points[0], {true, true, 0, left}, x))
+      if (auto whole = scale_of(points, {true, true, 0, left}, x)) return whole;
   for (const bool doubled : {false, true})
     for (std::int64_t halves = 2 * results.min; halves <= 2 * results.max + 1; ++halves)
       // Most numbers fail at the first point.
-      if (form_of(points[0], {doubled, false, halves}, x))
-        if (auto scale = scale_of(points, {doubled, false, halves}, x)) return scale;
+      if (form_of(points[0], {doubled, false, halves, 0}, x))
+        if (auto scale = scale_of(points, {doubled, false, halves, 0}, x)) return scale;
   return std::nullopt;
 }
 

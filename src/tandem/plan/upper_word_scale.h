@@ -23,10 +23,11 @@ struct ScalePoint {
 //   result = floor((floor(high / 2^n) + halves) / 2)
 // is exact: everything that is added is a multiple of what is cut off before. The second kind is
 // what two roundings in a row leave (gemmlowp's rounding doubling high multiplication); there a
-// shift of 31 gives high itself.
+// shift of 31 gives high itself, and one of 31 - left does so of x + bias shifted to the left.
 struct UpperWordScale {
-  bool doubled = false;  // of the second kind
-  bool whole = false;    // a shift of 31: the upper word is the result
+  bool doubled = false;   // of the second kind
+  bool whole = false;     // a shift of 31 - left: the upper word is the result
+  std::int64_t left = 0;  // 0 unless it is whole
   std::vector<std::int64_t> biases, multipliers, shifts;  // by point; shifts are n
   std::int64_t halves = 0;
   IntegerRange high;  // of the upper word

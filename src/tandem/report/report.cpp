@@ -156,6 +156,8 @@ std::string memory_section(const ReportInput& input) {
                          : readable(static_cast<double>(bound->second)),
                      of, share});
   }
+  if (const std::int64_t bytes = state_bytes(*input.plan); bytes > 0)
+    cells.push_back({"states", readable(static_cast<double>(bytes)), "–", "–", "–"});
   if (figure.empty() && cells.empty()) return "";
   return section(
       "Memory",

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "tandem/base/error.h"
 #include "tandem/graph/operator.h"
@@ -33,6 +34,8 @@ class HostPlanner {
       for (const ValueId input : graph_.nodes[n].inputs)
         if (input != kNone) readers_[input].push_back(n);
     for (NodeId n = 0; n < graph_.nodes.size(); ++n) is_alias_.push_back(keeps_places(n));
+    ends_.insert(graph_.outputs.begin(), graph_.outputs.end());
+    for (const StateUpdate& update : graph_.updates) ends_.insert(update.value);
   }
 
   Plan run() {
@@ -47,6 +50,7 @@ class HostPlanner {
   bool is_output(ValueId value) const {
     return std::find(graph_.outputs.begin(), graph_.outputs.end(), value) != graph_.outputs.end();
   }
+  bool is_kept(ValueId value) const { return ends_.contains(value); }
   std::int64_t bytes_of(ValueId value) const {
     const TensorType& type = graph_.values[value].type;
     return element_count(type.static_shape()) * storage_bytes(type.format.storage());
@@ -67,7 +71,7 @@ class HostPlanner {
   // The node that can run behind `last`: the only reader of its result, element by element.
   std::optional<NodeId> follower(NodeId last) const {
     const ValueId value = graph_.nodes[last].outputs[0];
-    if (!options_.fuse || is_output(value) || readers_[value].size() != 1) return std::nullopt;
+    if (!options_.fuse || is_kept(value) || readers_[value].size() != 1) return std::nullopt;
     const NodeId next = readers_[value].front();
     if (is_alias_[next]) return next;
     const Node& node = graph_.nodes[next];
@@ -151,6 +155,13 @@ class HostPlanner {
 
   void make_buffers() {
     for (const ValueId input : graph_.inputs) home_[input] = add_buffer(input, BufferRole::kInput);
+    std::map<StateId, std::size_t> states;
+    for (ValueId id = 0; id < graph_.values.size(); ++id) {
+      const StateId state = graph_.values[id].state;
+      if (state == kNone) continue;
+      if (!states.contains(state)) states[state] = add_buffer(id, BufferRole::kState);
+      home_[id] = states[state];
+    }
     for (std::size_t at = 0; at < plan_.steps.size(); ++at) {
       Step& step = plan_.steps[at];
       const Node& first = graph_.nodes[step.nodes[0]];
@@ -174,6 +185,9 @@ class HostPlanner {
       }
     }
     copy_outputs();
+    for (const StateUpdate& update : graph_.updates)
+      if (const auto state = states.find(update.state); state != states.end())
+        add_copy(update.value, state->second);
   }
 
   // Outputs that no step wrote at the caller's: inputs, constants, values listed twice.
@@ -185,16 +199,20 @@ class HostPlanner {
                             std::find(written.begin(), written.end(), output) == written.end();
       written.push_back(output);
       if (in_place) continue;
-      if (home_[output] == kNone) home_[output] = add_buffer(output, BufferRole::kTable);
-      Step step;
-      step.kind = StepKind::kMove;
-      step.unit = "cpu";
-      step.form = "copy";
-      step.reads = {home_[output]};
-      plan_.buffers[home_[output]].last_step = plan_.steps.size();
-      step.writes = {add_buffer(output, BufferRole::kOutput)};
-      plan_.steps.push_back(step);
+      add_copy(output, add_buffer(output, BufferRole::kOutput));
     }
+  }
+
+  void add_copy(ValueId value, std::size_t to) {
+    if (home_[value] == kNone) home_[value] = add_buffer(value, BufferRole::kTable);
+    Step step;
+    step.kind = StepKind::kMove;
+    step.unit = "cpu";
+    step.form = "copy";
+    step.reads = {home_[value]};
+    plan_.buffers[home_[value]].last_step = plan_.steps.size();
+    step.writes = {to};
+    plan_.steps.push_back(step);
   }
 
   std::size_t add_buffer(ValueId value, BufferRole role) {
@@ -236,6 +254,7 @@ class HostPlanner {
   Plan plan_;
   std::vector<std::size_t> home_;  // by value: its buffer
   std::vector<std::vector<NodeId>> readers_;
+  std::set<ValueId> ends_;      // outputs, and what updates states
   std::vector<bool> is_alias_;  // by node: its result is its input, element for element
 };
 

@@ -17,8 +17,9 @@ struct HostPlanOptions {
 };
 
 // How the lowered function "main" runs on this processor, one sample at a time. Its one memory is
-// "ram": values lie in one arena, inputs and outputs (one buffer each, in their order) with the
-// caller. Steps of kind kRun have as form the kernel they use,
+// "ram": values lie in one arena, inputs and outputs (one buffer each) with the
+// caller, states apart: copies at the end write those of the next run. Steps of kind kRun have as
+// form the kernel they use,
 //   product16  product or convolution of 16-bit operands with 32-bit sums
 //   product    the same with operands as wide as the lanes
 //   depthwise  convolution with one filter per channel
@@ -32,7 +33,7 @@ struct HostPlanOptions {
 Plan plan_host(const Module& module, const HostPlanOptions& options = {});
 
 // What this processor's kernels cannot run: nodes that are no integer primitives or movements,
-// symbols that are not bound, states.
+// symbols that are not bound, states that do not live as long as a stream.
 std::vector<Issue> check_host(const Module& module);
 
 }  // namespace tandem

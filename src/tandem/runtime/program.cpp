@@ -69,13 +69,10 @@ class LaneStep final : public StepProgram {
 Program::Program(const Module& module, Plan plan) : module_(module), plan_(std::move(plan)) {
   const Graph& graph = module_.main();
   std::vector<ValueId> homes(graph.values.size(), kNone);
-  std::int64_t input = 0, output = 0;
   for (std::size_t i = 0; i < plan_.buffers.size(); ++i) {
     const Buffer& buffer = plan_.buffers[i];
     ensure(buffer.value != kNone, "a host plan has buffers of values only");
-    places_.push_back({buffer.role, buffer.role == BufferRole::kInput    ? input++
-                                    : buffer.role == BufferRole::kOutput ? output++
-                                                                         : buffer.offset});
+    places_.push_back({buffer.role, position_of(buffer)});
     if (homes[buffer.value] == kNone) homes[buffer.value] = i;
   }
   for (const Step& step : plan_.steps) {
@@ -84,6 +81,8 @@ Program::Program(const Module& module, Plan plan) : module_(module), plan_(std::
       const bool constant = graph.values[from.value].constant != kNone;
       copies_.push_back({step.reads[0], step.writes[0], static_cast<std::size_t>(from.bytes),
                          constant ? constant_of(module_, graph, from.value) : nullptr});
+      if (const BufferPlace& to = places_[step.writes[0]]; to.role == BufferRole::kState)
+        updated_.push_back(static_cast<std::size_t>(to.position));
     } else if (step.form == "alias") {
       const Node& node = graph.nodes[step.nodes[0]];
       homes[node.outputs[0]] = homes[node.inputs[0]];
@@ -92,7 +91,35 @@ Program::Program(const Module& module, Plan plan) : module_(module), plan_(std::
     }
   }
   for (ValueId value = 0; value < homes.size(); ++value)
+    if (const StateId state = graph.values[value].state; state != kNone)
+      homes[value] =
+          homes[std::ranges::find(graph.values, state, &Value::state) - graph.values.begin()];
+  for (ValueId value = 0; value < homes.size(); ++value)
     if (homes[value] != kNone) values_.push_back({value, homes[value]});
+}
+
+// Of an output that is listed several times, each place has a buffer.
+std::int64_t Program::position_of(const Buffer& buffer) const {
+  const Graph& graph = module_.main();
+  const auto is_taken = [&](std::int64_t position) {
+    return std::ranges::any_of(places_, [&](const BufferPlace& place) {
+      return place.role == buffer.role && place.position == position;
+    });
+  };
+  const auto listed = [&](const std::vector<ValueId>& ends) {
+    std::int64_t position = 0;
+    for (const ValueId end : ends) {
+      if (end == buffer.value && !is_taken(position)) return position;
+      ++position;
+    }
+    throw InternalError("a buffer of an input or output that is none");
+  };
+  switch (buffer.role) {
+    case BufferRole::kInput: return listed(graph.inputs);
+    case BufferRole::kOutput: return listed(graph.outputs);
+    case BufferRole::kState: return static_cast<std::int64_t>(graph.values[buffer.value].state);
+    default: return buffer.offset;
+  }
 }
 
 void Program::add_step(const Step& step) {
@@ -111,6 +138,11 @@ void Program::add_step(const Step& step) {
 Program::Workspace Program::workspace() const {
   Workspace workspace;
   workspace.arena.resize(static_cast<std::size_t>(plan_.peak_bytes.at("ram")));
+  for (const State& state : module_.states) {
+    const auto bytes = module_.constants[state.initial].tensor.bytes();
+    workspace.states.emplace_back(bytes.begin(), bytes.end());
+  }
+  workspace.next_states = workspace.states;
   workspace.buffers.read.resize(places_.size());
   workspace.buffers.write.resize(places_.size());
   workspace.values.read.resize(module_.main().values.size());
@@ -122,12 +154,20 @@ void Program::run(std::span<const std::byte* const> inputs, std::span<std::byte*
                   Workspace& workspace) const {
   for (std::size_t i = 0; i < places_.size(); ++i) {
     const auto at = static_cast<std::size_t>(places_[i].position);
-    const bool is_input = places_[i].role == BufferRole::kInput;
-    std::byte* write = is_input                                 ? nullptr
-                       : places_[i].role == BufferRole::kOutput ? outputs[at]
-                                                                : workspace.arena.data() + at;
-    workspace.buffers.write[i] = write;
-    workspace.buffers.read[i] = is_input ? inputs[at] : write;
+    std::byte*& write = workspace.buffers.write[i];
+    const std::byte*& read = workspace.buffers.read[i];
+    switch (places_[i].role) {
+      case BufferRole::kInput:
+        write = nullptr;
+        read = inputs[at];
+        break;
+      case BufferRole::kOutput: read = write = outputs[at]; break;
+      case BufferRole::kState:
+        write = workspace.next_states[at].data();
+        read = workspace.states[at].data();
+        break;
+      default: read = write = workspace.arena.data() + at;
+    }
   }
   for (const auto& [value, buffer] : values_) {
     workspace.values.read[value] = workspace.buffers.read[buffer];
@@ -139,6 +179,8 @@ void Program::run(std::span<const std::byte* const> inputs, std::span<std::byte*
                                                      : workspace.buffers.read[copy.from];
     std::memcpy(workspace.buffers.write[copy.to], from, copy.bytes);
   }
+  for (const std::size_t state : updated_)
+    workspace.states[state].swap(workspace.next_states[state]);
 }
 
 Tensor Program::read(ValueId value, const Workspace& workspace) const {

@@ -18,15 +18,17 @@ class Program {
   // `plan` comes from plan_host() for this module; the module must outlive the program.
   Program(const Module& module, Plan plan);
 
-  // The memory of one thread.
+  // The memory of one thread, or of one stream: a new one holds the initial states.
   struct Workspace {
     std::vector<std::byte> arena;
-    Places buffers, values;  // by buffer of the plan, by ValueId
+    std::vector<std::vector<std::byte>> states, next_states;  // by state
+    Places buffers, values;                                   // by buffer of the plan, by ValueId
     Scratch scratch;
   };
   Workspace workspace() const;
 
-  // Runs one sample: the stored elements of each input and output of "main", row-major.
+  // Runs one sample: the stored elements of each input and output of "main", row-major. The states
+  // go on from the workspace's last run.
   void run(std::span<const std::byte* const> inputs, std::span<std::byte* const> outputs,
            Workspace& workspace) const;
 
@@ -38,12 +40,13 @@ class Program {
  private:
   struct BufferPlace {
     BufferRole role;
-    std::int64_t position;  // which input or output, or the offset in the arena
+    std::int64_t position;  // which input, output or state, or the offset in the arena
   };
   struct Copy {
     std::size_t from, to, bytes;
     const Tensor* constant;  // instead of `from`
   };
+  std::int64_t position_of(const Buffer& buffer) const;
   void add_step(const Step& step);
 
   const Module& module_;
@@ -51,7 +54,8 @@ class Program {
   std::vector<BufferPlace> places_;
   std::vector<std::pair<ValueId, std::size_t>> values_;  // and the buffers in which they lie
   std::vector<std::unique_ptr<StepProgram>> steps_;
-  std::vector<Copy> copies_;  // at the end of a run
+  std::vector<Copy> copies_;          // at the end of a run
+  std::vector<std::size_t> updated_;  // states that it changes
 };
 
 }  // namespace tandem

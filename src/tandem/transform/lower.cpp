@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
@@ -10,6 +11,7 @@
 #include "tandem/graph/verifier.h"
 #include "tandem/ops/broadcast.h"
 #include "tandem/ops/coded.h"
+#include "tandem/transform/code_states.h"
 #include "tandem/transform/common_subexpressions.h"
 #include "tandem/transform/pass_log.h"
 #include "tandem/transform/sink_transposes.h"
@@ -17,65 +19,76 @@
 namespace tandem {
 namespace {
 
+bool is_coded(const Format& format) { return format.is_uniform() && !format.is_boolean(); }
+
+// The integers that stand for the codes of a uniform format.
+Format integer_twin(const Format& format) {
+  return format.is_integer() ? format : Format::integer(format.bits(), format.is_signed());
+}
+
 // The one way in which an input is quantized, if every reader quantizes it alike with constants.
 std::optional<InputCoding> coding_of_quantize(const Module& module, const Graph& graph,
                                               ValueId input) {
-  const Node* first = nullptr;
-  for (const Node& node : graph.nodes) {
-    if (std::find(node.inputs.begin(), node.inputs.end(), input) == node.inputs.end()) continue;
-    if (node.op->name() != "Quantize") return std::nullopt;
-    const NodeView view{module, graph, node};
-    const Tensor *scale = view.constant(1), *zero = view.constant(2);
-    if (scale == nullptr || (view.has_input(2) && zero == nullptr) ||
-        !view.format("format").is_uniform()) {
-      return std::nullopt;
-    }
-    if (first == nullptr) {
-      first = &node;
-      continue;
-    }
-    const NodeView other{module, graph, *first};
-    const Tensor* first_zero = other.constant(2);
-    const bool same_zero =
-        (zero == nullptr) == (first_zero == nullptr) && (zero == nullptr || *zero == *first_zero);
-    if (!same_zero || *scale != *other.constant(1) || node.attributes != first->attributes)
-      return std::nullopt;
-  }
-  if (first == nullptr) return std::nullopt;
-  const NodeView view{module, graph, *first};
+  const Node* quantize = only_quantize(module, graph, input);
+  if (quantize == nullptr) return std::nullopt;
+  const NodeView view{module, graph, *quantize};
   const Format format = view.format("format");
   const Tensor scale = map(*view.constant(1), [](double v) { return v; });
   const Tensor* zero = view.constant(2);
   InputCoding coding;
-  coding.format = format.is_integer() ? format : Format::integer(format.bits(), format.is_signed());
+  coding.format = integer_twin(format);
   coding.scale = map(scale, [&](double s) { return std::ldexp(s, format.exponent()); });
   if (zero != nullptr)
     coding.offset = combine(negated(*zero), scale, [](double z, double s) { return z * s; });
   return coding;
 }
 
+// The ends of "main" that stand for its states while it is lowered: an input behind its own inputs
+// for each, and an output behind its own outputs for each that is not updated with a constant.
+struct StateEnds {
+  std::size_t inputs = 0, outputs = 0;  // how many are its own
+  std::vector<StateUpdate> updates;     // of each state
+};
+
+// Takes what code_states() leaves: each state is read by one value, and updated.
+StateEnds open_states(Module& network) {
+  Graph& graph = network.main();
+  StateEnds ends{graph.inputs.size(), graph.outputs.size(), {}};
+  for (ValueId id = 0; id < graph.values.size(); ++id) {
+    Value& value = graph.values[id];
+    if (value.state == kNone) continue;
+    ends.updates.push_back(*std::ranges::find(graph.updates, value.state, &StateUpdate::state));
+    value.state = kNone;
+    graph.inputs.push_back(id);
+    const ValueId next = ends.updates.back().value;
+    if (graph.values[next].constant == kNone) graph.outputs.push_back(next);
+  }
+  graph.updates.clear();
+  return ends;
+}
+
 class Lowerer {
  public:
-  Lowerer(const Module& network, const LowerRequest& request)
-      : network_(network), source_(network.main()), request_(request) {
+  Lowerer(const Module& network, const StateEnds& ends, const LowerRequest& request)
+      : network_(network), source_(network.main()), ends_(ends), request_(request) {
     lowered_.symbols = network.symbols;
     lowered_.metadata = network.metadata;
     graph_ = Builder::add_graph(lowered_, "main");
   }
 
   Module run() {
-    if (!network_.states.empty()) {
-      throw Error("the network has the state '", network_.states.front().name,
-                  "'; lowering takes networks without state");
-    }
     check_request();
     Builder builder(lowered_, graph_);
     std::vector<std::optional<CodedValue>> inputs;
-    for (const ValueId input : source_.inputs) inputs.push_back(coded_input(builder, input));
+    for (std::size_t i = 0; i < ends_.inputs; ++i)
+      inputs.push_back(coded_input(builder, source_.inputs[i]));
+    for (const StateUpdate& update : ends_.updates)
+      inputs.push_back(coded_state(builder, network_.states[update.state]));
     const auto outputs = lowered_nodes(builder, inputs);
     if (!problems_.empty()) throw LoweringError(std::move(problems_));
-    for (std::size_t i = 0; i < outputs.size(); ++i)
+    for (std::size_t i = 0; i < ends_.outputs; ++i)
       add_output(builder, source_.outputs[i], outputs[i]);
+    add_updates(builder, std::span(outputs).subspan(ends_.outputs));
     run_pass("merge_common_subexpressions", lowered_, merge_common_subexpressions);
     run_pass("sink_transposes", lowered_, sink_transposes);
     run_pass("remove_unused", lowered_, remove_unused);
@@ -86,7 +99,8 @@ class Lowerer {
  private:
   void check_request() const {
     std::vector<std::string> names;
-    for (const ValueId input : source_.inputs) names.push_back(source_.values[input].name);
+    for (std::size_t i = 0; i < ends_.inputs; ++i)
+      names.push_back(source_.values[source_.inputs[i]].name);
     for (const auto& [name, coding] : request_.inputs) {
       if (std::find(names.begin(), names.end(), name) == names.end())
         throw Error("the network has no input '", name, "'", suggestion(name, names));
@@ -122,11 +136,10 @@ class Lowerer {
     const Value& value = source_.values[input];
     const Format format = value.type.format;
     const std::size_t rank = value.type.shape.size();
-    if (format.is_uniform() && !format.is_boolean()) {
-      const Format twin =
-          format.is_integer() ? format : Format::integer(format.bits(), format.is_signed());
-      return input_as(builder, value,
-                      {twin, Tensor::scalar(std::ldexp(1.0, format.exponent()), f64())}, rank);
+    if (is_coded(format)) {
+      return input_as(
+          builder, value,
+          {integer_twin(format), Tensor::scalar(std::ldexp(1.0, format.exponent()), f64())}, rank);
     }
     const auto requested = request_.inputs.find(value.name);
     if (requested != request_.inputs.end())
@@ -154,6 +167,57 @@ class Lowerer {
     const Tensor scale = with_rank(coding.scale, rank), offset = with_rank(coding.offset, rank);
     set_coding(input, scale, offset);
     return affine(input, scale, offset);
+  }
+
+  CodedValue coded_state(Builder& builder, const State& state) {
+    Tensor initial = network_.constants[state.initial].tensor;
+    if (!is_coded(state.type.format)) {
+      problems_.push_back(
+          {state.name, "state",
+           concat("it keeps reals (", state.type.to_string(), ") and nothing says as which codes"),
+           "quantize it alike wherever it is read, or update it with codes made "
+           "real (Dequantize) that hold its initial value"});
+      initial = Tensor(Format::integer(8, true), initial.shape());
+    }
+    const Format twin = integer_twin(initial.format());
+    lowered_.states.push_back({state.name, {state.type.shape, twin}, kNone, state.lifetime});
+    lowered_.states.back().initial =
+        lowered_.add_constant(Tensor::from_integers(twin, initial.shape(), initial.to_integers()),
+                              state.name + ".initial");
+    const ValueId read = builder.read_state(lowered_.states.size() - 1);
+    const std::size_t rank = state.type.shape.size();
+    const double unit =
+        std::ldexp(1.0, state.type.format.is_uniform() ? state.type.format.exponent() : 0);
+    return affine(read, with_rank(Tensor::scalar(unit, f64()), rank),
+                  with_rank(Tensor::scalar(0, f64()), rank));
+  }
+
+  // What updates states, in their formats. Codes are integers already, so nothing is rounded.
+  void add_updates(Builder& builder, std::span<const CodedValue> computed) {
+    std::size_t next = 0;
+    for (StateId state = 0; state < ends_.updates.size(); ++state) {
+      const ValueId update = ends_.updates[state].value;
+      const Format format = lowered_.states[state].type.format;
+      ValueId integer = kNone;
+      if (const Tensor* constant = constant_of(network_, source_, update))
+        integer = builder.constant(
+            Tensor::from_integers(format, constant->shape(), constant->to_integers()));
+      else
+        integer = in_format(builder, update, computed[next++], format);
+      builder.graph().updates.push_back({state, integer});
+    }
+  }
+
+  ValueId in_format(Builder& builder, ValueId update, const CodedValue& coded, Format format) {
+    const Value& value = source_.values[update];
+    ensure(!coded.table && !is_clamped(coded) && is_uniform(coded.scale) &&
+               coded.scale.real(0) == std::ldexp(1.0, value.type.format.exponent()) &&
+               all_of(coded.offset, [](double v) { return v == 0; }),
+           concat("the codes '", value.name, "' were lowered to other integers"));
+    if (builder.type(coded.integer).format == format) return coded.integer;
+    const IntegerRange range = format.integer_range();
+    return builder.add("Clamp", {coded.integer},
+                       {{"format", format}, {"min", range.min}, {"max", range.max}}, value.name);
   }
 
   // The output as plain integers with a positive scale.
@@ -209,6 +273,7 @@ class Lowerer {
 
   const Module& network_;
   const Graph& source_;
+  const StateEnds& ends_;
   const LowerRequest& request_;
   std::vector<LoweringProblem> problems_;
   Module lowered_;
@@ -218,7 +283,10 @@ class Lowerer {
 }  // namespace
 
 Module lower(const Module& network, const LowerRequest& request) {
-  return Lowerer(network, request).run();
+  Module coded = network;
+  code_states(coded);
+  const StateEnds ends = open_states(coded);
+  return Lowerer(coded, ends, request).run();
 }
 
 std::vector<std::string> uncoded_inputs(const Module& network) {

@@ -28,8 +28,9 @@ struct LowerRequest {
 
 // The function "main" of a quantized real network (Quantize and Dequantize around its operators)
 // as exact integer primitives and data movement, with a coding for every input and output.
-// A positive affine tail becomes the output's coding. Every sum is proved to fit 63 bits.
-// Throws one Error that names every node without integer form, with its remedy.
+// A positive affine tail becomes the output's coding. States become states of integers, those of
+// reals as code_states() codes them (code_states.h). Every sum is proved to fit 63 bits. Throws one
+// Error that names every node without integer form, with its remedy.
 Module lower(const Module& network, const LowerRequest& request = {});
 
 // The real inputs of "main" that lower() must be told about: those that are not quantized alike

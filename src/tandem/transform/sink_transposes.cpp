@@ -87,15 +87,20 @@ class Sinker {
     values_.resize(graph_.values.size());
     for (const ValueId input : graph_.inputs)
       values_[input].base = builder.input(graph_.values[input].name, graph_.values[input].type);
-    for (ValueId id = 0; id < graph_.values.size(); ++id)
+    for (ValueId id = 0; id < graph_.values.size(); ++id) {
       if (graph_.values[id].constant != kNone)
         values_[id].base = builder.constant(graph_.values[id].constant);
+      if (graph_.values[id].state != kNone)
+        values_[id].base = builder.read_state(graph_.values[id].state);
+    }
     for (const Node& node : graph_.nodes) move_node(node);
     for (const ValueId output : graph_.outputs) {
       const ValueId plain = written(output);
       builder.output(plain);
       rename(plain, graph_.values[output].name);
     }
+    for (const StateUpdate& update : graph_.updates)
+      builder.graph().updates.push_back({update.state, written(update.value)});
     for (const auto& [value, coding] : graph_.codings) {
       const auto in = std::find(graph_.inputs.begin(), graph_.inputs.end(), value);
       const auto out = std::find(graph_.outputs.begin(), graph_.outputs.end(), value);

@@ -32,7 +32,11 @@ constexpr std::string_view kStartup = R"(
 extern uint32_t firmware_data_load, firmware_data_start, firmware_data_end;
 extern uint32_t firmware_bss_start, firmware_bss_end, firmware_stack_top;
 
-static uint32_t ticks[NETWORKS + 1], runs[NETWORKS + 1], started;
+#define PAINT 0xa5c3e178u
+#define PAINTED_WORDS 4096
+
+static uint32_t ticks[NETWORKS + 1], runs[NETWORKS + 1], stack_bytes[NETWORKS + 1], started;
+uint32_t *painted_end;
 static int in, out;
 
 static int semihost(int operation, const void *argument) {
@@ -77,16 +81,36 @@ static void transfer(int operation, int file, const void *at, unsigned long byte
 void harness_read(void *to, unsigned long bytes) { transfer(0x06, in, to, bytes); }
 void harness_write(const void *from, unsigned long bytes) { transfer(0x05, out, from, bytes); }
 
-void __attribute__((noinline)) harness_start(void) { started = TIMER_VALUE; }
+void __attribute__((noinline, used)) harness_time(void) { started = TIMER_VALUE; }
+
+/* Paints what lies below the stack, so that the deepest word that is written later shows. */
+void __attribute__((naked, noinline)) harness_start(void) {
+  __asm__ volatile(
+      "mov r0, sp\n ldr r1, =painted_end\n str r0, [r1]\n ldr r1, =0xa5c3e178\n"
+      "movw r2, #4096\n1: str r1, [r0, #-4]!\n subs r2, r2, #1\n bne 1b\n"
+      "b harness_time\n .ltorg\n");
+}
 void __attribute__((noinline)) harness_stop(int network, int count) {
+  const uint32_t *word = painted_end - PAINTED_WORDS;
+  uint32_t bytes;
   ticks[network] += TIMER_SINCE(started);
   runs[network] += (uint32_t)count;
+  if (*word != PAINT) fail("firmware: a network takes 16 KiB of stack or more\n");
+  while (word < painted_end && *word == PAINT) ++word;
+  bytes = (uint32_t)((const char *)painted_end - (const char *)word);
+  if (stack_bytes[network] < bytes) stack_bytes[network] = bytes;
 }
 
-static void calibrate(void) {
+/* Takes a stack of a known size and executes a known number of instructions. */
+static void __attribute__((noinline)) calibration(void) {
+  volatile uint32_t words[CALIBRATION_STACK / 4];
   uint32_t count = CALIBRATION_LOOPS;
+  words[0] = 0;
+  __asm__ volatile("1: subs %0, %0, #1\n   bne 1b\n" : "+r"(count) : "r"(words[0]) : "cc");
+}
+static void calibrate(void) {
   harness_start();
-  __asm__ volatile("1: subs %0, %0, #1\n   bne 1b\n" : "+r"(count) : : "cc");
+  calibration();
   harness_stop(NETWORKS, 1);
 }
 
@@ -105,6 +129,8 @@ static void reset(void) {
   transfer(0x05, counts, &ticks[NETWORKS], 4);
   transfer(0x05, counts, ticks, 4 * NETWORKS);
   transfer(0x05, counts, runs, 4 * NETWORKS);
+  transfer(0x05, counts, &stack_bytes[NETWORKS], 4);
+  transfer(0x05, counts, stack_bytes, 4 * NETWORKS);
   leave(0);
 }
 
@@ -181,7 +207,7 @@ SECTIONS {
 )");
   const std::string startup =
       concat("#include <stdint.h>\n#include \"harness.h\"\n#define NETWORKS ", networks,
-             machine.timer, kStartup);
+             "\n#define CALIBRATION_STACK ", kCalibrationStack, machine.timer, kStartup);
   return {{"startup.c", startup}, {"firmware.ld", script}};
 }
 

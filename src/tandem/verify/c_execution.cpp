@@ -168,11 +168,11 @@ std::map<ValueId, Tensor> CExecution::trace(std::span<const Tensor> inputs) {
   const std::string traced = program(true);
   const std::string output = run_host_program(
       traced, folder_ + "/trace", pack_inputs(module_, inputs), options_.timeout_seconds);
-  return unpack_trace(module_, plan_, output);
+  return unpack_trace(module_, plan_, output, check_samples(module_, inputs));
 }
 
 std::map<ValueId, Tensor> unpack_trace(const Module& module, const Plan& plan,
-                                       const std::string& output) {
+                                       const std::string& output, std::int64_t count) {
   std::vector<ValueId> values;
   for (std::size_t step = 0; step < plan.steps.size(); ++step)
     for (const std::size_t buffer : completed_values(plan, step))
@@ -180,7 +180,7 @@ std::map<ValueId, Tensor> unpack_trace(const Module& module, const Plan& plan,
   const std::size_t traced = values.size();
   values.insert(values.end(), module.main().outputs.begin(), module.main().outputs.end());
   const std::vector<Tensor> all =
-      one_sample(unpack_samples(module, values, 1, output, "the traced C"), 0);
+      one_sample(unpack_samples(module, values, count, output, "the traced C"), count - 1);
   std::map<ValueId, Tensor> seen;
   for (std::size_t i = 0; i < traced; ++i) seen.insert_or_assign(values[i], all[i]);
   return seen;

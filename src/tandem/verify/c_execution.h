@@ -51,9 +51,9 @@ class CExecution final : public Execution {
   std::string folder_, program_;
 };
 
-// What a program emitted with COptions::trace wrote for one sample: the values of each step, then
-// the outputs.
+// What a program emitted with COptions::trace wrote for the last of `count` samples: the values of
+// each step, then the outputs.
 std::map<ValueId, Tensor> unpack_trace(const Module& module, const Plan& plan,
-                                       const std::string& output);
+                                       const std::string& output, std::int64_t count);
 
 }  // namespace tandem

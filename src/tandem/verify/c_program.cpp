@@ -35,6 +35,8 @@ std::string network_loop(const CNetwork& network, std::size_t index,
   add(interface.inputs, "in", "harness_read", reads);
   add(interface.outputs, "out", "harness_write", writes);
   ensure(!in_arena || options.counted_runs <= 1, "a run overwrites the inputs of the next");
+  const bool has_states = !network.module->states.empty();
+  ensure(!has_states || options.counted_runs <= 1, "a run changes the states of the next");
   std::string run = concat("    ", network.name, "_run(", arguments, ");\n");
   if (options.counted_runs > 0)
     run = concat("    harness_start();\n    for (repeat = 0; repeat < ", options.counted_runs,
@@ -46,14 +48,21 @@ std::string network_loop(const CNetwork& network, std::size_t index,
                    "_trace(int step, int write, const void *data, "
                    "unsigned long bytes) {\n  (void)step;\n  (void)write;\n"
                    "  harness_write(data, bytes);\n}\n");
+  std::string streams, reset;
+  if (has_states) {
+    streams =
+        "  int64_t streams;\n  harness_read(&streams, sizeof streams);\n"
+        "  for (; streams > 0; --streams) {\n";
+    reset = concat("  if (streams > 1) ", network.name, "_reset();\n  }\n");
+  }
   return concat("#include \"", network.name, ".h\"\n", arrays, trace, "static void harness_run_",
                 index,
                 "(void) {\n"
                 "  int64_t count;\n",
-                options.counted_runs > 0 ? "  int repeat;\n" : "",
+                options.counted_runs > 0 ? "  int repeat;\n" : "", streams,
                 "  harness_read(&count, sizeof count);\n"
                 "  for (; count > 0; --count) {\n",
-                reads, run, writes, "  }\n}\n\n");
+                reads, run, writes, "  }\n", reset, "}\n\n");
 }
 
 constexpr std::string_view kInterface = R"(#ifndef HARNESS_H

@@ -19,7 +19,8 @@ struct CNetwork {
 // Sources of a program that runs networks on samples from a file: the emitted C of each network,
 // and a harness that calls harness_read() and harness_write() (which stdio or semihosting
 // implement). The input has for each network the number of samples (64 bits) and then sample after
-// sample; the output sample after sample. Little endian.
+// sample; for a network with states the number of streams, and this for each: <name>_reset() is
+// called between them. The output is sample after sample. Little endian.
 struct CProgram {
   std::vector<Artifact> files;         // headers and sources that are included
   std::vector<std::string> code;       // files to compile with optimisation
@@ -29,7 +30,7 @@ struct CProgram {
 struct CProgramOptions {
   bool trace = false;  // write what each step wrote, step by step, before the outputs
   // Call harness_start() before and harness_stop() after so many runs of each sample; 0: neither.
-  // More than one needs plans with IoPlace::kCaller.
+  // More than one needs plans with IoPlace::kCaller, and networks without states.
   int counted_runs = 0;
   std::size_t networks_per_file = 32;  // compiled together
 };

@@ -50,10 +50,15 @@ Samples CpuExecution::compute(std::span<const Tensor> inputs) {
     to.push_back(result.mutable_bytes().data());
     bytes.push_back(sample_bytes(result, count));
   }
-  constexpr std::int64_t kGrain = 16;
-  parallel_for(0, count, kGrain, [&](std::int64_t begin, std::int64_t end) {
+  const auto run = [&](std::int64_t begin, std::int64_t end) {
     run_samples(program_, inputs, to, bytes, begin, end, count);
-  });
+  };
+  if (!module_.states.empty()) {
+    run(0, count);
+    return results;
+  }
+  constexpr std::int64_t kGrain = 16;
+  parallel_for(0, count, kGrain, run);
   return results;
 }
 
@@ -61,15 +66,20 @@ std::map<ValueId, Tensor> CpuExecution::trace(std::span<const Tensor> inputs) {
   const Graph& graph = module_.main();
   const Program program(module_, plan_host(module_, {.fuse = false, .keep_values = true}));
   Program::Workspace workspace = program.workspace();
-  std::vector<const std::byte*> from;
-  for (const Tensor& input : inputs) from.push_back(input.bytes().data());
   Samples outputs;
   std::vector<std::byte*> to;
   for (const ValueId output : graph.outputs)
     outputs.emplace_back(graph.values[output].type.format,
                          graph.values[output].type.static_shape());
   for (Tensor& output : outputs) to.push_back(output.mutable_bytes().data());
-  program.run(from, to, workspace);
+  const std::int64_t count = check_samples(module_, inputs);
+  for (std::int64_t sample = 0; sample < count; ++sample) {
+    std::vector<const std::byte*> from;
+    for (const Tensor& input : inputs)
+      from.push_back(input.bytes().data() +
+                     static_cast<std::size_t>(sample) * sample_bytes(input, count));
+    program.run(from, to, workspace);
+  }
   std::map<ValueId, Tensor> values;
   for (const Node& node : graph.nodes)
     for (const ValueId value : node.outputs) values.emplace(value, program.read(value, workspace));

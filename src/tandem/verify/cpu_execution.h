@@ -8,7 +8,8 @@
 
 namespace tandem {
 
-// The kernels of this processor, following a host plan; samples are spread over the threads.
+// The kernels of this processor, following a host plan; samples are spread over the threads,
+// where no states lead from one to the next.
 class CpuExecution final : public Execution {
  public:
   // Throws Error with all nodes that the kernels cannot take.

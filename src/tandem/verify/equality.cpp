@@ -63,7 +63,7 @@ Equality compare_executions(const Module& module, Execution& a, const Samples& o
                             std::span<const Tensor> inputs) {
   Equality result = compare_samples(outputs_a, outputs_b);
   if (result.differing_values == 0) return result;
-  const Samples sample = one_of(inputs, result.sample);
+  const Samples sample = samples_until(module, inputs, result.sample);
   const std::map<ValueId, Tensor> seen_a = a.trace(sample), seen_b = b.trace(sample);
   const Graph& graph = module.main();
   for (const Node& node : graph.nodes)

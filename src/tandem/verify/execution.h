@@ -16,7 +16,8 @@
 namespace tandem {
 
 // Inputs or outputs of many runs of a lowered module: one tensor for each input (output) of its
-// function "main", of shape [samples, <the declared shape with batch 1>].
+// function "main", of shape [samples, <the declared shape with batch 1>]. Where a module has
+// states, the samples are consecutive calls of one stream, which starts at the initial states.
 using Samples = std::vector<Tensor>;
 
 // One way to run a lowered module whose symbols are bound (specialize it to batch 1 first).
@@ -30,13 +31,15 @@ class Execution {
 
   virtual std::string name() const = 0;  // "reference", "cpu", "c", "qemu", "circuit"
 
-  // Runs every sample and returns the outputs. Builds what it needs on the first call and keeps
-  // it. Throws Error when a tool fails, crashes or runs out of time.
+  // Runs every sample and returns the outputs; each call is a stream of its own. Builds what it
+  // needs on the first call and keeps it. Throws Error when a tool fails, crashes or runs out of
+  // time.
   Samples run(std::span<const Tensor> inputs);
 
-  // The values of "main" that this execution can show while it runs one sample (inputs of shape
-  // [1, ...]), each of the value's own shape; none where it cannot look inside. Used to name the
-  // first layer that differs, so it may be slow and built on demand.
+  // The values of "main" that this execution can show while it runs the last sample, each of the
+  // value's own shape; none where it cannot look inside. The other samples only lead to its states
+  // (samples_until() in samples.h). Used to name the first layer that differs, so it may be slow
+  // and built on demand.
   virtual std::map<ValueId, Tensor> trace(std::span<const Tensor> inputs);
 
   // What was measured during the last run(), by name with its unit: always "seconds" (of running,

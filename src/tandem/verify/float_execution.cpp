@@ -91,7 +91,7 @@ FloatExecution::FloatExecution(Module network) : network_(std::move(network)) {
     const auto& shape = graph.values[output].type.shape;
     if (!batch.empty() && (shape.empty() || shape[0] != Dim::symbol(batch))) by_sample_ = true;
   }
-  if (batch.empty()) by_sample_ = true;
+  if (batch.empty() || !network_.states.empty()) by_sample_ = true;
   if (!by_sample_) {
     batch_ = batch_size(network_, batch);
   } else if (!batch.empty()) {
@@ -101,6 +101,7 @@ FloatExecution::FloatExecution(Module network) : network_(std::move(network)) {
 
 Samples FloatExecution::compute(std::span<const Tensor> inputs) {
   check_inputs(network_, inputs);
+  if (!network_.states.empty()) return evaluate_samples(network_, inputs);
   const std::int64_t count = inputs.empty() ? 1 : inputs[0].shape()[0];
   const std::int64_t batch = batch_;
   std::vector<std::vector<Tensor>> results(static_cast<std::size_t>((count + batch - 1) / batch));
@@ -117,8 +118,9 @@ Samples FloatExecution::compute(std::span<const Tensor> inputs) {
 
 std::map<ValueId, Tensor> FloatExecution::trace(std::span<const Tensor> inputs) {
   std::map<ValueId, Tensor> seen;
-  evaluate(network_, network_.main(), one_sample(inputs, 0), nullptr,
-           [&](ValueId value, const Tensor& tensor) { seen.insert_or_assign(value, tensor); });
+  evaluate_samples(network_, inputs, [&](ValueId value, const Tensor& tensor) {
+    seen.insert_or_assign(value, tensor);
+  });
   return seen;
 }
 
@@ -126,10 +128,11 @@ std::vector<double> seconds_per_node(const Module& module, std::span<const Tenso
   using Watch = std::chrono::steady_clock;
   const Graph& graph = module.main();
   std::vector<double> seconds(graph.nodes.size());
+  std::vector<Tensor> states = initial_states(module);
   const std::int64_t count = inputs.empty() ? 1 : inputs[0].shape()[0];
   for (std::int64_t sample = 0; sample < count; ++sample) {
     Watch::time_point before = Watch::now();
-    evaluate(module, graph, one_sample(inputs, sample), nullptr, [&](ValueId value, const Tensor&) {
+    evaluate(module, graph, one_sample(inputs, sample), &states, [&](ValueId value, const Tensor&) {
       const Watch::time_point now = Watch::now();
       seconds[graph.values[value].producer] += std::chrono::duration<double>(now - before).count();
       before = now;

@@ -67,6 +67,8 @@ LinkedSizes linked_sizes(const std::vector<MapSection>& sections, const Plan& pl
           section.bytes;
     } else if (symbol == name + "_arena") {
       sizes.arena_bytes += section.bytes;
+    } else if (symbol == name + "_states") {
+      sizes.state_bytes += section.bytes;
     } else if (section.object.find(".a(") != std::string::npos) {
       if (section.name.starts_with(".text")) sizes.library_bytes += section.bytes;
     } else if (section.name.starts_with(".text") &&

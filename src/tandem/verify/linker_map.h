@@ -27,6 +27,7 @@ std::vector<MapSection> parse_linker_map(std::string_view text, const std::strin
 // What a network takes in a linked program, by what it is for.
 struct LinkedSizes {
   std::int64_t weights_bytes = 0, tables_bytes = 0, arena_bytes = 0, code_bytes = 0;
+  std::int64_t state_bytes = 0;
   std::int64_t library_bytes = 0;  // functions of the compiler's and C's libraries that were linked
 };
 

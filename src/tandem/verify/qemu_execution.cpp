@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <span>
 
 #include "tandem/base/error.h"
 #include "tandem/base/process.h"
@@ -39,13 +40,19 @@ std::vector<std::uint32_t> counters_of(const std::string& bytes) {
   return words;
 }
 
+// The deepest stack of each network, by a painting that is checked.
+std::vector<double> stacks_of(std::span<const std::uint32_t> words) {
+  // Beside its variables a function saves a few registers.
+  constexpr std::int64_t kSaved = 32;
+  if (words[0] < kCalibrationStack || words[0] > kCalibrationStack + kSaved)
+    throw InternalError(
+        concat("a stack of ", kCalibrationStack, " bytes was measured as ", words[0]));
+  return {words.begin() + 1, words.end()};
+}
+
 // Instructions in one run of each network, from the ticks of a timer whose rate is checked.
-std::vector<double> instructions_of(const std::string& counts, std::size_t networks,
-                                    double expected) {
-  const std::vector<std::uint32_t> words = counters_of(counts);
-  if (words.size() != 1 + 2 * networks)
-    throw Error("the firmware wrote ", words.size(), " counters where ", 1 + 2 * networks,
-                " were expected; it did not run to its end");
+std::vector<double> instructions_of(std::span<const std::uint32_t> words, double expected) {
+  const std::size_t networks = words.size() / 2;
   const double per_tick = static_cast<double>(kCalibrationInstructions) / words[0];
   if (!(std::abs(per_tick - expected) < 0.05 * expected))
     throw Error("qemu-system-arm does not count instructions: ", kCalibrationInstructions,
@@ -132,9 +139,14 @@ ArmRun run_arm_program(const ArmProgram& program, const std::string& input) {
            {.folder = program.folder, .timeout_seconds = program.options.timeout_seconds});
   ArmRun run;
   run.output = read_file(program.folder + "/out.bin");
-  if (counts)
-    run.instructions = instructions_of(read_file(program.folder + "/counts.bin"), program.networks,
-                                       program.machine.per_tick);
+  if (!counts) return run;
+  const std::vector<std::uint32_t> words = counters_of(read_file(program.folder + "/counts.bin"));
+  const std::size_t timed = 1 + 2 * program.networks, all = timed + 1 + program.networks;
+  if (words.size() != all)
+    throw Error("the firmware wrote ", words.size(), " counters where ", all,
+                " were expected; it did not run to its end");
+  run.instructions = instructions_of(std::span(words).first(timed), program.machine.per_tick);
+  run.stack_bytes = stacks_of(std::span(words).subspan(timed));
   return run;
 }
 
@@ -171,12 +183,14 @@ Samples QemuExecution::compute(std::span<const Tensor> inputs) {
   for (const MapSection& section : program_->sections)
     if (section.symbol().starts_with("harness_0_")) io_bytes += section.bytes;
   measured_ = {{"instructions_per_run", run.instructions.at(0)},
+               {"stack_bytes", run.stack_bytes.at(0)},
                {"weights_bytes", static_cast<double>(sizes.weights_bytes)},
                {"tables_bytes", static_cast<double>(sizes.tables_bytes)},
                {"arena_bytes", static_cast<double>(sizes.arena_bytes)},
                {"code_bytes", static_cast<double>(sizes.code_bytes)},
                {"library_bytes", static_cast<double>(sizes.library_bytes)},
                {"io_bytes", static_cast<double>(io_bytes)}};
+  if (sizes.state_bytes > 0) measured_["state_bytes"] = static_cast<double>(sizes.state_bytes);
   return unpack_samples(module_, module_.main().outputs, count, run.output,
                         "the emitted C under QEMU");
 }
@@ -184,7 +198,7 @@ Samples QemuExecution::compute(std::span<const Tensor> inputs) {
 std::map<ValueId, Tensor> QemuExecution::trace(std::span<const Tensor> inputs) {
   const ArmProgram traced = program(folder_ + "/trace", true);
   const ArmRun run = run_arm_program(traced, pack_inputs(module_, inputs));
-  return unpack_trace(module_, plan_, run.output);
+  return unpack_trace(module_, plan_, run.output, check_samples(module_, inputs));
 }
 
 }  // namespace tandem

@@ -36,8 +36,10 @@ ArmProgram build_arm_program(const std::vector<CNetwork>& networks, const std::s
                              const ArmOptions& options = {});
 
 struct ArmRun {
-  std::string output;                // what the harness wrote
-  std::vector<double> instructions;  // executed in one run, by network, where they were counted
+  std::string output;  // what the harness wrote
+  // By network, where runs were counted: instructions executed in one run, and the most bytes of
+  // stack that one took.
+  std::vector<double> instructions, stack_bytes;
 };
 
 // Runs it in qemu-system-arm; one instruction takes one nanosecond of virtual time, which a timer
@@ -45,8 +47,9 @@ struct ArmRun {
 ArmRun run_arm_program(const ArmProgram& program, const std::string& input);
 
 // The emitted C on an emulated Cortex-M of the device's core. measured(): "instructions_per_run",
-// and the sizes from the linker's map: "weights_bytes", "tables_bytes", "arena_bytes",
-// "code_bytes", "library_bytes", "io_bytes".
+// "stack_bytes" (of the deepest run), and the sizes from the linker's map: "weights_bytes",
+// "tables_bytes", "arena_bytes", "code_bytes", "library_bytes", "io_bytes", and "state_bytes" of a
+// network with states.
 class QemuExecution final : public Execution {
  public:
   QemuExecution(const Module& module, const ExecutionOptions& options);

@@ -10,6 +10,7 @@ namespace tandem {
 
 Samples ReferenceExecution::compute(std::span<const Tensor> inputs) {
   const std::int64_t count = check_samples(module_, inputs);
+  if (!module_.states.empty()) return evaluate_samples(module_, inputs);
   std::vector<std::vector<Tensor>> results(static_cast<std::size_t>(count));
   parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t sample = begin; sample < end; ++sample) {
@@ -22,8 +23,9 @@ Samples ReferenceExecution::compute(std::span<const Tensor> inputs) {
 
 std::map<ValueId, Tensor> ReferenceExecution::trace(std::span<const Tensor> inputs) {
   std::map<ValueId, Tensor> seen;
-  evaluate(module_, module_.main(), one_sample(inputs, 0), nullptr,
-           [&](ValueId value, const Tensor& tensor) { seen.insert_or_assign(value, tensor); });
+  evaluate_samples(module_, inputs, [&](ValueId value, const Tensor& tensor) {
+    seen.insert_or_assign(value, tensor);
+  });
   return seen;
 }
 

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "tandem/base/error.h"
+#include "tandem/graph/evaluate.h"
 
 namespace tandem {
 namespace {
@@ -32,6 +33,33 @@ Samples one_of(std::span<const Tensor> samples, std::int64_t index) {
   Samples result;
   for (const Tensor& tensor : samples) result.push_back(tensor.rows(index, index + 1));
   return result;
+}
+
+Samples samples_until(const Module& module, std::span<const Tensor> samples, std::int64_t index) {
+  if (module.states.empty()) return one_of(samples, index);
+  Samples result;
+  for (const Tensor& tensor : samples) result.push_back(tensor.rows(0, index + 1));
+  return result;
+}
+
+Samples evaluate_samples(const Module& module, std::span<const Tensor> samples,
+                         const std::function<void(ValueId, const Tensor&)>& observe) {
+  const std::int64_t count = samples.empty() ? 1 : samples[0].shape().at(0);
+  std::vector<std::vector<Tensor>> results(static_cast<std::size_t>(count));
+  std::vector<Tensor> states = initial_states(module);
+  const auto run = [&](std::int64_t sample) {
+    const bool is_last = sample + 1 == count;
+    results[static_cast<std::size_t>(sample)] =
+        evaluate(module, module.main(), one_sample(samples, sample), &states,
+                 is_last ? observe : std::function<void(ValueId, const Tensor&)>());
+  };
+  for (std::int64_t sample = 0; sample < count; ++sample) {
+    for (StateId state = 0; state < states.size(); ++state)
+      if (module.states[state].lifetime == Lifetime::kRun)
+        states[state] = module.constants[module.states[state].initial].tensor;
+    run(sample);
+  }
+  return stack(results);
 }
 
 Samples stack(const std::vector<std::vector<Tensor>>& samples) {
@@ -74,7 +102,16 @@ std::string pack_samples(std::span<const Tensor> samples) {
 }
 
 std::string pack_inputs(const Module& module, std::span<const Tensor> inputs) {
-  return pack_count(check_samples(module, inputs)) + pack_samples(inputs);
+  return pack_streams(module, {{Samples(inputs.begin(), inputs.end())}});
+}
+
+std::string pack_streams(const Module& module, std::span<const Samples> streams) {
+  ensure(!module.states.empty() || streams.size() == 1, "only networks with states have streams");
+  std::string bytes;
+  if (!module.states.empty()) bytes += pack_count(static_cast<std::int64_t>(streams.size()));
+  for (const Samples& stream : streams)
+    bytes += pack_count(check_samples(module, stream)) + pack_samples(stream);
+  return bytes;
 }
 
 Samples unpack_samples(const Module& module, std::span<const ValueId> values, std::int64_t count,

@@ -1,0 +1,140 @@
+"""Measures int8 networks as C on three Cortex-M cores and writes the table of docs/microcontrollers.md.
+
+tools/bench_mcu.py [--tandem PROGRAM] [--output FILE] [--check] MODEL.tflite...
+
+For each network and core: `tandem compile` plans, emits, links with arm-none-eabi-gcc -O2 and runs
+under QEMU, where every output must equal the reference's. Instructions are those of one run, the
+mean over the inputs; the stack is painted, and the deepest run counts. Beside each measured number
+stands what the estimate said before anything was built. The table replaces what stands between the
+two markers of the document. Exits 1 where an output differs, a size that is exact by construction
+does not agree, or instructions are off by more than 15 %.
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
+
+BOARDS = {"mps2-an386": "Cortex-M4", "mps2-an500": "Cortex-M7", "mps3-an547": "Cortex-M55"}
+MARKERS = ("<!-- measured by make bench-mcu -->\n", "<!-- end of what was measured -->\n")
+GREATEST_ERROR = 0.15
+EXACT = ("arena_bytes", "tables_bytes", "weights_bytes")
+INPUTS = 10
+
+
+def weights_and_biases(path: pathlib.Path) -> int:
+    """Bytes of the constant operands of matrix products and convolutions in a file."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
+    graph = model.subgraphs[0]
+    total = 0
+    for op in graph.operators:
+        code = model.operatorCodes[op.opcodeIndex]
+        kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+        if kind not in (schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.DEPTHWISE_CONV_2D,
+                        schema.BuiltinOperator.FULLY_CONNECTED):
+            continue
+        for tensor in op.inputs[1:3]:
+            data = model.buffers[graph.tensors[tensor].buffer].data if tensor >= 0 else None
+            total += 0 if data is None else len(data)
+    return total
+
+
+def measure(options: argparse.Namespace, model: pathlib.Path, board: str) -> dict:
+    with tempfile.TemporaryDirectory() as folder:
+        command = [
+            options.tandem, "compile",
+            str(model), "--device", board, "-o", folder + "/project", "--name", "net", "--samples",
+            str(INPUTS), "--machine-samples",
+            str(INPUTS), "--quiet"
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr}")
+        project = pathlib.Path(folder) / "project"
+        total = json.loads((project / "estimate.json").read_text(encoding="utf-8"))["total"]
+        proof = json.loads((project / "verification.json").read_text(encoding="utf-8"))
+    under_qemu = next(e for e in proof["executions"] if e["execution"] == "qemu")
+    measured = under_qemu["measured"]
+    measured["instructions"] = measured.pop("instructions_per_run")
+    return {
+        "estimated": {name: figure["value"] for name, figure in total.items()},
+        "measured": measured,
+        "differing": under_qemu["differing_values"],
+        "compared": under_qemu["compared_values"],
+        "constants": weights_and_biases(model),
+    }
+
+
+def beside(row: dict, name: str) -> str:
+    estimated, measured = row["estimated"][name], row["measured"][name]
+    if estimated == measured:
+        return f"{measured:,.0f}"
+    return f"{estimated:,.0f} / {measured:,.0f} ({100 * (estimated / measured - 1):+.1f} %)"
+
+
+def above(row: dict) -> float:
+    sizes = row["measured"]
+    return (sizes["code_bytes"] + sizes["library_bytes"] + sizes["tables_bytes"] +
+            sizes["weights_bytes"] - row["constants"])
+
+
+def table(rows: dict[str, dict]) -> str:
+    text = ("| network | instructions | per MAC | code bytes | flash above weights and biases | "
+            "arena bytes | lower bound | stack bytes |\n|---|" + "---:|" * 7 + "\n")
+    for name, row in rows.items():
+        macs = row["estimated"]["multiply_accumulates"]
+        text += (f"| {name} | {beside(row, 'instructions')} | "
+                 f"{row['measured']['instructions'] / macs:.3f} | {beside(row, 'code_bytes')} | "
+                 f"{above(row):,.0f} | {beside(row, 'arena_bytes')} | "
+                 f"{row['estimated']['arena_bound_bytes']:,.0f} | "
+                 f"{row['measured']['stack_bytes']:,.0f} |\n")
+    return text
+
+
+def complaints(board: str, name: str, row: dict) -> list[str]:
+    found = []
+    if row["differing"]:
+        found.append(f"{row['differing']} of {row['compared']} output values differ")
+    found += [
+        f"{size}: estimated {row['estimated'][size]:.0f}, measured {row['measured'][size]:.0f}"
+        for size in EXACT if row["estimated"][size] != row["measured"][size]
+    ]
+    error = row["estimated"]["instructions"] / row["measured"]["instructions"] - 1
+    if abs(error) > GREATEST_ERROR:
+        found.append(f"instructions are estimated {100 * error:+.1f} % off")
+    return [f"{name} on {board}: {complaint}" for complaint in found]
+
+
+def main() -> int:
+    root = pathlib.Path(__file__).resolve().parent.parent
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="+", type=pathlib.Path, metavar="MODEL")
+    parser.add_argument("--tandem", default=str(root / "build/release/tandem"))
+    parser.add_argument("--output", type=pathlib.Path, default=root / "docs/microcontrollers.md")
+    parser.add_argument("--check", action="store_true", help="print the table, write nothing")
+    options = parser.parse_args()
+    text, off = "", []
+    for board, core in BOARDS.items():
+        rows = {}
+        for model in options.models:
+            print(f"{model.stem} on {board}", file=sys.stderr, flush=True)
+            rows[model.stem] = measure(options, model, board)
+            off += complaints(board, model.stem, rows[model.stem])
+        text += f"{core} (`{board}`):\n\n{table(rows)}\n"
+    print(text)
+    if not options.check:
+        document = options.output.read_text(encoding="utf-8")
+        before, rest = document.split(MARKERS[0])
+        after = rest.split(MARKERS[1])[1]
+        options.output.write_text(before + MARKERS[0] + text + MARKERS[1] + after, encoding="utf-8")
+    for complaint in off:
+        print(complaint, file=sys.stderr)
+    return 1 if off else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

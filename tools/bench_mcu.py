@@ -1,4 +1,4 @@
-"""Measures int8 networks as C on three Cortex-M cores and writes the table of docs/microcontrollers.md.
+"""Measures int8 networks as C on three Cortex-M cores: the table of docs/microcontrollers.md.
 
 tools/bench_mcu.py [--tandem PROGRAM] [--output FILE] [--check] MODEL.tflite...
 

@@ -25,7 +25,7 @@ fuzz() {
   local runs=$1 name=$2 kept=build/fuzz/corpus/$2 log=build/fuzz/$2.log
   mkdir -p "$kept"
   "build/fuzz/tests/fuzz/tandem_${name}_fuzz" -runs="$runs" -seed=1 -print_final_stats=1 \
-    -entropic=0 -max_len=2048 -timeout=60 -rss_limit_mb=4096 -artifact_prefix="build/fuzz/$name-" \
+    -entropic=0 -max_len=2560 -timeout=60 -rss_limit_mb=4096 -artifact_prefix="build/fuzz/$name-" \
     "$kept" "tests/fuzz/corpus/$name" 2>"$log" ||
     { echo "fuzz: $name: FAILED" >&2; tail -n 60 "$log" >&2; return 1; }
   { grep -E '^(stat::number_of_executed_units|Done)|share past|inputs are valid' "$log"; } |

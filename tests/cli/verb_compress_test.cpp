@@ -92,6 +92,37 @@ TEST_F(CompressVerb, WritesOnnxThatReadsBack) {
   EXPECT_THAT(shown.out, HasSubstr("int4"));
 }
 
+// What is reported is what the file computes.
+TEST_F(CompressVerb, WritesTensorFlowLiteThatReadsBack) {
+  const CliRun run = compress({"--json"}, output("out.tflite"));
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const double accuracy = run.json()["accuracy"]["reference"].get<double>();
+  EXPECT_GE(accuracy, 0.95);
+  const std::string data = "npz:" + (source_dir() / "examples/digits/digits.npz").string();
+  for (const char* execution : {"reference", "cpu"}) {
+    const CliRun again = run_cli({"run", output("out.tflite"), "--data", data, "--limit", "100",
+                                  "--execution", execution, "--json"});
+    ASSERT_EQ(again.exit_code, 0) << again.err;
+    EXPECT_EQ(again.json()["accuracy"].get<double>(), accuracy) << execution;
+  }
+}
+
+TEST_F(CompressVerb, WritesTensorFlowLiteWithRealLayers) {
+  const CliRun run = compress({"--ignore", "head*"}, output("out.tflite"));
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_THAT(run_cli({"show", output("out.tflite")}).out, HasSubstr("head"));
+}
+
+TEST_F(CompressVerb, NamesEveryLayerThatTensorFlowLiteCannotTake) {
+  const CliRun run = compress({"--weights", "int16"}, output("out.tflite"));
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.err, HasSubstr("5 nodes cannot be written as TensorFlow Lite"));
+  EXPECT_THAT(run.err, HasSubstr("'stem' (Conv): its weights are int16; quantize weights to int8"));
+  const CliRun narrow = compress({"--activations", "int4"}, output("out.tflite"));
+  EXPECT_THAT(narrow.err, HasSubstr("compress the network with --activations int8"));
+  EXPECT_FALSE(std::filesystem::exists(output("out.tflite")));
+}
+
 TEST_F(CompressVerb, RefusesBadOptionsByName) {
   const auto message_of = [&](const std::vector<std::string>& options) {
     const CliRun run = compress(options);
@@ -112,7 +143,7 @@ TEST_F(CompressVerb, RefusesBadOptionsByName) {
 TEST_F(CompressVerb, ChecksTheOutputBeforeItWorks) {
   const CliRun suffix = compress({}, output("out.txt"));
   EXPECT_EQ(suffix.exit_code, 2);
-  EXPECT_THAT(suffix.err, HasSubstr(".onnx or .tandem"));
+  EXPECT_THAT(suffix.err, HasSubstr(".onnx, .tflite or .tandem"));
   const CliRun place = compress({}, "/proc/nowhere/out.tandem");
   EXPECT_EQ(place.exit_code, 2);
 }

@@ -205,5 +205,23 @@ TEST_F(RunVerb, RefusesArraysThatDoNotFit) {
   refused({{"x", Tensor(Format::integer(8, true), {2, 4})}}, "int8[1,3]");
 }
 
+// Fixed-point functions of TensorFlow Lite's kernels: the emitted C computes the definition.
+TEST_F(RunVerb, FunctionsOfCodesAreThoseOfEmittedC) {
+  for (const std::string name : {"lstm_int8_rows", "softmax_2_int16", "tanh_other_int16",
+                                 "logistic_power_int16", "leaky_relu_int16", "softmax_12"}) {
+    const auto model = source_dir() / "tests/fuzz/corpus/tflite" / (name + ".tflite");
+    std::vector<NamedTensors> outputs;
+    for (const std::string execution : {"reference", "c"}) {
+      const CliRun run = run_cli({"run", model.string(), "--data", "random:8", "--output",
+                                  path("out.npz"), "--execution", execution});
+      ASSERT_EQ(run.exit_code, 0) << run.err;
+      outputs.push_back(read_npz(path("out.npz")));
+    }
+    ASSERT_EQ(outputs[0].size(), outputs[1].size());
+    for (std::size_t i = 0; i < outputs[0].size(); ++i)
+      EXPECT_EQ(outputs[0][i].second, outputs[1][i].second) << name;
+  }
+}
+
 }  // namespace
 }  // namespace tandem::test

@@ -51,6 +51,15 @@ TEST(Sites, LieBehindActivationsAndBeforeResidualSums) {
   EXPECT_EQ(sites.groups, 5U);
 }
 
+TEST(Sites, OutputsMayBeCodes) {
+  NetworkMaker maker;
+  SiteRules rules;
+  rules.coded_outputs = true;
+  const QuantizationSites sites = find_sites(residual_network(maker), rules);
+  EXPECT_EQ(sites.groups, 6U);
+  EXPECT_EQ(sites.activations.back().layer, "head");
+}
+
 TEST(Sites, SumsMayShareOneCoding) {
   NetworkMaker maker;
   SiteRules rules;

@@ -5,7 +5,6 @@ onnx_writer_test.cpp) and the results are compared with those of the original gr
 which means skipped, where the packages are absent.
 """
 
-import io
 import os
 import pathlib
 import subprocess
@@ -18,24 +17,10 @@ try:
     import golden_qonnx
     import numpy as np
     import onnx
+    from golden_archive import read_cases
 except ImportError as error:
     print(f"skipped: {error}; tools/setup.sh test installs it")
     sys.exit(77)
-
-GOLDEN = pathlib.Path(__file__).parent / "golden"
-
-
-def cases(name: str) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-    """Inputs ("in") and outputs ("out") of each case of an archive."""
-    with np.load(GOLDEN / f"{name}.npz") as outer:
-        arrays = np.load(io.BytesIO(outer["cases"].tobytes()))
-    result: dict[str, dict[str, dict[str, np.ndarray]]] = {}
-    for path in arrays.files:
-        case, kind, *rest = path.split("/", 2)
-        groups = result.setdefault(case, {"in": {}, "out": {}})
-        if kind in groups:
-            groups[kind][rest[0]] = arrays[path]
-    return result
 
 
 def check(name: str, case: str, path: pathlib.Path, tensors: dict[str, dict[str, np.ndarray]],
@@ -62,7 +47,7 @@ def main() -> int:
         subprocess.run([sys.argv[1], "--gtest_filter=OnnxWriter.*ReadBack"], check=True,
                        stdout=subprocess.DEVNULL, env=os.environ | {"TANDEM_WRITTEN": folder})
         for name, tolerance in (("operators", 2e-6), ("qonnx", 0)):
-            for case, tensors in cases(name).items():
+            for case, tensors in read_cases(name).items():
                 path = pathlib.Path(folder) / f"{name}_{case}.onnx"
                 if path.exists():  # some are refused, as the test checks
                     checked += 1

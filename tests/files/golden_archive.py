@@ -1,4 +1,5 @@
-"""How the golden archives are written: one compressed array, the bytes of an uncompressed .npz."""
+"""How the golden archives are written and read: one compressed array, the bytes of an uncompressed
+.npz."""
 
 import io
 import pathlib
@@ -15,3 +16,16 @@ def write_archive(name: str, arrays: dict[str, np.ndarray]) -> None:
     np.savez_compressed(path, cases=np.frombuffer(archive.getvalue(), np.uint8))
     cases = {case.split("/")[0] for case in arrays}
     print(f"{path.name}: {len(cases)} cases, {path.stat().st_size} bytes")
+
+
+def read_cases(name: str) -> dict[str, dict[str, dict[str, np.ndarray]]]:
+    """Inputs ("in") and outputs ("out") of each case of an archive."""
+    with np.load(FOLDER / f"{name}.npz") as outer:
+        arrays = np.load(io.BytesIO(outer["cases"].tobytes()))
+    result: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+    for path in arrays.files:
+        case, kind, *rest = path.split("/", 2)
+        groups = result.setdefault(case, {"in": {}, "out": {}})
+        if kind in groups:
+            groups[kind][rest[0]] = arrays[path]
+    return result

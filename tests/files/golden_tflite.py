@@ -97,7 +97,9 @@ SEEDS = [
     "logistic_usual", "hard_swish_usual", "leaky_relu_usual", "prelu", "softmax_12",
     "softmax_float", "pad_value", "strided_slice_shrunk", "depth_to_space", "gather",
     "resize_nearest_half", "resize_bilinear_half_int8", "concatenation", "split", "split_v", "pack",
-    "mean_spatial", "reduce_max"
+    "mean_spatial", "reduce_max", "densify_blocks", "densify_codes", "lstm_float_clipped",
+    "lstm_int8_rows", "logistic_power_int16", "tanh_other_int16", "softmax_2_int16",
+    "leaky_relu_int16"
 ]
 SEEDS_REFUSED = ["several", "dynamic", "variable", "custom"]
 

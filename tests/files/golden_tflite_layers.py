@@ -1,7 +1,8 @@
 """Layers of TensorFlow Lite: convolutions, matrix products and pools."""
 
 import numpy as np
-from tflite_graphs import (RELU, RELU6, RELU_N1_TO_1, SAME, VALID, Graph, conv_options, options)
+from tflite_graphs import (RELU, RELU6, RELU_N1_TO_1, SAME, TANH, VALID, Graph, conv_options,
+                           options)
 
 CASES: dict[str, tuple[bytes, int]] = {}
 
@@ -166,6 +167,68 @@ def hybrids() -> None:
         case(f"hybrid_fully_connected_{name}", g, [y])
 
 
+def sparse_matrices() -> None:
+    pattern = Graph(67).random
+    for name, order, blocks, formats, dtype in [
+        ("rows", [0, 1], {}, ["dense", "Uint8Vector"], np.float32),
+        ("columns", [1, 0], {}, ["dense", "Uint16Vector"], np.float32),
+        ("blocks", [0, 1, 2, 3], {0: 2, 1: 4}, ["dense", "Int32Vector", "dense", "dense"],
+         np.float32),
+        ("block_rows", [0, 1, 2], {1: 4}, ["Uint8Vector", "Uint8Vector", "dense"], np.float32),
+        ("half", [0, 1], {}, ["dense", "Int32Vector"], np.float16),
+        ("codes", [0, 1, 2], {1: 4}, ["dense", "Uint8Vector", "dense"], np.int8)]:
+        g = Graph(68)
+        dense = pattern.integers(-120, 120, [6, 8]) * (pattern.random([6, 8]) < 0.3)
+        dense[1] = 0
+        values = dense.astype(dtype) if dtype == np.int8 else (dense / 100).astype(dtype)
+        scale = 0.01 if dtype == np.int8 else None
+        sparse = g.sparse(values, order, blocks, formats, scale)
+        x, y = g.input([1, 8], np.float32), g.tensor([1, 6], np.float32)
+        w = g.tensor([6, 8], dtype, scale)
+        g.op("DENSIFY", [sparse], [w])
+        if dtype != np.float32:
+            half, w = w, g.tensor([6, 8], np.float32)
+            g.op("DEQUANTIZE", [half], [w])
+        g.op("FULLY_CONNECTED", [x, w, g.reals([6])], [y], options("FullyConnectedOptions"))
+        case(f"densify_{name}", g, [y])
+
+
+def recurrences() -> None:
+    for name, dtype, time_major, clip, samples, steps in [
+        ("float", np.float32, False, 0.0, 1, 5), ("float_clipped", np.float32, False, 0.4, 1, 4),
+        ("float_time_major", np.float32, True, 0.0, 1, 4), ("int8", np.int8, False, 0.0, 1, 6),
+        ("int8_clipped", np.int8, False, 0.3, 1, 5), ("int8_rows", np.int8, True, 0.0, 2, 1),
+        ("int16", np.int16, False, 10.0, 1, 4)]:
+        g = Graph(69)
+        features, units = 3, 4
+        coded = dtype != np.float32
+        x_scale, h_scale = (0.02, 0.007) if dtype == np.int8 else (0.0001, 1 / 32768)
+        x_zero, h_zero = (5, -9) if dtype == np.int8 else (0, 0)
+        order = [steps, samples] if time_major else [samples, steps]
+        x = g.input([*order, features], dtype, x_scale if coded else None, x_zero)
+        weights = []
+        for width in [features] * 4 + [units] * 4:
+            scale = float(g.random.uniform(0.004, 0.02))
+            weights.append(g.codes([units, width], scale) if coded else g.reals([units, width]))
+        biases = [
+            g.bias(units, x_scale * g.graph.tensors[w].quantization.scale[0],
+                   np.int64 if dtype == np.int16 else np.int32) if coded else g.reals([units])
+            for w in weights[:4]
+        ]
+        hidden = g.variable([samples, units], dtype, h_scale if coded else None, h_zero)
+        cell = g.variable([samples, units], np.int16 if coded else np.float32,
+                          2**-11 if coded else None)
+        y = g.tensor([*order, units], dtype, h_scale if coded else None, h_zero)
+        inputs = [x, *weights, -1, -1, -1, *biases, -1, -1, hidden, cell, -1, -1, -1, -1]
+        g.op(
+            "UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, [y],
+            options("UnidirectionalSequenceLSTMOptions",
+                    fusedActivationFunction=TANH,
+                    cellClip=clip,
+                    timeMajor=time_major))
+        case(f"lstm_{name}", g, [y], 6)
+
+
 def pools() -> None:
     for kind in ["AVERAGE_POOL_2D", "MAX_POOL_2D"]:
         for padding, size, activation in [(SAME, (3, 3), 0), (VALID, (2, 2), RELU)]:
@@ -192,6 +255,7 @@ def pools() -> None:
 
 def cases() -> dict[str, tuple[bytes, int]]:
     """The models, and how many random inputs each gets."""
-    for group in (convolutions, transposed_convolutions, matrices, hybrids, pools):
+    for group in (convolutions, transposed_convolutions, matrices, hybrids, sparse_matrices,
+                  recurrences, pools):
         group()
     return CASES

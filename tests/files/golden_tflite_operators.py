@@ -98,6 +98,28 @@ def functions() -> None:
     case("prelu", g, [y])
 
 
+def wide_functions() -> None:
+    """Codes of 16 bits, with scales that are powers of two and others."""
+    for name, kind, scale, y_scale, option in [
+        ("logistic_power", "LOGISTIC", 2**-12, 2**-15, None),
+        ("logistic_other", "LOGISTIC", 0.0003, 2**-15, None),
+        ("logistic_narrow", "LOGISTIC", 0.00001, 2**-15, None),
+        ("tanh_power", "TANH", 2**-12, 2**-15, None), ("tanh_twice", "TANH", 2**-11, 2**-15, None),
+        ("tanh_other", "TANH", 0.0002, 2**-15, None),
+        ("leaky_relu", "LEAKY_RELU", 0.0003, 0.0002, options("LeakyReluOptions", alpha=0.3))
+    ]:
+        g = Graph(93)
+        x, y = g.input([1, 512], np.int16, scale), g.tensor([1, 512], np.int16, y_scale)
+        g.op(kind, [x], [y], option)
+        case(f"{name}_int16", g, [y], 4)
+    for classes, scale, beta in [(2, 0.0002, 1.0), (12, 0.0004, 1.0), (40, 0.00005, 2.5)]:
+        g = Graph(103)
+        x = g.input([1, 2, classes], np.int16, scale)
+        y = g.tensor([1, 2, classes], np.int16, 2**-15)
+        g.op("SOFTMAX", [x], [y], options("SoftmaxOptions", beta=beta))
+        case(f"softmax_{classes}_int16", g, [y], 8)
+
+
 def softmaxes() -> None:
     for classes, scale, beta in [(2, 0.014, 1.0), (12, 0.1447, 1.0), (10, 0.5, 1.0),
                                  (37, 0.02, 2.5), (100, 1.5, 1.0)]:
@@ -232,6 +254,7 @@ def reductions() -> None:
 
 def cases() -> dict[str, tuple[bytes, int]]:
     """The models, and how many random inputs each gets."""
-    for group in (sums_and_products, quantizers, functions, softmaxes, movements, reductions):
+    for group in (sums_and_products, quantizers, functions, wide_functions, softmaxes, movements,
+                  reductions):
         group()
     return CASES

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from tflite_graphs import Graph, conv_options, options
+from tflite_graphs import TANH, Graph, conv_options, options
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
 REFUSED: dict[str, tuple[bytes, str]] = {}
@@ -162,7 +162,92 @@ def layers_refused() -> None:
     REFUSED["nan"] = (g.bytes([y]), "contains NaN")
 
 
+def sparse_refused() -> None:
+
+    def sparse(name: str, message: str, change: Callable[[Any], None]) -> None:
+        g = Graph(5)
+        dense = np.array([[0, 1, 0, 2], [3, 0, 0, 0]], np.float32)
+        x, w = g.input([1, 4], np.float32), g.sparse(dense, [0, 1, 2], {1: 2},
+                                                     ["dense", "Uint8Vector", "dense"])
+        y, full = g.tensor([1, 2], np.float32), g.tensor([2, 4], np.float32)
+        g.op("DENSIFY", [w], [full])
+        g.op("FULLY_CONNECTED", [x, full, -1], [y], options("FullyConnectedOptions"))
+        change(g.graph.tensors[w].sparsity)
+        REFUSED[f"sparse_{name}"] = (g.bytes([y]), message)
+
+    def setting(axis: int, place: str, values: Any) -> Callable[[Any], None]:
+
+        def change(sparsity: Any) -> None:
+            metadata = sparsity.dimMetadata[axis]
+            if place == "denseSize":
+                metadata.denseSize = values
+            else:
+                getattr(metadata, place).values = values
+
+        return change
+
+    def order(sparsity: Any) -> None:
+        sparsity.traversalOrder = [0, 1, 1]
+
+    def undescribed(sparsity: Any) -> None:
+        sparsity.dimMetadata.pop()
+
+    def elsewhere(sparsity: Any) -> None:
+        sparsity.blockMap = [2]
+
+    sparse("order", "an axis is listed twice", order)
+    sparse("undescribed", "not every axis is described", undescribed)
+    sparse("elsewhere", "its blocks cut an axis that it has not", elsewhere)
+    sparse("block", "blocks of 3 do not cut its axis 1", setting(2, "denseSize", 3))
+    sparse("dense", "a dense axis has 3 places", setting(0, "denseSize", 3))
+    sparse("index", "an index lies beyond its axis", setting(1, "arrayIndices", [0, 1, 2]))
+    sparse("twice", "the indices of an axis do not ascend", setting(1, "arrayIndices", [1, 1, 0]))
+    sparse("segments", "the segments of an axis do not ascend",
+           setting(1, "arraySegments", [0, 3, 2]))
+    sparse("few_segments", "an axis has too few segments", setting(1, "arraySegments", [0, 1]))
+    sparse("bytes", "it has 24 bytes for 4 elements", setting(1, "arraySegments", [0, 1, 2]))
+
+
+def recurrences_refused() -> None:
+
+    def lstm(name: str, message: str, change: Callable[[Graph, Any], None]) -> None:
+        g = Graph(6)
+        x, y = g.input([1, 2, 3], np.float32), g.tensor([1, 2, 2], np.float32)
+        weights = [g.reals([2, n]) for n in [3] * 4 + [2] * 4]
+        biases = [g.reals([2]) for _ in range(4)]
+        states = [g.variable([1, 2], np.float32) for _ in range(2)]
+        g.op("UNIDIRECTIONAL_SEQUENCE_LSTM",
+             [x, *weights, -1, -1, -1, *biases, -1, -1, *states, -1, -1, -1, -1], [y],
+             options("UnidirectionalSequenceLSTMOptions", fusedActivationFunction=TANH))
+        change(g, g.graph.operators[0])
+        REFUSED[f"lstm_{name}"] = (g.bytes([y]), message)
+
+    def peephole(g: Graph, op: Any) -> None:
+        op.inputs[9] = g.reals([2])
+
+    def activation(g: Graph, op: Any) -> None:
+        del g
+        op.builtinOptions.fusedActivationFunction = 1
+
+    def hybrid(g: Graph, op: Any) -> None:
+        op.inputs[2] = g.codes([2, 3], 0.01)
+
+    def stateless(g: Graph, op: Any) -> None:
+        g.graph.tensors[op.inputs[19]].isVariable = False
+
+    def coupled(g: Graph, op: Any) -> None:
+        del g
+        op.inputs[1] = -1
+
+    lstm("peephole", "it has peepholes, a projection or a normalization", peephole)
+    lstm("activation", "its activation function is not tanh", activation)
+    lstm("hybrid", "its weights are coded beside reals", hybrid)
+    lstm("stateless", "which nothing computes before it", stateless)
+    lstm("coupled", "input 1 is absent", coupled)
+
+
 def refused_models() -> dict[str, tuple[bytes, str]]:
-    for group in (damaged_files, damaged_models, unread_operators, layers_refused):
+    for group in (damaged_files, damaged_models, unread_operators, layers_refused,
+                  sparse_refused, recurrences_refused):
         group()
     return REFUSED

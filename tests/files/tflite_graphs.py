@@ -14,7 +14,7 @@ TYPES = {
     np.dtype(np.int32): schema.TensorType.INT32,
     np.dtype(np.int64): schema.TensorType.INT64
 }
-RELU, RELU_N1_TO_1, RELU6 = 1, 2, 3
+RELU, RELU_N1_TO_1, RELU6, TANH = 1, 2, 3, 4
 SAME, VALID = 0, 1
 
 
@@ -57,6 +57,44 @@ class Graph:
             tensor.buffer = len(self.model.buffers) - 1
         self.graph.tensors.append(tensor)
         return len(self.graph.tensors) - 1
+
+    def variable(self, shape: list[int], dtype: Any, scale: Any = None, zero: int = 0) -> int:
+        index = self.tensor(shape, dtype, scale, zero)
+        self.graph.tensors[index].isVariable = True
+        return index
+
+    def sparse(self, dense: np.ndarray, order: list[int], blocks: dict[int, int],
+               formats: list[str], scale: Any = None) -> int:
+        """A constant whose elements lie axis by axis in the given order, in blocks {axis: size};
+        an axis is "dense" or lists its places with elements of 1, 2 or 4 bytes."""
+        cut = list(blocks)
+        shape = [n // blocks.get(d, 1) for d, n in enumerate(dense.shape)] + list(blocks.values())
+        split: list[int] = []
+        for d, n in enumerate(dense.shape):
+            split += [n // blocks[d], blocks[d]] if d in blocks else [n]
+        at = [sum(2 if e in blocks else 1 for e in range(d)) for d in range(dense.ndim)]
+        blocked = dense.reshape(split).transpose(at + [at[d] + 1 for d in cut]).transpose(order)
+        sparsity = schema.SparsityParametersT()
+        sparsity.traversalOrder, sparsity.blockMap, sparsity.dimMetadata = order, cut, []
+        groups = [blocked]
+        for axis, kind in zip(order, formats):
+            metadata = schema.DimensionMetadataT()
+            kept = [[i for i in range(len(g)) if kind == "dense" or np.any(g[i])] for g in groups]
+            if kind == "dense":
+                metadata.denseSize = shape[axis]
+            else:
+                metadata.format = schema.DimensionType.SPARSE_CSR
+                metadata.arraySegmentsType = metadata.arrayIndicesType = getattr(
+                    schema.SparseIndexVector, kind)
+                metadata.arraySegments = getattr(schema, kind + "T")()
+                metadata.arraySegments.values = [0, *np.cumsum([len(k) for k in kept]).tolist()]
+                metadata.arrayIndices = getattr(schema, kind + "T")()
+                metadata.arrayIndices.values = [i for k in kept for i in k]
+            sparsity.dimMetadata.append(metadata)
+            groups = [g[i] for g, k in zip(groups, kept) for i in k]
+        index = self.tensor(list(dense.shape), dense.dtype, scale, data=np.array(groups))
+        self.graph.tensors[index].sparsity = sparsity
+        return index
 
     def input(self, shape: list[int], dtype: Any, scale: Any = None, zero: int = 0) -> int:
         index = self.tensor(shape, dtype, scale, zero, name=f"x{len(self.graph.inputs)}")

@@ -40,13 +40,19 @@ bool is_of_codes(const GoldenCase& c) {
       c.outputs, [](const auto& output) { return output.second.format().is_integer(); });
 }
 
-// The outputs for one row of each input; the models take one sample.
-std::vector<Tensor> run_row(const Module& module, const NamedTensors& inputs, std::int64_t row) {
+// The part of an array that belongs to one run.
+Tensor rows_of_run(const Tensor& array, const TensorType& type, std::int64_t run) {
+  const std::int64_t rows = type.static_shape()[0];
+  return array.rows(run * rows, (run + 1) * rows);
+}
+
+// The outputs of one run.
+std::vector<Tensor> run_row(const Module& module, const NamedTensors& inputs, std::int64_t run) {
   const Graph& graph = module.main();
   std::vector<Tensor> arguments;
   for (const ValueId input : graph.inputs) {
-    const std::string& name = graph.values[input].name;
-    arguments.push_back(find_array(inputs, name, "inputs").rows(row, row + 1));
+    const Value& value = graph.values[input];
+    arguments.push_back(rows_of_run(find_array(inputs, value.name, "inputs"), value.type, run));
   }
   return evaluate(module, graph, arguments);
 }
@@ -68,14 +74,16 @@ void expect_golden(const GoldenCase& c) {
   EXPECT_EQ(print_module(parse_module(text)), text);
   if (is_of_codes(c)) module = lower(module);
   const Graph& graph = module.main();
-  const std::int64_t samples = c.inputs.front().second.shape()[0];
+  const std::int64_t samples =
+      c.inputs.front().second.shape()[0] / graph.values[graph.inputs[0]].type.static_shape()[0];
   for (std::int64_t row = 0; row < samples; ++row) {
     const auto outputs = run_row(module, c.inputs, row);
     ASSERT_EQ(outputs.size(), c.outputs.size());
     for (std::size_t i = 0; i < outputs.size(); ++i) {
-      const std::string& name = graph.values[graph.outputs[i]].name;
-      SCOPED_TRACE(concat(name, " of sample ", row));
-      expect_row(outputs[i], find_array(c.outputs, name, c.name).rows(row, row + 1));
+      const Value& value = graph.values[graph.outputs[i]];
+      SCOPED_TRACE(concat(value.name, " of sample ", row));
+      expect_row(outputs[i],
+                 rows_of_run(find_array(c.outputs, value.name, c.name), value.type, row));
     }
   }
 }

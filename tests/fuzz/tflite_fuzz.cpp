@@ -1,7 +1,7 @@
 // The TensorFlow Lite reader on arbitrary bytes: it accepts a model or throws Error. What it
-// accepts verifies, survives its text, and lowers or is refused; so does the rest of a refused
-// model. Mutations keep the flatbuffer, so most inputs reach the graph; the shares are printed at
-// the end.
+// accepts verifies, survives its text, lowers or is refused, and is written so that it reads again;
+// so does the rest of a refused model. Mutations keep the flatbuffer, so most inputs reach the
+// graph; the shares are printed at the end.
 
 #include <cstdint>
 #include <cstdio>
@@ -13,6 +13,7 @@
 
 #include "tandem/base/error.h"
 #include "tandem/files/tflite_reader.h"
+#include "tandem/files/tflite_writer.h"
 #include "tandem/graph/printer.h"
 #include "tandem/graph/verifier.h"
 #include "tandem/ops/register.h"
@@ -23,15 +24,15 @@
 namespace {
 
 struct Shares {
-  std::uint64_t inputs = 0, models = 0, accepted = 0, lowered = 0;
+  std::uint64_t inputs = 0, models = 0, accepted = 0, written = 0, lowered = 0;
   ~Shares() {
     const auto percent = [&](std::uint64_t part) {
       return inputs == 0 ? 0.0 : 100.0 * static_cast<double>(part) / static_cast<double>(inputs);
     };
     std::fprintf(stderr,
-                 "share past the flatbuffer: %.1f %%, read as networks: %.1f %%, lowered: %.1f %% "
-                 "(of %llu)\n",
-                 percent(models), percent(accepted), percent(lowered),
+                 "share past the flatbuffer: %.1f %%, read as networks: %.1f %%, written: %.1f %%, "
+                 "lowered: %.1f %% (of %llu)\n",
+                 percent(models), percent(accepted), percent(written), percent(lowered),
                  static_cast<unsigned long long>(inputs));
   }
 } shares;
@@ -41,13 +42,35 @@ bool is_flatbuffer_error(std::string_view message) {
          message.find("is damaged") != std::string_view::npos;
 }
 
-// Lowering computes tables per position, so only small networks are lowered.
+// Lowering computes tables per position, so only small networks are lowered. Throws Error on a
+// shape beyond all bounds.
 bool is_small(const tandem::Module& module) {
   constexpr std::int64_t kMost = 4096;
   for (const tandem::Value& value : module.main().values) {
     if (tandem::element_count(value.type.static_shape()) > kMost) return false;
   }
   return true;
+}
+
+// What the writer writes, with the given roundings or with TensorFlow Lite's, the reader reads.
+void check_written(const tandem::Module& module) {
+  std::string bytes;
+  try {
+    bytes = tandem::write_tflite(module, "input");
+  } catch (const tandem::Error&) {
+    try {
+      bytes = tandem::write_tflite(module, "input", tandem::TfliteRounding::kAdopted);
+    } catch (const tandem::Error&) {
+      return;
+    }
+  }
+  ++shares.written;
+  try {
+    tandem::verify(tandem::read_tflite(std::as_bytes(std::span(bytes)), "written"));
+  } catch (const tandem::Error& error) {
+    std::fprintf(stderr, "what was written is not read: %s\n", error.what());
+    std::abort();
+  }
 }
 
 void check(const tandem::Module& module) {
@@ -59,10 +82,11 @@ void check(const tandem::Module& module) {
   }
   try {
     if (!is_small(module)) return;
+    check_written(module);
     tandem::lower(module);
     ++shares.lowered;
   } catch (const tandem::Error&) {
-    return;  // a refusal, or a shape beyond all bounds
+    return;  // refused, or a shape beyond all bounds
   }
 }
 

@@ -10,6 +10,19 @@ namespace {
 
 constexpr std::int32_t kCodes = 165;  // built-in operators, and some codes beyond
 
+// Unions of a kind without a table cannot be packed.
+void reset_empty_unions(tflite::SubGraphT& graph) {
+  for (const auto& op : graph.operators)
+    if (op->builtin_options.value == nullptr) op->builtin_options.Reset();
+  for (const auto& tensor : graph.tensors) {
+    if (tensor->sparsity == nullptr) continue;
+    for (const auto& axis : tensor->sparsity->dim_metadata) {
+      if (axis->array_segments.value == nullptr) axis->array_segments.Reset();
+      if (axis->array_indices.value == nullptr) axis->array_indices.Reset();
+    }
+  }
+}
+
 }  // namespace
 
 std::int32_t TfliteMutator::number() {
@@ -28,11 +41,7 @@ float TfliteMutator::real() {
 }
 
 void TfliteMutator::mutate(tflite::ModelT& model) {
-  // Options of a kind without a table cannot be packed.
-  for (const auto& graph : model.subgraphs) {
-    for (const auto& op : graph->operators)
-      if (op->builtin_options.value == nullptr) op->builtin_options.Reset();
-  }
+  for (const auto& graph : model.subgraphs) reset_empty_unions(*graph);
   const std::size_t changes = 1 + below(4);
   for (std::size_t i = 0; i < changes; ++i) change(model);
 }
@@ -66,6 +75,7 @@ void TfliteMutator::change(tflite::ModelT& model) {
 }
 
 void TfliteMutator::change_tensor(tflite::TensorT& tensor, std::size_t buffers) {
+  if (tensor.sparsity != nullptr && chance(3)) return change_sparsity(*tensor.sparsity);
   switch (below(6)) {
     case 0:
       if (!tensor.shape.empty()) tensor.shape[below(tensor.shape.size())] = number();
@@ -80,6 +90,20 @@ void TfliteMutator::change_tensor(tflite::TensorT& tensor, std::size_t buffers) 
     case 3: tensor.buffer = static_cast<std::uint32_t>(below(buffers + 1)); return;
     case 4: tensor.shape_signature = {chance(2) ? -1 : number(), number()}; return;
     default: tensor.is_variable = !tensor.is_variable; return;
+  }
+}
+
+void TfliteMutator::change_sparsity(tflite::SparsityParametersT& sparsity) {
+  if (!sparsity.traversal_order.empty() && chance(4))
+    sparsity.traversal_order[below(sparsity.traversal_order.size())] = number();
+  if (!sparsity.block_map.empty() && chance(4)) sparsity.block_map[0] = number();
+  if (sparsity.dim_metadata.empty()) return;
+  tflite::DimensionMetadataT& axis = any(sparsity.dim_metadata);
+  if (chance(3)) axis.dense_size = number();
+  for (auto* list : {&axis.array_segments, &axis.array_indices}) {
+    auto* places = list->AsUint8Vector();
+    if (places != nullptr && !places->values.empty() && chance(2))
+      places->values[below(places->values.size())] = static_cast<std::uint8_t>(number());
   }
 }
 

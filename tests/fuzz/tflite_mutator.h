@@ -28,6 +28,7 @@ class TfliteMutator {
 
   void change(tflite::ModelT& model);
   void change_tensor(tflite::TensorT& tensor, std::size_t buffers);
+  void change_sparsity(tflite::SparsityParametersT& sparsity);
   void change_quantization(tflite::TensorT& tensor);
   void change_operator(tflite::OperatorT& op, const tflite::SubGraphT& graph);
   void change_list(std::vector<std::int32_t>& list, std::size_t tensors);

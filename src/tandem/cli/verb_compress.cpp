@@ -14,6 +14,8 @@
 #include "tandem/compress/measure.h"
 #include "tandem/compress/sensitivity.h"
 #include "tandem/files/onnx_writer.h"
+#include "tandem/files/tflite_reader.h"
+#include "tandem/files/tflite_writer.h"
 #include "tandem/graph/printer.h"
 #include "tandem/verify/network.h"
 #include "tandem/verify/reference_execution.h"
@@ -55,7 +57,8 @@ class CompressVerb final : public Verb {
     options.integer("--max-weight-bytes", max_weight_bytes_,
                     "Narrow the weights of single layers, those that matter least first, until all "
                     "fit into so many bytes");
-    options.required_text("-o,--output", "FILE", output_, "The recoded network: .onnx or .tandem");
+    options.required_text("-o,--output", "FILE", output_,
+                          "The recoded network: .onnx, .tflite or .tandem");
   }
 
   VerbResult run(const CommonOptions&) override {
@@ -65,10 +68,12 @@ class CompressVerb final : public Verb {
     const TrainingSets sets = data_.open(network);
     Module prepared = network;
     prepare_for_quantization(prepared);
-    const SiteRules rules = recipe_.rules(prepared);
+    SiteRules rules = recipe_.rules(prepared);
+    rules.coded_outputs = is_tflite();
     const Recoder recoder(prepared, sets.calibration, rules);
     const CompressRecipe recipe = chosen_recipe(recoder, sets.selection);
     Module recoded = recoder.recoded(recipe);
+    if (is_tflite()) recoded = as_tflite(recoded);
     record(recoded, sets);
     VerbResult result = describe_result(recoder, recipe, rules, sets);
     measure(network, recoded, rules, sets, result);
@@ -81,9 +86,17 @@ class CompressVerb final : public Verb {
  private:
   static void check_output(const std::filesystem::path& path) {
     const std::string suffix = path.extension().string();
-    if (suffix != ".tandem" && suffix != ".onnx")
-      throw Error("--output ", path.string(), ": a network is a file .onnx or .tandem");
+    if (suffix != ".tandem" && suffix != ".onnx" && suffix != ".tflite")
+      throw Error("--output ", path.string(), ": a network is a file .onnx, .tflite or .tandem");
     check_writable_folder(path.has_parent_path() ? path.parent_path() : ".");
+  }
+
+  bool is_tflite() const { return std::filesystem::path(output_).extension() == ".tflite"; }
+
+  // The network that the file holds: TensorFlow Lite's kernels decide how codes are rounded.
+  Module as_tflite(const Module& recoded) {
+    tflite_bytes_ = write_tflite(recoded, output_, TfliteRounding::kAdopted);
+    return read_tflite(std::as_bytes(std::span(tflite_bytes_)), output_);
   }
 
   CompressRecipe chosen_recipe(const Recoder& recoder, const DataSet& selection) const {
@@ -205,6 +218,7 @@ class CompressVerb final : public Verb {
   }
 
   void write_model(const Module& recoded, const std::filesystem::path& path) const {
+    if (is_tflite()) return write_file_atomic(path, tflite_bytes_);
     write_file_atomic(path, path.extension() == ".onnx" ? write_onnx(recoded, output_).bytes
                                                         : print_module(recoded));
   }
@@ -214,6 +228,7 @@ class CompressVerb final : public Verb {
   RecipeFlags recipe_;
   std::optional<std::int64_t> max_weight_bytes_;
   std::string output_;
+  std::string tflite_bytes_;
 };
 
 }  // namespace

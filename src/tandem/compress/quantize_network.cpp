@@ -75,7 +75,7 @@ class NetworkQuantizer {
     choose_quantizers();
     for (const ValueId input : source_.inputs) add_input(input);
     for (NodeId node = 0; node < source_.nodes.size(); ++node) add_node(node);
-    for (const ValueId output : source_.outputs) builder_.output(mapped(output, false));
+    for (const ValueId output : source_.outputs) add_output(output);
     for (const StateUpdate& update : source_.updates)
       builder_.graph().updates.push_back({update.state, mapped(update.value, false)});
     remove_unused(module_);
@@ -124,6 +124,14 @@ class NetworkQuantizer {
       coded_[input] = real_[input];
     }
     add_site(input);
+  }
+
+  // Codes of an output take its name.
+  void add_output(ValueId output) {
+    const ValueId real = mapped(output, false), value = mapped(output, sites_.coded_outputs);
+    auto& values = builder_.graph().values;
+    if (value != real) std::swap(values[value].name, values[real].name);
+    builder_.output(value);
   }
 
   ValueId decoded_input(ValueId real, const std::string& name, const InputCoding& codes) {

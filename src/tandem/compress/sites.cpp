@@ -129,6 +129,9 @@ class SiteFinder {
 
   // Whether codes of a value are asked for, by its readers or through those that pass them on.
   void find_demand() {
+    sites_.coded_outputs = rules_.coded_outputs;
+    if (rules_.coded_outputs)
+      for (const ValueId output : graph_.outputs) demanded_[output] = is_real(output);
     for (NodeId id = graph_.nodes.size(); id-- > 0;) {
       const Node& node = graph_.nodes[id];
       for (std::size_t i = 0; i < node.inputs.size(); ++i)

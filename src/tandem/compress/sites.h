@@ -35,19 +35,21 @@ struct QuantizationSites {
   // By node and input: whether it reads the codes of a site, or a coded input.
   std::vector<std::vector<bool>> reads_codes;
   std::size_t groups = 0;
+  bool coded_outputs = false;
 };
 
 struct SiteRules {
   std::map<std::string, InputCoding> inputs;  // by name; the other inputs are calibrated
   std::set<std::string> real_layers;          // names of nodes that stay real
   bool shared_sums = false;                   // both operands of a sum share one coding
+  bool coded_outputs = false;                 // outputs are codes, not the sums that they are
 };
 
 // As few places as possible: products, sums of two computed values, averages, concatenations and
 // functions of one variable read codes. Relu, Clip, normalization and constants that are added or
 // multiplied stay with the sums before them, and codes are taken behind them. Maxima and data
 // movement pass codes on, so that a value is coded where it is computed and once only. Outputs stay
-// the sums that they are. Operands of a Concat share one coding.
+// the sums that they are unless the rules say otherwise. Operands of a Concat share one coding.
 // Throws Error when the network has Quantize or Dequantize nodes, or none to quantize, or an input
 // or layer of the rules that it has not.
 QuantizationSites find_sites(const Module& network, const SiteRules& rules = {});

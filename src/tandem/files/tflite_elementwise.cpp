@@ -112,6 +112,12 @@ void quantize(TfliteNode& node) {
 
 void dequantize(TfliteNode& node) { node.set(node.real(0)); }
 
+// The elements of a sparse constant, which are spread where it is read.
+void densify(TfliteNode& node) {
+  node.require_same_quantization(0);
+  node.set(node.value(0));
+}
+
 }  // namespace
 
 void add_tflite_elementwise_handlers(TfliteHandlers& handlers) {
@@ -124,6 +130,7 @@ void add_tflite_elementwise_handlers(TfliteHandlers& handlers) {
   handlers["MAXIMUM"] = handlers["MINIMUM"] = extremum;
   handlers["QUANTIZE"] = quantize;
   handlers["DEQUANTIZE"] = dequantize;
+  handlers["DENSIFY"] = densify;
 }
 
 }  // namespace tandem

@@ -6,6 +6,7 @@
 
 #include "tandem/files/tflite_import.h"
 #include "tandem/files/tflite_softmax.h"
+#include "tandem/files/tflite_wide.h"
 #include "tandem/numerics/fixed_point.h"
 
 namespace tandem {
@@ -48,13 +49,17 @@ void set_sigmoid_like(TfliteNode& node, std::int32_t (*function)(std::int32_t, i
   });
 }
 
+bool is_wide(const TfliteNode& node) { return node.input(0).format->bits() == 16; }
+
 void logistic(TfliteNode& node) {
   if (!node.output().quantization) return node.set(node.add("Sigmoid", {node.real(0)}));
+  if (is_wide(node)) return set_wide_logistic(node);
   set_sigmoid_like(node, fixed_point_logistic, 8);
 }
 
 void tanh(TfliteNode& node) {
   if (!node.output().quantization) return node.set(node.add("Tanh", {node.real(0)}));
+  if (is_wide(node)) return set_wide_tanh(node);
   set_sigmoid_like(node, fixed_point_tanh, 7);
 }
 
@@ -74,8 +79,10 @@ void leaky_relu(TfliteNode& node) {
   const TfliteTensor &x = node.input(0), &y = node.output();
   const auto x_scale = static_cast<float>(node.scale(x)),
              y_scale = static_cast<float>(node.scale(y));
-  const auto above = quantize_multiplier(static_cast<double>(x_scale / y_scale));
-  const auto below = quantize_multiplier(static_cast<double>(x_scale * alpha / y_scale));
+  const auto above_zero = static_cast<double>(x_scale / y_scale),
+             below_zero = static_cast<double>(x_scale * alpha / y_scale);
+  if (is_wide(node)) return set_wide_leaky_relu(node, above_zero, below_zero);
+  const auto above = quantize_multiplier(above_zero), below = quantize_multiplier(below_zero);
   const std::int64_t x_zero = node.zero(x), y_zero = node.zero(y);
   set_table(node, [&](std::int64_t q) {
     return multiply_rounding_twice(centred(q, x_zero), q >= x_zero ? above : below) + y_zero;
@@ -92,7 +99,7 @@ void prelu(TfliteNode& node) {
   const auto above = quantize_multiplier(node.scale(x) / node.scale(y));
   const auto below = quantize_multiplier(node.scale(x) * node.scale(alpha) / node.scale(y));
   const std::int64_t x_zero = node.zero(x), y_zero = node.zero(y), a_zero = node.zero(alpha);
-  if (x.format->bits() != 8)
+  if (x.format->bits() != 8 || alpha.format->bits() != 8)
     TfliteNode::refuse("its codes have not 8 bits", "convert the model with int8 activations");
   const IntegerRange codes = x.format->integer_range();
   std::vector<std::int64_t> table;
@@ -165,7 +172,9 @@ void hard_swish(TfliteNode& node) {
 
 void softmax(TfliteNode& node) {
   const double beta = static_cast<double>(node.options<tflite::SoftmaxOptions>().beta());
-  if (node.output().quantization) return node.set(softmax_of_codes(node, beta));
+  if (node.output().quantization) {
+    return is_wide(node) ? set_wide_softmax(node, beta) : node.set(softmax_of_codes(node, beta));
+  }
   ValueId x = node.real(0);
   if (beta != 1) x = node.add("Mul", {x, node.scalar(beta)});
   node.set(node.add("Softmax", {x}));

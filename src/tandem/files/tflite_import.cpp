@@ -24,6 +24,7 @@ const TfliteHandlers& tflite_handlers() {
     add_tflite_reduction_handlers(table);
     add_tflite_function_handlers(table);
     add_tflite_variable_handlers(table);
+    add_tflite_recurrent_handlers(table);
     return table;
   }();
   return kTable;

@@ -57,6 +57,7 @@ class TfliteNode {
   const TfliteTensor& output(std::size_t index = 0) const;
   const TfliteTensor& handle(std::size_t index) const;  // an input that may be of a resource
   const TfliteTensor& handle_result() const;
+  const TfliteTensor& variable(std::size_t index) const;  // refused where it is none
   bool is_quantized(std::size_t index) const { return input(index).quantization.has_value(); }
   bool is_constant(std::size_t index);
 
@@ -118,6 +119,11 @@ void add_tflite_movement_handlers(TfliteHandlers& handlers);
 void add_tflite_reduction_handlers(TfliteHandlers& handlers);
 void add_tflite_function_handlers(TfliteHandlers& handlers);  // functions in fixed point
 void add_tflite_variable_handlers(TfliteHandlers& handlers);
+void add_tflite_recurrent_handlers(TfliteHandlers& handlers);
+
+// The codes that an activation function leaves; throws Refusal on one that is not read.
+IntegerRange activation_limits(const Format& format, float scale, std::int64_t zero,
+                               tflite::Activation activation);
 
 // The name of a built-in operator, "" where the code is unknown.
 std::string_view tflite_operator_name(std::int32_t code);

@@ -8,6 +8,7 @@
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
+#include "tandem/files/tflite_sparse.h"
 
 namespace tandem {
 namespace {
@@ -27,17 +28,6 @@ using flatbuffers::Vector;
 constexpr std::uint32_t kSchemaVersion = 3;
 constexpr std::int8_t kCodeIsElsewhere = 127;
 constexpr std::size_t kMostRank = 8;
-
-// A vector of numbers; absent means empty. The verifier does not hold elements of 8 bytes to their
-// alignment, so they are copied as bytes.
-template <typename T>
-std::vector<T> list_of(const Vector<T>* vector) {
-  if (vector == nullptr) return {};
-  std::vector<T> list(vector->size());
-  if (!list.empty()) std::memcpy(list.data(), vector->Data(), list.size() * sizeof(T));
-  for (T& number : list) number = flatbuffers::EndianScalar(number);
-  return list;
-}
 
 template <typename T>
 std::size_t size_of(const Vector<T>* vector) {
@@ -59,28 +49,6 @@ const tflite::Model& verified(ByteSpan bytes) {
         "the file again");
   }
   return *tflite::GetModel(data);
-}
-
-std::optional<Format> format_of(tflite::TensorType type) {
-  using enum tflite::TensorType;
-  switch (type) {
-    case FLOAT32: return Format();
-    case FLOAT16: return Format::parse("f16");
-    case BFLOAT16: return Format::parse("bf16");
-    case FLOAT64: return Format::parse("f64");
-    case BOOL: return Format::parse("bool");
-    case INT2: return Format::integer(2, true);
-    case INT4: return Format::integer(4, true);
-    case INT8: return Format::integer(8, true);
-    case INT16: return Format::integer(16, true);
-    case INT32: return Format::integer(32, true);
-    case INT64: return Format::integer(64, true);
-    case UINT4: return Format::integer(4, false);
-    case UINT8: return Format::integer(8, false);
-    case UINT16: return Format::integer(16, false);
-    case UINT32: return Format::integer(32, false);
-    default: return std::nullopt;
-  }
 }
 
 // The bytes of so many elements; sub-byte ones are packed.
@@ -168,11 +136,9 @@ void read_buffer(TfliteTensor& tensor, const tflite::Tensor& record, const tflit
     tensor.data = std::as_bytes(std::span(buffer.data()->data(), buffer.data()->size()));
   }
   if (tensor.data.empty()) return;
-  if (record.sparsity() != nullptr) {
-    mark(tensor, concat(tensor.to_string(), " is sparse"), "convert the model with dense weights");
-    return;
-  }
   if (!tensor.format || !tensor.obstacle.empty()) return;
+  tensor.sparsity = record.sparsity();
+  if (tensor.sparsity != nullptr) return;  // constant_of() holds it to its sparsity
   const std::size_t wanted = bytes_of(*tensor.format, element_count(tensor.shape));
   if (tensor.data.size() != wanted) {
     throw Error(tensor.to_string(), " has ", tensor.data.size(), " bytes where its shape needs ",
@@ -195,7 +161,8 @@ TfliteTensor tensor_of(const tflite::Tensor& record, std::size_t index, const tf
   }
   read_quantization(tensor, record);
   read_buffer(tensor, record, model, file);
-  if (record.is_variable() && !tensor.is_constant()) {
+  tensor.is_variable = record.is_variable() && !tensor.is_constant();
+  if (tensor.is_variable) {
     mark(tensor, concat(tensor.to_string(), " is a variable that keeps its value between calls"),
          "unroll the recurrence, or give the state as an input and an output");
   }
@@ -312,6 +279,28 @@ std::vector<std::int64_t> unpacked(ByteSpan bytes, const Format& format, std::in
 
 std::string text_of(const flatbuffers::String* text) { return text == nullptr ? "" : text->str(); }
 
+std::optional<Format> format_of(tflite::TensorType type) {
+  using enum tflite::TensorType;
+  switch (type) {
+    case FLOAT32: return Format();
+    case FLOAT16: return Format::parse("f16");
+    case BFLOAT16: return Format::parse("bf16");
+    case FLOAT64: return Format::parse("f64");
+    case BOOL: return Format::parse("bool");
+    case INT2: return Format::integer(2, true);
+    case INT4: return Format::integer(4, true);
+    case INT8: return Format::integer(8, true);
+    case INT16: return Format::integer(16, true);
+    case INT32: return Format::integer(32, true);
+    case INT64: return Format::integer(64, true);
+    case UINT4: return Format::integer(4, false);
+    case UINT8: return Format::integer(8, false);
+    case UINT16: return Format::integer(16, false);
+    case UINT32: return Format::integer(32, false);
+    default: return std::nullopt;
+  }
+}
+
 std::string_view name(tflite::TensorType type) {
   const char* text = tflite::EnumNameTensorType(type);
   return *text == '\0' ? "of an unknown number" : text;
@@ -354,14 +343,19 @@ Tensor constant_of(const TfliteTensor& tensor) {
   ensure(tensor.is_constant() && tensor.format && tensor.obstacle.empty(),
          "constant_of a tensor without elements");
   const Format& format = *tensor.format;
-  if (format.bits() < 8 && !format.is_boolean()) {
+  std::vector<std::byte> spread;
+  ByteSpan data = tensor.data;
+  if (tensor.sparsity != nullptr) {
+    spread = densified(tensor);
+    data = spread;
+  } else if (format.bits() < 8 && !format.is_boolean()) {
     const auto values = unpacked(tensor.data, format, element_count(tensor.shape));
     return Tensor::from_integers(format, tensor.shape, values);
   }
   Tensor result(format, tensor.shape);
   const std::span<std::byte> bytes = result.mutable_bytes();
-  ensure(bytes.size() == tensor.data.size(), "size of a constant");
-  std::memcpy(bytes.data(), tensor.data.data(), bytes.size());
+  ensure(bytes.size() == data.size(), "size of a constant");
+  std::memcpy(bytes.data(), data.data(), bytes.size());
   if constexpr (std::endian::native == std::endian::big)
     swap_elements(bytes, static_cast<std::size_t>(storage_bytes(format.storage())));
   if (format.is_boolean()) {

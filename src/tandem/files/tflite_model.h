@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,7 +33,9 @@ struct TfliteTensor {
   Shape shape;
   std::optional<Format> format;  // absent: elements that are not read (strings, resources)
   std::optional<TfliteQuantization> quantization;
-  ByteSpan data;                 // of constants
+  ByteSpan data;                                         // of constants
+  const tflite::SparsityParameters* sparsity = nullptr;  // where the data holds some elements only
+  bool is_variable = false;                              // keeps its value between calls
   std::string obstacle, remedy;  // why the tensor cannot be used, where there is a reason
 
   bool is_constant() const { return !data.empty(); }
@@ -63,10 +66,25 @@ TfliteModel parse_tflite_model(ByteSpan bytes);
 // Another one of the same file, which may have no outputs. Throws Error where there is none.
 TfliteModel subgraph_of(const TfliteModel& model, std::int32_t index);
 
-// The elements of a constant; packed int4 and int2 are unpacked. Throws Error on NaN.
+// The elements of a constant; packed int4 and int2 are unpacked, sparse ones spread. Throws Error
+// on NaN and on unsound sparsity.
 Tensor constant_of(const TfliteTensor& tensor);
 
 std::string_view name(tflite::TensorType type);        // "INT8"
 std::string text_of(const flatbuffers::String* text);  // "" where it is absent
+std::string_view name(tflite::TensorType type);        // "INT8"
+// nullopt for types whose elements are not read.
+std::optional<Format> format_of(tflite::TensorType type);
+
+// A vector of numbers; absent means empty. The verifier does not hold elements of 8 bytes to their
+// alignment, so they are copied as bytes.
+template <typename T>
+std::vector<T> list_of(const flatbuffers::Vector<T>* vector) {
+  if (vector == nullptr) return {};
+  std::vector<T> list(vector->size());
+  if (!list.empty()) std::memcpy(list.data(), vector->Data(), list.size() * sizeof(T));
+  for (T& number : list) number = flatbuffers::EndianScalar(number);
+  return list;
+}
 
 }  // namespace tandem

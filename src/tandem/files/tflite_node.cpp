@@ -42,6 +42,15 @@ const TfliteTensor& TfliteNode::input(std::size_t index) const {
   return tensor;
 }
 
+const TfliteTensor& TfliteNode::variable(std::size_t index) const {
+  if (!has(index)) refuse(concat("input ", index, " is absent"), "convert the model again");
+  const TfliteTensor& tensor =
+      importer_->model_.tensors[static_cast<std::size_t>(op_->inputs[index])];
+  if (!tensor.is_variable || !tensor.format)
+    refuse(concat(tensor.to_string(), " is no variable"), "convert the model again");
+  return tensor;
+}
+
 const TfliteTensor& TfliteNode::output(std::size_t index) const {
   if (index >= output_count())
     refuse(concat("output ", index, " is absent"), "convert the model again");
@@ -93,11 +102,16 @@ std::int64_t TfliteNode::zero(const TfliteTensor& tensor) const {
 }
 
 IntegerRange TfliteNode::limits(const TfliteTensor& tensor, tflite::Activation activation) const {
-  IntegerRange range = tensor.format->integer_range();
-  const auto unit = static_cast<float>(scale(tensor));
+  return activation_limits(*tensor.format, static_cast<float>(scale(tensor)), zero(tensor),
+                           activation);
+}
+
+IntegerRange activation_limits(const Format& format, float scale, std::int64_t zero,
+                               tflite::Activation activation) {
+  IntegerRange range = format.integer_range();
   const auto code = [&](float real) {
     constexpr float kMost = 0x1p20F;  // beyond all codes
-    return zero(tensor) + std::llround(std::clamp(real / unit, -kMost, kMost));
+    return zero + std::llround(std::clamp(real / scale, -kMost, kMost));
   };
   const auto keep = [&](std::int64_t low, std::int64_t high) {
     range = {std::clamp(low, range.min, range.max), std::clamp(high, range.min, range.max)};
@@ -107,7 +121,8 @@ IntegerRange TfliteNode::limits(const TfliteTensor& tensor, tflite::Activation a
     case tflite::Activation::RELU: keep(code(0), range.max); break;
     case tflite::Activation::RELU6: keep(code(0), code(6)); break;
     case tflite::Activation::RELU_N1_TO_1: keep(code(-1), code(1)); break;
-    default: refuse("its fused activation function is not read", "convert the model again");
+    default:
+      TfliteNode::refuse("its fused activation function is not read", "convert the model again");
   }
   return range;
 }

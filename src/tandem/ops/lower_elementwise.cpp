@@ -90,6 +90,7 @@ Lowered lower_by_table(LoweringSite& site) {
       throw Error("combines two computed inputs in a way that has no integer form");
     computed = i;
   }
+  if (computed == kNone) throw Error("is a function of constants; fold it (compress does)");
   const CodedValue& value = site.coded(computed);
   const Format real = site.node.input(computed).format;
   const Tensor reals = tabulated(site, value).converted(real);

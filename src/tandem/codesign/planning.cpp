@@ -82,11 +82,12 @@ std::vector<PlannedNetwork> DevicePlanner::mcu_plans(const Module& lowered) cons
       {{McuObjective::kLatency, "latency"},
        {McuObjective::kFlash, "flash"},
        {McuObjective::kSram, "sram"}}};
+  McuPlanner planner(lowered, device_);
   std::vector<PlannedNetwork> plans;
   std::vector<std::string> seen;
   const auto add = [&](const McuPlanOptions& options, const char* name) {
     PlannedNetwork planned;
-    planned.plan = plan_mcu(lowered, device_, options);
+    planned.plan = planner.plan(options);
     std::string text = print_plan(lowered, planned.plan);
     if (std::find(seen.begin(), seen.end(), text) != seen.end()) return;
     seen.push_back(std::move(text));

@@ -1,32 +1,14 @@
 #include "tandem/mapping/mcu_planner.h"
 
 #include <algorithm>
-#include <array>
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
-#include "tandem/cost/mcu_cost.h"
 #include "tandem/mapping/patch_search.h"
-#include "tandem/plan/lifetime_planner.h"
 #include "tandem/plan/mcu_plan.h"
-#include "tandem/plan/overlap_distance.h"
 
 namespace tandem {
 namespace {
-
-// The bytes that a program's values and scratch arrays need at least, where it is the last to read
-// its inputs: some forms have little scratch, others can write over what they have read.
-double bytes_alone(const LoopProgram& program) {
-  std::vector<LifetimeBlock> blocks;
-  for (const Array& array : program.arrays)
-    blocks.push_back({array.is_constant() ? 0 : array.bytes()});
-  for (const OverlapDistance& overlap : overlap_distances(program))
-    blocks[overlap.written].takeovers.push_back({overlap.read, overlap.bytes});
-  return static_cast<double>(least_bytes(blocks, 0));
-}
-
-// What forms are chosen for: an objective, or the least scratch (where nothing is overwritten).
-enum class FormGoal { kLatency, kFlash, kSram, kScratch };
 
 FormGoal goal_of(McuObjective objective) {
   switch (objective) {
@@ -35,39 +17,6 @@ FormGoal goal_of(McuObjective objective) {
     case McuObjective::kSram: return FormGoal::kSram;
   }
   throw InternalError("unknown objective");
-}
-
-// What a form is judged by: the goal first, then what the others ask for.
-std::array<double, 3> judged(const LoopProgram& program, const McuCosts& costs, FormGoal goal) {
-  const LoopCost cost = costs.of(program);
-  double flash = cost.code_bytes, scratch = 0;
-  for (const Array& array : program.arrays) {
-    if (array.is_constant()) flash += static_cast<double>(array.bytes());
-    if (array.role == ArrayRole::kScratch) scratch += static_cast<double>(array.bytes());
-  }
-  switch (goal) {
-    case FormGoal::kLatency: return {cost.cycles, flash, scratch};
-    case FormGoal::kFlash: return {flash, cost.cycles, scratch};
-    case FormGoal::kSram: return {bytes_alone(program), cost.cycles, flash};
-    case FormGoal::kScratch: return {scratch, cost.cycles, flash};
-  }
-  throw InternalError("unknown goal");
-}
-
-std::string best_form(const Module& module, const McuGroups& groups,
-                      const std::vector<NodeId>& nodes, const std::vector<std::string>& forms,
-                      const McuCosts& costs, FormGoal goal) {
-  if (forms.size() == 1) return forms.front();
-  std::string best;
-  std::array<double, 3> least{};
-  for (const std::string& form : forms) {
-    const LoopProgram program = build_kernel(module, module.main(), groups.base_of, nodes, form);
-    const std::array<double, 3> judgement = judged(program, costs, goal);
-    if (!best.empty() && judgement >= least) continue;
-    best = form;
-    least = judgement;
-  }
-  return best;
 }
 
 void check_names(const Graph& graph, const McuGroups& groups, const McuPlanOptions& options) {
@@ -79,20 +28,21 @@ void check_names(const Graph& graph, const McuGroups& groups, const McuPlanOptio
       throw Error("no step begins with a node '", name, "'", suggestion(name, names));
 }
 
-// Finds the plan of one network.
-class McuPlanner {
+// Finds one plan of a network.
+class PlanSearch {
  public:
-  McuPlanner(const Module& module, const Device& device, const McuPlanOptions& options)
+  PlanSearch(const Module& module, const Device& device, FormChoice& choice,
+             const McuPlanOptions& options)
       : module_(module),
         graph_(module.main()),
         device_(device),
-        options_(options),
-        groups_(group_nodes(module, graph_)),
-        costs_(device) {
+        choice_(choice),
+        groups_(choice.groups()),
+        options_(options) {
     check_names(graph_, groups_, options);
   }
 
-  Plan run() const {
+  Plan run() {
     const std::vector<std::string> fast = forms_for(goal_of(options_.objective));
     PatchStage stage;
     if (options_.patches.value_or(1) > 1)
@@ -118,15 +68,15 @@ class McuPlanner {
                              options_.io, stage);
   }
 
-  std::vector<std::string> forms_for(FormGoal goal) const {
+  std::vector<std::string> forms_for(FormGoal goal) {
     std::vector<std::string> forms;
-    for (const std::vector<NodeId>& nodes : groups_.groups) {
-      const std::vector<std::string> known = kernel_forms(module_, graph_, groups_.base_of, nodes);
-      const auto wanted = options_.forms.find(graph_.nodes[nodes.front()].name);
+    for (std::size_t group = 0; group < groups_.groups.size(); ++group) {
+      const auto wanted = options_.forms.find(graph_.nodes[groups_.groups[group].front()].name);
       if (wanted == options_.forms.end()) {
-        forms.push_back(best_form(module_, groups_, nodes, known, costs_, goal));
+        forms.push_back(choice_.best(group, goal));
         continue;
       }
+      const std::vector<std::string>& known = choice_.forms(group);
       if (std::ranges::find(known, wanted->second) == known.end())
         throw Error("node '", wanted->first, "' cannot take form '", wanted->second, "'",
                     suggestion(wanted->second, known));
@@ -173,19 +123,31 @@ class McuPlanner {
   const Module& module_;
   const Graph& graph_;
   const Device& device_;
+  FormChoice& choice_;
+  const McuGroups& groups_;
   const McuPlanOptions& options_;
-  McuGroups groups_;
-  McuCosts costs_;
 };
 
-}  // namespace
-
-Plan plan_mcu(const Module& module, const Device& device, const McuPlanOptions& options) {
+// Throws Error where the device cannot run the module.
+const Module& checked(const Module& module, const Device& device) {
   if (device.kind() != "mcu")
     throw Error("device '", device.name, "' is of kind '", device.kind(),
                 "', not 'mcu'; choose one of ", join(device_names("mcu"), ", "));
   throw_issues(sequential_issues(module, module.main()), device.name);
-  return McuPlanner(module, device, options).run();
+  return module;
+}
+
+}  // namespace
+
+McuPlanner::McuPlanner(const Module& module, const Device& device)
+    : module_(checked(module, device)), device_(device), choice_(module, device) {}
+
+Plan McuPlanner::plan(const McuPlanOptions& options) {
+  return PlanSearch(module_, device_, choice_, options).run();
+}
+
+Plan plan_mcu(const Module& module, const Device& device, const McuPlanOptions& options) {
+  return McuPlanner(module, device).plan(options);
 }
 
 }  // namespace tandem

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "tandem/device/device.h"
+#include "tandem/mapping/form_choice.h"
 #include "tandem/plan/plan.h"
 
 namespace tandem {
@@ -29,9 +30,24 @@ struct McuPlanOptions {
   std::optional<std::int64_t> sram_bytes = {};
 };
 
-// The plan of "main" (symbols bound) on a device of kind "mcu": for each group of nodes the form
-// that the cost model finds best. Throws Error listing every node that cannot be run. It may need
-// more than `sram_bytes` where nothing fits: see sram_bytes() in mapping/patch_search.h.
+// Plans "main" of one module (symbols bound) on a device of kind "mcu". Several plans take little
+// more time than one.
+class McuPlanner {
+ public:
+  // Both must outlive the planner. Throws Error listing every node that cannot be run.
+  McuPlanner(const Module& module, const Device& device);
+
+  // The plan with, for each group of nodes, the form that the cost model finds best. It may need
+  // more than `sram_bytes` where nothing fits: see sram_bytes() in plan/plan.h.
+  Plan plan(const McuPlanOptions& options = {});
+
+ private:
+  const Module& module_;
+  const Device& device_;
+  FormChoice choice_;
+};
+
+// McuPlanner::plan() for one plan.
 Plan plan_mcu(const Module& module, const Device& device, const McuPlanOptions& options = {});
 
 }  // namespace tandem

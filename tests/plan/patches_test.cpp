@@ -89,6 +89,31 @@ TEST(Patches, OnlyChainsThatNobodyElseReadsAreStages) {
   EXPECT_FALSE(is_stage(with_output, with_output.main(), other, 0, 1)) << "b is an output";
 }
 
+TEST(Patches, GroupsThatTouchStatesAreInNoStage) {
+  const Module module = parsed(R"(constant @w : int4[1,3,3,1] = [1,2,3,4,5,6,7,-8,1]
+constant @start : int8[1,4,2,1] = [0,0,0,0,0,0,0,0]
+state @read : int8[1,4,2,1] = @start stream
+state @written : int8[1,4,2,1] = @start stream
+graph @main(%x : int8[1,4,2,1]) -> (%y) updates(@written = %b, @read = %x) {
+  %w = constant @w
+  %old = state @read
+  %a : int16[1,4,2,1] = IntConv(%x, %w) {format = int16, pads = [1,1,1,1]}
+  %b : int8[1,4,2,1] = Clamp(%a) {format = int8, min = -100, max = 100}
+  %c : int16[1,4,2,1] = IntConv(%b, %w) {format = int16, pads = [1,1,1,1]}
+  %d : int17[1,4,2,1] = IntAdd(%c, %old) {format = int17}
+  %e : int8[1,4,2,1] = Clamp(%d) {format = int8, min = -100, max = 100}
+  %y : int16[1,4,2,1] = IntConv(%e, %w) {format = int16, pads = [1,1,1,1]}
+}
+)");
+  const Graph& graph = module.main();
+  const McuGroups groups = group_nodes(module, graph);
+  ASSERT_EQ(groups.groups.size(), 3U);
+  EXPECT_FALSE(is_stage(module, graph, groups, 0, 0)) << "b updates a state";
+  EXPECT_FALSE(is_stage(module, graph, groups, 1, 1)) << "d reads a state";
+  EXPECT_FALSE(is_stage(module, graph, groups, 1, 2));
+  EXPECT_TRUE(is_stage(module, graph, groups, 2, 2));
+}
+
 TEST(Patches, ABranchThatIsReadAtTwoRangesOfRowsIsNoStageByItself) {
   const Module module = parsed(R"(constant @w : int4[1,3,3,1] = [1,2,3,4,5,6,7,-8,1]
 graph @main(%x : int8[1,8,4,1]) -> (%y) {

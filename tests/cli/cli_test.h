@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -18,5 +19,8 @@ CliRun run_cli(std::vector<std::string> arguments);
 
 // A module text with one dense layer and everything that a lowered network has.
 std::string small_module_text();
+
+// The text of a device file: the STM32F746 with so many bytes of SRAM.
+std::string small_device_text(std::int64_t sram_bytes);
 
 }  // namespace tandem::test

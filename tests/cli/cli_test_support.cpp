@@ -1,4 +1,7 @@
+#include "tandem/base/error.h"
+#include "tandem/base/file.h"
 #include "tandem/base/process.h"
+#include "tandem/base/text.h"
 
 #include "tests/cli/cli_test.h"
 #include "tests/support/paths.h"
@@ -29,6 +32,18 @@ graph @main(%x : int8[N,3] coded(@scale,@offset)) -> (%y coded(@scale,@offset)) 
   %y : int8[N,2] = Rescale(%sums, %multiplier, %addend, %shift) {format = int8, rounding = "half_up"} "narrow"
 }
 )";
+}
+
+std::string small_device_text(std::int64_t sram_bytes) {
+  std::string text = read_file(source_dir() / "devices/stm32f746.toml");
+  const auto replace = [&](const std::string& old, const std::string& with) {
+    const std::size_t at = text.find(old);
+    ensure(at != std::string::npos, concat("the device file has no ", old));
+    text.replace(at, old.size(), with);
+  };
+  replace("327_680", concat(sram_bytes));
+  replace("costs/", (source_dir() / "devices/costs/").string());
+  return text;
 }
 
 }  // namespace tandem::test

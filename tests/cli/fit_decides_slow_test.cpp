@@ -87,5 +87,29 @@ TEST_F(FitDecides, ATighterLimitNeverImprovesTheObjective) {
   expect_monotone("artix7-35t", "area", "luts", "--max-accuracy-drop", {"20%", "5%", "1%"});
 }
 
+// On half of the SRAM that the network needs as a whole.
+TEST_F(FitDecides, RunsInPatchesWhereSramIsShortAndNamesTheBytesThatAreMissing) {
+  const auto whole = fit("stm32f746", "latency", {});
+  EXPECT_FALSE(whole["plan"].contains("patches"));
+  const double needed = whole["measures"]["sram_bytes"];
+  const auto patched = fit("stm32f746", "latency", {"--max-sram", "1200"});
+  EXPECT_EQ(patched["exit_code"], 0);
+  EXPECT_LT(patched["measures"]["sram_bytes"], 0.55 * needed);
+  EXPECT_TRUE(patched["plan"].contains("patches"));
+  bool has_rows = false;
+  for (const auto& step : patched["steps"]) has_rows = has_rows || step["tile"].contains("rows");
+  EXPECT_TRUE(has_rows);
+
+  const auto missed = fit("stm32f746", "latency", {"--max-sram", "1000"});
+  EXPECT_EQ(missed["exit_code"], 1);
+  const double least = missed["measures"]["sram_bytes"];
+  EXPECT_LE(least, patched["measures"]["sram_bytes"]);
+  for (const auto& limit : missed["limits"])
+    EXPECT_EQ(limit["missing_bytes"], limit["option"] == "--max-sram" ? least - 1000 : 0);
+  // What is named as the least is met.
+  const auto again = fit("stm32f746", "latency", {"--max-sram", std::to_string(int(least))});
+  EXPECT_EQ(again["exit_code"], 0);
+}
+
 }  // namespace
 }  // namespace tandem::test

@@ -42,6 +42,44 @@ TEST_F(CompileVerb, WritesAProjectAndProvesIt) {
   EXPECT_EQ(run_cli({"show", path("out/tiny.tandem")}).exit_code, 0);
 }
 
+TEST_F(CompileVerb, RunsTheFirstLayersInPatchesWhereSramIsShort) {
+  TANDEM_REQUIRE_DATA("models/mlperf_tiny");
+  write_file_atomic(folder_ / "small.toml", small_device_text(30000));
+  // The fastest plan needs more than 45,000 bytes, the input alone 27,648.
+  const CliRun run =
+      run_cli({"compile", (data_dir() / "models/mlperf_tiny/vww_96_int8.tflite").string(),
+               "--device", path("small.toml"), "-o", path("out"), "--name", "vww", "--samples", "2",
+               "--machine-samples", "1", "--json"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const auto json = run.json();
+  EXPECT_EQ(json["fits"], true);
+  EXPECT_EQ(json["verification"]["equal"], true);
+  const auto measured = json["verification"]["executions"][1]["measured"];
+  const auto total = nlohmann::json::parse(read_file(folder_ / "out/estimate.json"))["total"];
+  EXPECT_LE(measured["arena_bytes"], 30000);
+  for (const char* bytes : {"arena_bytes", "weights_bytes", "tables_bytes"})
+    EXPECT_EQ(measured[bytes], total[bytes]["value"]) << bytes;
+  const double instructions = total["instructions"]["value"];
+  EXPECT_NEAR(measured["instructions_per_run"].get<double>() / instructions, 1, 0.15);
+}
+
+TEST_F(CompileVerb, NamesTheBytesThatAreMissing) {
+  TANDEM_REQUIRE_DATA("models/mlperf_tiny");
+  write_file_atomic(folder_ / "small.toml", small_device_text(20000));
+  const std::string model = (data_dir() / "models/mlperf_tiny/vww_96_int8.tflite").string();
+  const CliRun run = run_cli({"show", model, "--plan", "--device", path("small.toml"), "--json"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const auto plan = run.json()["plan"];
+  EXPECT_EQ(plan["fits"], false);
+  const auto needed = plan["peak_bytes"]["sram"].get<std::int64_t>();
+  EXPECT_GT(needed, 27648);
+  EXPECT_LT(needed, 29000);
+  std::string missing = std::to_string(needed - 20000);
+  missing.insert(missing.size() - 3, ",");
+  EXPECT_THAT(plan["text"].get<std::string>(),
+              HasSubstr("sram of small: " + missing + " bytes are missing"));
+}
+
 TEST_F(CompileVerb, LeavesNothingWhereItFails) {
   const std::string real =
       "tandem-module 1\ngraph @main(%x : f32[1,2]) -> (%y) {\n  %y : f32[1,2] = Relu(%x)\n}\n";

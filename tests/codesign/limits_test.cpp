@@ -35,6 +35,16 @@ TEST(Limits, ReadNumbersWithUnits) {
   EXPECT_EQ(bound("--max-lut", "20k"), 20000);
 }
 
+TEST(Limits, SayHowManyBytesAreMissing) {
+  const Limit sram = parse_limit(option("--max-sram"), "20KiB");
+  EXPECT_EQ(sram.missing_bytes(20480), 0);
+  EXPECT_EQ(sram.missing(20480), "");
+  EXPECT_EQ(sram.missing_bytes(21713.2), 1234);
+  EXPECT_EQ(sram.missing(21713.2), "1,234 bytes are missing");
+  EXPECT_EQ(sram.missing(20481), "1 byte is missing");
+  EXPECT_EQ(parse_limit(option("--max-latency"), "1ms").missing_bytes(2), 0);
+}
+
 TEST(Limits, RefuseWhatIsNoNumber) {
   for (const char* text : {"", "abc", "1x", "-5", "nan", "inf"})
     EXPECT_THROW(bound("--max-flash", text), Error) << text;

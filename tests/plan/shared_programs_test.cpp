@@ -1,5 +1,6 @@
 #include "tandem/plan/shared_programs.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include <gtest/gtest.h>
@@ -61,12 +62,23 @@ std::vector<std::uint8_t> result_of(const LoopProgram& program,
   return {};
 }
 
+// By program and array: all lie apart.
+std::vector<std::vector<std::size_t>> buffers_apart(const std::vector<LoopProgram>& programs) {
+  std::vector<std::vector<std::size_t>> buffers;
+  std::size_t next = 0;
+  for (const LoopProgram& program : programs) {
+    buffers.emplace_back();
+    for (std::size_t i = 0; i < program.arrays.size(); ++i) buffers.back().push_back(next++);
+  }
+  return buffers;
+}
+
 TEST(SharedPrograms, ProductsOfAllSizesAreOneFunction) {
   for (const char* form : {"pairs_2x1", "pairs_2x3", "vector_4x1", "dot_2"}) {
     std::vector<LoopProgram> programs = {product(1, 12, 48, 16, form), product(2, 15, 64, 24, form),
                                          product(3, 27, 80, 40, form)};
     const std::vector<LoopProgram> before = programs;
-    const SharedPrograms shared = share_programs(programs);
+    const SharedPrograms shared = share_programs(programs, buffers_apart(programs));
     ASSERT_EQ(shared.calls.size(), 3U);
     if (std::string_view(form) == "vector_4x1") {
       // Depths are written out.
@@ -104,19 +116,64 @@ TEST(SharedPrograms, WhatDiffersInAnInnermostLoopStaysApart) {
     return program;
   };
   std::vector<LoopProgram> programs = {scaled(2), scaled(3), scaled(2)};
-  const SharedPrograms shared = share_programs(programs);
+  const SharedPrograms shared = share_programs(programs, buffers_apart(programs));
   ASSERT_EQ(shared.users.size(), 2U);
   EXPECT_EQ(shared.users[0], (std::vector<std::size_t>{0, 2}));
   EXPECT_TRUE(shared.calls[0].arguments.empty());  // both are the same
   EXPECT_TRUE(programs[1].parameters.empty());
 }
 
-TEST(SharedPrograms, ShortProgramsStayAlone) {
-  std::vector<LoopProgram> programs(2);
-  for (LoopProgram& program : programs)
-    program.body.push_back(
-        copy_statement("y", constant_expr(0), "x", constant_expr(0), Storage::kI8, 4));
-  EXPECT_EQ(share_programs(programs).users.size(), 2U);
+// Adds weights to what it reads, element by element: few statements.
+LoopProgram short_sum(std::int64_t size) {
+  LoopProgram program;
+  for (const auto& [name, role] :
+       {std::pair("x", ArrayRole::kInput), std::pair("weights", ArrayRole::kWeights),
+        std::pair("y", ArrayRole::kOutput)}) {
+    Array array;
+    array.name = name;
+    array.role = role;
+    array.size = size;
+    program.arrays.push_back(array);
+  }
+  const Expr sum = load_expr("x", Storage::kI8, variable_expr("i")) +
+                   load_expr("weights", Storage::kI8, variable_expr("i"));
+  program.body.push_back(
+      for_statement("i", size, {store_statement("y", Storage::kI8, variable_expr("i"), sum)}));
+  return program;
+}
+
+TEST(SharedPrograms, ShortProgramsShareWithTheSameNumbersAndConstantsOnly) {
+  std::vector<LoopProgram> programs = {short_sum(4), short_sum(4), short_sum(5), short_sum(4)};
+  // The first and the last one read the weights in buffer 1, the second one has others.
+  const SharedPrograms shared =
+      share_programs(programs, {{0, 1, 2}, {3, 4, 5}, {6, 1, 8}, {9, 1, 10}});
+  EXPECT_EQ(shared.users, (std::vector<std::vector<std::size_t>>{{0, 3}, {1}, {2}}));
+  EXPECT_EQ(shared.passed[0], (std::vector<std::size_t>{0, 2}));
+  for (const LoopProgram& program : programs) EXPECT_TRUE(program.parameters.empty());
+}
+
+TEST(SharedPrograms, ConstantsThatDifferAreHandedOver) {
+  std::vector<LoopProgram> programs;
+  for (const std::int64_t rows : {12, 15, 12})
+    programs.push_back(product(1, rows, 48, 16, "pairs_2x3"));
+  std::vector<std::vector<std::size_t>> buffers = buffers_apart(programs);
+  std::vector<std::size_t> constants, others;
+  for (std::size_t i = 0; i < programs[0].arrays.size(); ++i) {
+    (programs[0].arrays[i].is_constant() ? constants : others).push_back(i);
+    if (programs[0].arrays[i].is_constant()) buffers[1][i] = buffers[2][i] = buffers[0][i];
+  }
+  ASSERT_GE(constants.size(), 2U);
+  std::vector<LoopProgram> same = programs;
+  const SharedPrograms named = share_programs(same, buffers);
+  ASSERT_EQ(named.users.size(), 1U);
+  EXPECT_EQ(named.passed[0], others);
+  EXPECT_FALSE(named.calls[0].arguments.empty());  // of rows
+  buffers[2][constants[0]] = 1000;
+  const SharedPrograms mixed = share_programs(programs, buffers);
+  ASSERT_EQ(mixed.users.size(), 1U);
+  others.push_back(constants[0]);
+  std::ranges::sort(others);
+  EXPECT_EQ(mixed.passed[0], others);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "tandem/graph/printer.h"
 #include "tandem/mapping/mcu_planner.h"
 #include "tandem/ops/register.h"
+#include "tandem/plan/patches.h"
 #include "tandem/transform/lower.h"
 #include "tandem/verify/c_execution.h"
 #include "tandem/verify/equality.h"
@@ -102,6 +103,37 @@ TEST_F(Streams, RandomModulesWithStatesAreFreeOfUndefinedBehaviour) {
                                   << print_module(modules[i]);
     EXPECT_EQ(expected, make_execution("cpu", modules[i])->run(inputs[i]));
   }
+}
+
+// The first layer runs in patches; what is behind it reads and writes the state.
+TEST_F(Streams, APatchedStageRunsBesideStates) {
+  const Module module = parse_module(R"(tandem-module 1
+constant @v : int4[4,3,3,1] = [1,2,3,4,5,6,7,-8,1,2,3,4,5,6,7,-8,1,2,3,4,5,6,7,-8,1,2,3,4,5,6,7,-8,1,2,3,4]
+constant @w : int4[1,3,3,4] = [1,-2,3,4,5,-6,7,-8,1,2,3,-4,5,6,-7,-8,1,2,-3,4,5,6,7,-8,1,2,3,4,-5,6,7,-8,1,2,3,4]
+constant @start : int16[1,1,1,1] = [5]
+state @sum : int16[1,1,1,1] = @start stream
+graph @main(%x : int8[1,9,4,1]) -> (%y) updates(@sum = %next) {
+  %v = constant @v
+  %w = constant @w
+  %old = state @sum
+  %a : int16[1,9,4,4] = IntConv(%x, %v) {format = int16, pads = [1,1,1,1]} "first"
+  %b : int8[1,9,4,4] = Clamp(%a) {format = int8, min = -100, max = 100}
+  %c : int16[1,9,4,1] = IntConv(%b, %w) {format = int16, pads = [1,1,1,1]} "second"
+  %d : int8[1,9,4,1] = Clamp(%c) {format = int8, min = -50, max = 100}
+  %e : int14[1,1,1,1] = IntSum(%d) {format = int14, axes = [1,2]} "sum"
+  %f : int17[1,1,1,1] = IntAdd(%e, %old) {format = int17}
+  %next : int16[1,1,1,1] = Clamp(%f) {format = int16, min = -32768, max = 32767}
+  %y : int8[1,1,1,1] = Clamp(%next) {format = int8, min = -128, max = 127}
+}
+)");
+  const Device device = find_device(default_device("mcu"));
+  const Plan plan = plan_mcu(module, device, {.sram_bytes = 0});
+  EXPECT_GT(patch_count(plan), 1);
+  EXPECT_LT(sram_bytes(plan), sram_bytes(plan_mcu(module, device)));
+  const Samples inputs = random_calls(module, 20);
+  const std::vector<Samples> outputs =
+      run_c_batch({&module, 1}, {&plan, 1}, {&inputs, 1}, {.flags = {"-O1"}, .sanitize = true});
+  EXPECT_EQ(outputs[0], stepped(module, inputs));
 }
 
 // A mistake in one call is found in the layer that makes it, with the states that led there.

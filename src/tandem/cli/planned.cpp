@@ -15,24 +15,32 @@ void PlannedFlags::add_to(OptionTable& options, bool device_required) {
   }
   options.text("--minimise", "WHAT", objective,
                "What the plan is chosen for: latency, energy, sram, flash or area");
-  add_io_option(options, io);
+  mcu.add_to(options);
   codings.add_to(options);
   options.text("--data", "SET", data, "A data set that says how the input arrives as codes");
   options.text("--preprocess", "TEXT", preprocess, "How the set's codes become reals");
 }
 
-void add_io_option(OptionTable& options, std::string& io) {
+void McuFlags::add_to(OptionTable& options) {
   options.text("--io", "PLACE", io,
                "Where inputs and outputs of C lie: in the arena, where a run overwrites its inputs "
                "(the default), or with the caller, who hands over pointers");
+  options.integer("--patches", patches,
+                  "Run the first layers of C in so many patches (1: in none); unset, patches are "
+                  "taken only where SRAM is short, as they cost instructions");
 }
 
-IoPlace io_place(const std::string& io, const Device& device) {
-  if (io.empty()) return IoPlace::kArena;
-  if (device.kind() != "mcu")
-    throw Error("--io ", io, ": ", device.name,
-                " runs no C; leave it out or take a device of kind ", "mcu");
-  return parse_io_place(io);
+McuRequest McuFlags::request(const Device& device) const {
+  if (!text().empty() && device.kind() != "mcu")
+    throw Error(text().substr(1), ": ", device.name,
+                " runs no C; leave it out or take a device of kind mcu");
+  if (patches && *patches < 1) throw Error("--patches ", *patches, ": there is at least one patch");
+  return {.io = io.empty() ? IoPlace::kArena : parse_io_place(io), .patches = patches};
+}
+
+std::string McuFlags::text() const {
+  return concat(io.empty() ? "" : concat(" --io ", io),
+                patches ? concat(" --patches ", *patches) : "");
 }
 
 PlannedModel plan_model(const PlannedFlags& flags, OnTrial trial) {
@@ -53,10 +61,10 @@ PlannedModel plan_model(const PlannedFlags& flags, OnTrial trial) {
   }
   const std::vector<Limit> limits = device_traits(result.device).limits;
   const std::string measure(measure_of(objective));
-  const IoPlace io = io_place(flags.io, result.device);
+  const McuRequest request = flags.mcu.request(result.device);
   bool first = true;
   double best_excess = 0, best = 0;
-  for (PlannedNetwork& candidate : plan_candidates(result.lowered, result.device, io)) {
+  for (PlannedNetwork& candidate : plan_candidates(result.lowered, result.device, request)) {
     const Measures measures = measures_of(candidate.estimate);
     check_measures(objective, limits, measures, result.device.name);
     const double excess = worst_excess(limits, measures), value = measures.at(measure);
@@ -68,6 +76,14 @@ PlannedModel plan_model(const PlannedFlags& flags, OnTrial trial) {
   }
   ensure(!first, "a network without a plan");
   result.fits = best_excess == 0;
+  const Measures measures = measures_of(result.planned.estimate);
+  std::vector<std::string> missing;
+  for (const Limit& limit : limits)
+    if (const std::string text = limit.missing(measures.at(limit.measure)); !text.empty())
+      missing.push_back(concat(limit.option, ": ", text));
+  if (!result.fits)
+    result.misfit = concat("It does not fit into the device", missing.empty() ? "" : ": ",
+                           join(missing, "; "), ".\n");
   return result;
 }
 

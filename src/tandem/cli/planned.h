@@ -7,20 +7,27 @@
 
 namespace tandem {
 
+// --io and --patches of plans for microcontrollers.
+struct McuFlags {
+  std::string io;
+  std::optional<std::int64_t> patches;
+
+  void add_to(OptionTable& options);
+  // Throws Error where one is given for a device that runs no C, or makes no sense.
+  McuRequest request(const Device& device) const;
+  std::string text() const;  // as they were given: " --io caller --patches 4"
+};
+
 // MODEL, --device and what says how the input arrives: what show --plan, estimate and compile
 // share.
 struct PlannedFlags {
   ModelOptions model;
   CodingFlags codings;
-  std::string device, objective = "latency", data, preprocess, io;
+  McuFlags mcu;
+  std::string device, objective = "latency", data, preprocess;
 
   void add_to(OptionTable& options, bool device_required);
 };
-
-// --io of plans for microcontrollers; empty when it is not given.
-void add_io_option(OptionTable& options, std::string& io);
-// Throws Error where the device runs no C.
-IoPlace io_place(const std::string& io, const Device& device);
 
 // A lowered network with the plan that is taken for it.
 struct PlannedModel {
@@ -28,6 +35,7 @@ struct PlannedModel {
   Module lowered;
   PlannedNetwork planned;
   bool fits = true;                // within the device's own memories
+  std::string misfit;              // a line that names what is missing, where it does not
   std::vector<std::string> notes;  // what was assumed
 };
 

@@ -84,7 +84,7 @@ class CompileVerb final : public Verb {
     result.json["files"] = paths;
     result.json["verification"] = verification;
     result.text = concat(files.size(), " files in ", output_, " for ", model.device.title, "\n",
-                         model.fits ? "" : "It does not fit into the device.\n", result.text);
+                         model.misfit, result.text);
     return result;
   }
 

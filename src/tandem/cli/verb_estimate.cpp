@@ -46,7 +46,7 @@ class EstimateVerb final : public Verb {
       totals.add({key, readable(figure.value), source_text(figure)});
     result.text = concat(flags_.model.path, " on ", model.device.name, " (", model.device.title,
                          ")\n", totals.text());
-    if (!model.fits) result.text += "It does not fit into the device.\n";
+    result.text += model.misfit;
     for (const std::string& note : model.notes) result.text += concat("note: ", note, "\n");
     if (steps_) result.text += "\n" + step_table(estimate);
     return result;

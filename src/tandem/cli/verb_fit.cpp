@@ -55,7 +55,7 @@ class FitVerb final : public Verb {
     }
     options.integer("--samples", samples_,
                     "Held-out samples that the simulated machine runs (QEMU, Verilator)");
-    add_io_option(options, io_);
+    mcu_.add_to(options);
     options.text("--name", "NAME", name_, "Of files and symbols; from the model's file by default");
     options.required_text("-o,--output", "DIR", output_, "The folder of results");
   }
@@ -101,7 +101,7 @@ class FitVerb final : public Verb {
     if (samples_ < 1) throw Error("--samples ", samples_, ": at least one sample is needed");
     request.machine_samples = samples_;
     request.device = find_device(device_);
-    request.io = io_place(io_, request.device);
+    request.mcu = mcu_.request(request.device);
     request.network = model_.load();
     request.model = std::filesystem::path(model_.path).filename().string();
     request.name =
@@ -140,8 +140,7 @@ class FitVerb final : public Verb {
                               data_.source, " --minimise ", objective_);
     for (std::size_t i = 0; i < limits_.size(); ++i)
       if (!limits_[i].empty()) text += concat(" ", limit_options()[i].option, " ", limits_[i]);
-    if (!io_.empty()) text += concat(" --io ", io_);
-    return text + concat(" --seed ", data_.seed);
+    return text + concat(mcu_.text(), " --seed ", data_.seed);
   }
 
   static std::string verdict(const FitRequest& request, const FitOutcome& outcome) {
@@ -230,9 +229,14 @@ class FitVerb final : public Verb {
       const Limit &limit = outcome.limits[i], &feasible = search.feasible_limits[i];
       const double value = search.measures.at(limit.measure);
       const bool met = limit.excess(value) == 0;
-      table.add({limit.option, limit.text(limit.bound), limit.text(value), met ? "met" : "MISSED"});
+      const std::string missing = limit.missing(value);
+      table.add({limit.option, limit.text(limit.bound), limit.text(value),
+                 met               ? "met"
+                 : missing.empty() ? "MISSED"
+                                   : concat("MISSED: ", missing)});
       limits.push_back(
           {{"option", limit.option}, {"bound", limit.bound}, {"reached", value}, {"met", met}});
+      if (!missing.empty()) limits.back()["missing_bytes"] = limit.missing_bytes(value);
       nearest.push_back({{"option", limit.option}, {"bound", feasible.bound}});
     }
     result.json["limits"] = limits;
@@ -270,7 +274,8 @@ class FitVerb final : public Verb {
   static constexpr const char* kDefaultAccuracyDrop = "1%";
   ModelOptions model_;
   TrainingFlags data_;
-  std::string device_, objective_ = "latency", io_, name_, output_;
+  McuFlags mcu_;
+  std::string device_, objective_ = "latency", name_, output_;
   std::vector<std::string> limits_;
   std::int64_t samples_ = 100;
 };

@@ -159,11 +159,16 @@ class ShowVerb final : public Verb {
     const Plan& plan = model.planned.plan;
     std::string text;
     for (const std::string& note : model.notes) text += concat("note: ", note, "\n");
-    text += print_plan(model.lowered, plan);
-    result.json["plan"] = {{"device", model.device.name},      {"choices", model.planned.choices},
-                           {"peak_bytes", plan.peak_bytes},    {"bound_bytes", plan.bound_bytes},
-                           {"state_bytes", state_bytes(plan)}, {"steps", plan.steps.size()},
-                           {"buffers", plan.buffers.size()},   {"text", text}};
+    text += print_plan(model.lowered, plan) + model.misfit;
+    result.json["plan"] = {{"device", model.device.name},
+                           {"choices", model.planned.choices},
+                           {"fits", model.fits},
+                           {"peak_bytes", plan.peak_bytes},
+                           {"bound_bytes", plan.bound_bytes},
+                           {"state_bytes", state_bytes(plan)},
+                           {"steps", plan.steps.size()},
+                           {"buffers", plan.buffers.size()},
+                           {"text", text}};
     result.text += "\n" + text;
   }
 

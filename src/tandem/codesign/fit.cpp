@@ -132,16 +132,26 @@ void check_request(const FitRequest& request, NetworkTask& task, const std::vect
   check_measures(request.objective, limits, known, request.device.name);
 }
 
+// Plans should need no more SRAM than the tightest limit admits.
+McuRequest within(McuRequest request, const std::vector<Limit>& limits) {
+  for (const Limit& limit : limits) {
+    if (limit.measure != "sram_bytes") continue;
+    const auto most = static_cast<std::int64_t>(limit.bound);
+    request.sram_bytes = std::min(request.sram_bytes.value_or(most), most);
+  }
+  return request;
+}
+
 }  // namespace
 
 FitOutcome fit(const FitRequest& request, Measurements& measurements) {
   const DeviceTraits traits = device_traits(request.device);
-  NetworkTask task(request.network, request.calibration, request.selection, request.device,
-                   request.io, measurements);
   FitOutcome outcome;
   outcome.target = traits.target;
   outcome.limits = request.limits;
   outcome.limits.insert(outcome.limits.end(), traits.limits.begin(), traits.limits.end());
+  NetworkTask task(request.network, request.calibration, request.selection, request.device,
+                   within(request.mcu, outcome.limits), measurements);
   check_request(request, task, outcome.limits);
   outcome.search = search_fit(task, request.objective, outcome.limits);
   const FitPoint best = outcome.search.best;

@@ -9,6 +9,7 @@
 
 #include "tandem/codesign/limits.h"
 #include "tandem/codesign/measurements.h"
+#include "tandem/codesign/planning.h"
 #include "tandem/codesign/search.h"
 #include "tandem/compress/layer_table.h"
 #include "tandem/data/dataset.h"
@@ -28,7 +29,7 @@ struct FitRequest {
   Objective objective = Objective::kLatency;
   std::vector<Limit> limits;
   std::uint64_t seed = 1;
-  IoPlace io = IoPlace::kArena;  // of plans for microcontrollers
+  McuRequest mcu = {};  // of plans for microcontrollers
   // Samples that the simulated machine (QEMU, Verilator) runs; the host runs all held-out ones.
   std::int64_t machine_samples = 100;
   // Options that the user gave, by name, for the lock.

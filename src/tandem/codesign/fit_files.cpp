@@ -26,7 +26,8 @@ Json json_of(const std::vector<Limit>& limits, const Measures& measures) {
                     {"bound", limit.bound},
                     {"at_least", limit.at_least},
                     {"reached", value},
-                    {"met", limit.excess(value) == 0}});
+                    {"met", limit.excess(value) == 0},
+                    {"missing_bytes", limit.missing_bytes(value)}});
   }
   return list;
 }

@@ -76,6 +76,17 @@ double Limit::excess(double value) const {
   return at_least ? bound / std::max(value, 1e-300) - 1 : value / bound - 1;
 }
 
+std::int64_t Limit::missing_bytes(double value) const {
+  if (!measure.ends_with("_bytes") || at_least || excess(value) == 0) return 0;
+  return static_cast<std::int64_t>(std::ceil(value - bound));
+}
+
+std::string Limit::missing(double value) const {
+  const std::int64_t bytes = missing_bytes(value);
+  if (bytes == 0) return "";
+  return concat(grouped(bytes), bytes == 1 ? " byte is missing" : " bytes are missing");
+}
+
 std::string Limit::text(double value) const {
   // Rounded so that the text still admits the value.
   if (measure.ends_with("_drop")) return shortest(std::ceil(value * 1e6 - 1e-7) / 1e4 + 0.0) + "%";

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -31,6 +32,10 @@ struct Limit {
   // The share by which a measure misses the bound; 0 where it is met. A bound of 0 that is missed
   // is missed by 1 + the measure.
   double excess(double value) const;
+  // By how many bytes a measure of bytes exceeds its bound; 0 where it is met, and of other
+  // measures. As text "1,234 bytes are missing", or nothing.
+  std::int64_t missing_bytes(double value) const;
+  std::string missing(double value) const;
   // The bound as the user would write it: "24576", "1.5%", "0.002s".
   std::string text(double value) const;
 };

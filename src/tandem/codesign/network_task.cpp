@@ -21,13 +21,13 @@ double lowered_accuracy(const Module& lowered, const DataSet& data,
 }
 
 NetworkTask::NetworkTask(const Module& network, const DataSet& calibration,
-                         const DataSet& selection, const Device& device, IoPlace io,
+                         const DataSet& selection, const Device& device, McuRequest request,
                          Measurements& measurements)
     : network_(network),
       selection_(selection),
       measurements_(measurements),
       traits_(device_traits(device)),
-      planner_(device, io) {
+      planner_(device, request) {
   if (is_quantized(network)) {
     codings_ = codings_of_samples(network, selection);
   } else {

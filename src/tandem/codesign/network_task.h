@@ -20,7 +20,7 @@ class NetworkTask final : public FitTask {
   // All must outlive the task. Throws Error where the network cannot be quantized, or the samples
   // do not fit it.
   NetworkTask(const Module& network, const DataSet& calibration, const DataSet& selection,
-              const Device& device, IoPlace io, Measurements& measurements);
+              const Device& device, McuRequest request, Measurements& measurements);
 
   const QuantizationSites* sites() const override;
   std::vector<int> widths() const override { return traits_.widths; }

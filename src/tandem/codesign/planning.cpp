@@ -8,6 +8,8 @@
 #include "tandem/emit/c_target.h"
 #include "tandem/emit/verilog.h"
 #include "tandem/mapping/mcu_planner.h"
+#include "tandem/mapping/patch_search.h"
+#include "tandem/plan/patches.h"
 
 namespace tandem {
 namespace {
@@ -62,7 +64,8 @@ std::unique_ptr<Target> make_target(const Device& device) {
   return std::make_unique<CircuitTarget>();
 }
 
-DevicePlanner::DevicePlanner(const Device& device, IoPlace io) : device_(device), io_(io) {
+DevicePlanner::DevicePlanner(const Device& device, McuRequest request)
+    : device_(device), request_(request) {
   device_traits(device);
   // A search plans many variants of a network: fewer intervals, which lie further apart.
   constexpr DataflowMapOptions kSearched{.step = 3, .most = 8};
@@ -79,19 +82,28 @@ std::vector<PlannedNetwork> DevicePlanner::mcu_plans(const Module& lowered) cons
       {{McuObjective::kLatency, "latency"},
        {McuObjective::kFlash, "flash"},
        {McuObjective::kSram, "sram"}}};
+  McuPlanner planner(lowered, device_);
   std::vector<PlannedNetwork> plans;
   std::vector<std::string> seen;
-  for (const auto& [objective, name] : kMcuObjectives) {
+  const auto add = [&](const McuPlanOptions& options, const char* name) {
     PlannedNetwork planned;
-    planned.plan = plan_mcu(lowered, device_, {.objective = objective, .io = io_});
+    planned.plan = planner.plan(options);
     std::string text = print_plan(lowered, planned.plan);
-    if (std::find(seen.begin(), seen.end(), text) != seen.end()) continue;
+    if (std::find(seen.begin(), seen.end(), text) != seen.end()) return;
     seen.push_back(std::move(text));
     planned.estimate = estimate_mcu(lowered, planned.plan, device_);
     planned.choices["forms_for"] = name;
-    planned.choices["io"] = std::string(tandem::name(io_));
+    planned.choices["io"] = std::string(tandem::name(request_.io));
+    if (const std::int64_t patches = patch_count(planned.plan); patches > 1)
+      planned.choices["patches"] = concat(patches);
     plans.push_back(std::move(planned));
-  }
+  };
+  for (const auto& [objective, name] : kMcuObjectives)
+    add({.objective = objective, .io = request_.io, .patches = request_.patches}, name);
+  const std::int64_t most = request_.sram_bytes.value_or(device_.memory("sram").bytes);
+  if (sram_bytes(plans.front().plan) > most)
+    add({.io = request_.io, .patches = request_.patches, .sram_bytes = most},
+        "latency within SRAM");
   return plans;
 }
 
@@ -113,8 +125,8 @@ std::vector<PlannedNetwork> DevicePlanner::dataflow_plans(const Module& lowered)
 }
 
 std::vector<PlannedNetwork> plan_candidates(const Module& lowered, const Device& device,
-                                            IoPlace io) {
-  return DevicePlanner(device, io).plans(lowered);
+                                            McuRequest request) {
+  return DevicePlanner(device, request).plans(lowered);
 }
 
 }  // namespace tandem

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,15 +33,23 @@ DeviceTraits device_traits(const Device& device);
 // What turns plans for the device into sources.
 std::unique_ptr<Target> make_target(const Device& device);
 
+// What plans for a mcu are asked for.
+struct McuRequest {
+  IoPlace io = IoPlace::kArena;
+  std::optional<std::int64_t> patches = {};     // McuPlanOptions
+  std::optional<std::int64_t> sram_bytes = {};  // the most they should need; the device's if unset
+};
+
 // Plans lowered networks for one device.
 class DevicePlanner {
  public:
-  // The device must outlive the planner. `io` is for a mcu (McuPlanOptions).
-  explicit DevicePlanner(const Device& device, IoPlace io = IoPlace::kArena);
+  // The device must outlive the planner.
+  explicit DevicePlanner(const Device& device, McuRequest request = {});
 
   // The plans that are worth comparing, the plainest first, with their estimates:
   //   mcu             for each of latency, flash and SRAM the forms that are best for it
-  //                   (plans that are equal are listed once)
+  //                   (plans that are equal are listed once); where the fastest needs more SRAM
+  //                   than it should, the plan that McuPlanOptions::sram_bytes gives
   //   dataflow_fpga   the foldings of least cost for falling intervals (mapping/dataflow_mapper.h),
   //                   first without, then with DSP blocks where they pay. The intervals are those
   //                   of the first network, so that its recoded variants have plans alike; some may
@@ -53,13 +62,13 @@ class DevicePlanner {
   std::vector<PlannedNetwork> dataflow_plans(const Module& lowered);
 
   const Device& device_;
-  IoPlace io_;
+  McuRequest request_;
   std::unique_ptr<DataflowMapper> mapper_;  // of a dataflow_fpga
   std::vector<std::int64_t> intervals_;
 };
 
 // DevicePlanner::plans() for one network.
 std::vector<PlannedNetwork> plan_candidates(const Module& lowered, const Device& device,
-                                            IoPlace io = IoPlace::kArena);
+                                            McuRequest request = {});
 
 }  // namespace tandem

@@ -74,8 +74,9 @@ struct SearchResult {
 // paths that narrow it by measured sensitivity for each cost measure, and uniform recipes of more
 // bits; each with the calibration method of least noise. A point is a variant in one of its plans.
 // Among the points within the limits the one of least objective is taken (then of least noise, then
-// the first). As the points are the same under all limits, a tighter limit never improves the
-// objective. Accuracy is measured where a decision needs it only.
+// the first). As the points are the same under all limits (but for plans that give up speed for
+// SRAM, which come in where it is short), a tighter limit never improves the objective. Accuracy is
+// measured where a decision needs it only.
 // Throws Interrupted; what was measured until then is kept in the task.
 SearchResult search_fit(FitTask& task, Objective objective, const std::vector<Limit>& limits);
 

@@ -1,6 +1,7 @@
 #include "tandem/cost/mcu_cost.h"
 
 #include "tandem/base/error.h"
+#include "tandem/base/text.h"
 #include "tandem/graph/operator.h"
 #include "tandem/plan/mcu_plan.h"
 
@@ -21,7 +22,11 @@ LoopCost cost_of_entry(const Device& device, std::string_view form, std::string_
   return {column("instructions"), column("cycles"), column("code_bytes")};
 }
 
-std::int64_t multiply_accumulates(const Module& module, const Graph& graph, const Step& step) {
+std::int64_t multiply_accumulates(const Module& module, const Graph& whole, const McuGroups& groups,
+                                  const Step& step) {
+  const std::optional<Rows> rows = rows_of(step);
+  const Graph patch = rows ? patch_graph(module, whole, groups, step.nodes, *rows) : Graph();
+  const Graph& graph = rows ? patch : whole;
   std::int64_t count = 0;
   for (const NodeId id : step.nodes)
     count += graph.nodes[id]
@@ -31,8 +36,10 @@ std::int64_t multiply_accumulates(const Module& module, const Graph& graph, cons
 }
 
 std::string step_name(const Graph& graph, const Plan& plan, const Step& step) {
-  return step.nodes.empty() ? plan.buffers[step.writes.front()].name
-                            : graph.nodes[step.nodes.front()].name;
+  if (step.nodes.empty()) return plan.buffers[step.writes.front()].name;
+  const std::string& node = graph.nodes[step.nodes.front()].name;
+  const std::optional<Rows> rows = rows_of(step);
+  return rows ? concat(node, " rows ", rows->begin, " to ", rows->end - 1) : node;
 }
 
 class McuEstimator {
@@ -51,11 +58,13 @@ class McuEstimator {
     LoopCost total;
     double macs = 0;
     const StepFunctions functions = step_functions(module_, plan_);
+    const McuGroups groups = group_nodes(module_, graph_);
     for (std::size_t i = 0; i < functions.programs.size(); ++i) {
       const LoopCost cost = costs_.of(step_features(functions, i));
       const Step& step = plan_.steps[i];
       StepEstimate one{step_name(graph_, plan_, step), figures_of(cost)};
-      const auto step_macs = static_cast<double>(multiply_accumulates(module_, graph_, step));
+      const auto step_macs =
+          static_cast<double>(multiply_accumulates(module_, graph_, groups, step));
       one.figures["multiply_accumulates"] = exact_figure(step_macs);
       one.figures["weights_bytes"] = exact_figure(constant_bytes(step, BufferRole::kWeights));
       one.figures["tables_bytes"] = exact_figure(constant_bytes(step, BufferRole::kTable));
@@ -91,25 +100,23 @@ class McuEstimator {
   }
 
   void add_bytes(Figures& figures, double code) const {
-    double weights = 0, tables = 0, io = 0;
+    double weights = 0, tables = 0;
     for (const Buffer& buffer : plan_.buffers) {
       const auto bytes = static_cast<double>(buffer.bytes);
       if (buffer.role == BufferRole::kWeights)
         weights += bytes;
       else if (buffer.role == BufferRole::kTable)
         tables += bytes;
-      else if (buffer.role != BufferRole::kState && !in_arena(plan_, buffer))
-        io += bytes;
     }
     const auto arena = static_cast<double>(plan_.peak_bytes.at("sram"));
     figures["weights_bytes"] = exact_figure(weights);
     figures["tables_bytes"] = exact_figure(tables);
     figures["arena_bytes"] = exact_figure(arena);
     figures["arena_bound_bytes"] = exact_figure(static_cast<double>(plan_.bound_bytes.at("sram")));
-    figures["io_bytes"] = exact_figure(io);
+    figures["io_bytes"] = exact_figure(static_cast<double>(caller_bytes(plan_)));
     const auto states = static_cast<double>(state_bytes(plan_));
     if (states > 0) figures["state_bytes"] = exact_figure(states);
-    figures["sram_bytes"] = exact_figure(arena + io + states);
+    figures["sram_bytes"] = exact_figure(static_cast<double>(sram_bytes(plan_)));
     const double flash = weights + tables + code;
     const double share = flash == 0 ? 0 : code / flash;
     figures["flash_bytes"] = {flash, source_, costs_.relative_error().code_bytes * share};
@@ -137,17 +144,15 @@ LoopFeatures step_features(const StepFunctions& functions, std::size_t step) {
   const StepCall& call = functions.shared.calls[step];
   const auto argument = static_cast<std::size_t>(LoopFeature::kArguments);
   const auto arrays = static_cast<std::size_t>(LoopFeature::kArrays);
-  // Code that a step before has written already.
+  // Code that a step before has written already, but for the call.
   if (functions.shared.users[call.function].front() != step) {
-    const double addresses = features.written[arrays];
     features.written = {};
-    features.written[arrays] = addresses;
+    features.written[arrays] = static_cast<double>(functions.shared.passed[call.function].size());
   }
-  // Functions of one step know their constants.
+  // Constants that are handed over are arguments too.
   std::size_t passed = call.arguments.size();
-  if (functions.shared.is_shared(call.function))
-    for (const Array& array : functions.programs[step].arrays)
-      passed += array.is_constant() ? 1 : 0;
+  for (const std::size_t array : functions.shared.passed[call.function])
+    passed += functions.programs[step].arrays[array].is_constant() ? 1 : 0;
   features.executed[argument] = features.written[argument] = static_cast<double>(passed);
   return features;
 }

@@ -31,8 +31,8 @@ struct StepNames {
   std::string function;                 // net_fc1, or that of the form where others share it
   std::vector<std::string> arguments;   // of the call, and
   std::vector<std::string> parameters;  // of the definition: inputs, outputs, scratch; of shared
-                                        // functions also constants and numbers
-  std::vector<std::pair<std::string, std::string>> constants;  // array, its C name
+                                        // functions also constants and numbers that differ
+  std::vector<std::pair<std::string, std::string>> constants;  // the others: array, its C name
 };
 
 // A state: the buffer of its old value, and what it starts as.
@@ -117,8 +117,9 @@ class CWriter {
     for (const StepNames& other : names_) taken.push_back(other.function.substr(name_.size() + 1));
     const StepCall& call = functions_.shared.calls[index];
     const std::vector<std::size_t>& users = functions_.shared.users[call.function];
-    const bool shared = functions_.shared.is_shared(call.function);
-    const std::string what = shared ? step.form
+    const bool runs_other_nodes = std::ranges::any_of(
+        users, [&](std::size_t user) { return plan_.steps[user].nodes != step.nodes; });
+    const std::string what = runs_other_nodes ? step.form
                              : step.nodes.empty()
                                  ? concat("copy_", plan_.buffers[step.writes[0]].name)
                                  : graph_.nodes[step.nodes[0]].name;
@@ -130,16 +131,21 @@ class CWriter {
         if (array.role != role) continue;
         names.parameters.push_back(concat(role == ArrayRole::kInput ? "const " : "",
                                           c_type(array.storage), " *", array.name));
-        names.arguments.push_back(address_of(buffers[i]));
+        const std::int64_t start = start_of(step, buffers[i]) / storage_bytes(array.storage);
+        names.arguments.push_back(
+            concat(address_of(buffers[i]), start == 0 ? "" : concat(" + ", start)));
       }
     }
+    const std::vector<std::size_t>& passed = functions_.shared.passed[call.function];
     for (std::size_t i = 0; i < program.arrays.size(); ++i) {
       const Array& array = program.arrays[i];
       if (!array.is_constant()) continue;
-      names.constants.emplace_back(array.name, concat(name_, "_", addresses_[buffers[i]]));
-      if (!shared) continue;
+      if (std::ranges::find(passed, i) == passed.end()) {
+        names.constants.emplace_back(array.name, constant_name(buffers[i]));
+        continue;
+      }
       names.parameters.push_back(concat("const ", c_type(array.storage), " *", array.name));
-      names.arguments.push_back(names.constants.back().second);
+      names.arguments.push_back(constant_name(buffers[i]));
     }
     for (std::size_t i = 0; i < call.arguments.size(); ++i) {
       names.parameters.push_back("int32_t " + program.parameters[i]);
@@ -334,7 +340,7 @@ class CWriter {
         array.storage = kept.initial->format().storage();
         array.size = kept.initial->size();
         array.values = kept.initial->to_integers();
-        constants.emplace_back(array, concat(name_, "_", addresses_[i]));
+        constants.emplace_back(array, constant_name(i));
       }
     }
     return constants;
@@ -359,24 +365,27 @@ class CWriter {
     const std::string what = parts.empty() ? "copy of a value" : join(parts, ", ");
     const ValueId result = plan_.buffers[step.writes[0]].value;
     std::string text = concat("/* ", what);
+    if (const auto rows = rows_of(step)) text += concat(", ", rows->count(), " rows");
     if (result != kNone) text += concat(" -> ", graph_.values[result].type.to_string());
     return wrapped(text + concat("; form ", step.form, " */\n"));
   }
 
   std::string function(const std::vector<std::size_t>& users) const {
     const StepNames& names = names_[users.front()];
-    const bool shared = users.size() > 1;
     const auto global = [&](const std::string& array) {
-      if (!shared)
-        for (const auto& [known, c_name] : names.constants)
-          if (known == array) return c_name;
+      for (const auto& [known, c_name] : names.constants)
+        if (known == array) return c_name;
       return array;
     };
     const std::string signature =
         concat("void ", names.function, "(", join(names.parameters, ", "), ")");
-    std::string comments;
-    for (const std::size_t user : users) comments += step_comment(user);
-    return concat(comments, wrapped(signature + ";\n"), wrapped(signature + " {\n"),
+    std::vector<std::string> comments;
+    for (const std::size_t user : users) {
+      std::string comment = step_comment(user);
+      if (std::ranges::find(comments, comment) == comments.end())
+        comments.push_back(std::move(comment));
+    }
+    return concat(join(comments, ""), wrapped(signature + ";\n"), wrapped(signature + " {\n"),
                   print_c(programs_[users.front()].body, name_, global, 2), "}\n\n");
   }
 
@@ -384,13 +393,10 @@ class CWriter {
     std::string text = wrapped(
         concat("  ", names_[index].function, "(", join(names_[index].arguments, ", "), ");\n"));
     if (!options_.trace) return text;
-    const Step& step = plan_.steps[index];
-    for (std::size_t i = 0; i < step.writes.size(); ++i) {
-      const Buffer& buffer = plan_.buffers[step.writes[i]];
-      if (buffer.role == BufferRole::kScratch) continue;
-      text += concat("  ", name_, "_trace(", index, ", ", i, ", ", address_of(step.writes[i]), ", ",
-                     buffer.bytes, ");\n");
-    }
+    const std::vector<std::size_t> completed = completed_values(plan_, index);
+    for (std::size_t i = 0; i < completed.size(); ++i)
+      text += concat("  ", name_, "_trace(", index, ", ", i, ", ", address_of(completed[i]), ", ",
+                     plan_.buffers[completed[i]].bytes, ");\n");
     return text;
   }
 
@@ -444,20 +450,25 @@ class CWriter {
     return concat(linkage, "const ", c_type(array.storage), " ", c_name, "[", array.size, "]");
   }
 
-  // All constants with their C names.
+  // All constants with their C names; patches share theirs.
   std::vector<std::pair<Array, std::string>> constants() const {
     std::vector<std::pair<Array, std::string>> all;
-    for (std::size_t s = 0; s < programs_.size(); ++s)
-      for (const auto& [array, c_name] : names_[s].constants)
-        all.emplace_back(constant(s, array), c_name);
+    std::vector<bool> known(plan_.buffers.size(), false);
+    for (std::size_t s = 0; s < programs_.size(); ++s) {
+      const std::vector<std::size_t> buffers = array_buffers(plan_.steps[s], programs_[s]);
+      for (std::size_t i = 0; i < buffers.size(); ++i) {
+        const Array& array = programs_[s].arrays[i];
+        if (!array.is_constant() || known[buffers[i]]) continue;
+        known[buffers[i]] = true;
+        all.emplace_back(array, constant_name(buffers[i]));
+      }
+    }
     for (auto& initial : initial_values()) all.push_back(std::move(initial));
     return all;
   }
 
-  const Array& constant(std::size_t step, const std::string& name) const {
-    for (const Array& array : programs_[step].arrays)
-      if (array.name == name) return array;
-    throw InternalError(concat("no constant ", name));
+  std::string constant_name(std::size_t buffer) const {
+    return concat(name_, "_", addresses_[buffer]);
   }
 
   // In a file of their own: a compiler that sees their values might fold some of them into code.

@@ -1,10 +1,13 @@
 #pragma once
 
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "tandem/device/device.h"
+#include "tandem/mapping/form_choice.h"
 #include "tandem/plan/plan.h"
 
 namespace tandem {
@@ -18,10 +21,33 @@ struct McuPlanOptions {
   // Error when a name matches no group or a form does not apply.
   std::map<std::string, std::string> forms = {};
   IoPlace io = IoPlace::kArena;
+  // Patches in which the first layers are run (plan/patches.h); 1: none, unset: none but where
+  // `sram_bytes` asks for them.
+  std::optional<std::int64_t> patches = {};
+  // The most SRAM that a plan should need. Where the best forms need more, forms with less scratch
+  // are taken where most is needed; where none of those fit, the stage and patches that fit with
+  // fewest cycles, or else need least.
+  std::optional<std::int64_t> sram_bytes = {};
 };
 
-// The plan of "main" (symbols bound) on a device of kind "mcu": for each group of nodes the form
-// that the cost model finds best. Throws Error listing every node that cannot be run.
+// Plans "main" of one module (symbols bound) on a device of kind "mcu". Several plans take little
+// more time than one.
+class McuPlanner {
+ public:
+  // Both must outlive the planner. Throws Error listing every node that cannot be run.
+  McuPlanner(const Module& module, const Device& device);
+
+  // The plan with, for each group of nodes, the form that the cost model finds best. It may need
+  // more than `sram_bytes` where nothing fits: see sram_bytes() in plan/plan.h.
+  Plan plan(const McuPlanOptions& options = {});
+
+ private:
+  const Module& module_;
+  const Device& device_;
+  FormChoice choice_;
+};
+
+// McuPlanner::plan() for one plan.
 Plan plan_mcu(const Module& module, const Device& device, const McuPlanOptions& options = {});
 
 }  // namespace tandem

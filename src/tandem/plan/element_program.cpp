@@ -29,12 +29,12 @@ std::size_t row_axes_of(const Node& node, std::size_t input) {
 }
 
 // Rows of a constant: its shape without the row axes, the length of a row.
-struct Rows {
+struct TableRows {
   Shape shape;
   std::int64_t length = 1;
 };
-Rows rows_of(Shape shape, std::size_t row_axes) {
-  Rows rows;
+TableRows table_rows(Shape shape, std::size_t row_axes) {
+  TableRows rows;
   for (std::size_t i = 0; i < row_axes; ++i) {
     rows.length *= shape.back();
     shape.pop_back();
@@ -54,7 +54,7 @@ bool has_equal_rows(const Tensor& constant, std::int64_t length) {
 std::optional<std::vector<std::int64_t>> constant_strides(const Tensor& constant,
                                                           std::size_t row_axes, const Shape& output,
                                                           const LoopExtents& nest) {
-  const Rows rows = rows_of(constant.shape(), row_axes);
+  const TableRows rows = table_rows(constant.shape(), row_axes);
   if (has_equal_rows(constant, rows.length)) return std::vector<std::int64_t>(nest.size(), 0);
   return affine_strides(broadcast_offsets(rows.shape, output), nest);
 }

@@ -9,8 +9,8 @@ namespace {
 
 class InPlace {
  public:
-  InPlace(const Graph& graph, const McuGroups& groups, const GroupWork& work)
-      : graph_(graph), groups_(groups), work_(work) {}
+  InPlace(const Graph& graph, const McuGroups& groups, const std::vector<McuTask>& tasks)
+      : graph_(graph), groups_(groups), tasks_(tasks) {}
 
   // Sets the writer and the other readers of a state, where it can be written in place.
   void choose(KeptState& kept) const {
@@ -19,14 +19,16 @@ class InPlace {
     if (times_at_end(kept.read) != 0) return;
     std::vector<std::size_t> readers;
     std::size_t writer = kNone;
-    for (const std::size_t group : work_.needed) {
-      const bool reads = accesses(group, kept.read, ArrayRole::kInput) != kNone;
-      if (accesses(group, next, ArrayRole::kOutput) != kNone) {
-        if (reads && !keeps_ahead(group, kept.read, next)) return;
-        writer = group;
+    for (std::size_t task = 0; task < tasks_.size(); ++task) {
+      if (!tasks_[task].patches.empty()) continue;
+      const McuRun& run = tasks_[task].runs.front();
+      const bool reads = accesses(run, kept.read, ArrayRole::kInput) != kNone;
+      if (accesses(run, next, ArrayRole::kOutput) != kNone) {
+        if (reads && !keeps_ahead(run, kept.read, next)) return;
+        writer = task;
       } else if (reads) {
         if (writer != kNone) return;
-        readers.push_back(group);
+        readers.push_back(task);
       }
     }
     kept.writer = writer;
@@ -42,32 +44,32 @@ class InPlace {
   }
 
   // The index of the array through which a group reads or writes a value; kNone where it does not.
-  std::size_t accesses(std::size_t group, ValueId base, ArrayRole role) const {
-    const std::vector<Array>& arrays = work_.programs[group].arrays;
+  static std::size_t accesses(const McuRun& run, ValueId base, ArrayRole role) {
+    const std::vector<Array>& arrays = run.program.arrays;
     for (std::size_t i = 0; i < arrays.size(); ++i)
       if (arrays[i].role == role && arrays[i].value == base) return i;
     return kNone;
   }
 
-  bool keeps_ahead(std::size_t group, ValueId read, ValueId written) const {
-    const std::size_t from = accesses(group, read, ArrayRole::kInput),
-                      to = accesses(group, written, ArrayRole::kOutput);
-    return std::ranges::any_of(work_.overlaps[group], [&](const OverlapDistance& overlap) {
+  static bool keeps_ahead(const McuRun& run, ValueId read, ValueId written) {
+    const std::size_t from = accesses(run, read, ArrayRole::kInput),
+                      to = accesses(run, written, ArrayRole::kOutput);
+    return std::ranges::any_of(run.overlaps, [&](const OverlapDistance& overlap) {
       return overlap.read == from && overlap.written == to && overlap.bytes <= 0;
     });
   }
 
   const Graph& graph_;
   const McuGroups& groups_;
-  const GroupWork& work_;
+  const std::vector<McuTask>& tasks_;
 };
 
 }  // namespace
 
 std::vector<KeptState> kept_states(const Module& module, const McuGroups& groups,
-                                   const GroupWork& work) {
+                                   const std::vector<McuTask>& tasks) {
   const Graph& graph = module.main();
-  const InPlace in_place(graph, groups, work);
+  const InPlace in_place(graph, groups, tasks);
   std::vector<KeptState> kept;
   for (StateId state = 0; state < module.states.size(); ++state) {
     const auto read = std::ranges::find(graph.values, state, &Value::state);

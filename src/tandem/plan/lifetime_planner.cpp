@@ -237,8 +237,9 @@ LifetimeLayout plan_lifetimes(const std::vector<LifetimeBlock>& blocks,
   for (const LifetimeBlock& block : blocks) {
     best.bound_bytes = std::max(best.bound_bytes, least_bytes(blocks, block.first_step));
     for (const Takeover& takeover : block.takeovers)
-      ensure(blocks.at(takeover.dying).last_step == block.first_step,
-             "a block takes over from one that dies at another step");
+      ensure(overlap(blocks.at(takeover.dying), block) &&
+                 blocks[takeover.dying].first_step <= block.first_step,
+             "a block takes over from one that is not there when it starts");
   }
   Search search(blocks, best);
   const auto life = [&](std::size_t i) { return blocks[i].last_step - blocks[i].first_step; };

@@ -6,9 +6,9 @@
 
 namespace tandem {
 
-// Leave for a block to share bytes with one that is last needed in the step in which it is first
-// needed itself: `dying` must start `distance` or more bytes behind it. 0 or less: at the same
-// address or behind it; -(bytes of the dying block) or less: anywhere.
+// Leave for a block to share bytes with one that is still needed when it is first needed itself (in
+// that step only, or in more): `dying` must start `distance` or more bytes behind it. 0 or less: at
+// the same address or behind it; -(bytes of the dying block) or less: anywhere.
 struct Takeover {
   std::size_t dying = 0;  // index of the other block
   std::int64_t distance = 0;

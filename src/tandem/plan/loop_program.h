@@ -165,6 +165,7 @@ struct Array {
   std::vector<std::int64_t> values;  // of weights and tables
 
   bool is_constant() const { return role == ArrayRole::kWeights || role == ArrayRole::kTable; }
+  bool is_written() const { return role == ArrayRole::kOutput || role == ArrayRole::kScratch; }
   std::int64_t bytes() const { return size * storage_bytes(storage); }
 };
 

@@ -10,11 +10,12 @@
 #include "tandem/plan/movement_map.h"
 
 namespace tandem {
-namespace {
 
 Shape shape_of(const Graph& graph, ValueId value) {
   return graph.values[value].type.static_shape();
 }
+
+namespace {
 
 bool is_elementwise(const Node& node) {
   const Traits traits = node.op->traits();

@@ -21,6 +21,9 @@ struct McuGroups {
   std::vector<std::vector<NodeId>> groups;
 };
 
+// The shape of a value whose symbols are bound.
+Shape shape_of(const Graph& graph, ValueId value);
+
 McuGroups group_nodes(const Module& module, const Graph& graph);
 
 // What a sequential machine cannot run: every node that is no integer primitive and no data

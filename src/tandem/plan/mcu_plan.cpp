@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 #include <optional>
+#include <utility>
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
@@ -10,110 +11,24 @@
 #include "tandem/ops/coded.h"
 #include "tandem/plan/kept_states.h"
 #include "tandem/plan/lifetime_planner.h"
-#include "tandem/plan/overlap_distance.h"
-#include "tandem/plan/task_order.h"
+#include "tandem/plan/mcu_tasks.h"
+#include "tandem/plan/smallest_order.h"
 
 namespace tandem {
 namespace {
 
 std::int64_t round_up(std::int64_t value, std::int64_t to) { return (value + to - 1) / to * to; }
 
-bool is_written(const Array& array) {
-  return array.role == ArrayRole::kOutput || array.role == ArrayRole::kScratch;
-}
-
-// A program may turn out not to read an operand (a product with 0, a clamp to one number); groups
-// that only fed such operands are left out.
-GroupWork group_work(const Module& module, const McuGroups& groups,
-                     const std::vector<std::string>& forms) {
-  const Graph& graph = module.main();
-  GroupWork work;
-  std::vector<bool> wanted(graph.values.size(), false);
-  for (const ValueId output : graph.outputs) wanted[groups.base_of[output]] = true;
-  for (const StateUpdate& update : graph.updates) wanted[groups.base_of[update.value]] = true;
-  const std::size_t count = groups.groups.size();
-  work.programs.resize(count);
-  work.overlaps.resize(count);
-  for (std::size_t i = count; i-- > 0;) {
-    LoopProgram& program = work.programs[i];
-    program = build_kernel(module, graph, groups.base_of, groups.groups[i], forms[i]);
-    if (std::ranges::none_of(program.arrays, [&](const Array& array) {
-          return array.role == ArrayRole::kOutput && wanted[array.value];
-        }))
-      continue;
-    work.needed.insert(work.needed.begin(), i);
-    work.overlaps[i] = overlap_distances(program);
-    for (const Array& array : program.arrays)
-      if (array.role == ArrayRole::kInput) wanted[array.value] = true;
-  }
-  return work;
-}
-
-// The order of the needed groups that takes the smallest arena, as positions among them.
-TaskOrder smallest_order(const Graph& graph, const McuGroups& groups, const GroupWork& work,
-                         const std::vector<KeptState>& states, IoPlace io) {
-  std::vector<OrderedValue> values;
-  std::vector<std::size_t> value_of(graph.values.size(), kNone);
-  const auto is_one_of = [&](const std::vector<ValueId>& ends, ValueId base) {
-    return std::ranges::any_of(ends, [&](ValueId end) { return groups.base_of[end] == base; });
-  };
-  const auto value = [&](const Array& array) {
-    if (array.role == ArrayRole::kScratch) {
-      values.push_back({array.bytes(), false, false});
-      return values.size() - 1;
-    }
-    if (value_of[array.value] != kNone) return value_of[array.value];
-    const bool is_input = is_one_of(graph.inputs, array.value);
-    const bool is_output = is_one_of(graph.outputs, array.value);
-    const bool is_state = std::ranges::any_of(states, [&](const KeptState& kept) {
-      return array.value == kept.read ||
-             (kept.writer != kNone && is_one_of({kept.update}, array.value));
-    });
-    const bool is_copied = std::ranges::any_of(states, [&](const KeptState& kept) {
-      return kept.update != kNone && kept.writer == kNone && is_one_of({kept.update}, array.value);
-    });
-    const bool with_caller = io == IoPlace::kCaller && (is_input || is_output);
-    OrderedValue added;
-    added.is_given = is_input || graph.values[array.value].state != kNone;
-    added.is_kept = is_output || is_copied;
-    added.bytes = with_caller || is_state ? 0 : array.bytes();
-    values.push_back(added);
-    return value_of[array.value] = values.size() - 1;
-  };
-  std::vector<OrderedTask> tasks;
-  for (const std::size_t group : work.needed) {
-    const std::vector<Array>& arrays = work.programs[group].arrays;
-    OrderedTask task;
-    std::vector<std::size_t> array_values;
-    for (const Array& array : arrays) {
-      array_values.push_back(array.is_constant() ? kNone : value(array));
-      if (array.role == ArrayRole::kInput) task.reads.push_back(array_values.back());
-      if (is_written(array)) task.writes.push_back(array_values.back());
-    }
-    for (const OverlapDistance& overlap : work.overlaps[group])
-      task.takeovers.push_back(
-          {array_values[overlap.written], array_values[overlap.read], overlap.bytes});
-    for (const KeptState& kept : states)
-      if (kept.writer == group)
-        for (const std::size_t reader : kept.readers)
-          task.after.push_back(static_cast<std::size_t>(std::ranges::find(work.needed, reader) -
-                                                        work.needed.begin()));
-    tasks.push_back(std::move(task));
-  }
-  return least_peak_order(tasks, values);
-}
-
-// Makes the plan that runs groups in one order.
+// Makes the plan that runs tasks in one order.
 class Assembler {
  public:
-  Assembler(const Module& module, const McuGroups& groups, const std::vector<std::string>& forms,
-            const GroupWork& work, const std::vector<KeptState>& states, const std::string& device,
+  Assembler(const Module& module, const McuGroups& groups, const std::vector<McuTask>& tasks,
+            const std::vector<KeptState>& states, const std::string& device,
             const std::string& unit, IoPlace io)
       : module_(module),
         graph_(module.main()),
         groups_(groups),
-        forms_(forms),
-        work_(work),
+        tasks_(tasks),
         states_(states),
         unit_(unit) {
     plan_.device = device;
@@ -123,7 +38,7 @@ class Assembler {
 
   Plan run(const std::vector<std::size_t>& order) {
     add_ends();
-    for (const std::size_t group : order) add_step(group);
+    for (const std::size_t task : order) add_task(tasks_[task]);
     for (std::size_t i = 0; i < graph_.outputs.size(); ++i) add_copied_output(i);
     add_copied_states();
     for (const Output& output : outputs_)
@@ -137,6 +52,11 @@ class Assembler {
   }
 
  private:
+  struct Stage {
+    const McuTask* task = nullptr;
+    std::size_t end = 0;  // the step behind its last one
+  };
+
   bool is_computed(ValueId base) const { return graph_.values[base].producer != kNone; }
 
   std::size_t add_buffer(const std::string& name, BufferRole role, ValueId value,
@@ -197,45 +117,97 @@ class Assembler {
                initial.format().storage());
   }
 
-  void write(Step& step, std::size_t buffer) {
-    plan_.buffers[buffer].first_step = plan_.steps.size();
-    use(buffer);
-    step.writes.push_back(buffer);
-  }
-
   void use(std::size_t buffer) {
     plan_.buffers[buffer].last_step = std::max(plan_.buffers[buffer].last_step, plan_.steps.size());
   }
 
-  void add_step(std::size_t group) {
-    const std::vector<NodeId>& nodes = groups_.groups[group];
-    const LoopProgram& program = work_.programs[group];
+  // A patch writes a part of a buffer that others have begun.
+  void write(Step& step, std::size_t buffer) {
+    if (!std::exchange(is_written_[buffer], true))
+      plan_.buffers[buffer].first_step = plan_.steps.size();
+    use(buffer);
+    step.writes.push_back(buffer);
+  }
+
+  void add_task(const McuTask& task) {
+    if (task.patches.empty()) add_step(task.runs.front());
+    const std::size_t runs = task.patches.empty() ? 0 : task.runs.size() / task.patches.size();
+    for (std::size_t p = 0; p < task.patches.size(); ++p)
+      for (std::size_t i = 0; i < runs; ++i)
+        add_step(task.runs[p * runs + i], &task, &task.patches[p]);
+    if (!task.patches.empty()) stages_.push_back({&task, plan_.steps.size()});
+  }
+
+  // `stage` and the rows of the patch that the step belongs to, if it does.
+  void add_step(const McuRun& run, const McuTask* stage = nullptr,
+                const std::map<ValueId, Rows>* rows = nullptr) {
+    const std::vector<NodeId>& nodes = groups_.groups[run.group];
     Step step;
     step.nodes = nodes;
     step.unit = unit_;
-    step.form = forms_[group];
+    step.form = run.form;
+    if (run.rows) step.tile = {{"row", run.rows->begin}, {"rows", run.rows->count()}};
     const std::string name = identifier(graph_.nodes[nodes.front()].name);
-    for (const Array& array : program.arrays) {
+    for (const Array& array : run.program.arrays) {
       if (array.role == ArrayRole::kInput) {
         ensure(buffer_of_[array.value] != kNone,
                concat("'", graph_.values[array.value].name, "' is read before it is computed"));
-        use(buffer_of_[array.value]);
-        step.reads.push_back(buffer_of_[array.value]);
+        const std::size_t buffer = buffer_of_[array.value];
+        use(buffer);
+        step.reads.push_back(buffer);
+        if (stage != nullptr)
+          set_start(step, buffer, *stage, array.value, run.reads.at(array.value).begin);
       } else if (array.is_constant()) {
-        const BufferRole role =
-            array.role == ArrayRole::kWeights ? BufferRole::kWeights : BufferRole::kTable;
-        step.reads.push_back(
-            add_buffer(concat(name, "_", array.name), role, kNone, array.bytes(), array.storage));
+        step.reads.push_back(constant_buffer(run.group, name, array));
       } else if (array.role == ArrayRole::kScratch) {
         step.writes.push_back(add_buffer(concat(name, "_", array.name), BufferRole::kScratch, kNone,
                                          array.bytes(), array.storage));
       } else {
-        if (buffer_of_[array.value] == kNone) buffer_of_[array.value] = result_buffer(array.value);
-        write(step, buffer_of_[array.value]);
+        const bool is_part = stage != nullptr && array.value != stage->result;
+        const std::size_t buffer =
+            is_part ? rows_buffer(array, rows->at(array.value)) : whole_buffer(array.value);
+        write(step, buffer);
+        if (stage != nullptr) set_start(step, buffer, *stage, array.value, run.rows->begin);
       }
     }
     plan_.steps.push_back(std::move(step));
-    group_of_step_.push_back(group);
+    runs_.push_back(&run);
+  }
+
+  std::size_t whole_buffer(ValueId value) {
+    if (buffer_of_[value] == kNone) buffer_of_[value] = result_buffer(value);
+    return buffer_of_[value];
+  }
+
+  // A buffer for some rows of a value within a stage.
+  std::size_t rows_buffer(const Array& array, Rows rows) {
+    first_row_[array.value] = rows.begin;
+    return buffer_of_[array.value] =
+               add_buffer(concat(identifier(graph_.values[array.value].name), "_rows"),
+                          BufferRole::kValue, kNone, array.bytes(), array.storage);
+  }
+
+  // Where in its buffer a step of a stage finds a value from some row on.
+  void set_start(Step& step, std::size_t buffer, const McuTask& stage, ValueId value,
+                 std::int64_t row) const {
+    const auto first = first_row_.find(value);
+    const std::int64_t start =
+        (row - (first == first_row_.end() ? 0 : first->second)) * stage.row_bytes.at(value);
+    if (start > 0) step.starts[buffer] = start;
+  }
+
+  // Patches share the constants of their group.
+  std::size_t constant_buffer(std::size_t group, const std::string& node, const Array& array) {
+    for (const Constant& known : constants_)
+      if (known.group == group && known.array->name == array.name &&
+          known.array->storage == array.storage && known.array->values == array.values)
+        return known.buffer;
+    const BufferRole role =
+        array.role == ArrayRole::kWeights ? BufferRole::kWeights : BufferRole::kTable;
+    const std::size_t buffer =
+        add_buffer(concat(node, "_", array.name), role, kNone, array.bytes(), array.storage);
+    constants_.push_back({group, &array, buffer});
+    return buffer;
   }
 
   // Where a step writes a value that is no output.
@@ -317,8 +289,8 @@ class Assembler {
       blocks.push_back({buffer.bytes, element, buffer.first_step,
                         is_output ? plan_.steps.size() : buffer.last_step});
     }
-    for (std::size_t step = 0; step < group_of_step_.size(); ++step)
-      add_takeovers(step, block_of, blocks);
+    for (std::size_t step = 0; step < runs_.size(); ++step) add_takeovers(step, block_of, blocks);
+    for (const Stage& stage : stages_) add_takeovers(stage, block_of, blocks);
     const LifetimeLayout layout = plan_lifetimes(blocks);
     for (std::size_t i = 0; i < plan_.buffers.size(); ++i)
       if (block_of[i] != kNone) plan_.buffers[i].offset = layout.offsets[block_of[i]];
@@ -329,18 +301,35 @@ class Assembler {
   // Lets what a step writes share bytes with what it is the last to read.
   void add_takeovers(std::size_t index, const std::vector<std::size_t>& block_of,
                      std::vector<LifetimeBlock>& blocks) const {
-    const std::size_t group = group_of_step_[index];
-    const std::vector<std::size_t> buffers =
-        array_buffers(plan_.steps[index], work_.programs[group]);
-    for (const OverlapDistance& overlap : work_.overlaps[group]) {
-      const std::size_t dying = block_of[buffers[overlap.read]],
-                        born = block_of[buffers[overlap.written]];
+    const Step& step = plan_.steps[index];
+    const McuRun& run = *runs_[index];
+    const std::vector<std::size_t> buffers = array_buffers(step, run.program);
+    for (const OverlapDistance& overlap : run.overlaps) {
+      const std::size_t read = buffers[overlap.read], written = buffers[overlap.written];
+      const std::size_t dying = block_of[read], born = block_of[written];
       if (dying == kNone || born == kNone || blocks[dying].last_step != index ||
           blocks[born].first_step != index)
         continue;
-      blocks[born].takeovers.push_back({dying, overlap.bytes});
+      const std::int64_t shift = start_of(step, written) - start_of(step, read);
+      if (shift % overlap.multiple != 0) continue;
+      blocks[born].takeovers.push_back({dying, overlap.bytes + shift});
       for (const std::size_t block : {dying, born})
         blocks[block].alignment = std::lcm(blocks[block].alignment, overlap.multiple);
+    }
+  }
+
+  // The same for the result of a stage, which is begun before its input is read to the end.
+  void add_takeovers(const Stage& stage, const std::vector<std::size_t>& block_of,
+                     std::vector<LifetimeBlock>& blocks) const {
+    const std::size_t born = block_of[buffer_of_[stage.task->result]];
+    if (born == kNone) return;
+    for (const ValueId read : outer_reads(*stage.task)) {
+      const std::size_t dying = block_of[buffer_of_[read]];
+      if (dying == kNone || blocks[dying].last_step >= stage.end ||
+          blocks[dying].last_step <= blocks[born].first_step)
+        continue;
+      if (const auto distance = distance_over_patches(*stage.task, read))
+        blocks[born].takeovers.push_back({dying, *distance});
     }
   }
 
@@ -377,16 +366,24 @@ class Assembler {
     std::size_t buffer;
     bool direct;
   };
+  struct Constant {
+    std::size_t group;
+    const Array* array;
+    std::size_t buffer;
+  };
   const Module& module_;
   const Graph& graph_;
   const McuGroups& groups_;
-  const std::vector<std::string>& forms_;
-  const GroupWork& work_;
+  const std::vector<McuTask>& tasks_;
   const std::vector<KeptState>& states_;
   const std::string& unit_;
-  std::vector<std::size_t> group_of_step_;  // of steps that run nodes; they come first
+  std::vector<const McuRun*> runs_;  // of steps that run nodes; they come first
+  std::vector<Stage> stages_;
   Plan plan_;
-  std::vector<std::size_t> buffer_of_;  // by base value
+  std::vector<std::size_t> buffer_of_;         // by base value
+  std::map<ValueId, std::int64_t> first_row_;  // that is in its buffer, of values within a stage
+  std::map<std::size_t, bool> is_written_;     // by buffer, of values
+  std::vector<Constant> constants_;
   std::vector<Output> outputs_;
   std::vector<std::vector<std::size_t>> state_buffers_;  // of each state: its old and new value
 };
@@ -394,20 +391,21 @@ class Assembler {
 }  // namespace
 
 Plan assemble_mcu_plan(const Module& module, const std::string& device, const std::string& unit,
-                       const McuGroups& groups, const std::vector<std::string>& forms, IoPlace io) {
+                       const McuGroups& groups, const std::vector<std::string>& forms, IoPlace io,
+                       const PatchStage& stage) {
   ensure(forms.size() == groups.groups.size(), "one form for each group");
-  const GroupWork work = group_work(module, groups, forms);
-  const std::vector<KeptState> states = kept_states(module, groups, work);
+  const std::vector<McuTask> tasks = mcu_tasks(module, groups, forms, stage);
+  const std::vector<KeptState> states = kept_states(module, groups, tasks);
   const auto plan_in = [&](const std::vector<std::size_t>& order) {
-    return Assembler(module, groups, forms, work, states, device, unit, io).run(order);
+    return Assembler(module, groups, tasks, states, device, unit, io).run(order);
   };
-  const TaskOrder best = smallest_order(module.main(), groups, work, states, io);
-  Plan plan = plan_in(work.needed);
+  const TaskOrder best = smallest_order(module.main(), groups, tasks, states, io);
+  std::vector<std::size_t> listed(tasks.size());
+  std::iota(listed.begin(), listed.end(), std::size_t{0});
+  Plan plan = plan_in(listed);
   plan.order = "as in the network";
-  if (!std::ranges::is_sorted(best.tasks)) {
-    std::vector<std::size_t> order;
-    for (const std::size_t task : best.tasks) order.push_back(work.needed[task]);
-    Plan reordered = plan_in(order);
+  if (best.tasks != listed) {
+    Plan reordered = plan_in(best.tasks);
     reordered.order = "for the least peak";
     if (reordered.peak_bytes["sram"] < plan.peak_bytes["sram"]) plan = std::move(reordered);
   }
@@ -458,7 +456,10 @@ std::vector<LoopProgram> step_programs(const Module& module, const Plan& plan) {
   std::vector<LoopProgram> programs;
   for (const Step& step : plan.steps) {
     if (!step.nodes.empty()) {
-      programs.push_back(build_kernel(module, graph, groups.base_of, step.nodes, step.form));
+      const std::optional<Rows> rows = rows_of(step);
+      const Graph patch = rows ? patch_graph(module, graph, groups, step.nodes, *rows) : Graph();
+      programs.push_back(
+          build_kernel(module, rows ? patch : graph, groups.base_of, step.nodes, step.form));
       continue;
     }
     const ValueId from = plan.buffers[step.reads[0]].value, to = plan.buffers[step.writes[0]].value;
@@ -472,7 +473,10 @@ std::vector<LoopProgram> step_programs(const Module& module, const Plan& plan) {
 
 StepFunctions step_functions(const Module& module, const Plan& plan) {
   StepFunctions result{step_programs(module, plan), {}};
-  result.shared = share_programs(result.programs);
+  std::vector<std::vector<std::size_t>> buffers;
+  for (std::size_t i = 0; i < plan.steps.size(); ++i)
+    buffers.push_back(array_buffers(plan.steps[i], result.programs[i]));
+  result.shared = share_programs(result.programs, buffers);
   return result;
 }
 
@@ -480,7 +484,7 @@ std::vector<std::size_t> array_buffers(const Step& step, const LoopProgram& prog
   std::vector<std::size_t> buffers;
   std::size_t reads = 0, writes = 0;
   for (const Array& array : program.arrays)
-    buffers.push_back(is_written(array) ? step.writes.at(writes++) : step.reads.at(reads++));
+    buffers.push_back(array.is_written() ? step.writes.at(writes++) : step.reads.at(reads++));
   return buffers;
 }
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "tandem/plan/kernel.h"
+#include "tandem/plan/patches.h"
 #include "tandem/plan/plan.h"
 #include "tandem/plan/shared_programs.h"
 
@@ -15,13 +16,15 @@ namespace tandem {
 // (BufferRole::kValue, kScratch), constants in "flash"; inputs and outputs in the arena too, or in
 // "sram" of the caller. In the arena all inputs are there when the first step starts, all outputs
 // when the last one has ended. What a step writes may share bytes with what it is the last to read,
-// as far as it has read them by then (plan/overlap_distance.h). States lie in a region of "sram" of
-// their own (BufferRole::kState); a step writes the new value over the old one where it can
-// (plan/kept_states.h), others are copied at the end. peak_bytes: the arena in "sram", the
-// constants and the initial values of states, unless all their elements are equal, in "flash".
+// as far as it has read them by then (plan/overlap_distance.h). The groups of `stage` are run patch
+// after patch: a step for each group and patch, whose tile is "row" and "rows", and which share
+// constants. States lie in a region of "sram" of their own (BufferRole::kState); a step writes the
+// new value over the old one where it can (plan/kept_states.h), others are copied at the end.
+// peak_bytes: the arena in "sram", the constants and the initial values of states, unless all their
+// elements are equal, in "flash".
 Plan assemble_mcu_plan(const Module& module, const std::string& device, const std::string& unit,
                        const McuGroups& groups, const std::vector<std::string>& forms,
-                       IoPlace io = IoPlace::kArena);
+                       IoPlace io = IoPlace::kArena, const PatchStage& stage = {});
 
 // What the steps of such a plan do, in order. The arrays of program i are the buffers
 // steps[i].reads and .writes, in the order: reads are inputs and constants as they occur among the

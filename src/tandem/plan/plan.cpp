@@ -40,6 +40,25 @@ IoPlace parse_io_place(const std::string& text) {
               suggestion(text, {"arena", "caller"}));
 }
 
+std::int64_t start_of(const Step& step, std::size_t buffer) {
+  const auto found = step.starts.find(buffer);
+  return found == step.starts.end() ? 0 : found->second;
+}
+
+std::vector<std::size_t> completed_values(const Plan& plan, std::size_t step) {
+  std::vector<std::size_t> completed;
+  for (const std::size_t write : plan.steps[step].writes) {
+    if (plan.buffers[write].value == kNone) continue;
+    const bool goes_on =
+        std::any_of(plan.steps.begin() + static_cast<std::ptrdiff_t>(step) + 1, plan.steps.end(),
+                    [&](const Step& later) {
+                      return std::ranges::find(later.writes, write) != later.writes.end();
+                    });
+    if (!goes_on) completed.push_back(write);
+  }
+  return completed;
+}
+
 std::int64_t state_bytes(const Plan& plan) {
   std::int64_t end = 0, alignment = 1;
   for (const Buffer& buffer : plan.buffers) {
@@ -48,6 +67,19 @@ std::int64_t state_bytes(const Plan& plan) {
     alignment = std::max<std::int64_t>(alignment, buffer.element_bits / 8);
   }
   return end == 0 ? 0 : (end + 1 + alignment - 1) / alignment * alignment;
+}
+
+std::int64_t caller_bytes(const Plan& plan) {
+  std::int64_t bytes = 0;
+  for (const Buffer& buffer : plan.buffers)
+    if ((buffer.role == BufferRole::kInput || buffer.role == BufferRole::kOutput) &&
+        !in_arena(plan, buffer))
+      bytes += buffer.bytes;
+  return bytes;
+}
+
+std::int64_t sram_bytes(const Plan& plan) {
+  return plan.peak_bytes.at("sram") + state_bytes(plan) + caller_bytes(plan);
 }
 
 bool in_arena(const Plan& plan, const Buffer& buffer) {

@@ -25,7 +25,7 @@ std::string_view name(BufferRole role);
 struct Buffer {
   std::string name;
   BufferRole role = BufferRole::kValue;
-  ValueId value = kNone;    // kNone: scratch of a step, or a FIFO between stages
+  ValueId value = kNone;    // kNone: scratch of a step, rows of a value, a FIFO between stages
   std::string memory;       // a memory of the device: "sram", "flash", "bram", ...
   std::int64_t offset = 0;  // bytes from the start of that memory's region (of states: theirs)
   std::int64_t bytes = 0;
@@ -55,7 +55,11 @@ struct Step {
   // Tile sizes and foldings by name: "pe", "simd", "fifo_depth", ...
   std::map<std::string, std::int64_t> tile;
   std::vector<std::size_t> reads, writes;  // indices of buffers
+  // Bytes from the start of a buffer to the part of it that the step reads or writes, by index of
+  // the buffer; it starts at the beginning of all others.
+  std::map<std::size_t, std::int64_t> starts = {};
 };
+std::int64_t start_of(const Step& step, std::size_t buffer);
 
 // How one function of a module runs on one device: what runs where and when, and which bytes lie
 // where. The executor runs it, the emitter prints it, the cost models time it.
@@ -70,9 +74,18 @@ struct Plan {
   std::map<std::string, std::int64_t> peak_bytes, bound_bytes;
 };
 
+// The buffers of values that a step writes and no later one does: there they are complete.
+std::vector<std::size_t> completed_values(const Plan& plan, std::size_t step);
+
 // The bytes of the region in which the states of a plan lie, apart from its arena, with the byte
 // that says whether they hold their initial values; 0 where there are none.
 std::int64_t state_bytes(const Plan& plan);
+
+// The bytes of inputs and outputs that the caller holds.
+std::int64_t caller_bytes(const Plan& plan);
+
+// The bytes of SRAM that a microcontroller needs: the arena, states, and what the caller holds.
+std::int64_t sram_bytes(const Plan& plan);
 
 // Whether a buffer shares the one region of memory in which the values of a plan lie.
 bool in_arena(const Plan& plan, const Buffer& buffer);

@@ -16,15 +16,21 @@ struct StepCall {
 
 struct SharedPrograms {
   std::vector<std::vector<std::size_t>> users;  // by function: its steps, in order
-  std::vector<StepCall> calls;                  // by step
+  // By function: the arrays that are handed over. The others are constants that are the same in all
+  // its steps.
+  std::vector<std::vector<std::size_t>> passed;
+  std::vector<StepCall> calls;  // by step
 
   bool is_shared(std::size_t function) const { return users[function].size() > 1; }
 };
 
 // Finds programs that differ in nothing but numbers outside of their innermost loops, such as
 // numbers of rows and columns, and in the content of their arrays. In each of them such numbers
-// become parameters (LoopProgram::parameters), so that they are the same function. Programs of few
-// statements or many parameters stay alone: their calls would take what the function saves.
-SharedPrograms share_programs(std::vector<LoopProgram>& programs);
+// become parameters (LoopProgram::parameters), so that they are the same function. Where programs
+// of few statements or many parameters differ, their calls would take what the function saves: of
+// those only the ones with the same numbers and constants are one function, such as patches of one
+// layer. `buffers`: by program and array, where it lies; constants at one place are the same.
+SharedPrograms share_programs(std::vector<LoopProgram>& programs,
+                              const std::vector<std::vector<std::size_t>>& buffers);
 
 }  // namespace tandem

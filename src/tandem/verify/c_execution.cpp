@@ -174,10 +174,9 @@ std::map<ValueId, Tensor> CExecution::trace(std::span<const Tensor> inputs) {
 std::map<ValueId, Tensor> unpack_trace(const Module& module, const Plan& plan,
                                        const std::string& output, std::int64_t count) {
   std::vector<ValueId> values;
-  for (const Step& step : plan.steps)
-    for (const std::size_t write : step.writes)
-      if (plan.buffers[write].role != BufferRole::kScratch)
-        values.push_back(plan.buffers[write].value);
+  for (std::size_t step = 0; step < plan.steps.size(); ++step)
+    for (const std::size_t buffer : completed_values(plan, step))
+      values.push_back(plan.buffers[buffer].value);
   const std::size_t traced = values.size();
   values.insert(values.end(), module.main().outputs.begin(), module.main().outputs.end());
   const std::vector<Tensor> all =

@@ -1,0 +1,72 @@
+#include "tandem/mapping/form_choice.h"
+
+#include <algorithm>
+#include <array>
+
+#include "tandem/base/error.h"
+#include "tandem/plan/kernel.h"
+#include "tandem/plan/lifetime_planner.h"
+#include "tandem/plan/overlap_distance.h"
+
+namespace tandem {
+namespace {
+
+// The bytes that a program's values and scratch arrays need at least, where it is the last to read
+// its inputs: some forms have little scratch, others can write over what they have read.
+double bytes_alone(const LoopProgram& program) {
+  std::vector<LifetimeBlock> blocks;
+  for (const Array& array : program.arrays)
+    blocks.push_back({array.is_constant() ? 0 : array.bytes()});
+  for (const OverlapDistance& overlap : overlap_distances(program))
+    blocks[overlap.written].takeovers.push_back({overlap.read, overlap.bytes});
+  return static_cast<double>(least_bytes(blocks, 0));
+}
+
+}  // namespace
+
+FormChoice::FormChoice(const Module& module, const Device& device)
+    : module_(module),
+      groups_(group_nodes(module, module.main())),
+      costs_(device),
+      known_(groups_.groups.size()) {}
+
+const std::vector<std::string>& FormChoice::forms(std::size_t group) {
+  std::vector<std::string>& forms = known_[group].forms;
+  if (forms.empty())
+    forms = kernel_forms(module_, module_.main(), groups_.base_of, groups_.groups[group]);
+  return forms;
+}
+
+const std::string& FormChoice::best(std::size_t group, FormGoal goal) {
+  const std::vector<std::string>& all = forms(group);
+  if (all.size() == 1) return all.front();
+  std::vector<Judged>& judged = known_[group].judged;
+  if (judged.empty())
+    for (const std::string& form : all) judged.push_back(judge(group, form));
+  // The goal first, then what the others ask for.
+  const auto order = [&](const Judged& form) -> std::array<double, 3> {
+    switch (goal) {
+      case FormGoal::kLatency: return {form.cycles, form.flash, form.scratch};
+      case FormGoal::kFlash: return {form.flash, form.cycles, form.scratch};
+      case FormGoal::kSram: return {form.sram, form.cycles, form.flash};
+      case FormGoal::kScratch: return {form.scratch, form.cycles, form.flash};
+    }
+    throw InternalError("unknown goal");
+  };
+  const auto least = std::ranges::min_element(judged, {}, order);
+  return all[static_cast<std::size_t>(least - judged.begin())];
+}
+
+FormChoice::Judged FormChoice::judge(std::size_t group, const std::string& form) const {
+  const LoopProgram program =
+      build_kernel(module_, module_.main(), groups_.base_of, groups_.groups[group], form);
+  const LoopCost cost = costs_.of(program);
+  Judged judged{cost.cycles, cost.code_bytes, bytes_alone(program), 0};
+  for (const Array& array : program.arrays) {
+    if (array.is_constant()) judged.flash += static_cast<double>(array.bytes());
+    if (array.role == ArrayRole::kScratch) judged.scratch += static_cast<double>(array.bytes());
+  }
+  return judged;
+}
+
+}  // namespace tandem

@@ -1,0 +1,102 @@
+#include "tandem/mapping/mcu_planner.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tandem/base/error.h"
+#include "tandem/cost/mcu_cost.h"
+#include "tandem/mapping/patch_search.h"
+#include "tandem/plan/mcu_plan.h"
+
+#include "tests/support/random_chain.h"
+
+namespace tandem {
+namespace {
+
+std::int64_t least_sram(const Module& module, const Device& device) {
+  return sram_bytes(plan_mcu(module, device, {.sram_bytes = 0}));
+}
+
+TEST(McuPlanner, TakesPatchesOnlyWhereSramIsShortOrTheyAreAskedFor) {
+  const Device device = find_device("stm32f746");
+  int patched = 0, relaxed = 0;
+  for (std::uint64_t seed = 0; seed < 24; ++seed) {
+    const Module module = random_chain(seed);
+    const Plan fast = plan_mcu(module, device);
+    EXPECT_EQ(patch_count(fast), 1);
+    EXPECT_EQ(patch_count(plan_mcu(module, device, {.objective = McuObjective::kSram})), 1);
+    const std::int64_t least = least_sram(module, device);
+    EXPECT_LE(least, sram_bytes(fast));
+    // Whatever lies between is met, and what fits already stays as it is.
+    for (const std::int64_t most : {least, (least + sram_bytes(fast)) / 2}) {
+      const Plan plan = plan_mcu(module, device, {.sram_bytes = most});
+      EXPECT_LE(sram_bytes(plan), most) << seed;
+      patched += patch_count(plan) > 1;
+      relaxed += patch_count(plan) == 1 && sram_bytes(plan) < sram_bytes(fast);
+    }
+    const Plan same = plan_mcu(module, device, {.sram_bytes = sram_bytes(fast)});
+    EXPECT_EQ(print_plan(module, same), print_plan(module, fast));
+    const Plan never = plan_mcu(module, device, {.patches = 1, .sram_bytes = 0});
+    EXPECT_EQ(patch_count(never), 1);
+  }
+  EXPECT_GT(patched, 2);
+  EXPECT_GT(relaxed, 5);
+}
+
+TEST(McuPlanner, CountsSharedFunctionsOnceAndEveryCall) {
+  const Device device = find_device("stm32f746");
+  int compared = 0, shared = 0;
+  for (std::uint64_t seed = 0; seed < 30; ++seed) {
+    const Module module = random_chain(seed);
+    const Plan plan = plan_mcu(module, device, {.sram_bytes = 0});
+    if (patch_count(plan) == 1) continue;
+    const Estimate estimate = estimate_mcu(module, plan, device);
+    // Functions once; calls by the arrays and numbers that they hand over.
+    const StepFunctions functions = step_functions(module, plan);
+    const std::vector<LoopProgram> programs = step_programs(module, plan);
+    const McuCosts costs(device);
+    const auto per_call = [&](LoopFeature feature, std::size_t count) {
+      LoopFeatures features;
+      features.executed[static_cast<std::size_t>(feature)] = static_cast<double>(count);
+      features.written = features.executed;
+      return costs.of(features);
+    };
+    double code = 0, instructions = 0;
+    for (std::size_t i = 0; i < programs.size(); ++i) {
+      const LoopCost cost = costs.of(functions.programs[i]);
+      const StepCall& call = functions.shared.calls[i];
+      const LoopCost arguments = per_call(LoopFeature::kArguments, call.arguments.size());
+      instructions += cost.instructions + arguments.instructions;
+      code += arguments.code_bytes;
+      if (functions.shared.users[call.function].front() == i)
+        code += cost.code_bytes;
+      else
+        code += per_call(LoopFeature::kArrays, functions.shared.passed[call.function].size())
+                    .code_bytes;
+      // Functions in place of copies change code, and hardly more.
+      EXPECT_NEAR(cost.instructions / costs.of(programs[i]).instructions, 1, 0.1);
+      shared += functions.shared.users[call.function].front() != i;
+    }
+    EXPECT_NEAR(estimate.total.at("code_bytes").value, code, 1e-6 * code);
+    EXPECT_NEAR(estimate.total.at("instructions").value, instructions, 1e-6 * instructions);
+    EXPECT_EQ(estimate.total.at("arena_bytes").value,
+              static_cast<double>(plan.peak_bytes.at("sram")));
+    ++compared;
+  }
+  EXPECT_GT(compared, 5);
+  EXPECT_GT(shared, 50);
+}
+
+TEST(McuPlanner, NamesWhatPatchesNeed) {
+  const Device device = find_device("stm32f746");
+  const Module module = random_chain(1);
+  try {
+    plan_mcu(module, device, {.patches = 1000});
+    FAIL() << "a thousand patches of a few rows";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("no layers can be run in 1000 patches"));
+  }
+}
+
+}  // namespace
+}  // namespace tandem

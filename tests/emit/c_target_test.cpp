@@ -10,6 +10,7 @@
 #include "tandem/base/error.h"
 #include "tandem/base/file.h"
 #include "tandem/base/process.h"
+#include "tandem/base/random.h"
 #include "tandem/base/text.h"
 #include "tandem/emit/c_printer.h"
 #include "tandem/graph/printer.h"
@@ -42,9 +43,42 @@ graph @main(%0 : int8[1,4,4,2], %a : int8[1,6], %A : int8[1,6]) -> (%for, %_x) {
 }
 )";
 
+// A pointwise, a depthwise and a full convolution of int8, each with a rescaling: their forms use
+// words on a Cortex-M4, vectors and quads on a Cortex-M55.
+Module separable_layers() {
+  RandomSequence random(1, "test/separable");
+  const auto constant = [&](const std::string& name, const std::string& type, std::int64_t count,
+                            std::int64_t low, std::int64_t high) {
+    std::vector<std::string> values;
+    for (std::int64_t i = 0; i < count; ++i)
+      values.push_back(std::to_string(random.integer(low, high)));
+    return concat("constant @", name, " : ", type, " = [", join(values, ","), "]\n");
+  };
+  std::string constants, nodes;
+  const auto layer = [&](const std::string& from, const std::string& to, const std::string& shape,
+                         std::int64_t weights, const std::string& attributes) {
+    constants += constant(to + "_w", concat("int8[", shape, "]"), weights, -127, 127) +
+                 constant(to + "_m", "int32[16]", 16, 1 << 30, INT32_MAX) +
+                 constant(to + "_b", "int41[16]", 16, -100, 100) +
+                 constant(to + "_s", "uint8[16]", 16, 38, 40);
+    for (const char* part : {"_w", "_m", "_b", "_s"})
+      nodes += concat("  %", to, part, " = constant @", to, part, "\n");
+    nodes += concat("  %", to, "_sum : int32[1,8,8,16] = IntConv(%", from, ", %", to,
+                    "_w) {format = int32", attributes, "}\n  %", to,
+                    " : int8[1,8,8,16] = Rescale(%", to, "_sum, %", to, "_m, %", to, "_b, %", to,
+                    "_s) {format = int8, rounding = \"floor\"}\n");
+  };
+  layer("x", "point", "16,1,1,16", 256, "");
+  layer("point", "depth", "16,3,3,1", 144, ", group = 16, pads = [1,1,1,1]");
+  layer("depth", "full", "16,3,3,16", 2304, ", pads = [1,1,1,1]");
+  return parse_module(concat("tandem-module 1\n", constants,
+                             "graph @main(%x : int8[1,8,8,16]) -> (%full) {\n", nodes, "}\n"));
+}
+
 Artifacts emitted(const Module& module, const std::string& name,
-                  McuObjective objective = McuObjective::kLatency, IoPlace io = IoPlace::kArena) {
-  const Device device = find_device("mps2-an386");
+                  McuObjective objective = McuObjective::kLatency, IoPlace io = IoPlace::kArena,
+                  const char* device_name = "mps2-an386") {
+  const Device device = find_device(device_name);
   return CTarget().emit(module, plan_mcu(module, device, {.objective = objective, .io = io}), name);
 }
 
@@ -71,14 +105,28 @@ class CTargetTest : public testing::Test {
     run_tool(command, "building the emitted C", {.folder = folder()});
   }
 
+  // With every warning that projects of firmware are built with, as an error.
+  void compile(std::vector<std::string> command, const std::vector<std::string>& language,
+               const std::vector<std::string>& sources) {
+    command.insert(command.end(), language.begin(), language.end());
+    for (const char* option :
+         {"-O1", "-Werror", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion",
+          "-Wshadow", "-Wundef", "-Wcast-qual", "-Wunused-function", "-Wdouble-promotion", "-c"})
+      command.push_back(option);
+    command.insert(command.end(), sources.begin(), sources.end());
+    run(command);
+  }
+
   TemporaryFolder folder_{"c_target"};
 };
 
-TEST_F(CTargetTest, IsFreeOfWarningsInThreeCompilers) {
+// As C and as C++, and for cores with the DSP extension and with Helium, whose functions of words
+// are others than the portable ones.
+TEST_F(CTargetTest, IsFreeOfWarningsInAllCompilers) {
   std::vector<std::string> sources;
   const auto add = [&](const Module& module, const std::string& name, McuObjective objective,
-                       IoPlace io) {
-    const Artifacts artifacts = emitted(module, name, objective, io);
+                       IoPlace io, const char* device = "mps2-an386") {
+    const Artifacts artifacts = emitted(module, name, objective, io, device);
     write(artifacts);
     for (const Artifact& artifact : artifacts)
       if (artifact.path.ends_with(".c") && artifact.path != "main.c")
@@ -91,22 +139,22 @@ TEST_F(CTargetTest, IsFreeOfWarningsInThreeCompilers) {
   for (const std::uint64_t seed : {14U, 15U, 17U, 21U})
     add(random_lowered_module(seed), concat("net", seed), kObjectives[seed % 3],
         seed % 2 == 0 ? IoPlace::kCaller : IoPlace::kArena);
+  for (const std::uint64_t seed : {31U, 32U, 33U})
+    add(random_lowered_module(seed), concat("helium", seed), kObjectives[seed % 3], IoPlace::kArena,
+        "mps3-an547");
+  add(separable_layers(), "layers", McuObjective::kLatency, IoPlace::kArena);
+  add(separable_layers(), "vectors", McuObjective::kLatency, IoPlace::kArena, "mps3-an547");
   add(random_lowered_module(5, {.max_states = 3}), "stream", McuObjective::kFlash, IoPlace::kArena);
   sources.push_back("main.c");  // of the last one
-  for (const std::vector<std::string>& compiler :
-       std::vector<std::vector<std::string>>{{"gcc"},
-                                             {"clang-14"},
-                                             {"arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb"},
-                                             {"g++", "-x", "c++", "-std=c++11"}}) {
-    std::vector<std::string> command = compiler;
-    const bool is_c = compiler.front() != "g++";
-    if (is_c) command.insert(command.end(), {"-std=c99", "-Wmissing-prototypes", "-Wcast-qual"});
-    command.insert(command.end(),
-                   {"-O1", "-Werror", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion",
-                    "-Wsign-conversion", "-Wshadow", "-Wundef", "-c"});
-    command.insert(command.end(), sources.begin(), sources.end());
-    run(command);
-  }
+  const std::vector<std::string> prototypes = {"-Wstrict-prototypes", "-Wmissing-prototypes"};
+  compile({"gcc", "-std=c99"}, prototypes, sources);
+  compile({"clang-14", "-std=c11"}, prototypes, sources);
+  compile({"arm-none-eabi-gcc", "-std=c99", "-mcpu=cortex-m4"}, prototypes, sources);
+  compile({"arm-none-eabi-gcc", "-std=c11", "-mcpu=cortex-m55", "-mfloat-abi=hard"}, prototypes,
+          sources);
+  compile({"g++"}, {"-x", "c++", "-std=c++11"}, sources);
+  compile({"clang++-14"}, {"-x", "c++", "-std=c++17"}, sources);
+  compile({"arm-none-eabi-gcc", "-mcpu=cortex-m55", "-mfloat-abi=hard"}, {"-x", "c++"}, sources);
 }
 
 TEST_F(CTargetTest, NeedsOnlyTwoHeadersAndCallsOnlyTwoFunctions) {

@@ -413,14 +413,14 @@ class CWriter {
         "/* Right shifts below are floor divisions also of negative numbers. */\n"
         "typedef char ",
         name_, "_needs_arithmetic_shifts[((-3) >> 1) == -2 ? 1 : -1];\n\n");
-    if (std::ranges::any_of(programs_, uses_words)) text += c_word_functions(name_);
-    if (std::ranges::any_of(programs_, uses_quads)) text += c_quad_functions(name_);
+    std::string steps;
+    for (const std::vector<std::size_t>& users : functions_.shared.users) steps += function(users);
+    text += c_word_functions(name_, steps);
     text += arena() + states();
     text +=
         "/* The steps have external names, because a compiler merges static functions that are "
         "called once\n   into one, and runs out of registers in its inner loops. */\n\n";
-    for (const std::vector<std::size_t>& users : functions_.shared.users) text += function(users);
-    text += accessors();
+    text += steps + accessors();
     text += wrapped(run_signature() + " {\n");
     if (!states_.empty())
       text += concat("  if (!", name_, "_states.is_set) ", name_, "_reset();\n");

@@ -12,6 +12,7 @@
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
 #include "tandem/emit/c_printer.h"
+#include "tandem/emit/c_words.h"
 #include "tandem/graph/printer.h"
 
 #include "tests/emit/emitted_c.h"
@@ -121,31 +122,51 @@ TEST_F(CTargetTest, WeightsArenaAndStatesLieInSectionsOfTheirOwn) {
   EXPECT_EQ(symbols("net.o", "dDBC"), std::set<std::string>{}) << "bytes to load";
 }
 
-// MISRA C 2012, rule 15.6: the body of a loop or condition is in braces.
+// The heads of loops and conditions of a text of C that no brace follows (MISRA C 2012, rule 15.6).
+std::vector<std::string> heads_without_brace(const std::string& text) {
+  const std::regex head(R"(^ *(\} else *)?(for|if|while) \()"), other(R"(^ *(\} )?else\b(?! if))");
+  std::vector<std::string> found;
+  std::string pending;
+  for (const std::string& line : split(text, '\n')) {
+    if (line.starts_with("#")) continue;
+    pending += line;
+    const bool is_head = std::regex_search(pending, head);
+    const bool is_open = std::ranges::count(pending, '(') > std::ranges::count(pending, ')');
+    if (is_head && is_open) continue;
+    if ((is_head || std::regex_search(pending, other)) && !pending.ends_with("{"))
+      found.push_back(pending);
+    pending.clear();
+  }
+  return found;
+}
+
 TEST_F(CTargetTest, BodiesAreInBraces) {
-  const std::regex start(R"(^ *(\} else *)?(for|if|while) \()"),
-      otherwise(R"(^ *(\} )?else\b(?! if))");
-  const auto check = [&](const Module& module, const char* device) {
-    for (const Artifact& artifact :
-         emitted(module, "net", McuObjective::kLatency, IoPlace::kArena, device)) {
-      if (!artifact.path.ends_with(".c") && !artifact.path.ends_with(".h")) continue;
-      std::string pending;
-      for (const std::string& line : split(artifact.content, '\n')) {
-        if (line.starts_with("#")) continue;
-        pending = pending.empty() ? line : concat(pending, line);
-        const bool is_head = std::regex_search(pending, start);
-        const bool is_open = std::ranges::count(pending, '(') > std::ranges::count(pending, ')');
-        if (is_head && is_open) continue;
-        const bool needs_braces = is_head || std::regex_search(pending, otherwise);
-        EXPECT_TRUE(!needs_braces || pending.ends_with("{")) << artifact.path << ": " << pending;
-        pending.clear();
-      }
-    }
-  };
-  check(separable_layers(), "mps2-an386");
-  check(separable_layers(), "mps3-an547");
+  EXPECT_EQ(heads_without_brace("  if (a &&\n      b)\n    c();\n  for (;;) {\n  }\n").size(), 1U);
+  std::vector<Module> modules = {separable_layers(), parse_module(kCoded)};
   for (std::uint64_t seed = 0; seed < 12; ++seed)
-    check(random_lowered_module(seed, {.max_states = 2}), "mps3-an547");
+    modules.push_back(random_lowered_module(seed, {.max_states = 2}));
+  for (const Module& module : modules)
+    for (const Artifact& artifact : emitted(module, "net"))
+      if (artifact.path.ends_with(".c") || artifact.path.ends_with(".h")) {
+        EXPECT_THAT(heads_without_brace(artifact.content), testing::IsEmpty()) << artifact.path;
+      }
+}
+
+TEST(CWords, AreWrittenAsTheRestAndOnlyWhereCalled) {
+  std::string calls;
+  for (const std::string& name : c_word_names()) calls += concat("net_", name, "(); ");
+  const std::string all = c_word_functions("net", calls);
+  EXPECT_THAT(heads_without_brace(all), testing::IsEmpty());
+  for (const std::string& line : split(all, '\n')) EXPECT_LE(line.size(), 100U) << line;
+  EXPECT_THAT(all, HasSubstr("arm_mve.h"));
+  EXPECT_EQ(c_word_functions("net", "net_sum(); subnet_word();"), "");
+  // A pair needs the one that it is computed by, where there is no instruction.
+  const std::string pair = c_word_functions("net", "x = net_signed_pair_1(word);");
+  EXPECT_EQ(std::ranges::count(split(pair, '\n'), "#else"), 1);
+  const std::size_t other = pair.find("#else");
+  EXPECT_EQ(pair.substr(0, other).find("net_signed_pair_0("), std::string::npos);
+  EXPECT_NE(pair.find("net_signed_pair_0(", other), std::string::npos);
+  EXPECT_EQ(pair.find("net_dot"), std::string::npos);
 }
 
 TEST_F(CTargetTest, InputsAndOutputsLieInTheArena) {

@@ -113,15 +113,15 @@ std::string nearest_function(const std::string& name) {
       "static inline int32_t ",
       name,
       "_nearest(float x, int32_t least, int32_t most) {\n"
-      "  int32_t below;\n"
-      "  float rest;\n"
-      "  if (!(x > (float)least)) {\n    return least;\n  }\n"
-      "  if (x >= (float)most) {\n    return most;\n  }\n"
-      "  below = (int32_t)x;\n"
-      "  if ((float)below > x) {\n    --below;\n  }\n"
-      "  rest = x - (float)below;\n"
-      "  if (rest > 0.5f || (!(rest < 0.5f) && below % 2 != 0)) {\n    ++below;\n  }\n"
-      "  return below;\n}\n");
+      "  int32_t nearest = x >= (float)most ? most : least;\n"
+      "  if (x > (float)least && x < (float)most) {\n"
+      "    float rest;\n"
+      "    nearest = (int32_t)x;\n"
+      "    if ((float)nearest > x) {\n      --nearest;\n    }\n"
+      "    rest = x - (float)nearest;\n"
+      "    if (rest > 0.5f || (!(rest < 0.5f) && nearest % 2 != 0)) {\n      ++nearest;\n    }\n"
+      "  }\n"
+      "  return nearest;\n}\n");
 }
 
 std::string quantize_function(const std::string& name, const CParameter& end,

@@ -110,10 +110,10 @@ class SelftestWriter {
                   "  static const uint32_t expected[", c_macro(name_),
                   "_SELFTEST_RUNS] = {\n      ", join(sums, ",\n      "),
                   "};\n  uint32_t seed = ", kFirstSeed,
-                  "u;\n  int32_t i;\n  int run, differing = 0;\n", reset, "  for (run = 0; run < ",
-                  c_macro(name_), "_SELFTEST_RUNS && differing == 0; ++run) {\n",
-                  "    uint32_t sum = UINT32_C(", kEmptySum, ");\n",
-                  wrapped(concat(fills(), call(), checks())),
+                  "u;\n  int32_t i;\n  int run;\n  int differing = 0;\n", reset,
+                  "  for (run = 0; run < ", c_macro(name_),
+                  "_SELFTEST_RUNS && differing == 0; ++run) {\n", "    uint32_t sum = UINT32_C(",
+                  kEmptySum, ");\n", wrapped(concat(fills(), call(), checks())),
                   "    if (sum != expected[run]) {\n      differing = run + 1;\n    }\n  }\n",
                   reset, "  return differing;\n}\n");
   }

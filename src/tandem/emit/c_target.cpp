@@ -267,8 +267,8 @@ class CWriter {
   std::string reset(const KeptInC& kept, const std::string& state) const {
     for (std::size_t i = 0; i < plan_.buffers.size(); ++i)
       if (is_initial(i, kept))
-        return wrapped(concat("  memcpy(", state, ", ", name_, "_", addresses_[i], ", sizeof ",
-                              state, ");\n"));
+        return wrapped(concat("  (void)memcpy(", state, ", ", name_, "_", addresses_[i],
+                              ", sizeof ", state, ");\n"));
     const Storage storage = kept.initial->format().storage();
     const std::string value = c_literal(kept.initial->integer(0), storage);
     return wrapped(concat("  for (i = 0; i < ", kept.initial->size(), "; ++i) {\n    ", state,

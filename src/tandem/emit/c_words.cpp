@@ -23,7 +23,9 @@ constexpr std::string_view kByteOrder =
 // The texts of functions; '@' stands for the prefix. A function calls only what stands above it in
 // the same text.
 constexpr std::string_view kStores =
-    R"(static inline void @_store_word(void *to, int32_t word) { memcpy(to, &word, sizeof word); }
+    R"(static inline void @_store_word(void *to, int32_t word) {
+  (void)memcpy(to, &word, sizeof word);
+}
 )";
 
 // Loads and sums keep their order, because a compiler that loads early runs out of registers.
@@ -76,7 +78,7 @@ static inline int32_t @_dot2(int32_t sum, int32_t a, int32_t b) {
 
 constexpr std::string_view kPortableWords = R"(static inline int32_t @_word(const void *from) {
   int32_t word;
-  memcpy(&word, from, sizeof word);
+  (void)memcpy(&word, from, sizeof word);
   return word;
 }
 static inline int32_t @_signed_byte(int32_t x) { return x < -128 ? -128 : x > 127 ? 127 : x; }
@@ -85,14 +87,16 @@ static inline int32_t @_upper_word(int32_t a, int32_t b) {
   return (int32_t)(((int64_t)a * b + (INT64_C(1) << 31)) >> 32);
 }
 static inline int32_t @_signed_pair_0(int32_t word) {
-  const uint32_t low = (uint32_t)(int8_t)word, high = (uint32_t)(int8_t)(word >> 16);
+  const uint32_t low = (uint32_t)(int8_t)word;
+  const uint32_t high = (uint32_t)(int8_t)(word >> 16);
   return (int32_t)((low & 0xffffu) | (high << 16));
 }
 static inline int32_t @_signed_pair_1(int32_t word) { return @_signed_pair_0(word >> 8); }
 static inline int32_t @_unsigned_pair_0(int32_t word) { return word & 0x00ff00ff; }
 static inline int32_t @_unsigned_pair_1(int32_t word) { return (word >> 8) & 0x00ff00ff; }
 static inline int32_t @_dot2(int32_t sum, int32_t a, int32_t b) {
-  const int32_t low = (int32_t)(int16_t)a * (int16_t)b, high = (a >> 16) * (b >> 16);
+  const int32_t low = (int32_t)(int16_t)a * (int16_t)b;
+  const int32_t high = (a >> 16) * (b >> 16);
   return (int32_t)((uint32_t)sum + (uint32_t)low + (uint32_t)high);
 }
 )";
@@ -132,7 +136,7 @@ static inline int32_t @_dot16(int32_t sum, @_vector a, @_vector b) {
 constexpr std::string_view kPortableVectors = R"(typedef struct { int8_t lane[16]; } @_vector;
 static inline @_vector @_load_vector(const int8_t *from) {
   @_vector vector;
-  memcpy(vector.lane, from, sizeof vector.lane);
+  (void)memcpy(vector.lane, from, sizeof vector.lane);
   return vector;
 }
 static inline @_vector @_next_vector(const int8_t **from) {
@@ -141,7 +145,7 @@ static inline @_vector @_next_vector(const int8_t **from) {
   return vector;
 }
 static inline void @_store_vector(int8_t *to, @_vector vector) {
-  memcpy(to, vector.lane, sizeof vector.lane);
+  (void)memcpy(to, vector.lane, sizeof vector.lane);
 }
 static inline int32_t @_dot16(int32_t sum, @_vector a, @_vector b) {
   int32_t products = 0; /* at most 16 * 2^14 */
@@ -269,8 +273,9 @@ static inline @_quad_t @_scale_by_power_by(@_quad_t a, int32_t power) {
   return @_scale_by_power(a, @_quad(power));
 }
 static inline @_quad_t @_doubled_upper_words(@_quad_t a, @_quad_t b) {
-  for (int32_t i = 0; i < 4; ++i)
+  for (int32_t i = 0; i < 4; ++i) {
     a.lane[i] = (int32_t)(((int64_t)a.lane[i] * b.lane[i] + (INT64_C(1) << 30)) >> 31);
+  }
   return a;
 }
 static inline @_quad_t @_doubled_upper_words_by(@_quad_t a, int32_t b) {
@@ -305,13 +310,17 @@ constexpr std::string_view kPortableMemory =
     R"(static inline @_quad_t @_gather_quad_#(const % *from, int32_t stride) {
   return @_quad_of(from[0], from[stride], from[2 * stride], from[3 * stride]);
 }
-static inline @_quad_t @_load_quad_#(const % *from) { return @_gather_quad_#(from, 1); }
+static inline @_quad_t @_load_quad_#(const % *from) {
+  return @_gather_quad_#(from, 1);
+}
 static inline void @_scatter_quad_#(% *to, int32_t stride, @_quad_t quad) {
   for (int32_t i = 0; i < 4; ++i) {
     to[i * stride] = (%)quad.lane[i];
   }
 }
-static inline void @_store_quad_#(% *to, @_quad_t quad) { @_scatter_quad_#(to, 1, quad); }
+static inline void @_store_quad_#(% *to, @_quad_t quad) {
+  @_scatter_quad_#(to, 1, quad);
+}
 )";
 
 // '&': b, h or w; '$': s32 or u32; '!': _offset or _shifted_offset.
@@ -481,7 +490,7 @@ std::string c_word_functions(const std::string& prefix, const std::string& code)
     has_vectors = has_vectors || (group.has_vectors && !part.empty());
     text += part;
   }
-  return concat(has_vectors ? kVectorHeader : "", kByteOrder, replaced(text, "@", prefix));
+  return concat(has_vectors ? kVectorHeader : "", kByteOrder, wrapped(replaced(text, "@", prefix)));
 }
 
 }  // namespace tandem

@@ -34,7 +34,8 @@ class CompileVerb final : public Verb {
            "where an output differs from the reference, the exit code is 1. Of a network with "
            "states "
            "they\n"
-           "are consecutive calls of one stream; NAME_reset() starts a new one.";
+           "are consecutive calls of one stream; NAME_reset() starts a new one. On the board,\n"
+           "NAME_selftest() is 0 where a few more runs equal the reference.";
   }
   void add_options(OptionTable& options) override {
     flags_.add_to(options, true);

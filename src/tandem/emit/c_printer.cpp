@@ -280,11 +280,12 @@ class CPrinter {
                       address(s.array, s.index), ";\n");
       case StatementKind::kAdvance: return concat(space, s.name, " += ", s.step, ";\n");
       case StatementKind::kCopy:
-        return concat(space, "memcpy(", address(s.name, s.index), ", ", address(s.array, s.value),
-                      ", ", s.step, " * sizeof(", c_type(s.type), "));\n");
+        return concat(space, "(void)memcpy(", address(s.name, s.index), ", ",
+                      address(s.array, s.value), ", ", s.step, " * sizeof(", c_type(s.type),
+                      "));\n");
       case StatementKind::kFill:
-        return concat(space, "memset(", address(s.name, s.index), ", ", text(s.value), ", ", s.step,
-                      ");\n");
+        return concat(space, "(void)memset(", address(s.name, s.index), ", ", text(s.value), ", ",
+                      s.step, ");\n");
     }
     throw InternalError("a statement without a C form");
   }

@@ -1,142 +1,136 @@
 #include "tandem/emit/c_project.h"
 
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
+#include "tandem/emit/c_interface.h"
 #include "tandem/emit/c_printer.h"
-#include "tandem/emit/c_target.h"
-#include "tandem/graph/evaluate.h"
+#include "tandem/emit/c_selftest.h"
 
 namespace tandem {
 namespace {
 
-// An input that differs from element to element and from call to call and covers the format's
-// range.
-Tensor example_input(const TensorType& type, std::int64_t call) {
-  const Shape shape = type.static_shape();
-  const IntegerRange range = type.format.integer_range();
-  const Int128 span = Int128{range.max} - range.min + 1;
-  std::vector<std::int64_t> values;
-  for (std::int64_t i = 0; i < element_count(shape); ++i) {
-    const auto step =
-        static_cast<std::int64_t>((Int128{i} * i * 31 + Int128{i} * 37 + Int128{call} * 71) % span);
-    const std::int64_t value = range.min + step;
-    // Bipolar codes have no zero.
-    values.push_back(type.format == Format::parse("bipolar") && value == 0 ? 1 : value);
-  }
-  return Tensor::from_integers(type.format, shape, values);
+// How many numbers of an output the example prints.
+constexpr std::int64_t kPrinted = 10;
+
+std::string run_self_test(const std::string& name) {
+  return concat("  const int differing = ", name,
+                "_selftest();\n  int32_t i;\n  if (differing != 0) {\n    printf(\"", name,
+                ": run %d of the self-test differs from the reference\\n\", differing);\n"
+                "    return 1;\n  }\n  printf(\"",
+                name, ": all %d runs of the self-test equal the reference\\n\",\n         ",
+                c_macro(name), "_SELFTEST_RUNS);\n");
 }
 
-std::string static_array(const std::string& name, const Tensor& tensor, bool constant) {
-  Array array;
-  array.storage = tensor.format().storage();
-  array.values = tensor.to_integers();
-  return concat("static ", constant ? "const " : "", c_type(array.storage), " ", name, "[",
-                tensor.size(), "] = ", c_initializer(array), ";\n");
+std::string filled_input(const std::string& input, const std::string& size, const Format& format) {
+  const int code = format == Format::parse("bipolar") ? 1 : 0;
+  return concat("  for (i = 0; i < ", size, "; ++i) {\n    ", input, "[i] = ", code, ";\n  }\n");
 }
 
-// The calls of one value, one after the other.
-Tensor joined(const std::vector<std::vector<Tensor>>& calls, std::size_t index) {
-  const Tensor& first = calls[0][index];
-  std::vector<std::int64_t> values;
-  for (const std::vector<Tensor>& call : calls)
-    for (const std::int64_t value : call[index].to_integers()) values.push_back(value);
-  return Tensor::from_integers(first.format(), {static_cast<std::int64_t>(values.size())}, values);
-}
-
-// What the example of a network without states does once; of one with states three times, from the
-// start and once more after a reset.
-std::string example_stream(const std::string& name, const std::string& call) {
-  std::string indented;
-  for (const std::string& line : split(call, '\n'))
-    if (!line.empty()) indented += concat("    ", line, "\n");
-  return concat(
-      "  for (stream = 0; stream < 2; ++stream) {\n    for (call = 0; call < 3; ++call) {\n",
-      wrapped(indented), "    }\n    ", name, "_reset();\n  }\n");
+std::string printed_output(const CParameter& end, const std::string& output) {
+  const bool is_wide = end.bytes == 8 * end.elements;
+  return concat("  printf(\"", end.name, ":\");\n  for (i = 0; i < ",
+                std::min(end.elements, kPrinted), "; ++i) {\n    printf(\" %",
+                is_wide ? "lld" : "ld", "\", (", is_wide ? "long long" : "long", ")", output,
+                "[i]);\n  }\n  printf(\"\\n\");\n");
 }
 
 std::string example_main(const Module& module, IoPlace io, const std::string& name) {
-  const bool in_arena = io == IoPlace::kArena, has_states = !module.states.empty();
   const Graph& graph = module.main();
-  std::vector<std::vector<Tensor>> inputs, outputs;
-  std::vector<Tensor> states = initial_states(module);
-  for (std::int64_t call = 0; call < (has_states ? 3 : 1); ++call) {
-    inputs.emplace_back();
-    for (const ValueId input : graph.inputs)
-      inputs.back().push_back(example_input(graph.values[input].type, call));
-    outputs.push_back(evaluate(module, graph, inputs.back(), &states));
-  }
-  std::string arrays, fill, checks;
+  const CInterface interface = c_interface(graph);
+  std::string arrays, fill, print;
   std::vector<std::string> arguments;
-  const auto at_call = [&](const CParameter& end) {
-    return has_states ? concat(" + call * ", end.elements) : std::string();
+  const auto place = [&](const CParameter& end) {
+    if (io == IoPlace::kArena) return concat(name, "_", end.accessor, "()");
+    arrays += concat("static ", end.type, " ", end.accessor, "[", c_macro(name), "_", end.macro,
+                     "_SIZE];\n");
+    arguments.push_back(end.accessor);
+    return end.accessor;
   };
-  const auto [in, out] = c_interface(graph);
-  for (std::size_t i = 0; i < in.size(); ++i) {
-    const std::string input = concat(name, "_in_", in[i].name);
-    arrays += static_array(input, joined(inputs, i), true) + "\n";
-    arguments.push_back(input + at_call(in[i]));
-    if (in_arena)
-      fill += wrapped(concat("  memcpy(", name, "_", in[i].accessor, "(), ", arguments.back(), ", ",
-                             in[i].bytes, ");\n"));
+  for (std::size_t i = 0; i < interface.inputs.size(); ++i) {
+    const CParameter& end = interface.inputs[i];
+    fill += filled_input(place(end), concat(c_macro(name), "_", end.macro, "_SIZE"),
+                         graph.values[graph.inputs[i]].type.format);
   }
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    std::string result = concat(name, "_out_", out[i].name);
-    if (in_arena)
-      result = concat(name, "_", out[i].accessor, "()");
-    else
-      arrays += concat("static ", out[i].type, " ", result, "[", out[i].elements, "];\n");
-    const std::string expected = concat(name, "_expected_", out[i].name);
-    arrays += static_array(expected, joined(outputs, i), true) + "\n";
-    arguments.push_back(result);
-    checks += wrapped(concat("  for (i = 0; i < ", out[i].elements,
-                             "; ++i)\n    differing += ", result, "[i] != ", expected, "[i",
-                             at_call(out[i]), "];\n  compared += ", out[i].elements, ";\n"));
-  }
-  if (in_arena) arguments.clear();
-  std::string call =
-      concat(fill, wrapped(concat("  ", name, "_run(", join(arguments, ", "), ");\n")), checks);
-  if (has_states) call = example_stream(name, call);
-  return concat("/* Runs ", name, has_states ? " on a made-up stream" : " once on a made-up input",
-                " and compares with the reference. */\n#include <stdio.h>\n",
-                in_arena ? "#include <string.h>\n" : "", "\n#include \"", name, ".h\"\n\n", arrays,
-                "int main(void) {\n  long i, ", has_states ? "stream, call, " : "",
-                "compared = 0, differing = 0;\n", call, "  printf(\"", name,
-                ": %ld of %ld output values differ from the reference\\n\", "
-                "differing,\n         compared);\n  return differing != 0;\n}\n");
+  for (const CParameter& end : interface.outputs) print += printed_output(end, place(end));
+  return concat("/* How ", name, " is called: its self-test, then one run",
+                module.states.empty() ? "" : " of a new stream",
+                ". */\n#include <stdio.h>\n\n#include \"", name, ".h\"\n#include \"", name,
+                "_selftest.h\"\n\n", wrapped(arrays), arrays.empty() ? "" : "\n",
+                "int main(void) {\n", run_self_test(name), "\n", wrapped(fill),
+                wrapped(concat("  ", name, "_run(", join(arguments, ", "), ");\n")), wrapped(print),
+                "  return 0;\n}\n");
+}
+
+// '{name}': of the network, '{files}': its sources or objects.
+constexpr std::string_view kMakefile =
+    R"(# make run: builds the example and runs it. For a microcontroller:
+#   make lib{name}.a CC=arm-none-eabi-gcc AR=arm-none-eabi-ar CFLAGS="-O2 -mcpu=cortex-m4"
+CFLAGS ?= -O2 -Wall -Wextra -Wconversion
+STANDARD = -std=c99 -pedantic
+OBJECTS = {files}
+
+all: lib{name}.a {name}_example
+
+run: {name}_example
+	./{name}_example
+
+{name}_example: main.o lib{name}.a
+	$(CC) $(CFLAGS) -o $@ main.o lib{name}.a
+
+lib{name}.a: $(OBJECTS)
+	$(AR) rcs $@ $(OBJECTS)
+
+%.o: %.c $(wildcard *.h)
+	$(CC) $(STANDARD) $(CFLAGS) -c -o $@ $<
+
+clean:
+	rm -f *.o lib{name}.a {name}_example
+
+.PHONY: all run clean
+)";
+
+constexpr std::string_view kCmake = R"(cmake_minimum_required(VERSION 3.13)
+project({name} C)
+
+add_library({name} STATIC {files})
+target_include_directories({name} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+set_target_properties({name} PROPERTIES C_STANDARD 99 C_EXTENSIONS OFF)
+
+# The example, unless this is a folder of another project.
+if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR)
+  add_executable({name}_example main.c)
+  target_link_libraries({name}_example {name})
+  set_target_properties({name}_example PROPERTIES C_STANDARD 99 C_EXTENSIONS OFF)
+  enable_testing()
+  add_test(NAME {name}_selftest COMMAND {name}_example)
+endif()
+)";
+
+std::string filled_in(std::string_view pattern, const std::string& name, const std::string& files) {
+  std::string text(pattern);
+  for (const auto& [mark, by] :
+       {std::pair<std::string, std::string>{"{name}", name}, {"{files}", files}})
+    for (std::size_t at = text.find(mark); at != std::string::npos; at = text.find(mark, at))
+      text.replace(at, mark.size(), by);
+  return text;
 }
 
 }  // namespace
 
 Artifacts c_project(const Module& module, IoPlace io, const std::string& name, bool has_constants) {
-  const std::string sources =
-      concat(name, ".c", has_constants ? concat(" ", name, "_weights.c") : "");
-  const std::string objects =
-      concat(name, ".o", has_constants ? concat(" ", name, "_weights.o") : "");
-  const std::string makefile = concat(
-      "# make run: builds the example and runs it. For a microcontroller:\n"
-      "#   make lib",
-      name,
-      ".a CC=arm-none-eabi-gcc AR=arm-none-eabi-ar CFLAGS=\"-O2 "
-      "-mcpu=cortex-m4 -mthumb\"\n"
-      "CC ?= cc\nAR ?= ar\n"
-      "CFLAGS ?= -O2 -Wall -Wextra -Wconversion\nSTANDARD = -std=c99 -pedantic\n\n"
-      "run: ",
-      name, "_example\n\t./", name, "_example\n\n", name, "_example: main.o lib", name,
-      ".a\n\t$(CC) $(CFLAGS) -o $@ main.o lib", name, ".a\n\nlib", name, ".a: ", objects,
-      "\n\t$(AR) rcs $@ ", objects, "\n\n%.o: %.c ", name,
-      ".h\n\t$(CC) $(STANDARD) $(CFLAGS) -c -o $@ $<\n\n"
-      "clean:\n\trm -f *.o lib",
-      name, ".a ", name, "_example\n\n.PHONY: run clean\n");
-  const std::string cmake = concat(
-      "cmake_minimum_required(VERSION 3.13)\nproject(", name, " C)\n\nadd_library(", name,
-      " STATIC ", sources, ")\ntarget_include_directories(", name,
-      " PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})\nset_target_properties(", name,
-      " PROPERTIES C_STANDARD 99 C_EXTENSIONS OFF)\n\nadd_executable(", name,
-      "_example main.c)\ntarget_link_libraries(", name, "_example ", name,
-      ")\nset_target_properties(", name, "_example PROPERTIES C_STANDARD 99 C_EXTENSIONS OFF)\n");
-  return {{"main.c", example_main(module, io, name)},
-          {"Makefile", makefile},
-          {"CMakeLists.txt", cmake}};
+  std::vector<std::string> sources = {name + ".c", name + "_selftest.c"}, objects;
+  if (has_constants) sources.push_back(name + "_weights.c");
+  for (const std::string& source : sources)
+    objects.push_back(source.substr(0, source.size() - 1) + "o");
+  Artifacts artifacts = c_selftest(module, io, name);
+  artifacts.push_back({"main.c", example_main(module, io, name)});
+  artifacts.push_back({"Makefile", filled_in(kMakefile, name, join(objects, " "))});
+  artifacts.push_back({"CMakeLists.txt", filled_in(kCmake, name, join(sources, " "))});
+  return artifacts;
 }
 
 }  // namespace tandem

@@ -1,10 +1,10 @@
 #include "tandem/emit/c_target.h"
 
 #include <algorithm>
-#include <cctype>
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
+#include "tandem/emit/c_interface.h"
 #include "tandem/emit/c_printer.h"
 #include "tandem/emit/c_project.h"
 #include "tandem/emit/c_words.h"
@@ -109,8 +109,10 @@ class CWriter {
     const std::vector<std::size_t> buffers = array_buffers(step, program);
     StepNames names;
     std::vector<std::string> taken = c_word_names();
-    for (const char* used : {"run", "reset", "arena", "states", "trace", "needs_arithmetic_shifts"})
+    for (const char* used : {"run", "reset", "arena", "states", "trace", "selftest",
+                             "selftest_draw", "selftest_add", "needs_arithmetic_shifts"})
       taken.push_back(used);
+    for (std::string& used : c_float_names(interface_)) taken.push_back(std::move(used));
     for (std::size_t i = 0; i < plan_.buffers.size(); ++i)
       if (plan_.buffers[i].memory == "flash") taken.push_back(addresses_[i]);
     for (const auto& [buffer, end] : ends_) taken.push_back(end.accessor);
@@ -154,14 +156,6 @@ class CWriter {
     return names;
   }
 
-  std::string guard(const std::string& file) const {
-    std::string text = file;
-    std::ranges::transform(text, text.begin(), [](unsigned char c) {
-      return std::isalnum(c) != 0 ? static_cast<char>(std::toupper(c)) : '_';
-    });
-    return text;
-  }
-
   std::string run_signature() const {
     if (plan_.io == IoPlace::kArena) return concat("void ", name_, "_run(void)");
     std::vector<std::string> parameters;
@@ -173,72 +167,22 @@ class CWriter {
                   ")");
   }
 
-  // Names that differ in the case of their letters only keep it.
-  std::string macro_of(const std::string& parameter) const {
-    int alike = 0;
-    for (const auto* parameters : {&interface_.inputs, &interface_.outputs})
-      for (const CParameter& other : *parameters) alike += guard(other.name) == guard(parameter);
-    return concat(guard(name_), "_", alike > 1 ? parameter : guard(parameter));
-  }
-
-  std::string describe(const std::vector<ValueId>& values,
-                       const std::vector<CParameter>& parameters, const std::string& kind) const {
-    std::string text;
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      const std::string macro = macro_of(parameters[i].name);
-      text += concat("/* ", kind, " ", i, ": '", graph_.values[values[i]].name, "', ",
-                     graph_.values[values[i]].type.to_string(), ", row-major",
-                     coding_text(values[i]), " */\n");
-      text += concat("#define ", macro, "_SIZE ", parameters[i].elements, "\n");
-      text += coding_macros(values[i], macro) + "\n";
-    }
-    return text;
-  }
-
-  std::string coding_text(ValueId value) const {
-    const auto coding = graph_.codings.find(value);
-    if (coding == graph_.codings.end()) return "";
-    return "; real = SCALE * integer + OFFSET";
-  }
-
-  std::string coding_macros(ValueId value, const std::string& macro) const {
-    const auto coding = graph_.codings.find(value);
-    if (coding == graph_.codings.end()) return "";
-    const auto define = [&](const std::string& what, ConstantId id) {
-      if (id == kNone) return std::string();
-      const Tensor& tensor = module_.constants[id].tensor;
-      std::vector<std::string> numbers;
-      for (const double number : tensor.to_reals()) numbers.push_back(shortest(number));
-      if (numbers.size() == 1)
-        return concat("#define ", macro, "_", what, " ", numbers.front(), "\n");
-      // A continued line for each four numbers.
-      std::string text = concat("#define ", macro, "_", what, " { \\\n  ");
-      for (std::size_t i = 0; i < numbers.size(); ++i) {
-        const bool last = i + 1 == numbers.size();
-        text += concat(numbers[i], last ? " }\n" : i % 4 == 3 ? ", \\\n  " : ", ");
-      }
-      return text;
-    };
-    return define("SCALE", coding->second.scale) + define("OFFSET", coding->second.offset);
-  }
-
   std::string header() const {
-    const std::string macro = guard(name_ + ".h");
+    const std::string macro = c_macro(name_ + ".h");
     std::string text = concat("/* The network ", name_, ", planned for ", plan_.device,
                               ".\n   Written by Tandem from its integer form; change that, not "
                               "this. */\n");
     text += concat("#ifndef ", macro, "\n#define ", macro, "\n\n#include <stdint.h>\n\n");
-    text += describe(graph_.inputs, interface_.inputs, "input") +
-            describe(graph_.outputs, interface_.outputs, "output");
+    text += c_interface_macros(module_, graph_, name_);
     text += concat("/* Bytes of the one static arena and of the constants. */\n#define ",
-                   guard(name_), "_ARENA_BYTES ", plan_.peak_bytes.at("sram"), "\n#define ",
-                   guard(name_), "_CONSTANT_BYTES ", plan_.peak_bytes.at("flash"), "\n");
+                   c_macro(name_), "_ARENA_BYTES ", plan_.peak_bytes.at("sram"), "\n#define ",
+                   c_macro(name_), "_CONSTANT_BYTES ", plan_.peak_bytes.at("flash"), "\n");
     if (!states_.empty())
-      text += concat("/* Bytes of what is kept from run to run. */\n#define ", guard(name_),
+      text += concat("/* Bytes of what is kept from run to run. */\n#define ", c_macro(name_),
                      "_STATE_BYTES ", state_bytes(plan_), "\n");
     text += "\n";
     text += "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
-    text += run_declaration();
+    text += c_float_functions(module_, graph_, name_) + run_declaration();
     if (!module_.states.empty())
       text += concat(
           "\n/* Starts a new stream: the next run sees the initial states, as the first one does. "
@@ -277,6 +221,16 @@ class CWriter {
     return text + "\n";
   }
 
+  std::string section(std::string_view what) const {
+    return concat(c_macro(name_), "_", what, "_SECTION");
+  }
+
+  std::string section_macro(std::string_view what, std::string_view described) const {
+    return concat("/* Where ", described, " lie", described.ends_with("s") ? "" : "s",
+                  ": an attribute, such as __attribute__((section(\".dtcm\"))). */\n#ifndef ",
+                  section(what), "\n#define ", section(what), "\n#endif\n\n");
+  }
+
   std::string arena() const {
     std::string members;
     for (std::size_t i = 0; i < plan_.buffers.size(); ++i) {
@@ -289,9 +243,10 @@ class CWriter {
     }
     if (members.empty()) return "";
     return concat(
+        section_macro("ARENA", "the arena"),
         "/* Values live at fixed places. Those that are never needed together share bytes; a step "
         "may also\n   overwrite what it has read for the last time. */\nstatic union {\n",
-        members, "} ", name_, "_arena;\n\n");
+        members, "} ", name_, "_arena ", section("ARENA"), ";\n\n");
   }
 
   // A flag instead of initializers: those would take the bytes of the states in flash once more.
@@ -307,21 +262,23 @@ class CWriter {
     }
     const bool counts = resets.find("for (i") != std::string::npos;
     return concat(
+        section_macro("STATES", "the states"),
         "/* What is kept from run to run, and whether it was ever set. */\nstatic struct {\n",
-        members, "  uint8_t is_set;\n} ", name_, "_states;\n\nvoid ", name_, "_reset(void) {\n",
-        counts ? "  long i;\n" : "", resets, "  ", name_, "_states.is_set = 1;\n}\n\n");
+        members, "  uint8_t is_set;\n} ", name_, "_states ", section("STATES"), ";\n\nvoid ", name_,
+        "_reset(void) {\n", counts ? "  int32_t i;\n" : "", resets, "  ", name_,
+        "_states.is_set = 1;\n}\n\n");
   }
 
   // Sets a state to its initial value: a constant, or one number.
   std::string reset(const KeptInC& kept, const std::string& state) const {
     for (std::size_t i = 0; i < plan_.buffers.size(); ++i)
       if (is_initial(i, kept))
-        return wrapped(concat("  memcpy(", state, ", ", name_, "_", addresses_[i], ", sizeof ",
-                              state, ");\n"));
+        return wrapped(concat("  (void)memcpy(", state, ", ", name_, "_", addresses_[i],
+                              ", sizeof ", state, ");\n"));
     const Storage storage = kept.initial->format().storage();
     const std::string value = c_literal(kept.initial->integer(0), storage);
-    return wrapped(concat("  for (i = 0; i < ", kept.initial->size(), "; ++i) ", state,
-                          "[i] = ", value, ";\n"));
+    return wrapped(concat("  for (i = 0; i < ", kept.initial->size(), "; ++i) {\n    ", state,
+                          "[i] = ", value, ";\n  }\n"));
   }
 
   bool is_initial(std::size_t buffer, const KeptInC& kept) const {
@@ -419,24 +376,24 @@ class CWriter {
         "/* Right shifts below are floor divisions also of negative numbers. */\n"
         "typedef char ",
         name_, "_needs_arithmetic_shifts[((-3) >> 1) == -2 ? 1 : -1];\n\n");
-    if (std::ranges::any_of(programs_, uses_words)) text += c_word_functions(name_);
-    if (std::ranges::any_of(programs_, uses_quads)) text += c_quad_functions(name_);
+    std::string steps;
+    for (const std::vector<std::size_t>& users : functions_.shared.users) steps += function(users);
+    text += c_word_functions(name_, steps);
     text += arena() + states();
     text +=
         "/* The steps have external names, because a compiler merges static functions that are "
         "called once\n   into one, and runs out of registers in its inner loops. */\n\n";
-    for (const std::vector<std::size_t>& users : functions_.shared.users) text += function(users);
-    text += accessors();
+    text += steps + accessors();
     text += wrapped(run_signature() + " {\n");
     if (!states_.empty())
-      text += concat("  if (!", name_, "_states.is_set) ", name_, "_reset();\n");
+      text += concat("  if (", name_, "_states.is_set == 0) {\n    ", name_, "_reset();\n  }\n");
     text += unused_inputs();
     for (std::size_t i = 0; i < plan_.steps.size(); ++i) text += call(i);
     return text + "}\n";
   }
 
   std::string weights_header() const {
-    const std::string macro = guard(name_ + "_weights.h");
+    const std::string macro = c_macro(name_ + "_weights.h");
     std::string text = concat("#ifndef ", macro, "\n#define ", macro,
                               "\n\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n"
                               "#endif\n\n");
@@ -473,9 +430,13 @@ class CWriter {
 
   // In a file of their own: a compiler that sees their values might fold some of them into code.
   std::string weights_source() const {
-    std::string text = concat("#include \"", name_, "_weights.h\"\n");
+    std::string text =
+        concat("#include \"", name_, "_weights.h\"\n\n", section_macro("WEIGHTS", "the constants"));
     for (const auto& [array, c_name] : constants())
-      text += concat("\n", declaration(array, c_name, ""), " = ", c_initializer(array), ";\n");
+      text +=
+          concat(wrapped(concat(declaration(array, c_name, ""), " ", section("WEIGHTS"), " = {")),
+                 c_initializer(array).substr(1), ";\n\n");
+    text.pop_back();
     return text;
   }
 
@@ -494,28 +455,6 @@ class CWriter {
 };
 
 }  // namespace
-
-CInterface c_interface(const Graph& graph) {
-  CInterface interface;
-  std::vector<std::string> taken;
-  // Names of constants end in what they are, never in "_input", so that none is alike.
-  const auto add = [&](const std::vector<ValueId>& values, const std::string& kind,
-                       std::vector<CParameter>& parameters) {
-    for (const ValueId id : values) {
-      const TensorType& type = graph.values[id].type;
-      const Storage storage = type.format.storage();
-      const std::int64_t elements = element_count(type.static_shape());
-      const std::string name = c_name(graph.values[id].name, taken);
-      taken.push_back(name);
-      const std::string accessor = values.size() == 1 ? kind : concat(name, "_", kind);
-      parameters.push_back(
-          {name, accessor, c_type(storage), elements, elements * storage_bytes(storage)});
-    }
-  };
-  add(graph.inputs, "input", interface.inputs);
-  add(graph.outputs, "output", interface.outputs);
-  return interface;
-}
 
 std::map<std::string, BufferRole> c_constants(const Plan& plan, const std::string& name) {
   const std::vector<std::string> members = member_names(plan);

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "tandem/plan/plan.h"
 #include "tandem/plan/target.h"
 
 namespace tandem {
@@ -13,7 +14,7 @@ struct COptions {
   //   void <name>_trace(int step, int write, const void *data, unsigned long bytes);
   // which whoever links it must define: to find the first layer that differs.
   bool trace = false;
-  // main.c, Makefile and CMakeLists.txt beside the network's own files.
+  // The self-test, main.c, Makefile and CMakeLists.txt beside the network's own files.
   bool project = true;
 };
 
@@ -28,10 +29,13 @@ struct COptions {
 //                     network with states also void <name>_reset(void), which starts a new stream
 //   <name>.c          the steps, the arena
 //   <name>_weights.c  the constants, <name>_weights.h their declarations
-//   main.c            an example that runs one input and checks the result against the reference
+//   <name>_selftest.c, .h  int <name>_selftest(void), 0 where outputs are those of the reference
+//   main.c            an example that runs the self-test and then the network once
 //   Makefile, CMakeLists.txt
 //
-// Every symbol begins with `name`, so that two networks live in one program.
+// Every symbol begins with `name`, so that two networks live in one program. Where constants, arena
+// and states lie is said by the macros <NAME>_WEIGHTS_SECTION, <NAME>_ARENA_SECTION and
+// <NAME>_STATES_SECTION: an attribute each.
 class CTarget final : public Target {
  public:
   explicit CTarget(COptions options = {}) : options_(options) {}
@@ -42,19 +46,6 @@ class CTarget final : public Target {
  private:
   COptions options_;
 };
-
-// The C name, type and size of an input or output: a parameter of <name>_run().
-struct CParameter {
-  std::string name;      // unique, and no word of C
-  std::string accessor;  // "input", "x_input": with the prefix, the function that returns its place
-  std::string type;
-  std::int64_t elements = 0;
-  std::int64_t bytes = 0;
-};
-struct CInterface {
-  std::vector<CParameter> inputs, outputs;
-};
-CInterface c_interface(const Graph& graph);
 
 // The symbols of the constants of an emitted network, and what they are for.
 std::map<std::string, BufferRole> c_constants(const Plan& plan, const std::string& name);

@@ -1,6 +1,7 @@
 #include "tandem/emit/c_words.h"
 
-#include <algorithm>
+#include <cctype>
+#include <set>
 #include <string_view>
 
 #include "tandem/base/text.h"
@@ -9,24 +10,29 @@
 namespace tandem {
 namespace {
 
-// '@' stands for the prefix.
-constexpr std::string_view kFunctions = R"(#if defined(__ARM_FEATURE_MVE)
-#include <arm_mve.h>
-#endif
+constexpr std::string_view kVectorHeader =
+    "#if defined(__ARM_FEATURE_MVE)\n#include <arm_mve.h>\n#endif\n\n";
 
-/* Words of four bytes, the first one lowest. */
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+constexpr std::string_view kByteOrder =
+    R"(#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "this network was planned for a little-endian core"
 #endif
-static inline void @_store_word(void *to, int32_t word) { memcpy(to, &word, sizeof word); }
 
-/* Numbers limited to a byte; the rounded upper word of a product; bytes 0 and 2, or 1 and 3, of a
-   word as two numbers of 16 bits; the sum of two products of such numbers. Loads and sums keep
-   their order, because a compiler that loads early runs out of registers. */
-#if defined(__ARM_FEATURE_SIMD32) && defined(__GNUC__)
-static inline int32_t @_word(const void *from) {
+)";
+
+// The texts of functions; '@' stands for the prefix. A function calls only what stands above it in
+// the same text.
+constexpr std::string_view kStores =
+    R"(static inline void @_store_word(void *to, int32_t word) {
+  (void)memcpy(to, &word, sizeof word);
+}
+)";
+
+// Loads and sums keep their order, because a compiler that loads early runs out of registers.
+constexpr std::string_view kDspWords = R"(static inline int32_t @_word(const void *from) {
+  struct bytes { uint8_t byte[4]; };
   int32_t word;
-  __asm__ volatile("ldr %0, %1" : "=r"(word) : "m"(*(const uint8_t(*)[4])from));
+  __asm__ volatile("ldr %0, %1" : "=r"(word) : "m"(*(const struct bytes *)from));
   return word;
 }
 static inline int32_t @_signed_byte(int32_t x) {
@@ -68,10 +74,11 @@ static inline int32_t @_dot2(int32_t sum, int32_t a, int32_t b) {
   __asm__ volatile("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
   return sum;
 }
-#else
-static inline int32_t @_word(const void *from) {
+)";
+
+constexpr std::string_view kPortableWords = R"(static inline int32_t @_word(const void *from) {
   int32_t word;
-  memcpy(&word, from, sizeof word);
+  (void)memcpy(&word, from, sizeof word);
   return word;
 }
 static inline int32_t @_signed_byte(int32_t x) { return x < -128 ? -128 : x > 127 ? 127 : x; }
@@ -80,41 +87,46 @@ static inline int32_t @_upper_word(int32_t a, int32_t b) {
   return (int32_t)(((int64_t)a * b + (INT64_C(1) << 31)) >> 32);
 }
 static inline int32_t @_signed_pair_0(int32_t word) {
-  const uint32_t low = (uint32_t)(int8_t)word, high = (uint32_t)(int8_t)(word >> 16);
+  const uint32_t low = (uint32_t)(int8_t)word;
+  const uint32_t high = (uint32_t)(int8_t)(word >> 16);
   return (int32_t)((low & 0xffffu) | (high << 16));
 }
 static inline int32_t @_signed_pair_1(int32_t word) { return @_signed_pair_0(word >> 8); }
 static inline int32_t @_unsigned_pair_0(int32_t word) { return word & 0x00ff00ff; }
 static inline int32_t @_unsigned_pair_1(int32_t word) { return (word >> 8) & 0x00ff00ff; }
 static inline int32_t @_dot2(int32_t sum, int32_t a, int32_t b) {
-  const int32_t low = (int32_t)(int16_t)a * (int16_t)b, high = (a >> 16) * (b >> 16);
+  const int32_t low = (int32_t)(int16_t)a * (int16_t)b;
+  const int32_t high = (a >> 16) * (b >> 16);
   return (int32_t)((uint32_t)sum + (uint32_t)low + (uint32_t)high);
 }
-#endif
+)";
 
-/* Vectors of 16 bytes, and the sum of all products of two of them. */
-#if defined(__ARM_FEATURE_MVE)
-typedef int8x16_t @_vector;
+constexpr std::string_view kHeliumVectors = R"(typedef int8x16_t @_vector;
 static inline @_vector @_load_vector(const int8_t *from) { return vldrbq_s8(from); }
 static inline void @_store_vector(int8_t *to, @_vector vector) { vstrbq_s8(to, vector); }
 static inline @_vector @_vector_bits(@_vector vector, int32_t shift, int8_t mask) {
   return vandq_s8(shift == 0 ? vector : vshlq_r_s8(vector, shift), vdupq_n_s8(mask));
 }
-#if defined(__GNUC__) && !defined(__clang__)
-/* In this order, because GCC 12 otherwise spends registers and sums on addresses. */
+)";
+
+constexpr std::string_view kGccVectorSums =
+    R"(/* In this order, because GCC 12 otherwise spends registers and sums on addresses. */
 static inline @_vector @_next_vector(const int8_t **from) {
+  struct bytes { int8_t byte[16]; };
   @_vector vector;
   __asm__ volatile("vldrb.8 %q0, [%1], #16"
                    : "=w"(vector), "+r"(*from)
-                   : "m"(*(const int8_t(*)[16]) *from));
+                   : "m"(*(const struct bytes *)*from));
   return vector;
 }
 static inline int32_t @_dot16(int32_t sum, @_vector a, @_vector b) {
   __asm__ volatile("vmladava.s8 %0, %q1, %q2" : "+Te"(sum) : "w"(a), "w"(b));
   return sum;
 }
-#else
-static inline @_vector @_next_vector(const int8_t **from) {
+)";
+
+constexpr std::string_view kVectorSums =
+    R"(static inline @_vector @_next_vector(const int8_t **from) {
   const @_vector vector = vldrbq_s8(*from);
   *from += 16;
   return vector;
@@ -122,12 +134,12 @@ static inline @_vector @_next_vector(const int8_t **from) {
 static inline int32_t @_dot16(int32_t sum, @_vector a, @_vector b) {
   return vmladavaq_s8(sum, a, b);
 }
-#endif
-#else
-typedef struct { int8_t lane[16]; } @_vector;
+)";
+
+constexpr std::string_view kPortableVectors = R"(typedef struct { int8_t lane[16]; } @_vector;
 static inline @_vector @_load_vector(const int8_t *from) {
   @_vector vector;
-  memcpy(vector.lane, from, sizeof vector.lane);
+  (void)memcpy(vector.lane, from, sizeof vector.lane);
   return vector;
 }
 static inline @_vector @_next_vector(const int8_t **from) {
@@ -136,20 +148,22 @@ static inline @_vector @_next_vector(const int8_t **from) {
   return vector;
 }
 static inline void @_store_vector(int8_t *to, @_vector vector) {
-  memcpy(to, vector.lane, sizeof vector.lane);
+  (void)memcpy(to, vector.lane, sizeof vector.lane);
 }
 static inline @_vector @_vector_bits(@_vector vector, int32_t shift, int8_t mask) {
-  for (int32_t i = 0; i < 16; ++i)
-    vector.lane[i] = (int8_t)((uint8_t)((uint32_t)(uint8_t)vector.lane[i] << shift) & (uint8_t)mask);
+  for (int32_t i = 0; i < 16; ++i) {
+    vector.lane[i] =
+        (int8_t)((uint8_t)((uint32_t)(uint8_t)vector.lane[i] << shift) & (uint8_t)mask);
+  }
   return vector;
 }
 static inline int32_t @_dot16(int32_t sum, @_vector a, @_vector b) {
   int32_t products = 0; /* at most 16 * 2^14 */
-  for (int32_t i = 0; i < 16; ++i) products += a.lane[i] * b.lane[i];
+  for (int32_t i = 0; i < 16; ++i) {
+    products += a.lane[i] * b.lane[i];
+  }
   return (int32_t)((uint32_t)sum + (uint32_t)products);
 }
-#endif
-
 )";
 
 constexpr std::string_view kHeliumQuads = R"(typedef int32x4_t @_quad_t;
@@ -214,16 +228,22 @@ static inline @_quad_t @_quad_of(int32_t a, int32_t b, int32_t c, int32_t d) {
 }
 static inline @_quad_t @_quad(int32_t x) { return @_quad_of(x, x, x, x); }
 static inline @_quad_t @_add(@_quad_t a, @_quad_t b) {
-  for (int32_t i = 0; i < 4; ++i) a.lane[i] += b.lane[i];
+  for (int32_t i = 0; i < 4; ++i) {
+    a.lane[i] += b.lane[i];
+  }
   return a;
 }
 static inline @_quad_t @_add_by(@_quad_t a, int32_t b) { return @_add(a, @_quad(b)); }
 static inline @_quad_t @_subtract(@_quad_t a, @_quad_t b) {
-  for (int32_t i = 0; i < 4; ++i) a.lane[i] -= b.lane[i];
+  for (int32_t i = 0; i < 4; ++i) {
+    a.lane[i] -= b.lane[i];
+  }
   return a;
 }
 static inline @_quad_t @_multiply(@_quad_t a, @_quad_t b) {
-  for (int32_t i = 0; i < 4; ++i) a.lane[i] *= b.lane[i];
+  for (int32_t i = 0; i < 4; ++i) {
+    a.lane[i] *= b.lane[i];
+  }
   return a;
 }
 static inline @_quad_t @_multiply_by(@_quad_t a, int32_t b) { return @_multiply(a, @_quad(b)); }
@@ -231,51 +251,65 @@ static inline @_quad_t @_multiply_add(@_quad_t sum, @_quad_t a, int32_t b) {
   return @_add(sum, @_multiply_by(a, b));
 }
 static inline @_quad_t @_shift_right(@_quad_t a, @_quad_t count) {
-  for (int32_t i = 0; i < 4; ++i) a.lane[i] >>= count.lane[i];
+  for (int32_t i = 0; i < 4; ++i) {
+    a.lane[i] >>= count.lane[i];
+  }
   return a;
 }
 static inline @_quad_t @_shift_right_by(@_quad_t a, int32_t count) {
   return @_shift_right(a, @_quad(count));
 }
 static inline @_quad_t @_upper_words(@_quad_t a, @_quad_t b) {
-  for (int32_t i = 0; i < 4; ++i) a.lane[i] = (int32_t)((int64_t)a.lane[i] * b.lane[i] >> 32);
+  for (int32_t i = 0; i < 4; ++i) {
+    a.lane[i] = (int32_t)((int64_t)a.lane[i] * b.lane[i] >> 32);
+  }
   return a;
 }
 static inline @_quad_t @_upper_words_by(@_quad_t a, int32_t b) {
   return @_upper_words(a, @_quad(b));
 }
 static inline @_quad_t @_scale_by_power(@_quad_t a, @_quad_t power) {
-  for (int32_t i = 0; i < 4; ++i)
-    if (power.lane[i] < 0)
-      a.lane[i] = (int32_t)(((int64_t)a.lane[i] + (INT64_C(1) << (-power.lane[i] - 1))) >> -power.lane[i]);
-    else
-      a.lane[i] = (int32_t)((uint32_t)a.lane[i] << power.lane[i]);
+  for (int32_t i = 0; i < 4; ++i) {
+    const int32_t up = power.lane[i];
+    if (up < 0) {
+      a.lane[i] = (int32_t)(((int64_t)a.lane[i] + (INT64_C(1) << (-up - 1))) >> -up);
+    } else {
+      a.lane[i] = (int32_t)((uint32_t)a.lane[i] << up);
+    }
+  }
   return a;
 }
 static inline @_quad_t @_scale_by_power_by(@_quad_t a, int32_t power) {
   return @_scale_by_power(a, @_quad(power));
 }
 static inline @_quad_t @_doubled_upper_words(@_quad_t a, @_quad_t b) {
-  for (int32_t i = 0; i < 4; ++i)
+  for (int32_t i = 0; i < 4; ++i) {
     a.lane[i] = (int32_t)(((int64_t)a.lane[i] * b.lane[i] + (INT64_C(1) << 30)) >> 31);
+  }
   return a;
 }
 static inline @_quad_t @_doubled_upper_words_by(@_quad_t a, int32_t b) {
   return @_doubled_upper_words(a, @_quad(b));
 }
 static inline @_quad_t @_rounded_upper_words(@_quad_t a, @_quad_t b) {
-  for (int32_t i = 0; i < 4; ++i) a.lane[i] = @_upper_word(a.lane[i], b.lane[i]);
+  for (int32_t i = 0; i < 4; ++i) {
+    a.lane[i] = (int32_t)(((int64_t)a.lane[i] * b.lane[i] + (INT64_C(1) << 31)) >> 32);
+  }
   return a;
 }
 static inline @_quad_t @_rounded_upper_words_by(@_quad_t a, int32_t b) {
   return @_rounded_upper_words(a, @_quad(b));
 }
 static inline @_quad_t @_minimum(@_quad_t a, @_quad_t b) {
-  for (int32_t i = 0; i < 4; ++i) a.lane[i] = a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i];
+  for (int32_t i = 0; i < 4; ++i) {
+    a.lane[i] = a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i];
+  }
   return a;
 }
 static inline @_quad_t @_maximum(@_quad_t a, @_quad_t b) {
-  for (int32_t i = 0; i < 4; ++i) a.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];
+  for (int32_t i = 0; i < 4; ++i) {
+    a.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];
+  }
   return a;
 }
 )";
@@ -286,11 +320,17 @@ constexpr std::string_view kPortableMemory =
     R"(static inline @_quad_t @_gather_quad_#(const % *from, int32_t stride) {
   return @_quad_of(from[0], from[stride], from[2 * stride], from[3 * stride]);
 }
-static inline @_quad_t @_load_quad_#(const % *from) { return @_gather_quad_#(from, 1); }
-static inline void @_scatter_quad_#(% *to, int32_t stride, @_quad_t quad) {
-  for (int32_t i = 0; i < 4; ++i) to[i * stride] = (%)quad.lane[i];
+static inline @_quad_t @_load_quad_#(const % *from) {
+  return @_gather_quad_#(from, 1);
 }
-static inline void @_store_quad_#(% *to, @_quad_t quad) { @_scatter_quad_#(to, 1, quad); }
+static inline void @_scatter_quad_#(% *to, int32_t stride, @_quad_t quad) {
+  for (int32_t i = 0; i < 4; ++i) {
+    to[i * stride] = (%)quad.lane[i];
+  }
+}
+static inline void @_store_quad_#(% *to, @_quad_t quad) {
+  @_scatter_quad_#(to, 1, quad);
+}
 )";
 
 // '&': b, h or w; '$': s32 or u32; '!': _offset or _shifted_offset.
@@ -331,38 +371,136 @@ std::string memory_functions(std::string_view pattern, Storage storage) {
   return replaced(text, "$", negative ? "s32" : "u32");
 }
 
-std::string quad_functions() {
-  std::string text = "/* Quads: four numbers at a time. */\n#if defined(__ARM_FEATURE_MVE)\n";
-  text += kHeliumQuads;
-  for (const Storage storage : kQuadStorages) text += memory_functions(kHeliumMemory, storage);
-  text += "#else\n";
-  text += kPortableQuads;
-  for (const Storage storage : kQuadStorages) text += memory_functions(kPortableMemory, storage);
-  return text + "#endif\n\n";
+std::string with_memory(std::string_view functions, std::string_view memory_pattern) {
+  std::string text(functions);
+  for (const Storage storage : kQuadStorages) text += memory_functions(memory_pattern, storage);
+  return text;
+}
+
+// One way to compute the functions of a group: under a condition of the preprocessor, or
+// (empty) otherwise.
+struct Variant {
+  std::string_view condition;
+  std::string text;
+};
+
+struct Group {
+  std::string_view comment;
+  std::vector<Variant> variants;  // all define the same functions
+  bool has_vectors = false;
+};
+
+std::vector<Group> groups() {
+  const std::string helium(kHeliumVectors);
+  return {
+      {"/* Words of four bytes, the first one lowest. */\n", {{"", std::string(kStores)}}},
+      {"/* Numbers limited to a byte; the rounded upper word of a product; bytes 0 and 2, or 1 and "
+       "3, of a\n   word as two numbers of 16 bits; the sum of two products of such numbers. */\n",
+       {{"defined(__ARM_FEATURE_SIMD32) && defined(__GNUC__)", std::string(kDspWords)},
+        {"", std::string(kPortableWords)}}},
+      {"/* Vectors of 16 bytes, and the sum of all products of two of them. */\n",
+       {{"defined(__ARM_FEATURE_MVE) && defined(__GNUC__) && !defined(__clang__)",
+         helium + std::string(kGccVectorSums)},
+        {"defined(__ARM_FEATURE_MVE)", helium + std::string(kVectorSums)},
+        {"", std::string(kPortableVectors)}},
+       true},
+      {"/* Quads: four numbers at a time. */\n",
+       {{"defined(__ARM_FEATURE_MVE)", with_memory(kHeliumQuads, kHeliumMemory)},
+        {"", with_memory(kPortableQuads, kPortableMemory)}},
+       true}};
+}
+
+// A function with the comment above it, or (without a name) a type.
+struct Piece {
+  std::string name, text;
+};
+
+std::vector<Piece> pieces(const std::string& text) {
+  std::vector<Piece> result(1);
+  for (const std::string& line : split(text, '\n')) {
+    if (line.empty()) continue;
+    Piece& piece = result.back();
+    piece.text += line + "\n";
+    if (line.starts_with("static inline")) {
+      const std::size_t open = line.find('('), at = line.rfind('@', open);
+      piece.name = line.substr(at + 2, open - at - 2);
+    }
+    const bool ends = line.starts_with("typedef") || line == "}" ||
+                      (line.starts_with("static inline") && line.ends_with("}"));
+    if (ends) result.emplace_back();
+  }
+  result.pop_back();
+  return result;
+}
+
+// The names with '@' in front that a text mentions.
+std::set<std::string> mentioned(const std::string& text) {
+  std::set<std::string> names;
+  for (std::size_t at = text.find("@_"); at != std::string::npos; at = text.find("@_", at + 2)) {
+    const std::size_t end = text.find_first_of(" (),;*", at);
+    names.insert(text.substr(at + 2, end - at - 2));
+  }
+  return names;
+}
+
+// The definitions of `needed`, and of what these need.
+std::string definitions(const std::string& text, std::set<std::string> needed) {
+  const std::vector<Piece> all = pieces(text);
+  std::string result, types;
+  for (auto piece = all.rbegin(); piece != all.rend(); ++piece) {
+    if (piece->name.empty()) types = piece->text + types;
+    if (!needed.contains(piece->name)) continue;
+    needed.merge(mentioned(piece->text));
+    result = piece->text + result;
+  }
+  return result.empty() ? "" : types + result;
+}
+
+std::string definitions(const Group& group, const std::set<std::string>& needed) {
+  std::string text;
+  for (const Variant& variant : group.variants) {
+    const std::string part = definitions(variant.text, needed);
+    if (part.empty()) return "";
+    if (group.variants.size() == 1) return concat(group.comment, part, "\n");
+    text += variant.condition.empty()
+                ? "#else\n"
+                : concat(text.empty() ? "#if " : "#elif ", variant.condition, "\n");
+    text += part;
+  }
+  return concat(group.comment, text, "#endif\n\n");
+}
+
+bool calls(const std::string& code, const std::string& function) {
+  const std::string call = function + "(";
+  for (std::size_t at = code.find(call); at != std::string::npos; at = code.find(call, at + 1)) {
+    const char before = at == 0 ? ' ' : code[at - 1];
+    if (std::isalnum(static_cast<unsigned char>(before)) == 0 && before != '_') return true;
+  }
+  return false;
 }
 
 }  // namespace
 
-std::string c_quad_functions(const std::string& prefix) {
-  return replaced(quad_functions(), "@", prefix);
-}
-
 std::vector<std::string> c_word_names() {
-  std::vector<std::string> names;
-  const std::string text = std::string(kFunctions) + quad_functions();
-  for (const std::string& part : split(text, '@')) {
-    if (!part.starts_with("_")) continue;
-    const std::size_t end =
-        part.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
-    names.push_back(part.substr(1, end - 1));
-  }
-  std::ranges::sort(names);
-  names.erase(std::ranges::unique(names).begin(), names.end());
-  return names;
+  std::set<std::string> names;
+  for (const Group& group : groups())
+    for (const Variant& variant : group.variants) names.merge(mentioned(variant.text));
+  return {names.begin(), names.end()};
 }
 
-std::string c_word_functions(const std::string& prefix) {
-  return replaced(std::string(kFunctions), "@", prefix);
+std::string c_word_functions(const std::string& prefix, const std::string& code) {
+  std::set<std::string> needed;
+  for (const std::string& name : c_word_names())
+    if (calls(code, concat(prefix, "_", name))) needed.insert(name);
+  if (needed.empty()) return "";
+  std::string text;
+  bool has_vectors = false;
+  for (const Group& group : groups()) {
+    const std::string part = definitions(group, needed);
+    has_vectors = has_vectors || (group.has_vectors && !part.empty());
+    text += part;
+  }
+  return concat(has_vectors ? kVectorHeader : "", kByteOrder, wrapped(replaced(text, "@", prefix)));
 }
 
 }  // namespace tandem

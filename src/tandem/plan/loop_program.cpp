@@ -399,47 +399,11 @@ IntegerRange range_of(Storage storage) {
   return integer_range(bits, is_signed(storage));
 }
 
-namespace {
-
-bool has_words(const Expr& e) {
-  switch (e.op) {
-    case ExprOp::kLoadWord:
-    case ExprOp::kSignedPair:
-    case ExprOp::kUnsignedPair:
-    case ExprOp::kSaturate:
-    case ExprOp::kUpperWord:
-    case ExprOp::kLoadVector:
-    case ExprOp::kVectorBits:
-    case ExprOp::kDot16:
-    case ExprOp::kDot2: return true;
-    default: return std::ranges::any_of(e.args, has_words);
-  }
-}
-
-bool statements_have_words(const Statements& statements) {
-  return std::ranges::any_of(statements, [](const Statement& s) {
-    return s.kind == StatementKind::kStoreWord || s.kind == StatementKind::kStoreVector ||
-           has_words(s.value) || has_words(s.index) || statements_have_words(s.body) ||
-           statements_have_words(s.otherwise);
-  });
-}
-
-bool has_quads(const Statements& statements) {
-  return std::ranges::any_of(statements, [](const Statement& s) {
-    return s.value.lanes > 1 || has_quads(s.body) || has_quads(s.otherwise);
-  });
-}
-
-}  // namespace
-
 bool loads_and_advances(const Statement& load, const Statement& next) {
   return load.kind == StatementKind::kLet && load.value.op == ExprOp::kLoadVector &&
          is_constant(load.value.args[0], 0) && next.kind == StatementKind::kAdvance &&
          next.name == load.value.name && next.step == 16;
 }
-
-bool uses_words(const LoopProgram& program) { return statements_have_words(program.body); }
-bool uses_quads(const LoopProgram& program) { return has_quads(program.body); }
 
 std::string print_program(const LoopProgram& program) {
   std::string text;

@@ -196,11 +196,6 @@ IntegerRange cover(IntegerRange a, IntegerRange b);
 // both in one instruction.
 bool loads_and_advances(const Statement& load, const Statement& next);
 
-// Whether the program computes with words or vectors of several numbers.
-bool uses_words(const LoopProgram& program);
-// Whether it computes with quads.
-bool uses_quads(const LoopProgram& program);
-
 // The program as text for people and for text tests.
 std::string print_program(const LoopProgram& program);
 

@@ -5,6 +5,7 @@
 
 #include "tandem/base/error.h"
 #include "tandem/base/process.h"
+#include "tandem/emit/c_interface.h"
 #include "tandem/mapping/mcu_planner.h"
 #include "tandem/verify/c_program.h"
 #include "tandem/verify/samples.h"

@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "tandem/base/error.h"
+#include "tandem/emit/c_interface.h"
 
 namespace tandem {
 namespace {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # tools/fuzz.sh RUNS JOBS [target...]: fuzzes every target of tests/fuzz (or those named) with RUNS
-# inputs each under AddressSanitizer and UndefinedBehaviorSanitizer; tflite_writer, whose inputs take
-# ten times as long, gets a tenth of them. New inputs that reach new code are kept in
+# inputs each under AddressSanitizer and UndefinedBehaviorSanitizer; tflite_writer, which bytes reach
+# only through the reader, gets a tenth of them. New inputs that reach new code are kept in
 # build/fuzz/corpus; a crash, hang or leak stops its target with a file that repeats it. JOBS targets
 # run at a time.
 set -euo pipefail

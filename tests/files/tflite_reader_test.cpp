@@ -195,6 +195,16 @@ TEST_F(TfliteReader, GivesInputsAndOutputsTheirScale) {
 }
 
 // Behind a ReLU both roundings are one.
+TEST_F(TfliteReader, GivesATensorThatIsAnOutputTwiceTwoNames) {
+  const Module module =
+      read_tflite(test::source_dir() / "tests/fuzz/corpus/tflite/output_twice.tflite");
+  verify(module);
+  const Graph& graph = module.main();
+  ASSERT_EQ(graph.outputs.size(), 2U);
+  EXPECT_EQ(graph.values[graph.outputs[0]].name, "t1");
+  EXPECT_NE(graph.values[graph.outputs[1]].name, "t1");
+}
+
 TEST_F(TfliteReader, RescalesOnceWhereCodesBelowTheZeroPointAreCut) {
   const auto cases = golden_cases("tflite");
   for (const char* name : {"conv_strided", "conv_dead_channels", "fully_connected_relu"}) {

@@ -17,22 +17,12 @@
 #include "tandem/ops/register.h"
 
 #include "tests/fuzz/proto_mutator.h"
+#include "tests/fuzz/shares.h"
 
 namespace {
 
-struct Shares {
-  std::uint64_t inputs = 0, models = 0, accepted = 0, written = 0;
-  ~Shares() {
-    const auto percent = [&](std::uint64_t part) {
-      return inputs == 0 ? 0.0 : 100.0 * static_cast<double>(part) / static_cast<double>(inputs);
-    };
-    std::fprintf(stderr,
-                 "share past the wire format: %.1f %%, read as networks: %.1f %%, written back: "
-                 "%.1f %% (of %llu)\n",
-                 percent(models), percent(accepted), percent(written),
-                 static_cast<unsigned long long>(inputs));
-  }
-} shares;
+enum Stage : std::size_t { kWire, kAccepted, kWritten };
+tandem::fuzz::Shares shares({"past the wire format", "read as networks", "written back"});
 
 bool is_wire_error(std::string_view message) {
   return message.find("the message breaks off at byte") != std::string_view::npos;
@@ -51,7 +41,7 @@ void check_written(const tandem::Module& module) {
     std::fprintf(stderr, "written and read back: %s\n", text->c_str());
     std::abort();
   }
-  ++shares.written;
+  shares.reached(kWritten);
 }
 
 }  // namespace
@@ -63,16 +53,16 @@ extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, st
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   tandem::register_operators();
-  ++shares.inputs;
+  shares.input();
   tandem::Module module;
   try {
     module = tandem::read_onnx(std::as_bytes(std::span(data, size)), "input");
   } catch (const tandem::Error& error) {
-    if (!is_wire_error(error.what())) ++shares.models;
+    if (!is_wire_error(error.what())) shares.reached(kWire);
     return 0;
   }
-  ++shares.models;
-  ++shares.accepted;
+  shares.reached(kWire);
+  shares.reached(kAccepted);
   tandem::verify(module);
   check_written(module);
   return 0;

@@ -195,22 +195,35 @@ void TfliteImporter::import_with_handler(std::size_t index) {
 }
 
 void TfliteImporter::finish_outputs() {
-  std::set<ValueId> taken(builder_.graph().inputs.begin(), builder_.graph().inputs.end());
   Graph& graph = builder_.graph();
+  std::set<ValueId> ends(graph.inputs.begin(), graph.inputs.end());
   for (const int output : model_.outputs) {
     const TfliteTensor& tensor = model_.tensors[static_cast<std::size_t>(output)];
     ValueId value = tensor.quantization ? real_of(tensor) : value_of(tensor);
-    // An output has a name and a producer of its own.
-    if (taken.contains(value) || graph.values[value].producer == kNone)
+    // An output has a producer of its own.
+    if (ends.contains(value) || graph.values[value].producer == kNone)
       value = builder_.add("Identity", {value}, {}, tensor.name);
-    const auto other = static_cast<ValueId>(
-        std::ranges::find(graph.values, tensor.name, &Value::name) - graph.values.begin());
-    if (other == graph.values.size())
-      graph.values[value].name = tensor.name;
-    else if (!taken.contains(other))
-      std::swap(graph.values[other].name, graph.values[value].name);
-    taken.insert(value);
+    ends.insert(value);
     builder_.output(value);
+  }
+  name_outputs();
+}
+
+// Outputs are named as their tensors, but for those whose name an input or an output before them
+// has. Comes last, since the builder does not hear of names that change.
+void TfliteImporter::name_outputs() {
+  Graph& graph = builder_.graph();
+  std::set<ValueId> named(graph.inputs.begin(), graph.inputs.end());
+  for (std::size_t i = 0; i < graph.outputs.size(); ++i) {
+    const ValueId value = graph.outputs[i];
+    const auto tensor = static_cast<std::size_t>(model_.outputs[i]);
+    const std::string& name = model_.tensors[tensor].name;
+    const auto other = std::ranges::find(graph.values, name, &Value::name);
+    if (other == graph.values.end())
+      graph.values[value].name = name;
+    else if (!named.contains(static_cast<ValueId>(other - graph.values.begin())))
+      std::swap(other->name, graph.values[value].name);
+    named.insert(value);
   }
 }
 

@@ -150,6 +150,7 @@ class TfliteImporter {
   void refuse(std::size_t index, std::string reason, std::string remedy);
   void stand_in_for(const TfliteOperator& op);
   void finish_outputs();
+  void name_outputs();
   ValueId value_of(const TfliteTensor& tensor);
   ValueId real_of(const TfliteTensor& tensor);
   ValueId dequantized(ValueId value, const TfliteTensor& tensor);

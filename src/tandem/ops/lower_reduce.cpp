@@ -192,9 +192,10 @@ std::vector<std::int64_t> exponentials(double scale, std::int64_t entries) {
   return table;
 }
 
-// x / 2^shift, rounded, in the given format.
+// x / 2^shift, rounded, in the given format; a copy, because the types of values move as others are
+// added.
 ValueId shifted_right(LoweringSite& site, ValueId x, int shift, std::string_view rounding,
-                      const Format& format, std::size_t rank) {
+                      Format format, std::size_t rank) {
   Builder& builder = site.builder;
   const Shape ones(rank, 1);
   return builder.add("Rescale",

@@ -194,7 +194,7 @@ std::vector<std::int64_t> exponentials(double scale, std::int64_t entries) {
 
 // x / 2^shift, rounded, in the given format.
 ValueId shifted_right(LoweringSite& site, ValueId x, int shift, std::string_view rounding,
-                      const Format& format, std::size_t rank) {
+                      Format format, std::size_t rank) {
   Builder& builder = site.builder;
   const Shape ones(rank, 1);
   return builder.add("Rescale",

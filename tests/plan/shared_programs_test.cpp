@@ -86,7 +86,7 @@ TEST(SharedPrograms, ProductsOfAllSizesAreOneFunction) {
       continue;
     }
     ASSERT_EQ(shared.users.size(), 1U) << form;
-    EXPECT_TRUE(shared.is_shared(0));
+    EXPECT_EQ(shared.users[0].size(), 3U);
     for (std::size_t i = 0; i < 3; ++i) {
       EXPECT_EQ(shared.calls[i].arguments.size(), programs[i].parameters.size());
       EXPECT_GE(programs[i].parameters.size(), 3U);

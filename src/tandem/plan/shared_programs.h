@@ -20,8 +20,6 @@ struct SharedPrograms {
   // its steps.
   std::vector<std::vector<std::size_t>> passed;
   std::vector<StepCall> calls;  // by step
-
-  bool is_shared(std::size_t function) const { return users[function].size() > 1; }
 };
 
 // Finds programs that differ in nothing but numbers outside of their innermost loops, such as

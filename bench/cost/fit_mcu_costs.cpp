@@ -12,6 +12,7 @@
 #include "tandem/base/file.h"
 #include "tandem/cost/loop_features.h"
 #include "tandem/cost/mcu_cost.h"
+#include "tandem/device/kind_mcu.h"
 #include "tandem/ops/register.h"
 #include "tandem/plan/mcu_plan.h"
 #include "tandem/verify/network.h"
@@ -141,10 +142,6 @@ constexpr Prior kPriors[] = {{LoopFeature::kSteps, 8, 20},
                              {LoopFeature::kArrays, 1, 5},
                              {LoopFeature::kLargeConstants, 1, 4}};
 
-SweepForms forms_of(const std::string& core) {
-  return {.pairs = core != "cortex-m0plus", .vectors = core == "cortex-m55"};
-}
-
 bool is_of_vectors(LoopFeature feature) {
   return feature >= LoopFeature::kVectorLoads && feature <= LoopFeature::kQuadMoves;
 }
@@ -152,9 +149,10 @@ bool is_of_vectors(LoopFeature feature) {
 // How many times as much the portable form of an instruction takes that a core lacks. Forms of
 // words and vectors are then in no sweep, and no plan for speed takes them.
 double without_instruction(LoopFeature feature, const std::string& core) {
-  const SweepForms forms = forms_of(core);
-  if (is_of_vectors(feature)) return forms.vectors ? 1 : 40;
-  if (feature == LoopFeature::kPairs || feature == LoopFeature::kDots) return forms.pairs ? 1 : 10;
+  const CoreInstructions has = core_instructions(core);
+  if (is_of_vectors(feature)) return has.vectors ? 1 : 40;
+  if (feature == LoopFeature::kPairs || feature == LoopFeature::kDots)
+    return has.packed_products ? 1 : 10;
   if (core != "cortex-m0plus") return 1;
   // Calls of the compiler's library.
   if (feature == LoopFeature::kWideMultiplies || feature == LoopFeature::kWideMultiplyAdds)
@@ -229,7 +227,8 @@ double cycles_of(LoopFeature feature, double instructions, const std::string& co
   if (core == "cortex-m0plus" && feature == LoopFeature::kStores) cycles += 1;
   if (feature == LoopFeature::kLongMemory || feature == LoopFeature::kBranches) cycles += 1;
   if (feature == LoopFeature::kDivides) cycles += 6;
-  if (forms_of(core).vectors && is_of_vectors(feature)) cycles *= 2;  // two beats of 64 bits
+  if (core_instructions(core).vectors && is_of_vectors(feature))
+    cycles *= 2;  // two beats of 64 bits
   if (feature == LoopFeature::kQuadGathers) cycles += 2;
   return core == "cortex-m7" ? cycles / 1.4 : cycles;
 }
@@ -269,7 +268,7 @@ std::string to_toml(const std::string& core, std::size_t cases, const Fit& instr
 
 int run(const std::string& core, std::size_t count, const std::string& output) {
   register_operators();
-  const std::vector<SweepCase> cases = mcu_sweep(kSeed, count, forms_of(core));
+  const std::vector<SweepCase> cases = mcu_sweep(kSeed, count, core_instructions(core));
   std::vector<Measured> measured;
   for (std::size_t i = 0; i < cases.size(); i += kNetworksPerFirmware) {
     const std::size_t batch = std::min(kNetworksPerFirmware, cases.size() - i);

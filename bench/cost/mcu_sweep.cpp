@@ -14,8 +14,8 @@ namespace {
 
 class Sweep {
  public:
-  Sweep(std::uint64_t seed, std::uint64_t number, const SweepForms& forms)
-      : random_(CounterRandom(seed, "bench/mcu sweep").substream(number)), forms_(forms) {}
+  Sweep(std::uint64_t seed, std::uint64_t number, const CoreInstructions& core)
+      : random_(CounterRandom(seed, "bench/mcu sweep").substream(number)), core_(core) {}
 
   SweepCase make(std::size_t index) {
     SweepCase result;
@@ -341,12 +341,12 @@ class Sweep {
     std::vector<std::string> forms =
         kernel_forms(module, module.main(), groups.base_of, groups.groups.front());
     const auto is_vector = [](const std::string& form) {
-      return form.starts_with("vector") || form.ends_with("quads");
+      return needs_of(form) == FormNeeds::kVectors;
     };
-    if (!forms_.vectors) std::erase_if(forms, is_vector);
-    if (!forms_.pairs)
+    if (!core_.vectors) std::erase_if(forms, is_vector);
+    if (!core_.packed_products)
       std::erase_if(forms, [](const std::string& form) {
-        return form.starts_with("pairs") || form == "plane";
+        return needs_of(form) == FormNeeds::kPackedProducts;
       });
     const auto vector = std::ranges::partition(forms, is_vector).begin();
     // As often as all others.
@@ -355,7 +355,7 @@ class Sweep {
   }
 
   RandomSequence random_;
-  SweepForms forms_;
+  CoreInstructions core_;
   bool int8_ = false;
   int weight_bits_ = 0;  // of all weights; 0: drawn for each layer
   Builder* builder_ = nullptr;
@@ -363,11 +363,12 @@ class Sweep {
 
 }  // namespace
 
-std::vector<SweepCase> mcu_sweep(std::uint64_t seed, std::size_t cases, const SweepForms& forms) {
+std::vector<SweepCase> mcu_sweep(std::uint64_t seed, std::size_t cases,
+                                 const CoreInstructions& core) {
   std::vector<SweepCase> result;
   for (std::size_t i = 0; i < cases; ++i) {
     try {
-      result.push_back(Sweep(seed, i, forms).make(i));
+      result.push_back(Sweep(seed, i, core).make(i));
     } catch (const Error& error) {
       throw error.at(concat("case ", i, " of the sweep"));
     }

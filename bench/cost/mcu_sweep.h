@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "tandem/device/kind_mcu.h"
 #include "tandem/graph/module.h"
 
 namespace tandem {
@@ -16,12 +17,9 @@ struct SweepCase {
 };
 
 // Layers of the kinds and sizes that networks have, drawn at random: the same seed gives the same
-// cases on every machine. No case is a published or example network. Where forms of vectors are
-// asked for, half of the cases that can take one do.
-struct SweepForms {
-  bool pairs = true;     // of words, Armv7E-M
-  bool vectors = false;  // of Helium
-};
-std::vector<SweepCase> mcu_sweep(std::uint64_t seed, std::size_t cases, const SweepForms& forms);
+// cases on every machine. No case is a published or example network. Forms
+// are those whose instructions the core has; half of the cases that can take one of vectors do.
+std::vector<SweepCase> mcu_sweep(std::uint64_t seed, std::size_t cases,
+                                 const CoreInstructions& core);
 
 }  // namespace tandem

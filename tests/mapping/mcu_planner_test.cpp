@@ -1,11 +1,15 @@
 #include "tandem/mapping/mcu_planner.h"
 
+#include <map>
+#include <utility>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "tandem/base/error.h"
 #include "tandem/cost/mcu_cost.h"
 #include "tandem/mapping/patch_search.h"
+#include "tandem/plan/kernel.h"
 #include "tandem/plan/mcu_plan.h"
 
 #include "tests/support/random_chain.h"
@@ -41,6 +45,23 @@ TEST(McuPlanner, TakesPatchesOnlyWhereSramIsShortOrTheyAreAskedFor) {
   }
   EXPECT_GT(patched, 2);
   EXPECT_GT(relaxed, 5);
+}
+
+TEST(McuPlanner, TakesNoFormWhoseInstructionsTheCoreLacks) {
+  std::map<FormNeeds, int> on_m0, on_m4, on_m55;
+  for (std::uint64_t seed = 0; seed < 24; ++seed) {
+    const Module module = random_chain(seed);
+    for (const auto& [device, seen] :
+         {std::pair{"rp2040", &on_m0}, {"stm32l4r5", &on_m4}, {"stm32n657", &on_m55}})
+      for (const McuObjective objective : {McuObjective::kLatency, McuObjective::kSram})
+        for (const Step& step :
+             plan_mcu(module, find_device(device), {.objective = objective}).steps)
+          ++(*seen)[needs_of(step.form)];
+  }
+  EXPECT_EQ(on_m0.size(), 1U);
+  EXPECT_GT(on_m4[FormNeeds::kPackedProducts], 0);
+  EXPECT_EQ(on_m4[FormNeeds::kVectors], 0);
+  EXPECT_GT(on_m55[FormNeeds::kVectors], 0);
 }
 
 TEST(McuPlanner, CountsSharedFunctionsOnceAndEveryCall) {

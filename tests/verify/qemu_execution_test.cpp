@@ -103,7 +103,7 @@ TEST_F(QemuTest, RandomModulesEqualTheReferenceInOneFirmware) {
   EXPECT_TRUE(run.output == expected) << "outputs under QEMU differ from the reference";
 }
 
-// Words on the one core, vectors and quads on the other.
+// Words on the M4, vectors and quads on the M55, their portable forms on the M0+.
 TEST_F(QemuTest, AllKernelFormsEqualTheReferenceOnCoresThatHaveTheirInstructions) {
   std::vector<Module> modules;
   std::vector<CNetwork> networks;
@@ -117,7 +117,7 @@ TEST_F(QemuTest, AllKernelFormsEqualTheReferenceOnCoresThatHaveTheirInstructions
   const std::vector<Plan> plans = varied_plans(modules);
   for (std::size_t i = 0; i < modules.size(); ++i)
     networks.push_back({&modules[i], &plans[i], "net" + std::to_string(i)});
-  for (const char* core : {"cortex-m4", "cortex-m55"}) {
+  for (const char* core : {"cortex-m0plus", "cortex-m4", "cortex-m55"}) {
     const TemporaryFolder folder("qemu");
     ArmOptions options;
     options.core = core;

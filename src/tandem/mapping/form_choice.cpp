@@ -28,6 +28,7 @@ FormChoice::FormChoice(const Module& module, const Device& device)
     : module_(module),
       groups_(group_nodes(module, module.main())),
       costs_(device),
+      instructions_(core_instructions(device.unit().text("core"))),
       known_(groups_.groups.size()) {}
 
 const std::vector<std::string>& FormChoice::forms(std::size_t group) {
@@ -44,7 +45,8 @@ const std::string& FormChoice::best(std::size_t group, FormGoal goal) {
   if (judged.empty())
     for (const std::string& form : all) judged.push_back(judge(group, form));
   // The goal first, then what the others ask for.
-  const auto order = [&](const Judged& form) -> std::array<double, 3> {
+  const auto order = [&](std::size_t i) -> std::array<double, 3> {
+    const Judged& form = judged[i];
     switch (goal) {
       case FormGoal::kLatency: return {form.cycles, form.flash, form.scratch};
       case FormGoal::kFlash: return {form.flash, form.cycles, form.scratch};
@@ -53,8 +55,20 @@ const std::string& FormChoice::best(std::size_t group, FormGoal goal) {
     }
     throw InternalError("unknown goal");
   };
-  const auto least = std::ranges::min_element(judged, {}, order);
-  return all[static_cast<std::size_t>(least - judged.begin())];
+  std::size_t least = 0;  // the plainest form, which every core has
+  for (std::size_t i = 1; i < all.size(); ++i)
+    if ((goal == FormGoal::kFlash || has_instructions(all[i])) && order(i) < order(least))
+      least = i;
+  return all[least];
+}
+
+bool FormChoice::has_instructions(const std::string& form) const {
+  switch (needs_of(form)) {
+    case FormNeeds::kNothing: return true;
+    case FormNeeds::kPackedProducts: return instructions_.packed_products;
+    case FormNeeds::kVectors: return instructions_.vectors;
+  }
+  throw InternalError("unknown needs");
 }
 
 FormChoice::Judged FormChoice::judge(std::size_t group, const std::string& form) const {

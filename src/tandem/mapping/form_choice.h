@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "tandem/cost/mcu_cost.h"
+#include "tandem/device/kind_mcu.h"
 #include "tandem/plan/mcu_groups.h"
 
 namespace tandem {
@@ -27,6 +28,8 @@ class FormChoice {
 
   // The forms that a group can take.
   const std::vector<std::string>& forms(std::size_t group);
+  // The best of those whose instructions the core has; for flash of all, because narrow weights are
+  // small on every core.
   const std::string& best(std::size_t group, FormGoal goal);
 
  private:
@@ -37,11 +40,13 @@ class FormChoice {
     std::vector<std::string> forms;
     std::vector<Judged> judged;  // by form
   };
+  bool has_instructions(const std::string& form) const;
   Judged judge(std::size_t group, const std::string& form) const;
 
   const Module& module_;
   McuGroups groups_;
   McuCosts costs_;
+  CoreInstructions instructions_;
   std::vector<Known> known_;  // by group; empty until it is asked for
 };
 

@@ -67,6 +67,12 @@ std::vector<std::string> kernel_forms(const Module& module, const Graph& graph,
   return {node.op->traits().domain == Domain::kMovement ? "move" : "elements"};
 }
 
+FormNeeds needs_of(const std::string& form) {
+  if (form.starts_with("vector") || form.ends_with("quads")) return FormNeeds::kVectors;
+  if (form.starts_with("pairs") || form == "plane") return FormNeeds::kPackedProducts;
+  return FormNeeds::kNothing;
+}
+
 LoopProgram build_kernel(const Module& module, const Graph& graph,
                          const std::vector<ValueId>& base_of, const std::vector<NodeId>& nodes,
                          const std::string& form) {

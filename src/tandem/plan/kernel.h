@@ -17,12 +17,20 @@ namespace tandem {
 //   pairs_CxP                  either of bytes, by words of two 16-bit numbers (kernel_packed.h): C
 //                              columns and P positions share the loads of each other
 //   vector_CxP                 the same by vectors of 16 bytes
-//   plane                      depthwise convolution of bytes, a channel at a time, by the same
-//   words pool, padded_pool          pooling that clips its windows, or copies the input as above
+//   pairs4_, pairs2_, vector4_, vector2_CxP
+//                              the same with weights of 4 or 2 bits that share bytes
+//   plane                      depthwise convolution of bytes, a channel at a time, by words
+//   plane_quads, channel_quads the same by four neighbours, or four channels, at a time
+//   pool, padded_pool          pooling that clips its windows, or copies the input as above
 //   reduce, argmax, elements, move
 std::vector<std::string> kernel_forms(const Module& module, const Graph& graph,
                                       const std::vector<ValueId>& base_of,
                                       const std::vector<NodeId>& nodes);
+
+// What a form is written for. On a core without those instructions it computes the same by portable
+// code, several times slower than the plain forms.
+enum class FormNeeds { kNothing, kPackedProducts, kVectors };
+FormNeeds needs_of(const std::string& form);
 
 // The program of a group in one of its forms. The arrays named "x0", "x1", ... are what it reads,
 // "y" ("y0", "y1", ... of a movement with several outputs) what it writes.

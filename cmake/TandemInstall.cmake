@@ -21,4 +21,5 @@ install(FILES
   "${PROJECT_BINARY_DIR}/tandemConfig.cmake"
   "${PROJECT_BINARY_DIR}/tandemConfigVersion.cmake"
   "${PROJECT_SOURCE_DIR}/cmake/Findlibzip.cmake"
+  "${PROJECT_SOURCE_DIR}/cmake/Findonednn.cmake"
   DESTINATION "${package_dir}")

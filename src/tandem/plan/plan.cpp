@@ -40,6 +40,15 @@ IoPlace parse_io_place(const std::string& text) {
               suggestion(text, {"arena", "caller"}));
 }
 
+std::vector<std::int64_t> strides_of(const std::vector<std::int64_t>& shape, Layout layout) {
+  std::vector<std::int64_t> strides = row_major_strides(shape);
+  if (layout == Layout::kRowMajor || shape.size() < 3) return strides;
+  const std::int64_t channels = shape[1];
+  strides[1] = 1;
+  for (std::size_t d = 2; d < shape.size(); ++d) strides[d] *= channels;
+  return strides;
+}
+
 std::int64_t start_of(const Step& step, std::size_t buffer) {
   const auto found = step.starts.find(buffer);
   return found == step.starts.end() ? 0 : found->second;
@@ -113,7 +122,9 @@ std::string print_plan(const Module& module, const Plan& plan) {
   for (const Buffer& buffer : plan.buffers) {
     text += concat("  buffer ", buffer.name, ": ", name(buffer.role), " in ", buffer.memory, " [",
                    buffer.offset, ",", buffer.offset + buffer.bytes, ") ", buffer.element_bits,
-                   "-bit elements, steps ", buffer.first_step, "..", buffer.last_step, "\n");
+                   "-bit elements",
+                   std::ranges::count(plan.channels_last, buffer.value) > 0 ? " channels last" : "",
+                   ", steps ", buffer.first_step, "..", buffer.last_step, "\n");
   }
   for (const auto& [memory, bytes] : plan.peak_bytes) {
     text += concat("  peak ", memory, ": ", bytes, " bytes");

@@ -21,6 +21,14 @@ enum class BufferRole {
 };
 std::string_view name(BufferRole role);
 
+// In which order the elements of a value follow each other.
+enum class Layout {
+  kRowMajor,
+  kChannelsLast  // axis 1 behind all others, which keep their order
+};
+// Steps in elements from one position of each axis to the next.
+std::vector<std::int64_t> strides_of(const std::vector<std::int64_t>& shape, Layout layout);
+
 // One value (or scratch, or constant) in one memory of the device.
 struct Buffer {
   std::string name;
@@ -70,6 +78,7 @@ struct Plan {
   std::string order;  // how the order of the steps was chosen, for people; empty: nothing to choose
   std::vector<Step> steps;
   std::vector<Buffer> buffers;
+  std::vector<ValueId> channels_last = {};  // values in that layout; all others are row-major
   // Peak bytes and a lower bound of the peak, by memory.
   std::map<std::string, std::int64_t> peak_bytes, bound_bytes;
 };

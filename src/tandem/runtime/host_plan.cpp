@@ -6,11 +6,13 @@
 #include <set>
 
 #include "tandem/base/error.h"
+#include "tandem/base/text.h"
 #include "tandem/graph/operator.h"
 #include "tandem/ops/integer.h"
 #include "tandem/plan/lifetime_planner.h"
 #include "tandem/plan/mcu_groups.h"
 #include "tandem/plan/movement_map.h"
+#include "tandem/runtime/real_nodes.h"
 
 namespace tandem {
 namespace {
@@ -28,11 +30,17 @@ class HostPlanner {
   HostPlanner(const Module& module, const HostPlanOptions& options)
       : module_(module), graph_(module.main()), options_(options) {
     plan_.device = "host";
+    for (ValueId value = 0; value < graph_.values.size(); ++value)
+      if (layout(value) == Layout::kChannelsLast) plan_.channels_last.push_back(value);
     home_.assign(graph_.values.size(), kNone);
     readers_.resize(graph_.values.size());
     for (NodeId n = 0; n < graph_.nodes.size(); ++n)
       for (const ValueId input : graph_.nodes[n].inputs)
         if (input != kNone) readers_[input].push_back(n);
+    is_lowered_ = std::all_of(graph_.nodes.begin(), graph_.nodes.end(), [](const Node& node) {
+      const Domain domain = node.op->traits().domain;
+      return domain == Domain::kInteger || domain == Domain::kMovement;
+    });
     for (NodeId n = 0; n < graph_.nodes.size(); ++n) is_alias_.push_back(keeps_places(n));
     ends_.insert(graph_.outputs.begin(), graph_.outputs.end());
     for (const StateUpdate& update : graph_.updates) ends_.insert(update.value);
@@ -58,14 +66,34 @@ class HostPlanner {
 
   // ---- Steps ----
 
+  Layout layout(ValueId value) const {
+    return options_.layouts.empty() ? Layout::kRowMajor : options_.layouts[value];
+  }
+
   bool keeps_places(NodeId id) const {
     const Node& node = graph_.nodes[id];
     if (node.op->traits().domain != Domain::kMovement || node.outputs.size() != 1) return false;
     const ValueId input = node.inputs[0];
     if (input == kNone || graph_.values[input].constant != kNone) return false;
+    if (!is_lowered_) return keeps_real_places(node);
     const auto map = movement_map(view(id), 0);
     const auto size = element_count(graph_.values[input].type.static_shape());
     return map && map->is_identity(static_cast<std::size_t>(size));
+  }
+
+  bool keeps_real_places(const Node& node) const {
+    const std::string_view op = node.op->name();
+    const ValueId x = node.inputs[0], y = node.outputs[0];
+    if (op == "Reshape" || op == "Identity") return layout(x) == layout(y);
+    if (op != "Transpose") return false;
+    // The same bytes in another layout.
+    const Shape from = graph_.values[x].type.static_shape(),
+                to = graph_.values[y].type.static_shape();
+    const auto& perm = std::get<std::vector<std::int64_t>>(node.attributes.at("perm"));
+    const auto in = strides_of(from, layout(x)), out = strides_of(to, layout(y));
+    for (std::size_t d = 0; d < perm.size(); ++d)
+      if (to[d] > 1 && out[d] != in[static_cast<std::size_t>(perm[d])]) return false;
+    return true;
   }
 
   // The node that can run behind `last`: the only reader of its result, element by element.
@@ -91,7 +119,9 @@ class HostPlanner {
     for (NodeId id = 0; id < graph_.nodes.size(); ++id) {
       if (taken[id]) continue;
       std::vector<NodeId> nodes{id};
-      if (graph_.nodes[id].op->traits().domain == Domain::kInteger)
+      const Domain domain = graph_.nodes[id].op->traits().domain;
+      if (domain == Domain::kReal) add_real_followers(nodes, taken);
+      if (domain == Domain::kInteger)
         for (auto next = follower(id); next && !taken[*next]; next = follower(nodes.back()))
           nodes.push_back(*next);
       // Aliases at the end would only rename the result: they are steps of their own.
@@ -104,15 +134,130 @@ class HostPlanner {
       if (!nodes.empty()) plan_.steps.push_back(make_step(nodes));
   }
 
+  // Whether a value exists before the step of `node` would run.
+  bool is_computed_before(ValueId value, NodeId node) const {
+    const NodeId producer = graph_.values[value].producer;
+    return producer == kNone || producer < node;
+  }
+
+  // What a dense call or lanes can do to their result before it is stored.
+  void add_real_followers(std::vector<NodeId>& nodes, const std::vector<bool>& taken) const {
+    if (!options_.fuse) return;
+    const NodeView head = view(nodes[0]);
+    const bool dense = is_dense_convolution(head) || is_dense_product(head);
+    if (dense) return add_dense_followers(nodes, taken);
+    if (!lane_call(head)) return;
+    std::size_t operands = lane_call(head)->operands.size();
+    constexpr std::size_t kMostOperands = 12;
+    while (true) {
+      const ValueId value = graph_.nodes[nodes.back()].outputs[0];
+      if (is_kept(value) || readers_[value].size() != 1) return;
+      const NodeId next = readers_[value].front();
+      const auto lanes = lane_call(view(next));
+      if (taken[next] || !lanes || operands + lanes->operands.size() > kMostOperands) return;
+      const ValueId result = graph_.nodes[next].outputs[0];
+      if (graph_.values[result].type != graph_.values[value].type ||
+          layout(result) != layout(value))
+        return;
+      operands += lanes->operands.size();
+      nodes.push_back(next);
+    }
+  }
+
+  void add_dense_followers(std::vector<NodeId>& nodes, const std::vector<bool>& taken) const {
+    bool adds = false;
+    while (true) {
+      const ValueId value = graph_.nodes[nodes.back()].outputs[0];
+      if (is_kept(value)) return;
+      if (const auto product = swish_behind(value)) {
+        nodes.insert(nodes.end(), product->begin(), product->end());
+        return;
+      }
+      if (readers_[value].size() != 1) return;
+      const NodeId next = readers_[value].front();
+      if (taken[next]) return;
+      const Node& node = graph_.nodes[next];
+      const ValueId result = node.outputs[0];
+      if (graph_.values[result].type != graph_.values[value].type ||
+          layout(result) != layout(value))
+        return;
+      if (activation_of(view(next))) {
+        nodes.push_back(next);
+        return;
+      }
+      if (adds || node.op->name() != "Add" || !is_f32(view(next))) return;
+      const ValueId addend = node.inputs[node.inputs[0] == value ? 1 : 0];
+      if (addend == value || !fits_epilogue(addend, value, view(nodes[0]))) return;
+      adds = true;
+      nodes.push_back(next);
+    }
+  }
+
+  // A value of the same shape and order, or the bias of a product by a constant.
+  bool fits_epilogue(ValueId addend, ValueId value, const NodeView& head) const {
+    const TensorType& type = graph_.values[addend].type;
+    const bool constant = graph_.values[addend].constant != kNone;
+    if (type == graph_.values[value].type && (layout(addend) == layout(value)) && !constant)
+      return true;
+    const Dim& columns = graph_.values[value].type.shape.back();
+    return constant && is_dense_product(head) && head.constant(1) != nullptr &&
+           head.node.op->name() == "MatMul" && type.shape == std::vector<Dim>{columns};
+  }
+
+  // sigmoid(x) and x * sigmoid(x), where nothing else reads either.
+  std::optional<std::vector<NodeId>> swish_behind(ValueId value) const {
+    if (readers_[value].size() != 2) return std::nullopt;
+    const NodeId sigmoid = readers_[value][0], product = readers_[value][1];
+    const Node &first = graph_.nodes[sigmoid], &second = graph_.nodes[product];
+    if (first.op->name() != "Sigmoid" || second.op->name() != "Mul" || sigmoid == product)
+      return std::nullopt;
+    const ValueId gate = first.outputs[0];
+    const bool multiplies = (second.inputs[0] == value && second.inputs[1] == gate) ||
+                            (second.inputs[1] == value && second.inputs[0] == gate);
+    if (!multiplies || is_kept(gate) || readers_[gate].size() != 1) return std::nullopt;
+    return std::vector<NodeId>{sigmoid, product};
+  }
+
+  std::string real_form(NodeId id) const {
+    const NodeView node = view(id);
+    if (is_dense_convolution(node) && layout(node.node.outputs[0]) == layout_of_images(node))
+      return "dense_convolution";
+    if (is_dense_product(node)) return "dense_product";
+    if (lane_call(node)) return "real_lanes";
+    const std::string_view op = node.node.op->name();
+    const bool last_axis = op == "Softmax" && is_f32(node) && is_last_axis(node);
+    const bool normalizes = op == "LayerNormalization" && is_f32(node) &&
+                            node.node.outputs.size() == 1 && node.constant(1) != nullptr &&
+                            (!node.has_input(2) || node.constant(2) != nullptr);
+    if (last_axis || normalizes) return "real_rows";
+    const bool pools = op == "MaxPool" || op == "AveragePool" || op.starts_with("Global");
+    if (pools && is_f32(node) && node.node.outputs.size() == 1 && node.input(0).shape.size() >= 3 &&
+        layout(node.node.inputs[0]) == layout_of_images(node) &&
+        (op.starts_with("Global") || layout(node.node.outputs[0]) == layout_of_images(node)))
+      return "real_pool";
+    return "definition";
+  }
+  // Where the channels of the images that a node reads lie last: always, where there is one pixel.
+  Layout layout_of_images(const NodeView&) const { return Layout::kChannelsLast; }
+  static bool is_last_axis(const NodeView& node) {
+    const auto rank = static_cast<std::int64_t>(node.input(0).shape.size());
+    return node.integer("axis") == -1 || node.integer("axis") == rank - 1;
+  }
+
   Step make_step(const std::vector<NodeId>& nodes) const {
     Step step;
     step.nodes = nodes;
     step.unit = "cpu";
     const Node& first = graph_.nodes[nodes[0]];
-    if (first.op->traits().domain == Domain::kMovement) {
+    const Domain domain = first.op->traits().domain;
+    if (domain == Domain::kMovement) {
       const bool shares =
           !options_.keep_values && is_alias_[nodes[0]] && !is_output(first.outputs[0]);
-      step.form = shares ? "alias" : "movement";
+      step.form = shares ? "alias" : is_lowered_ ? "movement" : "boxes";
+      return step;
+    }
+    if (domain != Domain::kInteger) {
+      step.form = real_form(nodes[0]);
       return step;
     }
     step.form = form_of(nodes[0]);
@@ -251,6 +396,7 @@ class HostPlanner {
   const Module& module_;
   const Graph& graph_;
   const HostPlanOptions& options_;
+  bool is_lowered_ = true;
   Plan plan_;
   std::vector<std::size_t> home_;  // by value: its buffer
   std::vector<std::vector<NodeId>> readers_;
@@ -261,7 +407,29 @@ class HostPlanner {
 }  // namespace
 
 std::vector<Issue> check_host(const Module& module) {
-  return sequential_issues(module, module.main());
+  std::vector<Issue> issues;
+  const Graph& graph = module.main();
+  const auto add_unbound = [&](const std::string& name, std::string_view op,
+                               const TensorType& type) {
+    if (!type.is_static()) {
+      issues.push_back({name, std::string(op),
+                        concat("its type ", type.to_string(), " has unbound symbols"),
+                        "bind them (--bind NAME=VALUE)"});
+    }
+  };
+  for (const State& state : module.states) {
+    if (state.lifetime != Lifetime::kStream) {
+      issues.push_back({state.name, "state", concat("it lives as long as a ", name(state.lifetime)),
+                        "make it a state of the stream"});
+    }
+    add_unbound(state.name, "state", state.type);
+  }
+  for (const ValueId id : graph.inputs)
+    add_unbound(graph.values[id].name, "input", graph.values[id].type);
+  for (const Node& node : graph.nodes)
+    for (const ValueId output : node.outputs)
+      add_unbound(node.name, node.op->name(), graph.values[output].type);
+  return issues;
 }
 
 Plan plan_host(const Module& module, const HostPlanOptions& options) {

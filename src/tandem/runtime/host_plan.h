@@ -14,12 +14,14 @@ struct HostPlanOptions {
   bool fuse = true;
   // Gives every value memory of its own, so that all can be read after a run.
   bool keep_values = false;
+  // The order of the elements of each value; empty: all row-major. See prepare_for_host().
+  std::vector<Layout> layouts = {};
 };
 
-// How the lowered function "main" runs on this processor, one sample at a time. Its one memory is
+// How the function "main" runs on this processor, one sample at a time. Its one memory is
 // "ram": values lie in one arena, inputs and outputs (one buffer each) with the
 // caller, states apart: copies at the end write those of the next run. Steps of kind kRun have as
-// form the kernel they use,
+// form the kernel they use; on integers
 //   product16  product or convolution of 16-bit operands with 32-bit sums
 //   product    the same with operands as wide as the lanes
 //   depthwise  convolution with one filter per channel
@@ -28,12 +30,20 @@ struct HostPlanOptions {
 //   movement   data movement
 //   alias      a movement that keeps every element in its place
 // and in "lane_bits" (32 or 64) how wide they compute; the nodes after the first are element-wise
-// or aliases and work on the first one's results block by block. Steps of kind kMove copy.
+// or aliases and work on the first one's results block by block. On f32
+//   dense_convolution, dense_product  by oneDNN, with what follows in its epilogue
+//   real_lanes   element-wise nodes, block by block
+//   real_pool    a pooling of images that lie channels last
+//   real_rows    Softmax and normalization along the last axis
+// and on all others
+//   boxes        a data movement as even copies
+//   definition   the operator's own evaluation
+// Steps of kind kMove copy.
 // Throws the issues of check_host() as one Error.
 Plan plan_host(const Module& module, const HostPlanOptions& options = {});
 
-// What this processor's kernels cannot run: nodes that are no integer primitives or movements,
-// symbols that are not bound, states that do not live as long as a stream.
+// What this processor cannot run: symbols that are not bound, states that do not live as long as a
+// stream.
 std::vector<Issue> check_host(const Module& module);
 
 }  // namespace tandem

@@ -5,6 +5,7 @@
 
 #include "tandem/base/error.h"
 #include "tandem/kernels/integer_lanes.h"
+#include "tandem/runtime/real_steps.h"
 #include "tandem/runtime/step_program.h"
 
 namespace tandem {
@@ -68,6 +69,8 @@ class LaneStep final : public StepProgram {
 
 Program::Program(const Module& module, Plan plan) : module_(module), plan_(std::move(plan)) {
   const Graph& graph = module_.main();
+  layouts_.resize(graph.values.size(), Layout::kRowMajor);
+  for (const ValueId value : plan_.channels_last) layouts_[value] = Layout::kChannelsLast;
   std::vector<ValueId> homes(graph.values.size(), kNone);
   for (std::size_t i = 0; i < plan_.buffers.size(); ++i) {
     const Buffer& buffer = plan_.buffers[i];
@@ -125,7 +128,22 @@ std::int64_t Program::position_of(const Buffer& buffer) const {
 void Program::add_step(const Step& step) {
   const Graph& graph = module_.main();
   const NodeView first{module_, graph, graph.nodes[step.nodes[0]]};
-  if (step.form == "movement") {
+  const StepContext context{module_, graph, step, layouts_};
+  if (step.form == "dense_convolution") {
+    steps_.push_back(make_dense_convolution(context));
+  } else if (step.form == "dense_product") {
+    steps_.push_back(make_dense_product(context));
+  } else if (step.form == "real_lanes") {
+    steps_.push_back(make_real_lanes(context));
+  } else if (step.form == "real_pool") {
+    steps_.push_back(make_real_pool(context));
+  } else if (step.form == "real_rows") {
+    steps_.push_back(make_real_rows(context));
+  } else if (step.form == "boxes") {
+    add_boxes(context);
+  } else if (step.form == "definition") {
+    steps_.push_back(make_definition(context));
+  } else if (step.form == "movement") {
     for (std::size_t output = 0; output < first.node.outputs.size(); ++output)
       steps_.push_back(make_movement(first, output));
   } else if (step.tile.at("lane_bits") == 32) {
@@ -133,6 +151,19 @@ void Program::add_step(const Step& step) {
   } else {
     steps_.push_back(std::make_unique<LaneStep<std::int64_t>>(module_, graph, step));
   }
+}
+
+// Movements that depend on data, or come from all over, are evaluated.
+void Program::add_boxes(const StepContext& context) {
+  std::vector<std::unique_ptr<StepProgram>> boxes;
+  for (std::size_t output = 0; output < context.node().node.outputs.size(); ++output) {
+    boxes.push_back(make_boxes(context, output));
+    if (boxes.back() == nullptr) {
+      steps_.push_back(make_definition(context));
+      return;
+    }
+  }
+  for (auto& box : boxes) steps_.push_back(std::move(box));
 }
 
 Program::Workspace Program::workspace() const {

@@ -48,9 +48,11 @@ class Program {
   };
   std::int64_t position_of(const Buffer& buffer) const;
   void add_step(const Step& step);
+  void add_boxes(const struct StepContext& context);
 
   const Module& module_;
   Plan plan_;
+  std::vector<Layout> layouts_;  // by value
   std::vector<BufferPlace> places_;
   std::vector<std::pair<ValueId, std::size_t>> values_;  // and the buffers in which they lie
   std::vector<std::unique_ptr<StepProgram>> steps_;

@@ -32,7 +32,9 @@ void run_samples(const Program& program, std::span<const Tensor> inputs,
 }  // namespace
 
 CpuExecution::CpuExecution(Module module)
-    : module_(std::move(module)), program_(module_, plan_host(module_)) {}
+    : module_(std::move(module)),
+      network_(prepare_for_host(module_)),
+      program_(network_.module, plan_host(network_.module, {.layouts = network_.layouts})) {}
 
 Samples CpuExecution::compute(std::span<const Tensor> inputs) {
   const std::int64_t count = check_samples(module_, inputs);
@@ -57,8 +59,12 @@ Samples CpuExecution::compute(std::span<const Tensor> inputs) {
     run(0, count);
     return results;
   }
+  // One sample alone runs on all threads, many run side by side.
   constexpr std::int64_t kGrain = 16;
-  parallel_for(0, count, kGrain, run);
+  if (count < kGrain)
+    run(0, count);
+  else
+    parallel_for(0, count, kGrain, run);
   return results;
 }
 

@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 
+#include "tandem/runtime/host_network.h"
 #include "tandem/runtime/program.h"
 #include "tandem/verify/execution.h"
 
@@ -22,6 +23,7 @@ class CpuExecution final : public Execution {
 
  private:
   Module module_;
+  HostNetwork network_;
   Program program_;
 };
 

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tandem/graph/operator.h"
+#include "tandem/kernels/dense.h"
+#include "tandem/kernels/real_lanes.h"
+#include "tandem/plan/plan.h"
+
+namespace tandem {
+
+// Internal to the room: what this processor's kernels know of nodes on reals. What they do not know
+// is evaluated by its definition.
+
+// A convolution or matrix product of f32 that oneDNN computes: weights (and bias) are constants.
+bool is_dense_convolution(const NodeView& node);
+bool is_dense_product(const NodeView& node);
+
+// An element-wise node of f32 as a call on lanes; its operands in the order of the call. Constant
+// limits of Clip are in the call.
+struct LaneCall {
+  RealCall call;
+  std::vector<ValueId> operands;
+};
+std::optional<LaneCall> lane_call(const NodeView& node);
+
+// The activation that a dense call can apply to its result, where this node is one of it.
+std::optional<Epilogue> activation_of(const NodeView& node);
+
+// What follows a dense node in its step: an addition of a value of its shape, an activation.
+// `nodes` are the nodes behind it, in order.
+struct Followers {
+  std::vector<NodeId> nodes;
+  ValueId addend = kNone;
+  Epilogue epilogue;
+  ValueId result = kNone;
+};
+Followers followers_of(const Module& module, const Graph& graph, const std::vector<NodeId>& nodes);
+
+// Whether all values of a node are f32 and their shapes are bound.
+bool is_f32(const NodeView& node);
+bool has_f32_result(const NodeView& node);
+
+}  // namespace tandem

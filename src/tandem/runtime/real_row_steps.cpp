@@ -1,0 +1,144 @@
+#include <cstring>
+
+#include "tandem/base/error.h"
+#include "tandem/ops/pool.h"
+#include "tandem/runtime/real_nodes.h"
+#include "tandem/runtime/real_steps.h"
+#include "tandem/runtime/walk.h"
+
+namespace tandem {
+namespace {
+
+const float* floats(const Places& places, ValueId value) {
+  return reinterpret_cast<const float*>(places.read[value]);
+}
+float* floats_to(const Places& places, ValueId value) {
+  return reinterpret_cast<float*>(places.write[value]);
+}
+
+// Rows along the last axis, each computed alone.
+class RowsStep final : public StepProgram {
+ public:
+  explicit RowsStep(const StepContext& context) {
+    const NodeView node = context.node();
+    x_ = node.node.inputs[0];
+    y_ = node.node.outputs[0];
+    const Shape shape = context.shape(x_);
+    length_ = shape.back();
+    if (node.node.op->name() == "LayerNormalization") {
+      length_ = 1;
+      auto axis = node.integer("axis");
+      if (axis < 0) axis += static_cast<std::int64_t>(shape.size());
+      for (auto d = static_cast<std::size_t>(axis); d < shape.size(); ++d) length_ *= shape[d];
+      normalizes_ = true;
+      epsilon_ = static_cast<float>(node.real("epsilon"));
+      scale_ = context.constant(node.node.inputs[1]);
+      if (node.has_input(2)) bias_ = context.constant(node.node.inputs[2]);
+    }
+    rows_ = element_count(shape) / length_;
+  }
+
+  void run(const Places& places, Scratch&) const override {
+    const float* x = floats(places, x_);
+    float* y = floats_to(places, y_);
+    const std::int64_t grain = std::max<std::int64_t>(kPartElements / 4 / length_, 1);
+    parallel_for(0, rows_, grain, [&](std::int64_t from, std::int64_t to) {
+      for (std::int64_t row = from; row < to; ++row) {
+        const std::int64_t at = row * length_;
+        if (normalizes_)
+          normalize_row(x + at, scale_, bias_, epsilon_, false, y + at, length_);
+        else
+          softmax_row(x + at, y + at, length_);
+      }
+    });
+  }
+
+ private:
+  ValueId x_ = kNone, y_ = kNone;
+  std::int64_t rows_ = 0, length_ = 0;
+  bool normalizes_ = false;
+  float epsilon_ = 0;
+  const float *scale_ = nullptr, *bias_ = nullptr;
+};
+
+// A pooling over one or two spatial axes of images that lie channels last: each window is a sum or
+// maximum of rows of channels.
+class PoolStep final : public StepProgram {
+ public:
+  explicit PoolStep(const StepContext& context) {
+    const NodeView node = context.node();
+    x_ = node.node.inputs[0];
+    y_ = node.node.outputs[0];
+    const Shape x = context.shape(x_);
+    images_ = x[0];
+    channels_ = x[1];
+    const std::string_view op = node.node.op->name();
+    is_average_ = op == "AveragePool" || op == "GlobalAveragePool";
+    const std::vector<std::int64_t> extents(x.begin() + 2, x.end());
+    in_positions_ = 1;
+    for (const std::int64_t extent : extents) in_positions_ *= extent;
+    if (op.starts_with("Global")) {
+      windows_.resize(1);
+      for (std::int64_t i = 0; i < in_positions_; ++i) windows_[0].push_back(i);
+      factors_ = {1 / static_cast<float>(in_positions_)};
+      return;
+    }
+    const Window window = pool_window(node, extents);
+    std::int64_t outputs = 1;
+    for (const std::int64_t extent : window.output_extents(extents)) outputs *= extent;
+    windows_.resize(static_cast<std::size_t>(outputs));
+    for_each_window_element(window, extents,
+                            [&](std::int64_t output, std::int64_t, std::int64_t position) {
+                              if (position >= 0)
+                                windows_[static_cast<std::size_t>(output)].push_back(position);
+                            });
+    if (is_average_)
+      for (const std::int64_t divisor : average_divisors(node, extents))
+        factors_.push_back(1 / static_cast<float>(divisor));
+  }
+
+  void run(const Places& places, Scratch&) const override {
+    const float* x = floats(places, x_);
+    float* y = floats_to(places, y_);
+    const auto outputs = static_cast<std::int64_t>(windows_.size());
+    const std::int64_t grain = std::max<std::int64_t>(kPartElements / channels_, 1);
+    parallel_for(0, images_ * outputs, grain, [&](std::int64_t from, std::int64_t to) {
+      for (std::int64_t i = from; i < to; ++i) {
+        const auto at = static_cast<std::size_t>(i % outputs);
+        pool(x + i / outputs * in_positions_ * channels_, windows_[at],
+             is_average_ ? factors_[at] : 1, y + i * channels_);
+      }
+    });
+  }
+
+ private:
+  void pool(const float* image, const std::vector<std::int64_t>& window, float factor,
+            float* to) const {
+    std::memcpy(to, image + window[0] * channels_,
+                static_cast<std::size_t>(channels_) * sizeof(float));
+    for (std::size_t i = 1; i < window.size(); ++i) {
+      const float* row = image + window[i] * channels_;
+      is_average_ ? accumulate_sum(row, to, channels_) : accumulate_max(row, to, channels_);
+    }
+    if (is_average_)
+      for (std::int64_t c = 0; c < channels_; ++c) to[c] *= factor;
+  }
+
+  ValueId x_ = kNone, y_ = kNone;
+  std::int64_t images_ = 1, channels_ = 1, in_positions_ = 1;
+  bool is_average_ = false;
+  std::vector<std::vector<std::int64_t>> windows_;  // input positions by output position
+  std::vector<float> factors_;
+};
+
+}  // namespace
+
+std::unique_ptr<StepProgram> make_real_rows(const StepContext& context) {
+  return std::make_unique<RowsStep>(context);
+}
+
+std::unique_ptr<StepProgram> make_real_pool(const StepContext& context) {
+  return std::make_unique<PoolStep>(context);
+}
+
+}  // namespace tandem

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "tandem/plan/plan.h"
+#include "tandem/runtime/step_program.h"
+
+namespace tandem {
+
+// Internal to the room: steps on reals, and on everything that only its definition knows.
+
+struct StepContext {
+  const Module& module;
+  const Graph& graph;
+  const Step& step;
+  const std::vector<Layout>& layouts;  // by value
+
+  NodeView node(std::size_t position = 0) const {
+    return {module, graph, graph.nodes[step.nodes[position]]};
+  }
+  Shape shape(ValueId value) const { return graph.values[value].type.static_shape(); }
+  // Elements from one position of each axis of `shape` to the next in a value that broadcasts to
+  // it.
+  std::vector<std::int64_t> strides(ValueId value, const Shape& shape) const;
+  // Where a value lies: a constant's own elements, or what the run says.
+  const float* constant(ValueId value) const;
+};
+
+std::unique_ptr<StepProgram> make_dense_convolution(const StepContext& context);
+std::unique_ptr<StepProgram> make_dense_product(const StepContext& context);
+std::unique_ptr<StepProgram> make_real_lanes(const StepContext& context);
+std::unique_ptr<StepProgram> make_real_pool(const StepContext& context);
+std::unique_ptr<StepProgram> make_real_rows(const StepContext& context);  // Softmax, normalization
+// Null where the elements that move depend on data.
+std::unique_ptr<StepProgram> make_boxes(const StepContext& context, std::size_t output);
+std::unique_ptr<StepProgram> make_definition(const StepContext& context);
+
+}  // namespace tandem

@@ -264,6 +264,12 @@ void normalize_row(const float* x, const float* scale, const float* bias, float 
 
 float sum_row(const float* x, std::int64_t count) { return HWY_DYNAMIC_DISPATCH(sum)(x, count); }
 
+float max_row(const float* x, std::int64_t count) {
+  float best = x[0];
+  for (std::int64_t i = 1; i < count; ++i) best = x[i] > best || std::isnan(x[i]) ? x[i] : best;
+  return best;
+}
+
 void accumulate_sum(const float* x, float* y, std::int64_t count) {
   HWY_DYNAMIC_DISPATCH(add_to)(x, y, count);
 }

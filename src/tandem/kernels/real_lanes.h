@@ -58,6 +58,9 @@ void normalize_row(const float* x, const float* scale, const float* bias, float 
 // The sum of `count` elements, in an order that depends on the count and the instruction set only.
 float sum_row(const float* x, std::int64_t count);
 
+// The greatest of `count` elements; NaN where one is.
+float max_row(const float* x, std::int64_t count);
+
 // y[i] += x[i], y[i] = max(y[i], x[i]) with NaN kept.
 void accumulate_sum(const float* x, float* y, std::int64_t count);
 void accumulate_max(const float* x, float* y, std::int64_t count);

@@ -8,7 +8,9 @@
 #include "tandem/graph/operator.h"
 #include "tandem/runtime/real_nodes.h"
 #include "tandem/transform/constant_fold.h"
+#include "tandem/transform/expand.h"
 #include "tandem/transform/fold_batch_norm.h"
+#include "tandem/transform/recognize.h"
 
 namespace tandem {
 namespace {
@@ -139,6 +141,12 @@ HostNetwork prepare_for_host(Module module) {
   }
   fold_constants(module);
   fold_batch_norm(module);
+  recognize_gelu(module);
+  expand_composites(module, [](const NodeView& node) {
+    return lane_call(node) || is_row_operator(node) || node.node.op->name() == "Gemm" ||
+           is_dense_convolution(node);
+  });
+  fold_constants(module);
   return LayoutChooser(module).run();
 }
 

@@ -225,11 +225,7 @@ class HostPlanner {
     if (is_dense_product(node)) return "dense_product";
     if (lane_call(node)) return "real_lanes";
     const std::string_view op = node.node.op->name();
-    const bool last_axis = op == "Softmax" && is_f32(node) && is_last_axis(node);
-    const bool normalizes = op == "LayerNormalization" && is_f32(node) &&
-                            node.node.outputs.size() == 1 && node.constant(1) != nullptr &&
-                            (!node.has_input(2) || node.constant(2) != nullptr);
-    if (last_axis || normalizes) return "real_rows";
+    if (is_row_operator(node)) return "real_rows";
     const bool pools = op == "MaxPool" || op == "AveragePool" || op.starts_with("Global");
     if (pools && is_f32(node) && node.node.outputs.size() == 1 && node.input(0).shape.size() >= 3 &&
         layout(node.node.inputs[0]) == layout_of_images(node) &&
@@ -239,11 +235,6 @@ class HostPlanner {
   }
   // Where the channels of the images that a node reads lie last: always, where there is one pixel.
   Layout layout_of_images(const NodeView&) const { return Layout::kChannelsLast; }
-  static bool is_last_axis(const NodeView& node) {
-    const auto rank = static_cast<std::int64_t>(node.input(0).shape.size());
-    return node.integer("axis") == -1 || node.integer("axis") == rank - 1;
-  }
-
   Step make_step(const std::vector<NodeId>& nodes) const {
     Step step;
     step.nodes = nodes;

@@ -133,6 +133,23 @@ std::optional<Epilogue> activation_of(const NodeView& node) {
   return epilogue;
 }
 
+bool is_row_operator(const NodeView& node) {
+  if (!is_f32(node) || node.input(0).shape.empty()) return false;
+  const std::string_view op = node.node.op->name();
+  const auto rank = static_cast<std::int64_t>(node.input(0).shape.size());
+  if (op == "Softmax") return node.integer("axis") == -1 || node.integer("axis") == rank - 1;
+  if (op == "LayerNormalization") {
+    return node.node.outputs.size() == 1 && node.constant(1) != nullptr &&
+           (!node.has_input(2) || node.constant(2) != nullptr);
+  }
+  if (op != "ReduceMean" && op != "ReduceSum" && op != "ReduceMax") return false;
+  std::vector<bool> reduced(static_cast<std::size_t>(rank), node.integers("axes").empty());
+  for (const std::int64_t axis : node.integers("axes"))
+    reduced[static_cast<std::size_t>(axis < 0 ? axis + rank : axis)] = true;
+  // All of the last axes, none before.
+  return reduced.back() && std::is_sorted(reduced.begin(), reduced.end());
+}
+
 Followers followers_of(const Module& module, const Graph& graph, const std::vector<NodeId>& nodes) {
   Followers result;
   result.result = graph.nodes[nodes[0]].outputs[0];

@@ -29,6 +29,9 @@ std::optional<LaneCall> lane_call(const NodeView& node);
 // The activation that a dense call can apply to its result, where this node is one of it.
 std::optional<Epilogue> activation_of(const NodeView& node);
 
+// Softmax, LayerNormalization or a reduction of f32 along the last axes, with constant parameters.
+bool is_row_operator(const NodeView& node);
+
 // What follows a dense node in its step: an addition of a value of its shape, an activation.
 // `nodes` are the nodes behind it, in order.
 struct Followers {

@@ -16,7 +16,7 @@ float* floats_to(const Places& places, ValueId value) {
   return reinterpret_cast<float*>(places.write[value]);
 }
 
-// Rows along the last axis, each computed alone.
+// Rows along the last axes, each computed alone.
 class RowsStep final : public StepProgram {
  public:
   explicit RowsStep(const StepContext& context) {
@@ -24,17 +24,22 @@ class RowsStep final : public StepProgram {
     x_ = node.node.inputs[0];
     y_ = node.node.outputs[0];
     const Shape shape = context.shape(x_);
-    length_ = shape.back();
-    if (node.node.op->name() == "LayerNormalization") {
-      length_ = 1;
-      auto axis = node.integer("axis");
-      if (axis < 0) axis += static_cast<std::int64_t>(shape.size());
-      for (auto d = static_cast<std::size_t>(axis); d < shape.size(); ++d) length_ *= shape[d];
-      normalizes_ = true;
+    const std::string_view op = node.node.op->name();
+    std::size_t first = shape.size() - 1;  // of the axes of a row
+    if (op == "LayerNormalization") {
+      const auto axis = node.integer("axis");
+      first = static_cast<std::size_t>(axis < 0 ? axis + static_cast<std::int64_t>(shape.size())
+                                                : axis);
+      kind_ = Kind::kNormalize;
       epsilon_ = static_cast<float>(node.real("epsilon"));
       scale_ = context.constant(node.node.inputs[1]);
       if (node.has_input(2)) bias_ = context.constant(node.node.inputs[2]);
+    } else if (op != "Softmax") {
+      const auto& axes = node.integers("axes");
+      first = axes.empty() ? 0 : shape.size() - axes.size();
+      kind_ = op == "ReduceMax" ? Kind::kMax : op == "ReduceSum" ? Kind::kSum : Kind::kMean;
     }
+    for (std::size_t d = first; d < shape.size(); ++d) length_ *= shape[d];
     rows_ = element_count(shape) / length_;
   }
 
@@ -42,21 +47,28 @@ class RowsStep final : public StepProgram {
     const float* x = floats(places, x_);
     float* y = floats_to(places, y_);
     const std::int64_t grain = std::max<std::int64_t>(kPartElements / 4 / length_, 1);
-    parallel_for(0, rows_, grain, [&](std::int64_t from, std::int64_t to) {
-      for (std::int64_t row = from; row < to; ++row) {
-        const std::int64_t at = row * length_;
-        if (normalizes_)
-          normalize_row(x + at, scale_, bias_, epsilon_, false, y + at, length_);
-        else
-          softmax_row(x + at, y + at, length_);
-      }
+    parallel_for(0, rows_, grain, [this, x, y](std::int64_t from, std::int64_t to) {
+      for (std::int64_t row = from; row < to; ++row) compute(x + row * length_, y, row);
     });
   }
 
  private:
+  enum class Kind { kSoftmax, kNormalize, kSum, kMean, kMax };
+
+  void compute(const float* x, float* y, std::int64_t row) const {
+    switch (kind_) {
+      case Kind::kSoftmax: return softmax_row(x, y + row * length_, length_);
+      case Kind::kNormalize:
+        return normalize_row(x, scale_, bias_, epsilon_, false, y + row * length_, length_);
+      case Kind::kSum: y[row] = sum_row(x, length_); return;
+      case Kind::kMean: y[row] = sum_row(x, length_) / static_cast<float>(length_); return;
+      case Kind::kMax: y[row] = max_row(x, length_); return;
+    }
+  }
+
   ValueId x_ = kNone, y_ = kNone;
-  std::int64_t rows_ = 0, length_ = 0;
-  bool normalizes_ = false;
+  std::int64_t rows_ = 0, length_ = 1;
+  Kind kind_ = Kind::kSoftmax;
   float epsilon_ = 0;
   const float *scale_ = nullptr, *bias_ = nullptr;
 };

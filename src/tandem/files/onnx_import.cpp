@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tandem/base/text.h"
+#include "tandem/files/onnx_functions.h"
 #include "tandem/files/onnx_model.h"
 #include "tandem/files/onnx_quant.h"
 #include "tandem/files/onnx_tensor.h"
@@ -20,6 +21,12 @@ const OnnxHandlers& handlers() {
     OnnxHandlers table;
     add_elementwise_handlers(table);
     add_layer_handlers(table);
+    add_attention_handlers(table);
+    add_integer_layer_handlers(table);
+    add_loss_handlers(table);
+    add_normalization_handlers(table);
+    add_pool_handlers(table);
+    add_recurrent_handlers(table);
     add_shape_handlers(table);
     add_quantization_handlers(table);
     return table;
@@ -69,8 +76,7 @@ Refusal unknown_operator(const onnx::NodeProto& proto) {
             "export the model with its condition or number of steps fixed"};
   if (handler_key(proto).empty()) {
     return {concat("the operator domain '", proto.domain(), "' is unknown"),
-            "export the model with operators of ONNX or QONNX only (local functions: inline them "
-            "with onnx.inliner)"};
+            "export the model with operators of ONNX or QONNX, or with functions over them"};
   }
   std::vector<std::string> names;
   for (const auto& [name, handler] : handlers()) names.push_back(name);
@@ -432,6 +438,7 @@ void OnnxImporter::rename_values() {
 Module read_onnx(ByteSpan bytes, std::string_view source, const std::filesystem::path& folder) {
   try {
     onnx::ModelProto model = parse_onnx_model(bytes);
+    inline_functions(model);
     return OnnxImporter(model, folder).run(source);
   } catch (const RefusedModel&) {
     throw;

@@ -114,6 +114,12 @@ using OnnxHandlers = std::map<std::string, OnnxHandler, std::less<>>;
 // QONNX's the prefix "qonnx:".
 void add_elementwise_handlers(OnnxHandlers& handlers);
 void add_layer_handlers(OnnxHandlers& handlers);
+void add_attention_handlers(OnnxHandlers& handlers);
+void add_integer_layer_handlers(OnnxHandlers& handlers);
+void add_loss_handlers(OnnxHandlers& handlers);
+void add_normalization_handlers(OnnxHandlers& handlers);
+void add_pool_handlers(OnnxHandlers& handlers);
+void add_recurrent_handlers(OnnxHandlers& handlers);
 void add_shape_handlers(OnnxHandlers& handlers);
 void add_quantization_handlers(OnnxHandlers& handlers);
 

@@ -9,7 +9,14 @@
 
 namespace tandem {
 
-// Internal to the room: QONNX's domains and data types.
+// Internal to the room: parameters of quantizers, QONNX's domains and data types.
+
+// The real numbers of a scale or zero point as f32.
+ValueId real_parameter(OnnxNode& node, std::size_t input);
+// A zero point, or kNone where it is absent or zero.
+ValueId zero_parameter(OnnxNode& node, std::size_t input);
+// ONNX lays the elements of a 1-D parameter along `axis`; broadcasting wants them in its place.
+ValueId along_axis(OnnxNode& node, ValueId parameter, std::int64_t axis, std::size_t rank);
 
 inline constexpr std::string_view kQonnxPrefix = "qonnx:";
 inline constexpr std::string_view kQonnxDomain = "qonnx.custom_op.general";  // the one written

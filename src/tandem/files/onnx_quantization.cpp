@@ -10,41 +10,41 @@
 namespace tandem {
 namespace {
 
-// The real numbers of a scale or zero point as f32.
-ValueId real_parameter(OnnxNode& node, std::size_t input) {
-  const Format f32;
-  if (const Tensor* constant = node.constant(input); constant && constant->format() != f32)
-    return node.add_constant(constant->converted(f32));
-  return node.value(input);
-}
-
-// A zero point, or kNone where it is absent or zero.
-ValueId zero_parameter(OnnxNode& node, std::size_t input) {
-  if (!node.has(input)) return kNone;
-  if (const Tensor* constant = node.constant(input); constant && is_zero(*constant)) return kNone;
-  return real_parameter(node, input);
-}
+using Integers = std::vector<std::int64_t>;
 
 // ---- QuantizeLinear and DequantizeLinear ----------------------------------------------------
 
-// ONNX lays the elements of a 1-D parameter along `axis`; broadcasting wants them in its place.
-ValueId along_axis(OnnxNode& node, ValueId parameter, std::int64_t axis, std::size_t rank) {
-  if (parameter == kNone) return kNone;
-  const std::vector<Dim> shape = node.type_of_value(parameter).shape;
-  if (shape.empty()) return parameter;
-  if (shape.size() > 1) {
-    OnnxNode::refuse("its scale has more than one axis (blocks)",
-                     "quantize per tensor or per channel");
+// A parameter with one element for each block of elements of x along an axis, to one for each.
+ValueId blockwise(OnnxNode& node, ValueId parameter, std::size_t axis, std::int64_t block) {
+  const std::vector<Dim> x = node.type(0).shape, from = node.type_of_value(parameter).shape;
+  const std::int64_t count = from.at(axis).constant(), extent = x.at(axis).constant();
+  const std::int64_t size = block > 0 ? block : (extent + count - 1) / count;
+  std::vector<Dim> wanted = x;
+  wanted[axis] = (extent + size - 1) / size;
+  if (from != wanted) {
+    OnnxNode::refuse(concat("its scale ", node.type_of_value(parameter).to_string(),
+                            " does not fit blocks of ", size, " elements of ",
+                            node.type(0).to_string()),
+                     "correct the scale or block_size");
   }
-  if (shape[0] == Dim(1)) return node.reshape(parameter, {});
-  std::vector<Dim> placed(rank, 1);
-  placed[normalized_axis(axis, rank)] = shape[0];
-  return node.reshape(parameter, placed);
+  std::vector<Dim> split = from;
+  split.insert(split.begin() + static_cast<std::ptrdiff_t>(axis) + 1, Dim(1));
+  Integers repeats(split.size(), 1);
+  repeats[axis + 1] = size;
+  std::vector<Dim> joined = from;
+  joined[axis] = count * size;
+  const ValueId wide = node.reshape(
+      node.add("Tile", {node.reshape(parameter, split)}, {{"repeats", repeats}}), joined);
+  if (count * size == extent) return wide;
+  return node.add("Slice", {wide},
+                  {{"starts", Integers{0}},
+                   {"ends", Integers{extent}},
+                   {"axes", Integers{static_cast<std::int64_t>(axis)}}});
 }
 
 Format code_format(OnnxNode& node) {
   const std::int64_t declared = node.integer("output_dtype", 0);
-  if (node.has(2)) return node.required_constant(2, "the zero point").format();
+  if (node.has(2)) return node.type(2).format;
   if (declared == 0) return Format::parse("uint8");
   const auto format = onnx_format(static_cast<std::int32_t>(declared));
   if (!format || !format->is_integer()) {
@@ -55,36 +55,43 @@ Format code_format(OnnxNode& node) {
   return *format;
 }
 
-void refuse_blocks(OnnxNode& node) {
-  if (node.integer("block_size", 0) != 0)
-    OnnxNode::refuse("it quantizes in blocks", "quantize per tensor or per channel");
+// The scale and zero point of one node, placed to broadcast over x.
+struct Parameters {
+  ValueId scale = kNone, zero = kNone;
+};
+
+Parameters parameters(OnnxNode& node) {
+  const std::size_t rank = node.type(0).shape.size();
+  const std::int64_t axis = node.integer("axis", 1), block = node.integer("block_size", 0);
+  const ValueId scale = real_parameter(node, 1), zero = zero_parameter(node, 2);
+  const std::vector<Dim> shape = node.type_of_value(scale).shape;
+  if (block == 0 && shape.size() <= 1)
+    return {along_axis(node, scale, axis, rank), along_axis(node, zero, axis, rank)};
+  const std::size_t at = normalized_axis(axis, rank);
+  if (block < 0 || shape.size() != rank)
+    OnnxNode::refuse(concat("its scale has ", shape.size(), " axes, its input ", rank),
+                     "give the scale the axes of its input, with blocks along one of them");
+  return {blockwise(node, scale, at, block),
+          zero == kNone ? kNone : blockwise(node, zero, at, block)};
 }
 
 void quantize_linear(OnnxNode& node) {
-  refuse_blocks(node);
   node.ignore("saturate");   // of 8-bit floats only
   node.ignore("precision");  // the division is made in f32
   const Format format = code_format(node);
-  const std::size_t rank = node.type(0).shape.size();
-  const std::int64_t axis = node.integer("axis", 1);
-  const ValueId scale = along_axis(node, real_parameter(node, 1), axis, rank);
-  const ValueId zero = along_axis(node, zero_parameter(node, 2), axis, rank);
+  const auto [scale, zero] = parameters(node);
   Attributes attributes = {{"format", format}};
   if (zero != kNone) attributes["zero_added"] = std::string("after_rounding");
   node.set(0, node.add("Quantize", {node.value(0), scale, zero}, std::move(attributes)));
 }
 
 void dequantize_linear(OnnxNode& node) {
-  refuse_blocks(node);
-  const std::size_t rank = node.type(0).shape.size();
-  const std::int64_t axis = node.integer("axis", 1);
   const Format scale_format = node.type(1).format;
   const std::int64_t declared = node.integer("output_dtype", 0);
   const Format result = declared == 0
                             ? scale_format
                             : onnx_format(static_cast<std::int32_t>(declared)).value_or(Format());
-  const ValueId scale = along_axis(node, real_parameter(node, 1), axis, rank);
-  const ValueId zero = along_axis(node, zero_parameter(node, 2), axis, rank);
+  const auto [scale, zero] = parameters(node);
   ValueId real = node.add("Dequantize", {node.value(0), scale, zero});
   if (result != Format()) real = node.add("Cast", {real}, {{"to", result}});
   node.set(0, real);
@@ -115,6 +122,34 @@ void bipolar_quant(OnnxNode& node) {
 }
 
 }  // namespace
+
+ValueId real_parameter(OnnxNode& node, std::size_t input) {
+  const Format f32;
+  const Tensor* constant = node.constant(input);
+  if (node.type(input).format == f32) return node.value(input);
+  if (constant != nullptr) return node.add_constant(constant->converted(f32));
+  return node.add("Cast", {node.value(input)}, {{"to", f32}});
+}
+
+ValueId zero_parameter(OnnxNode& node, std::size_t input) {
+  if (!node.has(input)) return kNone;
+  if (const Tensor* constant = node.constant(input); constant && is_zero(*constant)) return kNone;
+  return real_parameter(node, input);
+}
+
+ValueId along_axis(OnnxNode& node, ValueId parameter, std::int64_t axis, std::size_t rank) {
+  if (parameter == kNone) return kNone;
+  const std::vector<Dim> shape = node.type_of_value(parameter).shape;
+  if (shape.empty()) return parameter;
+  if (shape.size() > 1) {
+    OnnxNode::refuse("its scale or zero point has more than one axis",
+                     "quantize per tensor or per channel");
+  }
+  if (shape[0] == Dim(1)) return node.reshape(parameter, {});
+  std::vector<Dim> placed(rank, 1);
+  placed[normalized_axis(axis, rank)] = shape[0];
+  return node.reshape(parameter, placed);
+}
 
 bool is_qonnx_domain(std::string_view domain) {
   return domain == "qonnx.custom_op.general" || domain == "finn.custom_op.general" ||

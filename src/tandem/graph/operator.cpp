@@ -82,8 +82,10 @@ std::vector<ValueId> Operator::body(Builder&, const NodeView&, const Form& form,
 
 namespace {
 
-// The body of a composite as a graph of its own, constants of the node kept as constants.
-Module body_module(const Operator& op, const NodeView& node, const Form& form) {
+// The body of a composite as a graph of its own, constants of the node kept as constants. Where the
+// operands are given, its inputs have their shapes.
+Module body_module(const Operator& op, const NodeView& node, const Form& form,
+                   std::span<const Tensor> operands = {}) {
   Module module;
   Builder builder(module, Builder::add_graph(module, "main"));
   std::vector<ValueId> inputs;
@@ -93,7 +95,8 @@ Module body_module(const Operator& op, const NodeView& node, const Form& form) {
     else if (const Tensor* constant = node.constant(i))
       inputs.push_back(builder.constant(*constant));
     else
-      inputs.push_back(builder.input(concat("x", i), node.input(i)));
+      inputs.push_back(builder.input(
+          concat("x", i), operands.empty() ? node.input(i) : type_of(operands[i])));
   }
   for (const ValueId value : op.body(builder, node, form, inputs)) builder.output(value);
   return module;
@@ -104,7 +107,7 @@ Module body_module(const Operator& op, const NodeView& node, const Form& form) {
 std::vector<Tensor> Operator::evaluate(const NodeView& node, std::span<const Tensor> inputs) const {
   const auto all_forms = forms(node);
   ensure(!all_forms.empty(), concat(name(), " has neither evaluation nor body"));
-  const Module module = body_module(*this, node, all_forms.front());
+  const Module module = body_module(*this, node, all_forms.front(), inputs);
   std::vector<Tensor> computed;
   for (std::size_t i = 0; i < inputs.size(); ++i)
     if (node.has_input(i) && node.constant(i) == nullptr) computed.push_back(inputs[i]);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 
 #include "tandem/graph/registry.h"
@@ -21,7 +22,7 @@ class Conv final : public Operator {
   std::string_view name() const override { return "Conv"; }
   std::string_view description() const override {
     return "Convolution of x [N,C,spatial...] with w [O,C/group,kernel...] and the optional bias "
-           "[O] to [N,O,spatial...], over one or two spatial axes; group = C is depthwise.";
+           "[O] to [N,O,spatial...]; group = C is depthwise.";
   }
   std::vector<AttributeSpec> attributes() const override {
     auto specs = window_attributes();
@@ -35,10 +36,8 @@ class Conv final : public Operator {
     const Format format = require_reals(node);
     const TensorType& x = node.input(0);
     const TensorType& w = node.input(1);
-    if (x.shape.size() != 3 && x.shape.size() != 4) {
-      throw Error("x is ", x.to_string(),
-                  "; a convolution takes [N,C,W] or [N,C,H,W] (reshape other ranks)");
-    }
+    if (x.shape.size() < 3)
+      throw Error("x is ", x.to_string(), ", not [N,C,spatial...] as a convolution takes");
     check_channels(node, x, w);
     if (node.has_input(2) && node.input(2).shape != std::vector<Dim>{w.shape[0]}) {
       throw Error("the bias is ", node.input(2).to_string(), ", not [", w.shape[0].to_string(),
@@ -53,15 +52,22 @@ class Conv final : public Operator {
 
   std::vector<Tensor> evaluate(const NodeView& node,
                                std::span<const Tensor> inputs) const override {
-    const Convolution shape = convolution(node, inputs[0].shape(), inputs[1].shape());
-    Shape y_shape = {shape.batch, shape.filters, shape.out_height, shape.out_width};
-    if (inputs[0].rank() == 3) y_shape.erase(y_shape.begin() + 2);
+    const Shape &x = inputs[0].shape(), &w = inputs[1].shape();
+    const Window window = window_of(node, {w.begin() + 2, w.end()});
     const bool has_bias = node.has_input(2);
     return compute_reals(
         inputs[0].format(), inputs, [&]<typename T>(std::span<const Tensor> reals) {
-          Tensor y(reals[0].format(), y_shape);
-          convolve<T>(shape, reals[0].data<T>().data(), reals[1].data<T>().data(),
-                      has_bias ? reals[2].data<T>().data() : nullptr, y.mutable_data<T>().data());
+          const T* bias = has_bias ? reals[2].data<T>().data() : nullptr;
+          Shape shape = {x[0], w[0]};
+          const Shape extents = window.output_extents({x.begin() + 2, x.end()});
+          shape.insert(shape.end(), extents.begin(), extents.end());
+          Tensor y(reals[0].format(), shape);
+          if (window.rank() > 2) {
+            convolve_volume<T>(node, window, reals[0], reals[1], bias, y);
+          } else {
+            convolve<T>(convolution(node, window, x, w), reals[0].data<T>().data(),
+                        reals[1].data<T>().data(), bias, y.mutable_data<T>().data());
+          }
           return std::vector<Tensor>{std::move(y)};
         });
   }
@@ -98,37 +104,97 @@ class Conv final : public Operator {
     }
   }
 
-  static Convolution convolution(const NodeView& node, Shape x, Shape w) {
-    if (x.size() == 3) x.insert(x.begin() + 2, 1);
-    Window window = window_of(node, Shape(w.begin() + 2, w.end()));
-    if (w.size() == 3) w.insert(w.begin() + 2, 1);
-    if (window.rank() == 1) {
-      const auto prepend = [](std::vector<std::int64_t>& list, std::int64_t value) {
-        list.insert(list.begin(), value);
-      };
-      prepend(window.kernel, 1);
-      prepend(window.strides, 1);
-      prepend(window.dilations, 1);
-      prepend(window.pads_begin, 0);
-      prepend(window.pads_end, 0);
+  // Over the last one or two spatial axes.
+  static Convolution convolution(const NodeView& node, const Window& window, const Shape& x,
+                                 const Shape& w) {
+    Convolution shape = {.batch = x[0],
+                         .channels = x[1],
+                         .width = x.back(),
+                         .filters = w[0],
+                         .group = node.integer("group"),
+                         .kernel_width = w.back(),
+                         .stride_width = window.strides.back(),
+                         .dilation_width = window.dilations.back(),
+                         .pad_left = window.pads_begin.back()};
+    const std::vector<std::int64_t> outputs = window.output_extents({x.begin() + 2, x.end()});
+    shape.out_width = outputs.back();
+    if (window.rank() == 1) return shape;
+    const std::size_t d = window.rank() - 2;
+    shape.height = x[d + 2];
+    shape.kernel_height = w[d + 2];
+    shape.stride_height = window.strides[d];
+    shape.dilation_height = window.dilations[d];
+    shape.pad_top = window.pads_begin[d];
+    shape.out_height = outputs[d];
+    return shape;
+  }
+
+  // More than two spatial axes: a sum of convolutions over the last two.
+  template <typename T>
+  static void convolve_volume(const NodeView& node, const Window& window, const Tensor& x,
+                              const Tensor& w, const T* bias, Tensor& y) {
+    Convolution plane = convolution(node, window, x.shape(), w.shape());
+    plane.batch = 1;
+    const std::size_t lead = window.rank() - 2;
+    const Shape& extents = x.shape();
+    const Volume from(x.shape()), filters(w.shape()), to(y.shape());
+    std::vector<T> planes, kernels, sums(static_cast<std::size_t>(plane.filters * to.plane));
+    for (std::int64_t n = 0; n < extents[0]; ++n) {
+      for_each_window_element(
+          leading(window, lead), {extents.begin() + 2, extents.end() - 2},
+          [&](std::int64_t o, std::int64_t k, std::int64_t i) {
+            T* target = y.mutable_data<T>().data() + (n * plane.filters * to.depth + o) * to.plane;
+            if (k == 0) start_planes(target, to, plane.filters, bias);
+            if (i < 0) return;
+            gather_planes(x.data<T>().data() + (n * plane.channels * from.depth + i) * from.plane,
+                          from, plane.channels, planes);
+            gather_planes(w.data<T>().data() + k * filters.plane, filters,
+                          plane.filters * w.shape()[1], kernels);
+            convolve<T>(plane, planes.data(), kernels.data(), nullptr, sums.data());
+            add_planes(sums, to, plane.filters, target);
+          });
     }
-    const auto out = window.output_extents({x[2], x[3]});
-    return {.batch = x[0],
-            .channels = x[1],
-            .height = x[2],
-            .width = x[3],
-            .filters = w[0],
-            .group = node.integer("group"),
-            .kernel_height = w[2],
-            .kernel_width = w[3],
-            .stride_height = window.strides[0],
-            .stride_width = window.strides[1],
-            .dilation_height = window.dilations[0],
-            .dilation_width = window.dilations[1],
-            .pad_top = window.pads_begin[0],
-            .pad_left = window.pads_begin[1],
-            .out_height = out[0],
-            .out_width = out[1]};
+  }
+
+  // [outer, outer, depth axes..., plane axes (2)] of a tensor.
+  struct Volume {
+    explicit Volume(const Shape& shape) : plane(shape.back() * shape[shape.size() - 2]) {
+      for (std::size_t d = 2; d + 2 < shape.size(); ++d) depth *= shape[d];
+    }
+    std::int64_t depth = 1, plane;
+  };
+
+  static Window leading(const Window& window, std::size_t axes) {
+    Window result = window;
+    for (auto* list : {&result.kernel, &result.strides, &result.dilations, &result.pads_begin,
+                       &result.pads_end})
+      list->resize(axes);
+    return result;
+  }
+
+  template <typename T>
+  static void gather_planes(const T* from, const Volume& volume, std::int64_t count,
+                            std::vector<T>& planes) {
+    planes.resize(static_cast<std::size_t>(count * volume.plane));
+    for (std::int64_t c = 0; c < count; ++c)
+      std::copy_n(from + c * volume.depth * volume.plane, volume.plane,
+                  planes.data() + c * volume.plane);
+  }
+
+  template <typename T>
+  static void start_planes(T* to, const Volume& volume, std::int64_t count, const T* bias) {
+    for (std::int64_t c = 0; c < count; ++c)
+      std::fill_n(to + c * volume.depth * volume.plane, volume.plane,
+                  bias == nullptr ? T{0} : bias[c]);
+  }
+
+  template <typename T>
+  static void add_planes(const std::vector<T>& planes, const Volume& volume, std::int64_t count,
+                         T* to) {
+    for (std::int64_t c = 0; c < count; ++c)
+      for (std::int64_t i = 0; i < volume.plane; ++i)
+        to[c * volume.depth * volume.plane + i] +=
+            planes[static_cast<std::size_t>(c * volume.plane + i)];
   }
 };
 
@@ -151,7 +217,12 @@ std::vector<SampleCase> Conv::samples() const {
        ""},
       {text("f32[1,3,4,4]", "f32[2,4,3,3]", "f32[1,2,2,2]", ""), "x has 3 channels"},
       {text("f32[1,1,2,2]", "f32[1,1,3,3]", "f32[1,1,0,0]", ""), "the window reaches over 3"},
-      {text("f32[1,1,2,2,2]", "f32[1,1,1,1,1]", "f32[1,1,2,2,2]", ""), "reshape other ranks"},
+      {text("f32[2,4,5,4,3]", "f32[6,2,3,2,2]", "f32[2,6,3,3,4]",
+            "{group = 2, strides = [2,1,1], pads = [1,0,1,1,0,1]}"),
+       ""},
+      {text("f32[1,2,3,3,4,3]", "f32[2,2,2,2,2,2]", "f32[1,2,2,2,2,2]", "{dilations = [1,1,2,1]}"),
+       ""},
+      {text("f32[1,1]", "f32[1,1]", "f32[1,1]", ""), "not [N,C,spatial...]"},
       {text("f32[1,1,N,4]", "f32[1,1,3,3]", "f32[1,1,1,2]", ""), "is symbolic"},
       {text("f32[1,1,4,4]", "f32[1,1,3,3]", "f32[1,1,2,2]", "{strides = [1]}"),
        "strides has 1 entries"}};

@@ -62,6 +62,10 @@ CodedValue with_bias(LoweringSite& site, CodedValue value, std::size_t index, st
 }  // namespace
 
 Lowered lower_convolution(LoweringSite& site) {
+  if (site.node.input(0).shape.size() > 4) {
+    throw Error("convolutions over ", site.node.input(0).shape.size() - 2,
+                " spatial axes have no integer form; use at most two");
+  }
   CodedValue x = linear_input(site, 0);
   const CodedValue w = centred(site, site.coded(1));
   if (!varies_along(w.scale, 0))

@@ -80,10 +80,19 @@ std::vector<std::size_t> spatial_axes(std::size_t rank) {
   return axes;
 }
 
+// Targets have windows over one or two axes.
+void check_window_rank(const TensorType& x) {
+  if (x.shape.size() > 4) {
+    throw Error("pools over ", x.shape.size() - 2,
+                " spatial axes have no integer form; use at most two");
+  }
+}
+
 }  // namespace
 
 Lowered lower_max_pool(LoweringSite& site) {
   const TensorType& type = site.node.input(0);
+  check_window_rank(type);
   CodedValue value = site.coded(0);
   if (value.table) value = materialized(site, value);
   value = per_tensor_where_uniform(with_positive_scale(site, value));
@@ -96,6 +105,7 @@ Lowered lower_max_pool(LoweringSite& site) {
 
 Lowered lower_average_pool(LoweringSite& site) {
   const TensorType& type = site.node.input(0);
+  check_window_rank(type);
   const std::size_t rank = type.shape.size();
   const auto spatial = spatial_of(type);
   const Window window = pool_window(site.node, spatial);

@@ -55,8 +55,7 @@ struct MaxPool {
   static constexpr std::string_view kName = "MaxPool";
   static Lowered lower(LoweringSite& site) { return lower_max_pool(site); }
   static constexpr std::string_view kDescription =
-      "Greatest element of each window of x [N,C,spatial...] over one or two spatial axes; padding "
-      "is ignored, NaN wins.";
+      "Greatest element of each window of x [N,C,spatial...]; padding is ignored, NaN wins.";
   static constexpr OperationKind kKind = OperationKind::kCompare;
   static constexpr bool kIsAverage = false;
   static constexpr double kStart = -std::numeric_limits<double>::infinity();
@@ -67,8 +66,8 @@ struct AveragePool {
   static constexpr std::string_view kName = "AveragePool";
   static Lowered lower(LoweringSite& site) { return lower_average_pool(site); }
   static constexpr std::string_view kDescription =
-      "Mean of each window of x [N,C,spatial...] over one or two spatial axes; padding counts as "
-      "zeros with count_include_pad and is left out otherwise.";
+      "Mean of each window of x [N,C,spatial...]; padding counts as zeros with count_include_pad and "
+      "is left out otherwise.";
   static constexpr OperationKind kKind = OperationKind::kAdd;
   static constexpr bool kIsAverage = true;
   static constexpr double kStart = 0;
@@ -95,17 +94,8 @@ class Pool final : public Operator {
   std::vector<TensorType> infer(const NodeView& node) const override {
     const Format format = require_reals(node);
     const TensorType& x = node.input(0);
-    if (x.shape.size() != 3 && x.shape.size() != 4) {
-      throw Error("x is ", x.to_string(),
-                  "; a pooling takes [N,C,W] or [N,C,H,W] (reshape other ranks)");
-    }
     if (F::kIsAverage) flag(node, "count_include_pad");
-    Extents extents;
-    for (std::size_t d = 2; d < x.shape.size(); ++d) extents.push_back(x.shape[d].constant());
-    TensorType y{{x.shape[0], x.shape[1]}, format};
-    for (const std::int64_t extent : pool_window(node, extents).output_extents(extents))
-      y.shape.emplace_back(extent);
-    return {y};
+    return {{pooled_shape(node, x), format}};
   }
 
   std::vector<Tensor> evaluate(const NodeView& node,
@@ -149,7 +139,10 @@ class Pool final : public Operator {
         {text("f32[1,1,3,3]", "f32[1,1,2,2]", "{kernel = [3]}"), "kernel has 1 entries"},
         {text("f32[1,1,3,3]", "f32[1,1,5,5]", "{kernel = [2,2], pads = [2,2,1,1]}"),
          "as wide as the window"},
-        {text("f32[3,3]", "f32[2,2]", "{kernel = [2,2]}"), "reshape other ranks"},
+        {text("f32[N,2,5,4,6]", "f32[N,2,3,3,3]",
+              "{kernel = [2,3,2], strides = [2,1,2], pads = [0,1,0,1,0,0]}"),
+         ""},
+        {text("f32[3,3]", "f32[2,2]", "{kernel = [2,2]}"), "not [N,C,spatial...]"},
         {text("int8[1,1,3,3]", "int8[1,1,2,2]", "{kernel = [2,2]}"), "put a Dequantize before it"}};
     if (F::kIsAverage) {
       cases.push_back({text("f32[N,2,5,5]", "f32[N,2,3,3]",
@@ -169,6 +162,10 @@ class Pool final : public Operator {
     Shape shape = {x.shape()[0], x.shape()[1]};
     shape.insert(shape.end(), outputs.begin(), outputs.end());
     Tensor y(x.format(), std::move(shape));
+    if (window.rank() > 2) {
+      pool_volumes<T>(node, window, x, y);
+      return y;
+    }
     const std::size_t last = extents.size() - 1;
     const AxisSpans columns = axis_spans(window, last, extents[last], outputs[last]);
     const AxisSpans rows = last == 0 ? AxisSpans() : axis_spans(window, 0, extents[0], outputs[0]);
@@ -181,6 +178,30 @@ class Pool final : public Operator {
       from += rows.extent * columns.extent;
     }
     return y;
+  }
+
+  // Any number of spatial axes.
+  template <typename T>
+  static void pool_volumes(const NodeView& node, const Window& window, const Tensor& x, Tensor& y) {
+    const Extents extents = spatial(x.shape());
+    std::vector<std::int64_t> divisors;
+    if (F::kIsAverage) divisors = average_divisors(node, extents);
+    const std::int64_t inputs = element_count(extents), outputs = element_count(spatial(y.shape()));
+    const T* from = x.data<T>().data();
+    T* to = y.mutable_data<T>().data();
+    std::vector<double> results(static_cast<std::size_t>(outputs));
+    for (std::int64_t plane = 0; plane < x.shape()[0] * x.shape()[1]; ++plane, from += inputs) {
+      std::fill(results.begin(), results.end(), F::kStart);
+      for_each_window_element(window, extents,
+                              [&](std::int64_t o, std::int64_t, std::int64_t position) {
+                                double& result = results[static_cast<std::size_t>(o)];
+                                if (position >= 0) result = F::join(result, from[position]);
+                              });
+      for (std::size_t o = 0; o < results.size(); ++o) {
+        if constexpr (F::kIsAverage) results[o] /= static_cast<double>(divisors[o]);
+        *to++ = static_cast<T>(results[o]);
+      }
+    }
   }
 
   template <typename T>
@@ -249,6 +270,17 @@ class GlobalPool final : public Operator {
 };
 
 }  // namespace
+
+std::vector<Dim> pooled_shape(const NodeView& node, const TensorType& x) {
+  if (x.shape.size() < 3)
+    throw Error("x is ", x.to_string(), ", not [N,C,spatial...] as a pooling takes");
+  Extents extents;
+  for (std::size_t d = 2; d < x.shape.size(); ++d) extents.push_back(x.shape[d].constant());
+  std::vector<Dim> shape = {x.shape[0], x.shape[1]};
+  for (const std::int64_t extent : pool_window(node, extents).output_extents(extents))
+    shape.emplace_back(extent);
+  return shape;
+}
 
 Window pool_window(const NodeView& node, const Extents& extents) {
   const Extents& kernel = node.integers("kernel");

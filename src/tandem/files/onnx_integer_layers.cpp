@@ -1,0 +1,129 @@
+// Operators over quantized numbers, before QuantizeLinear and DequantizeLinear took their place.
+#include "tandem/files/onnx_import.h"
+#include "tandem/files/onnx_quant.h"
+#include "tandem/files/onnx_window.h"
+#include "tandem/ops/quantize.h"
+
+namespace tandem {
+namespace {
+
+using Integers = std::vector<std::int64_t>;
+
+const Format& wide_format() {
+  static const Format kFormat = Format::parse("f64");
+  return kFormat;
+}
+
+// ---- Real arithmetic between a Dequantize and a Quantize ------------------------------------
+
+ValueId dequantized(OnnxNode& node, std::size_t input, std::int64_t axis) {
+  const std::size_t rank = node.type(input).shape.size();
+  const ValueId scale = along_axis(node, real_parameter(node, input + 1), axis, rank);
+  const ValueId zero = along_axis(node, zero_parameter(node, input + 2), axis, rank);
+  return node.add("Dequantize", {node.value(input), scale, zero});
+}
+
+ValueId quantized(OnnxNode& node, ValueId real, std::size_t scale_input) {
+  const Format format = node.type(scale_input + 1).format;
+  const ValueId scale = along_axis(node, real_parameter(node, scale_input), 0, 1);
+  const ValueId zero = along_axis(node, zero_parameter(node, scale_input + 1), 0, 1);
+  if (!node.type_of_value(scale).shape.empty() ||
+      (zero != kNone && !node.type_of_value(zero).shape.empty()))
+    OnnxNode::refuse("the scale or zero point of its result is no scalar", "quantize per tensor");
+  Attributes attributes = {{"format", format}};
+  if (zero != kNone) attributes["zero_added"] = std::string("after_rounding");
+  return node.add("Quantize", {real, scale, zero}, std::move(attributes));
+}
+
+void qlinear_conv(OnnxNode& node) {
+  Attributes attributes = window_attributes(node, weights_kernel(node, 3));
+  attributes["group"] = node.integer("group", 1);
+  const ValueId x = dequantized(node, 0, 1), w = dequantized(node, 3, 0);
+  ValueId bias = kNone;
+  if (node.has(8)) {
+    const ValueId scale = node.add(
+        "Mul", {along_axis(node, real_parameter(node, 1), 0, 1), real_parameter(node, 4)});
+    bias = node.add("Dequantize", {node.value(8), along_axis(node, scale, 0, 1)});
+  }
+  node.set(0, quantized(node, node.add("Conv", {x, w, bias}, std::move(attributes)), 6));
+}
+
+// One number for each row of a and each column of b, or one for all.
+void qlinear_matmul(OnnxNode& node) {
+  const ValueId a = dequantized(node, 0, -2), b = dequantized(node, 3, -1);
+  node.set(0, quantized(node, node.add("MatMul", {a, b}), 6));
+}
+
+// ---- Exact integers -------------------------------------------------------------------------
+
+// Codes less their zero point, as f64, which holds every sum that 32 bits hold.
+ValueId difference(OnnxNode& node, std::size_t input, std::size_t zero, std::int64_t axis) {
+  const Attributes to = {{"to", wide_format()}};
+  const ValueId x = node.add("Cast", {node.value(input)}, to);
+  if (!node.has(zero)) return x;
+  const std::size_t rank = node.type(input).shape.size();
+  const ValueId placed = along_axis(node, node.value(zero), axis, rank);
+  return node.add("Sub", {x, node.add("Cast", {placed}, to)});
+}
+
+void check_depth(std::int64_t depth) {
+  constexpr std::int64_t kMostDepth = (std::int64_t{1} << 31) / (255 * 255);
+  if (depth > kMostDepth)
+    OnnxNode::refuse(concat("its sums of ", depth, " products may exceed 32 bits"),
+                     "use real arithmetic, or split the sum");
+}
+
+ValueId as_int32(OnnxNode& node, ValueId x) {
+  return node.add("Cast", {x}, {{"to", Format::integer(32, true)}});
+}
+
+void matmul_integer(OnnxNode& node) {
+  check_depth(node.type(0).shape.back().constant());
+  const ValueId a = difference(node, 0, 2, -2), b = difference(node, 1, 3, -1);
+  node.set(0, as_int32(node, node.add("MatMul", {a, b})));
+}
+
+// Its zero padding stands for the zero point.
+void conv_integer(OnnxNode& node) {
+  const Integers kernel = weights_kernel(node, 1);
+  Attributes attributes = window_attributes(node, kernel);
+  attributes["group"] = node.integer("group", 1);
+  std::int64_t depth = node.type(1).shape[1].constant();
+  for (const std::int64_t extent : kernel) depth *= extent;
+  check_depth(depth);
+  const ValueId x = difference(node, 0, 2, 1), w = difference(node, 1, 3, 0);
+  node.set(0, as_int32(node, node.add("Conv", {x, w}, std::move(attributes))));
+}
+
+// Codes uint8 of the range of x and zero; a range of one point has the scale 1.
+void dynamic_quantize_linear(OnnxNode& node) {
+  const ValueId x = node.value(0);
+  const auto number = [&](double value) { return node.add_constant(Tensor::scalar(value)); };
+  const Attributes all = {{"keepdims", std::int64_t{0}}};
+  const ValueId high = node.add("Max", {node.add("ReduceMax", {x}, all), number(0)});
+  const ValueId low = node.add("Min", {node.add("ReduceMin", {x}, all), number(0)});
+  const ValueId spread = node.add("Sub", {high, low});
+  const ValueId step = node.add("Div", {spread, number(255)});
+  const ValueId is_point = node.add("Equal", {spread, number(0)});
+  const ValueId scale = node.add("Where", {is_point, number(1), step});
+  const ValueId place = node.add("Div", {node.add("Neg", {low}), scale});
+  const ValueId zero =
+      node.add("Round", {node.add("Clip", {place, number(0), number(255)})});
+  const Format format = Format::parse("uint8");
+  node.set(0, node.add("Quantize", {x, scale, zero},
+                       {{"format", format}, {"zero_added", std::string("after_rounding")}}));
+  node.set(1, scale);
+  node.set(2, node.add("Cast", {zero}, {{"to", format}}));
+}
+
+}  // namespace
+
+void add_integer_layer_handlers(OnnxHandlers& handlers) {
+  handlers["QLinearConv"] = qlinear_conv;
+  handlers["QLinearMatMul"] = qlinear_matmul;
+  handlers["MatMulInteger"] = matmul_integer;
+  handlers["ConvInteger"] = conv_integer;
+  handlers["DynamicQuantizeLinear"] = dynamic_quantize_linear;
+}
+
+}  // namespace tandem

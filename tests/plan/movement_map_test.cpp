@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tandem/graph/printer.h"
+#include "tandem/graph/registry.h"
 #include "tandem/ops/register.h"
 #include "tandem/tensor/tensor.h"
 
@@ -56,6 +57,32 @@ TEST_F(MovementMapTest, TransposeIsOneBoxWithSwappedStrides) {
   ASSERT_EQ(boxes->size(), 1u);
   EXPECT_EQ((*boxes)[0].strides, (std::vector<std::int64_t>{1, 3}));
   expect_covers(*map, {3, 2}, *boxes);
+}
+
+// Boxes from attributes, against the map, for every sample of every movement.
+TEST_F(MovementMapTest, BoxesOfEverySampleAreThoseOfTheMap) {
+  int cases = 0;
+  for (const Operator* op : operators().all()) {
+    if (op->traits().domain != Domain::kMovement) continue;
+    for (const SampleCase& sample : op->samples()) {
+      if (!sample.error.empty()) continue;
+      Module module = parse_module(sample.text);
+      std::map<std::string, std::int64_t> symbols;
+      for (const Symbol& symbol : module.symbols) symbols[symbol.name] = symbol.min;
+      module = specialize(module, symbols);
+      const NodeView node = view_of(module);
+      for (std::size_t output = 0; output < node.node.outputs.size(); ++output) {
+        const auto map = movement_map(node, output);
+        const auto boxes = movement_boxes(node, output, 512);
+        if (!map || !boxes) continue;  // what moves depends on data
+        ++cases;
+        SCOPED_TRACE(sample.text);
+        expect_covers(*map, node.graph.values[node.node.outputs[output]].type.static_shape(),
+                      *boxes);
+      }
+    }
+  }
+  EXPECT_GT(cases, 25);
 }
 
 TEST_F(MovementMapTest, ReshapeIsTheIdentity) {

@@ -1,6 +1,7 @@
 #include "tandem/plan/movement_map.h"
 
 #include <algorithm>
+#include <string_view>
 
 #include "tandem/base/error.h"
 #include "tandem/tensor/tensor.h"
@@ -228,6 +229,68 @@ std::optional<std::vector<MovementBox>> decompose(const MovementMap& map,
     open.push_back(std::move(piece));
   }
   return boxes;
+}
+
+std::vector<std::size_t> permutation_of(const NodeView& node) {
+  const std::size_t rank = node.input(0).shape.size();
+  std::vector<std::size_t> axes;
+  for (const std::int64_t axis : node.integers("perm"))
+    axes.push_back(
+        static_cast<std::size_t>(axis < 0 ? axis + static_cast<std::int64_t>(rank) : axis));
+  if (axes.empty())
+    for (std::size_t d = rank; d-- > 0;) axes.push_back(d);
+  return axes;
+}
+
+namespace {
+
+std::size_t axis_of(const NodeView& node, std::size_t rank) {
+  const std::int64_t axis = node.integer("axis");
+  return static_cast<std::size_t>(axis < 0 ? axis + static_cast<std::int64_t>(rank) : axis);
+}
+
+std::vector<MovementBox> concatenation_boxes(const NodeView& node, const Shape& result) {
+  const std::size_t axis = axis_of(node, result.size());
+  std::vector<MovementBox> boxes;
+  std::vector<std::int64_t> start(result.size(), 0);
+  for (std::size_t i = 0; i < node.input_count(); ++i) {
+    const Shape part = node.input(i).static_shape();
+    boxes.push_back({start, part, static_cast<std::int32_t>(i), 0, row_major_strides(part)});
+    start[axis] += part[axis];
+  }
+  return boxes;
+}
+
+MovementBox split_box(const NodeView& node, std::size_t output, const Shape& result) {
+  const Shape whole = node.input(0).static_shape();
+  const std::size_t axis = axis_of(node, whole.size());
+  const auto strides = row_major_strides(whole);
+  std::int64_t begin = 0;
+  for (std::size_t i = 0; i < output; ++i) begin += node.integers("sizes")[i];
+  return {Shape(result.size(), 0), result, 0, begin * strides[axis], strides};
+}
+
+MovementBox transposition_box(const NodeView& node, const Shape& result) {
+  const auto strides = row_major_strides(node.input(0).static_shape());
+  MovementBox box{Shape(result.size(), 0), result, 0, 0, {}};
+  for (const std::size_t axis : permutation_of(node)) box.strides.push_back(strides[axis]);
+  return box;
+}
+
+}  // namespace
+
+std::optional<std::vector<MovementBox>> movement_boxes(const NodeView& node, std::size_t output,
+                                                       std::size_t most) {
+  const std::string_view op = node.node.op->name();
+  const Shape result = node.graph.values[node.node.outputs[output]].type.static_shape();
+  if (op == "Concat") return concatenation_boxes(node, result);
+  if (op == "Split") return {{split_box(node, output, result)}};
+  if (op == "Transpose") return {{transposition_box(node, result)}};
+  if (op == "Reshape" || op == "Identity")
+    return {{MovementBox{Shape(result.size(), 0), result, 0, 0, row_major_strides(result)}}};
+  const auto map = movement_map(node, output);
+  if (!map) return std::nullopt;
+  return decompose(*map, result, most);
 }
 
 }  // namespace tandem

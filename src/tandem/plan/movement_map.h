@@ -37,4 +37,12 @@ std::optional<std::vector<MovementBox>> decompose(const MovementMap& map,
                                                   const std::vector<std::int64_t>& shape,
                                                   std::size_t most);
 
+// The boxes of one output of a data movement, without a map where its attributes tell them (Concat,
+// Split, Transpose, Reshape, Identity).
+std::optional<std::vector<MovementBox>> movement_boxes(const NodeView& node, std::size_t output,
+                                                       std::size_t most);
+
+// The axes of the input of a Transpose in the order in which they stand in its result.
+std::vector<std::size_t> permutation_of(const NodeView& node);
+
 }  // namespace tandem

@@ -133,10 +133,8 @@ class DefinitionStep final : public StepProgram {
 std::unique_ptr<StepProgram> make_boxes(const StepContext& context, std::size_t output) {
   const NodeView node = context.node();
   const ValueId result = node.node.outputs[output];
-  const auto map = movement_map(node, output);
-  if (!map) return nullptr;
   const Shape shape = context.shape(result);
-  const auto boxes = decompose(*map, shape, kMostBoxes);
+  const auto boxes = movement_boxes(node, output, kMostBoxes);
   if (!boxes) return nullptr;
   const Format format = context.graph.values[result].type.format;
   const auto bytes = static_cast<std::size_t>(storage_bytes(format.storage()));

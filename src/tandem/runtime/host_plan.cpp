@@ -89,10 +89,10 @@ class HostPlanner {
     // The same bytes in another layout.
     const Shape from = graph_.values[x].type.static_shape(),
                 to = graph_.values[y].type.static_shape();
-    const auto& perm = std::get<std::vector<std::int64_t>>(node.attributes.at("perm"));
+    const auto axes = permutation_of({module_, graph_, node});
     const auto in = strides_of(from, layout(x)), out = strides_of(to, layout(y));
-    for (std::size_t d = 0; d < perm.size(); ++d)
-      if (to[d] > 1 && out[d] != in[static_cast<std::size_t>(perm[d])]) return false;
+    for (std::size_t d = 0; d < axes.size(); ++d)
+      if (to[d] > 1 && out[d] != in[axes[d]]) return false;
     return true;
   }
 

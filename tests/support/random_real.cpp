@@ -153,8 +153,10 @@ class Maker {
         const ValueId square = add("MatMul", {x, constant({s[2], s[2]})});
         return add("Add", {x, add("Add", {constant({s[2]}), square})});
       }
-      case 2: return add("Softmax", {x});
+      case 2: return add("Softmax", {add("Mul", {x, builder_->constant(Tensor::scalar(0.01))})});
       case 3: {
+        // Small, so that Softmax does not magnify how the sums before it were rounded.
+        x = add("Mul", {x, builder_->constant(Tensor::scalar(0.01))});
         const ValueId turned =
             add("Transpose", {x}, {{"perm", std::vector<std::int64_t>{0, 2, 1}}});
         return add("MatMul", {add("Softmax", {add("MatMul", {x, turned})}), x});

@@ -96,6 +96,10 @@ std::optional<std::vector<std::int64_t>> even_steps(const MovementBox& box, cons
   return steps;
 }
 
+bool fills_with_zero(const NodeView& node) {
+  return node.node.op->name() == "Pad" && node.real("value") == 0;
+}
+
 // A node that only its definition computes: on tensors that are copied in and out.
 class DefinitionStep final : public StepProgram {
  public:
@@ -144,9 +148,11 @@ std::unique_ptr<StepProgram> make_boxes(const StepContext& context, std::size_t 
     BoxesStep::Box made;
     std::vector<std::int64_t> steps(shape.size(), 0);
     if (box.input < 0) {
-      const Tensor filling = format == Format()
-                                 ? Tensor::scalar(static_cast<double>(box.base), format)
-                                 : Tensor::from_integers(format, {1}, std::vector{box.base});
+      // A map knows the integers that fill, which say nothing of a real but 0.
+      if (!format.is_integer() && !fills_with_zero(node)) return nullptr;
+      const Tensor filling = format.is_integer()
+                                 ? Tensor::from_integers(format, {1}, std::vector{box.base})
+                                 : Tensor(format, {1});
       made.filling.assign(filling.bytes().begin(), filling.bytes().end());
     } else {
       made.source = node.node.inputs[static_cast<std::size_t>(box.input)];

@@ -244,7 +244,7 @@ class HostPlanner {
     if (domain == Domain::kMovement) {
       const bool shares =
           !options_.keep_values && is_alias_[nodes[0]] && !is_output(first.outputs[0]);
-      step.form = shares ? "alias" : is_lowered_ ? "movement" : "boxes";
+      step.form = shares ? "alias" : "movement";
       return step;
     }
     if (domain != Domain::kInteger) {

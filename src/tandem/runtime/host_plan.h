@@ -36,7 +36,6 @@ struct HostPlanOptions {
 //   real_pool    a pooling of images that lie channels last
 //   real_rows    Softmax and normalization along the last axis
 // and on all others
-//   boxes        a data movement as even copies
 //   definition   the operator's own evaluation
 // Steps of kind kMove copy.
 // Throws the issues of check_host() as one Error.

@@ -16,23 +16,22 @@ struct Run {
 
 class MovementStep final : public StepProgram {
  public:
-  MovementStep(const NodeView& node, std::size_t output) : result_(node.node.outputs[output]) {
+  MovementStep(const NodeView& node, std::size_t output, const MovementMap& map)
+      : result_(node.node.outputs[output]) {
     const TensorType& type = node.graph.values[result_].type;
     bytes_ = static_cast<std::size_t>(storage_bytes(type.format.storage()));
-    const auto map = movement_map(node, output);
-    ensure(map.has_value(), "a movement that depends on data was planned");
     // Constants are read from an image of the whole result, at their own place. Elements that come
     // from elsewhere hold any integer of the format there (bipolar has no 0).
-    std::vector<std::int64_t> integers(map->input.size(), type.format.integer_range().min);
+    std::vector<std::int64_t> integers(map.input.size(), type.format.integer_range().min);
     std::map<std::int32_t, std::size_t> slots;
-    for (std::size_t i = 0; i < map->input.size(); ++i) {
-      const std::int32_t input = map->input[i];
+    for (std::size_t i = 0; i < map.input.size(); ++i) {
+      const std::int32_t input = map.input[i];
       const bool constant = input < 0;
-      if (constant) integers[i] = map->offset[i];
+      if (constant) integers[i] = map.offset[i];
       const auto [slot, is_new] = slots.emplace(input, sources_.size());
       if (is_new)
         sources_.push_back(constant ? kNone : node.node.inputs[static_cast<std::size_t>(input)]);
-      append(slot->second, constant ? static_cast<std::int64_t>(i) : map->offset[i]);
+      append(slot->second, constant ? static_cast<std::int64_t>(i) : map.offset[i]);
     }
     if (slots.contains(-1))
       constants_ = Tensor::from_integers(type.format, type.static_shape(), integers);
@@ -87,7 +86,9 @@ class MovementStep final : public StepProgram {
 }  // namespace
 
 std::unique_ptr<StepProgram> make_movement(const NodeView& node, std::size_t output) {
-  return std::make_unique<MovementStep>(node, output);
+  const auto map = movement_map(node, output);
+  if (!map) return nullptr;
+  return std::make_unique<MovementStep>(node, output, *map);
 }
 
 }  // namespace tandem

@@ -127,7 +127,6 @@ std::int64_t Program::position_of(const Buffer& buffer) const {
 
 void Program::add_step(const Step& step) {
   const Graph& graph = module_.main();
-  const NodeView first{module_, graph, graph.nodes[step.nodes[0]]};
   const StepContext context{module_, graph, step, layouts_};
   if (step.form == "dense_convolution") {
     steps_.push_back(make_dense_convolution(context));
@@ -139,13 +138,10 @@ void Program::add_step(const Step& step) {
     steps_.push_back(make_real_pool(context));
   } else if (step.form == "real_rows") {
     steps_.push_back(make_real_rows(context));
-  } else if (step.form == "boxes") {
-    add_boxes(context);
   } else if (step.form == "definition") {
     steps_.push_back(make_definition(context));
   } else if (step.form == "movement") {
-    for (std::size_t output = 0; output < first.node.outputs.size(); ++output)
-      steps_.push_back(make_movement(first, output));
+    add_movement(context);
   } else if (step.tile.at("lane_bits") == 32) {
     steps_.push_back(std::make_unique<LaneStep<std::int32_t>>(module_, graph, step));
   } else {
@@ -153,17 +149,27 @@ void Program::add_step(const Step& step) {
   }
 }
 
-// Movements that depend on data, or come from all over, are evaluated.
-void Program::add_boxes(const StepContext& context) {
-  std::vector<std::unique_ptr<StepProgram>> boxes;
-  for (std::size_t output = 0; output < context.node().node.outputs.size(); ++output) {
-    boxes.push_back(make_boxes(context, output));
-    if (boxes.back() == nullptr) {
+// As even copies; as runs where elements come from all over; by its definition where they depend on
+// data.
+void Program::add_movement(const StepContext& context) {
+  const NodeView node = context.node();
+  std::vector<std::unique_ptr<StepProgram>> outputs;
+  for (std::size_t output = 0; output < node.node.outputs.size(); ++output) {
+    auto step = make_boxes(context, output);
+    const auto is_row_major = [&](ValueId value) {
+      return value == kNone || layouts_[value] == Layout::kRowMajor;
+    };
+    const Format& format = context.graph.values[node.node.outputs[output]].type.format;
+    if (step == nullptr && format.is_integer() &&
+        std::ranges::all_of(node.node.inputs, is_row_major))
+      step = make_movement(node, output);
+    if (step == nullptr) {
       steps_.push_back(make_definition(context));
       return;
     }
+    outputs.push_back(std::move(step));
   }
-  for (auto& box : boxes) steps_.push_back(std::move(box));
+  for (auto& step : outputs) steps_.push_back(std::move(step));
 }
 
 Program::Workspace Program::workspace() const {

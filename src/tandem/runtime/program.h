@@ -48,7 +48,7 @@ class Program {
   };
   std::int64_t position_of(const Buffer& buffer) const;
   void add_step(const Step& step);
-  void add_boxes(const struct StepContext& context);
+  void add_movement(const struct StepContext& context);
 
   const Module& module_;
   Plan plan_;

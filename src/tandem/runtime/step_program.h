@@ -92,7 +92,7 @@ std::size_t lead_operand(const NodeView& node);
 // The node applied to its operand `lead`; the other operands are constants or values in memory.
 template <typename Lane>
 std::unique_ptr<Follower<Lane>> make_follower(const NodeView& node, std::size_t lead);
-// One result of a movement, from memory to memory.
+// One result of a movement, from memory to memory; null where what moves depends on data.
 std::unique_ptr<StepProgram> make_movement(const NodeView& node, std::size_t output);
 
 // Heads that live in files of their own: products (IntMatMul, IntConv), and windows (pools,

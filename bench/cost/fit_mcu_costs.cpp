@@ -72,11 +72,11 @@ std::vector<Measured> measure(std::span<const SweepCase> cases, const std::strin
     results.push_back(measured);
   }
   const TemporaryFolder folder("costs");
-  ArmOptions options;
+  QemuOptions options;
   options.core = core;
   options.counted_runs = 4;
-  const ArmProgram program = build_arm_program(networks, folder.path().string(), options);
-  const ArmRun run = run_arm_program(program, input);
+  const QemuProgram program = build_qemu_program(networks, folder.path().string(), options);
+  const QemuRun run = run_qemu_program(program, input);
   for (std::size_t i = 0; i < cases.size(); ++i) {
     results[i].instructions = run.instructions[i];
     results[i].code_bytes =

@@ -80,8 +80,8 @@ TEST_F(QemuTest, RandomModulesEqualTheReferenceInOneFirmware) {
   for (std::size_t i = 0; i < modules.size(); ++i)
     networks.push_back({&modules[i], &plans[i], "net" + std::to_string(i)});
   const TemporaryFolder folder("qemu");
-  const ArmProgram program = build_arm_program(networks, folder.path().string());
-  const ArmRun run = run_arm_program(program, input);
+  const QemuProgram program = build_qemu_program(networks, folder.path().string());
+  const QemuRun run = run_qemu_program(program, input);
   std::string expected;
   std::size_t as_planned = 0;
   for (std::size_t i = 0; i < modules.size(); ++i) {
@@ -119,11 +119,11 @@ TEST_F(QemuTest, AllKernelFormsEqualTheReferenceOnCoresThatHaveTheirInstructions
     networks.push_back({&modules[i], &plans[i], "net" + std::to_string(i)});
   for (const char* core : {"cortex-m0plus", "cortex-m4", "cortex-m55"}) {
     const TemporaryFolder folder("qemu");
-    ArmOptions options;
+    QemuOptions options;
     options.core = core;
     options.counted_runs = 0;
-    const ArmRun run =
-        run_arm_program(build_arm_program(networks, folder.path().string(), options), input);
+    const QemuRun run =
+        run_qemu_program(build_qemu_program(networks, folder.path().string(), options), input);
     EXPECT_TRUE(run.output == expected) << core;
   }
 }

@@ -14,7 +14,9 @@ const std::map<std::string, CoreInstructions>& cores() {
       {"cortex-m0plus", {.packed_products = false, .vectors = false}},
       {"cortex-m4", {.packed_products = true, .vectors = false}},
       {"cortex-m55", {.packed_products = true, .vectors = true}},
-      {"cortex-m7", {.packed_products = true, .vectors = false}}};
+      {"cortex-m7", {.packed_products = true, .vectors = false}},
+      {"rv32imac", {.packed_products = false, .vectors = false}},
+      {"rv32imc", {.packed_products = false, .vectors = false}}};
   return kCores;
 }
 

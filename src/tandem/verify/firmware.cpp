@@ -1,6 +1,4 @@
-#include "tandem/verify/arm_firmware.h"
-
-#include <array>
+#include "tandem/verify/firmware.h"
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
@@ -8,26 +6,15 @@
 namespace tandem {
 namespace {
 
-// Under -icount one instruction takes one nanosecond of virtual time. The CMSDK timer of the older
-// boards counts down at 25 MHz, so a tick is 40 instructions.
-constexpr std::string_view kBoardTimer = R"(
-#define TIMER ((volatile uint32_t *)0x40000000u) /* CMSDK timer 0: control, value, reload */
-#define TIMER_START (TIMER[2] = 0xffffffffu, TIMER[1] = 0xffffffffu, TIMER[0] = 1)
-#define TIMER_VALUE TIMER[1]
-#define TIMER_SINCE(start) ((start)-TIMER[1])
-)";
-
-// The core's own timer counts down 24 bits at 32 MHz. Vectors need the coprocessors 10 and 11.
-constexpr std::string_view kCoreTimer = R"(
-#define TIMER ((volatile uint32_t *)0xe000e010u) /* SysTick: control, reload, value */
-#define CPACR (*(volatile uint32_t *)0xe000ed88u)
-#define TIMER_START (CPACR |= 0xf00000u, TIMER[1] = 0xffffffu, TIMER[2] = 0, TIMER[0] = 5)
-#define TIMER_VALUE TIMER[2]
-#define TIMER_SINCE(start) (((start)-TIMER[2]) & 0xffffffu)
-)";
-
-constexpr std::string_view kStartup = R"(
-#define CALIBRATION_LOOPS 2000000u               /* of two instructions */
+// Before the text of the machine (QemuMachine::startup), which defines
+//   int semihost(operation, argument)
+//   TIMER_START, TIMER_VALUE, TIMER_SINCE(value)
+//   void harness_start(void): paints PAINTED_WORDS below the stack, whose end it keeps in
+//     painted_end, so that the deepest word that is written later shows; ends in harness_time()
+//   COUNT_DOWN(count): a loop of two instructions
+//   and the section .vectors, from which the core gets to reset(), and to fault() when it traps.
+constexpr std::string_view kDeclarations = R"(
+#define CALIBRATION_LOOPS 2000000u
 
 extern uint32_t firmware_data_load, firmware_data_start, firmware_data_end;
 extern uint32_t firmware_bss_start, firmware_bss_end, firmware_stack_top;
@@ -35,16 +22,14 @@ extern uint32_t firmware_bss_start, firmware_bss_end, firmware_stack_top;
 #define PAINT 0xa5c3e178u
 #define PAINTED_WORDS 4096
 
-static uint32_t ticks[NETWORKS + 1], runs[NETWORKS + 1], stack_bytes[NETWORKS + 1], started;
 uint32_t *painted_end;
-static int in, out;
+static void reset(void);
+static void fault(void);
+)";
 
-static int semihost(int operation, const void *argument) {
-  register int r0 __asm__("r0") = operation;
-  register const void *r1 __asm__("r1") = argument;
-  __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
-  return r0;
-}
+constexpr std::string_view kStartup = R"(
+static uint32_t ticks[NETWORKS + 1], runs[NETWORKS + 1], stack_bytes[NETWORKS + 1], started;
+static int in, out;
 
 static void leave(int failed) {
   semihost(0x18, (const void *)(failed ? 0x20023 : 0x20026));
@@ -83,14 +68,6 @@ void harness_write(const void *from, unsigned long bytes) { transfer(0x05, out, 
 
 void __attribute__((noinline, used)) harness_time(void) { started = TIMER_VALUE; }
 
-/* Paints what lies below the stack, so that the deepest word that is written later shows. Of the
-   instructions that all cores have. */
-void __attribute__((naked, noinline)) harness_start(void) {
-  __asm__ volatile(
-      ".syntax unified\n mov r0, sp\n ldr r1, =painted_end\n str r0, [r1]\n ldr r1, =0xa5c3e178\n"
-      "ldr r2, =4096\n1: subs r0, #4\n str r1, [r0]\n subs r2, #1\n bne 1b\n"
-      "ldr r1, =harness_time\n bx r1\n .ltorg\n");
-}
 void __attribute__((noinline)) harness_stop(int network, int count) {
   const uint32_t *word = painted_end - PAINTED_WORDS;
   uint32_t bytes;
@@ -105,9 +82,10 @@ void __attribute__((noinline)) harness_stop(int network, int count) {
 /* Takes a stack of a known size and executes a known number of instructions. */
 static void __attribute__((noinline)) calibration(void) {
   volatile uint32_t words[CALIBRATION_STACK / 4];
-  uint32_t count = CALIBRATION_LOOPS;
-  words[0] = 0;
-  __asm__ volatile(".syntax unified\n1: subs %0, %0, #1\n   bne 1b\n" : "+r"(count) : "r"(words[0]) : "cc");
+  uint32_t count;
+  words[0] = CALIBRATION_LOOPS;
+  count = words[0];
+  COUNT_DOWN(count);
 }
 static void calibrate(void) {
   harness_start();
@@ -115,7 +93,7 @@ static void calibrate(void) {
   harness_stop(NETWORKS, 1);
 }
 
-static void reset(void) {
+static void __attribute__((used)) reset(void) {
   const uint32_t *from = &firmware_data_load;
   uint32_t *to;
   int counts;
@@ -136,56 +114,22 @@ static void reset(void) {
 }
 
 static void fault(void) { fail("firmware: the processor took a fault\n"); }
-
-__attribute__((section(".vectors"), used)) static void (*const vectors[16])(void) = {
-    (void (*)(void))&firmware_stack_top, reset, fault, fault, fault, fault, fault};
 )";
 
 }  // namespace
 
-ArmMachine arm_machine(const std::string& core) {
-  constexpr std::int64_t kBytes = 4 << 20;
-  static const std::array<ArmMachine, 4> machines = {
-      // A Cortex-M3 executes the instructions of a Cortex-M0+ as they are, one by one; QEMU has no
-      // machine with that core and memory enough.
-      ArmMachine{.core = "cortex-m0plus",
-                 .machine = "mps2-an385",
-                 .flash_bytes = kBytes,
-                 .sram_bytes = kBytes,
-                 .timer = std::string(kBoardTimer),
-                 .per_tick = 40},
-      ArmMachine{.core = "cortex-m4",
-                 .machine = "mps2-an386",
-                 .flash_bytes = kBytes,
-                 .sram_bytes = kBytes,
-                 .timer = std::string(kBoardTimer),
-                 .per_tick = 40},
-      ArmMachine{.core = "cortex-m7",
-                 .machine = "mps2-an500",
-                 .flash_bytes = kBytes,
-                 .sram_bytes = kBytes,
-                 .timer = std::string(kBoardTimer),
-                 .per_tick = 40},
-      // Secure aliases, because the core starts there.
-      ArmMachine{.core = "cortex-m55",
-                 .machine = "mps3-an547",
-                 .flash_bytes = kBytes / 2,
-                 .sram_bytes = kBytes,
-                 .vectors_address = 0x1000'0000,
-                 .flash_address = 0x1100'0000,
-                 .sram_address = 0x3100'0000,
-                 .options = "-mfloat-abi=hard",
-                 .timer = std::string(kCoreTimer),
-                 .per_tick = 31.25}};
+QemuMachine qemu_machine(const std::string& core) {
   std::vector<std::string> known;
-  for (const ArmMachine& machine : machines) {
-    if (machine.core == core) return machine;
-    known.push_back(machine.core);
+  for (const auto& machines : {arm_machines(), riscv_machines()}) {
+    for (const QemuMachine& machine : machines) {
+      if (machine.core == core) return machine;
+      known.push_back(machine.core);
+    }
   }
   throw Error("no QEMU machine has a ", core, suggestion(core, known));
 }
 
-Artifacts arm_firmware(const ArmMachine& machine, std::size_t networks) {
+Artifacts firmware(const QemuMachine& machine, std::size_t networks) {
   const std::string script = concat(
       "MEMORY {\n  VECTORS (rx) : ORIGIN = ", machine.vectors_address,
       ", LENGTH = 256\n  FLASH (rx) : ORIGIN = ",
@@ -195,10 +139,12 @@ Artifacts arm_firmware(const ArmMachine& machine, std::size_t networks) {
       R"(ENTRY(reset)
 SECTIONS {
   .vectors : { KEEP(*(.vectors)) } > VECTORS
-  .text : { *(.text*) *(.rodata*) } > FLASH
+  .text : { *(.text*) *(.rodata* .srodata*) } > FLASH
   .data : {
     firmware_data_start = .;
     *(.data*)
+    __global_pointer$ = . + 0x800;
+    *(.sdata*)
     . = ALIGN(4);
     firmware_data_end = .;
   } > RAM AT > FLASH
@@ -206,7 +152,7 @@ SECTIONS {
   .bss (NOLOAD) : {
     . = ALIGN(8);
     firmware_bss_start = .;
-    *(.bss*) *(COMMON)
+    *(.sbss* .bss*) *(COMMON)
     . = ALIGN(4);
     firmware_bss_end = .;
   } > RAM
@@ -216,8 +162,11 @@ SECTIONS {
 )");
   const std::string startup =
       concat("#include <stdint.h>\n#include \"harness.h\"\n#define NETWORKS ", networks,
-             "\n#define CALIBRATION_STACK ", kCalibrationStack, machine.timer, kStartup);
-  return {{"startup.c", startup}, {"firmware.ld", script}};
+             "\n#define CALIBRATION_STACK ", kCalibrationStack, kDeclarations, machine.startup, kStartup);
+  Artifacts files = machine.library;
+  files.push_back({"startup.c", startup});
+  files.push_back({"firmware.ld", script});
+  return files;
 }
 
 }  // namespace tandem

@@ -74,7 +74,7 @@ std::vector<std::string> kernel_forms(const Module& module, const Graph& graph,
 FormNeeds needs_of(const std::string& form) {
   if (form.starts_with("vector") || form.ends_with("quads")) return FormNeeds::kVectors;
   if (form.starts_with("pairs") || form == "plane") return FormNeeds::kPackedProducts;
-  if (form.starts_with("bytes")) return FormNeeds::kRegisters;
+  if (form.starts_with("bytes") || form == "plane_bytes") return FormNeeds::kRegisters;
   return FormNeeds::kNothing;
 }
 
@@ -129,7 +129,7 @@ LoopProgram KernelBuilder::build() {
 
   if (is_packed(form_))
     build_packed();
-  else if (form_ == "plane")
+  else if (form_ == "plane" || form_ == "plane_bytes")
     build_planes();
   else if (form_ == "plane_quads")
     build_plane_quads();

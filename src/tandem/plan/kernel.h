@@ -19,7 +19,8 @@ namespace tandem {
 //   vector_CxP                 the same by vectors of 16 bytes
 //   pairs4_, pairs2_, vector4_, vector2_CxP
 //                              the same with weights of 4 or 2 bits that share bytes
-//   plane                      depthwise convolution of bytes, a channel at a time, by words
+//   plane_bytes                depthwise convolution of bytes, a channel at a time
+//   plane                      the same by words of two 16-bit numbers
 //   plane_quads, channel_quads the same by four neighbours, or four channels, at a time
 //   pool, padded_pool          pooling that clips its windows, or copies the input as above
 //   reduce, argmax, elements, move

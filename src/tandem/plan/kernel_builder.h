@@ -112,9 +112,9 @@ class KernelBuilder {
   void add_plane(const PlaneLayout& plane, Storage type, std::int64_t pad);
   void copy_plane(Statements& to, const PlaneLayout& plane, const std::string& source,
                   const Expr& first, bool by_quads);
-  PlaneWeights load_plane_weights(Statements& to, const PlaneLayout& plane, const Expr& channel);
-  Expr plane_sum(Statements& to, const PlaneLayout& plane, const PlaneWeights& weights,
-                 const Expr& start);
+  PlaneWeights load_plane_weights(Statements& to, const PlaneLayout& plane, const Expr& channel,
+                                  bool in_pairs);
+  Expr plane_sum(Statements& to, const PlaneWeights& weights, const Expr& start);
   // Four results at a time (kernel_quads.cpp).
   void build_plane_quads();
   Expr plane_quad(Statements& to, const PlaneLayout& plane, const std::vector<Expr>& weights,

@@ -85,8 +85,9 @@ std::vector<Measured> measure(std::span<const SweepCase> cases, const std::strin
   return results;
 }
 
-// What an instruction set suggests: instructions and bytes of Thumb-2 code, from which those of RV32
-// differ little. The fit may leave it where cases say otherwise; it decides what no case tells.
+// What an instruction set suggests: instructions and bytes of Thumb-2 code, from which those of
+// RV32 differ little. The fit may leave it where cases say otherwise; it decides what no case
+// tells.
 struct Prior {
   LoopFeature feature;
   double instructions, bytes;
@@ -222,9 +223,10 @@ bool is_riscv(const std::string& core) { return core.starts_with("rv32"); }
 
 // Cycles beyond one for each instruction. Of Cortex-M from Arm's technical reference manuals (M4:
 // pipelined loads and taken branches take one more, divisions up to 12; M7 issues up to two
-// instructions at a time, of which dependent multiply-accumulate loops use about 1.4). The makers of
-// RV32 parts publish none: assumed is a pipeline of four stages in order, in which a taken branch
-// takes two more, a load that is used at once one, of every second load, and a division one a bit.
+// instructions at a time, of which dependent multiply-accumulate loops use about 1.4). The makers
+// of RV32 parts publish none: assumed is a pipeline of four stages in order, in which a taken
+// branch takes two more, a load that is used at once one, of every second load, and a division one
+// a bit.
 double cycles_beyond(LoopFeature feature, const std::string& core) {
   const bool riscv = is_riscv(core);
   switch (feature) {
@@ -255,16 +257,17 @@ std::string number(double value) {
 
 std::string to_toml(const std::string& core, std::size_t cases, const Fit& instructions,
                     const Fit& code) {
-  std::string text = concat(
-      "# Written by tandem_fit_mcu_costs ", core, " ", cases,
-      " (bench/cost); edit the sweep, not this file.\n"
-      "# instructions and code_bytes are fitted to generated layers compiled by ",
-      qemu_machine(core).compiler.front(),
-      "\n# 12.2 -O2 and counted under QEMU 7.2; cycles are instructions plus what ",
-      is_riscv(core) ? "is assumed there" : "Arm's manuals add", ".\n"
-      "schema = \"tandem-costs/1\"\n"
-      "source = \"learned: generated sweep of ",
-      cases, " layers under QEMU\"\n");
+  std::string text =
+      concat("# Written by tandem_fit_mcu_costs ", core, " ", cases,
+             " (bench/cost); edit the sweep, not this file.\n"
+             "# instructions and code_bytes are fitted to generated layers compiled by ",
+             qemu_machine(core).compiler.front(),
+             "\n# 12.2 -O2 and counted under QEMU 7.2; cycles are instructions plus what ",
+             is_riscv(core) ? "is assumed there" : "Arm's manuals add",
+             ".\n"
+             "schema = \"tandem-costs/1\"\n"
+             "source = \"learned: generated sweep of ",
+             cases, " layers under QEMU\"\n");
   const auto entry = [&](const std::string& form, std::string_view feature, double executed,
                          double cycles, double bytes) {
     text += concat("\n[[cost]]\nform = \"", form, "\"\nfeature = \"", feature,

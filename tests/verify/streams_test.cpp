@@ -80,7 +80,8 @@ TEST_F(Streams, AResetIsAFreshStartInC) {
     const Device device = find_device(default_device("mcu"));
     const Plan plan = plan_mcu(module, device, {.io = io});
     const TemporaryFolder folder("streams");
-    const QemuProgram program = build_qemu_program({{&module, &plan, "net"}}, folder.path().string());
+    const QemuProgram program =
+        build_qemu_program({{&module, &plan, "net"}}, folder.path().string());
     EXPECT_EQ(run_qemu_program(program, packed).output, wanted) << name(io);
     EXPECT_EQ(linked_sizes(program.sections, plan, "net").state_bytes, state_bytes(plan));
     EXPECT_EQ(state_bytes(plan), 7 * 10 + 3 * 8 + 10 + 1);

@@ -97,9 +97,8 @@ KernelBuilder::KernelBuilder(const Module& module, const Graph& graph,
       first_(graph.nodes[nodes.front()]),
       view_{module, graph, first_},
       nest_(first_.op->traits().domain == Domain::kMovement ? LoopExtents{}
-            : is_packed(form)
-                ? row_nest(graph, first_)
-                : group_nest(module, graph, base_of, nodes)),
+            : is_packed(form)                               ? row_nest(graph, first_)
+                              : group_nest(module, graph, base_of, nodes)),
       elements_(module, graph, program_, base_of, nest_),
       sum_range_(sum_range_of(view_)),
       sum_type_(arithmetic_for(sum_range_)) {

@@ -25,8 +25,7 @@ constexpr std::int64_t kRegisters = 24;
 // The taps of a run of neighbouring bytes in the order in which words become pairs.
 void append_run(PackedProduct& product, std::int64_t first, std::int64_t count) {
   constexpr std::int64_t kOrder[] = {0, 2, 1, 3};
-  const std::int64_t whole =
-      product.unit == PackedUnit::kPairs ? count / kWordTaps * kWordTaps : 0;
+  const std::int64_t whole = product.unit == PackedUnit::kPairs ? count / kWordTaps * kWordTaps : 0;
   for (std::int64_t i = 0; i < count; ++i)
     product.tap_of.push_back(first +
                              (i < whole ? i / kWordTaps * kWordTaps + kOrder[i % kWordTaps] : i));
@@ -265,8 +264,8 @@ void KernelBuilder::packed_tiles_of_rows(const std::string& source) {
   product.direct = (product.unit != PackedUnit::kPairs || product.block_rows == 1) &&
                    product.taps % (product.lanes() * product.words_together()) == 0;
   // Then the innermost loop is the same whatever the number of taps.
-  product.interleaved = product.unit == PackedUnit::kPairs && !product.direct &&
-                        product.taps % kWordTaps == 0;
+  product.interleaved =
+      product.unit == PackedUnit::kPairs && !product.direct && product.taps % kWordTaps == 0;
   append_run(product, 0, product.taps);
   fill_lanes(product);
   add_packed_weights(product.weights);
@@ -353,8 +352,8 @@ void KernelBuilder::gather_window(Statements& to, const Window& window, const Sh
                                   const Expr& start) {
   const std::int64_t channels = input.back();
   // Windows inside the input are copied in longer runs, where both orders of taps are the same.
-  if (!place.ever_clipped ||
-      (packed_->unit == PackedUnit::kPairs && channels % kWordTaps != 0) || place.interior_share == 0)
+  if (!place.ever_clipped || (packed_->unit == PackedUnit::kPairs && channels % kWordTaps != 0) ||
+      place.interior_share == 0)
     return gather_patch(to, window, input, place, source, start);
   Expr inside = constant_expr(1);
   for (const Axis& axis : place.axes) {
@@ -494,8 +493,8 @@ void KernelBuilder::packed_block(Statements& to, const PackedBlock& block) {
       to, "k", whole, [&](Statements& body, const Expr&) { steps(body, unrolled); }, unrolled);
   if (whole < all) steps(to, all - whole);
 
-  if (product.unit == PackedUnit::kVectors && block.rows == 1 && block.finished_columns == kQuadLanes &&
-      elements_.takes_quads())
+  if (product.unit == PackedUnit::kVectors && block.rows == 1 &&
+      block.finished_columns == kQuadLanes && elements_.takes_quads())
     return finish_quad(to, unscaled(quad_expr(sums)), {block.first_row, block.column}, 1);
 
   // All results before any of them is stored: a store of bytes might change what was loaded.
@@ -582,13 +581,11 @@ void KernelBuilder::multiply_bytes(Statements& to, const PackedBlock& block,
                                    const std::string& ws, std::int64_t step) {
   const auto byte = [&](const std::string& stem, const std::string& array, Storage type,
                         std::int64_t at) {
-    return named(to, stem,
-                 convert_expr(load_expr(array, type, constant_expr(at)), Storage::kI32));
+    return named(to, stem, convert_expr(load_expr(array, type, constant_expr(at)), Storage::kI32));
   };
   std::vector<Expr> x;
   for (std::int64_t row = 0; row < block.rows; ++row)
-    x.push_back(
-        byte("x", xs, storage_of_array(block.source), row * packed_->row_stride() + step));
+    x.push_back(byte("x", xs, storage_of_array(block.source), row * packed_->row_stride() + step));
   for (std::int64_t c = 0; c < block.columns; ++c) {
     const Expr w = byte("w", ws, storage_of_array("weights"), step * block.columns + c);
     for (std::int64_t row = 0; row < block.rows; ++row) {

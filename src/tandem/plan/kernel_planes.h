@@ -9,8 +9,9 @@
 namespace tandem {
 
 // Depthwise convolution of bytes a channel at a time: the channel's pixels, with their padding, are
-// first copied into the scratch array "plane", as bytes, or as numbers of 16 bits of which neighbours
-// along the last axis are multiplied in pairs; its weights stay in registers for the whole plane.
+// first copied into the scratch array "plane", as bytes, or as numbers of 16 bits of which
+// neighbours along the last axis are multiplied in pairs; its weights stay in registers for the
+// whole plane.
 struct PlaneLayout {
   Window window;
   std::vector<std::int64_t> input, output;  // spatial extents
@@ -23,8 +24,8 @@ struct PlaneLayout {
   std::int64_t taps() const;
 };
 
-// What a plane's sums are made of: rows of the kernel along its last axis, one by one or in pairs and
-// a rest.
+// What a plane's sums are made of: rows of the kernel along its last axis, one by one or in pairs
+// and a rest.
 struct PlaneWeights {
   struct Term {
     std::int64_t offset = 0;  // in the plane, from the window's first element

@@ -23,7 +23,7 @@ extern uint32_t firmware_bss_start, firmware_bss_end, firmware_stack_top;
 #define PAINTED_WORDS 4096
 
 uint32_t *painted_end;
-static void reset(void);
+void reset(void);
 static void fault(void);
 )";
 
@@ -93,7 +93,7 @@ static void calibrate(void) {
   harness_stop(NETWORKS, 1);
 }
 
-static void __attribute__((used)) reset(void) {
+void reset(void) {
   const uint32_t *from = &firmware_data_load;
   uint32_t *to;
   int counts;
@@ -160,9 +160,9 @@ SECTIONS {
   ASSERT(firmware_bss_end + 65536 <= firmware_stack_top, "no room for the stack")
 }
 )");
-  const std::string startup =
-      concat("#include <stdint.h>\n#include \"harness.h\"\n#define NETWORKS ", networks,
-             "\n#define CALIBRATION_STACK ", kCalibrationStack, kDeclarations, machine.startup, kStartup);
+  const std::string startup = concat(
+      "#include <stdint.h>\n#include \"harness.h\"\n#define NETWORKS ", networks,
+      "\n#define CALIBRATION_STACK ", kCalibrationStack, kDeclarations, machine.startup, kStartup);
   Artifacts files = machine.library;
   files.push_back({"startup.c", startup});
   files.push_back({"firmware.ld", script});

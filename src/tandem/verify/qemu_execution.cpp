@@ -30,9 +30,10 @@ void build_library(const QemuMachine& machine, const ProcessOptions& process) {
   for (const Artifact& file : machine.library) {
     if (!file.path.ends_with(".c")) continue;
     // Or the loop in memcpy() becomes a call of memcpy().
-    run_tool(compile_command(machine, file.path, {"-O2", "-std=c99", "-fno-builtin",
-                                                  "-fno-tree-loop-distribute-patterns"}),
-             "compiling the firmware's library", process);
+    run_tool(
+        compile_command(machine, file.path,
+                        {"-O2", "-std=c99", "-fno-builtin", "-fno-tree-loop-distribute-patterns"}),
+        "compiling the firmware's library", process);
     archive.push_back(file.path + ".o");
   }
   if (archive.size() > 3) run_tool(archive, "archiving the firmware's library", process);
@@ -87,7 +88,7 @@ Plan planned(const Module& module, const std::string& device_name) {
 }  // namespace
 
 QemuProgram build_qemu_program(const std::vector<CNetwork>& networks, const std::string& folder,
-                             const QemuOptions& options) {
+                               const QemuOptions& options) {
   QemuProgram result{folder, qemu_machine(options.core), options, networks.size(), {}};
   const CProgram program =
       c_program(networks, {.trace = options.trace, .counted_runs = options.counted_runs});

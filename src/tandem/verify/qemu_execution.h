@@ -6,9 +6,9 @@
 
 #include "tandem/base/file.h"
 #include "tandem/plan/plan.h"
-#include "tandem/verify/firmware.h"
 #include "tandem/verify/c_program.h"
 #include "tandem/verify/execution.h"
+#include "tandem/verify/firmware.h"
 #include "tandem/verify/linker_map.h"
 
 namespace tandem {
@@ -33,7 +33,7 @@ struct QemuProgram {
 // Compiles and links networks with the compiler of the core's machine. Throws Error when they do
 // not fit it.
 QemuProgram build_qemu_program(const std::vector<CNetwork>& networks, const std::string& folder,
-                             const QemuOptions& options = {});
+                               const QemuOptions& options = {});
 
 struct QemuRun {
   std::string output;  // what the harness wrote

@@ -49,12 +49,14 @@ void __attribute__((section(".vectors"), naked, used)) first_instructions(void) 
 }
 )";
 
-// Debian's cross compiler comes without a C library; these two functions are all that emitted C
-// calls. They copy and fill by words where both ends allow it, as the C libraries for these cores.
+// Debian's cross compiler comes without a C library. Emitted C calls memcpy() and memset(), for a
+// loop GCC may call memmove() too. They move words where both ends allow it, as the C libraries for
+// these cores.
 constexpr std::string_view kStringHeader = R"(#ifndef STRING_H
 #define STRING_H
 #include <stddef.h>
 void *memcpy(void *restrict to, const void *restrict from, size_t bytes);
+void *memmove(void *to, const void *from, size_t bytes);
 void *memset(void *to, int value, size_t bytes);
 #endif
 )";
@@ -85,6 +87,26 @@ void *memcpy(void *restrict to, const void *restrict from, size_t bytes) {
     in = (const uint8_t *)in_words;
   }
   for (; bytes > 0; --bytes) *out++ = *in++;
+  return to;
+}
+)";
+
+constexpr std::string_view kMemmove = R"(#include <stdint.h>
+#include <string.h>
+
+void *memmove(void *to, const void *from, size_t bytes) {
+  uint8_t *out = to;
+  const uint8_t *in = from;
+  const uintptr_t out_at = (uintptr_t)to, in_at = (uintptr_t)from;
+  if (out_at + bytes <= in_at || in_at + bytes <= out_at) return memcpy(to, from, bytes);
+  if (out_at < in_at) {
+    for (; bytes > 0; --bytes) *out++ = *in++;
+  } else {
+    while (bytes > 0) {
+      --bytes;
+      out[bytes] = in[bytes];
+    }
+  }
   return to;
 }
 )";
@@ -130,6 +152,7 @@ QemuMachine riscv_machine(const std::string& core) {
           .startup = std::string(kRiscvStartup),
           .library = {{"string.h", std::string(kStringHeader)},
                       {"memcpy.c", std::string(kMemcpy)},
+                      {"memmove.c", std::string(kMemmove)},
                       {"memset.c", std::string(kMemset)}},
           .archiver = "riscv64-unknown-elf-ar",
           .per_tick = 1};
@@ -137,6 +160,8 @@ QemuMachine riscv_machine(const std::string& core) {
 
 }  // namespace
 
-std::vector<QemuMachine> riscv_machines() { return {riscv_machine("rv32imac"), riscv_machine("rv32imc")}; }
+std::vector<QemuMachine> riscv_machines() {
+  return {riscv_machine("rv32imac"), riscv_machine("rv32imc")};
+}
 
 }  // namespace tandem

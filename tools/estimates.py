@@ -32,7 +32,7 @@ are fitted to generated layers (`bench/cost`), never to the networks below.
 SECTIONS = {
     "mcu": """## C on microcontrollers
 
-Bytes are those of the linker's map (`arm-none-eabi-gcc -O2`), instructions are those that QEMU
+Bytes are those of the linker's map (GCC 12 `-O2`), instructions are those that QEMU
 executes in one run (`-icount`, mean of ten random inputs). A plan is named after what its forms
 were chosen for; plans that came out equal are listed once.
 """,

@@ -83,7 +83,7 @@ class KernelBuilder {
   std::string add_padded(Window& window, Shape& input, const std::string& source,
                          std::int64_t pad_value);
 
-  // Tiles of products (kernel_packed.cpp).
+  // Tiles of products (kernel_packed.cpp, kernel_packed_patch.cpp).
   void add_packed_weights(const std::vector<std::int64_t>& by_column);
   void packed_tiles_of_rows(const std::string& source);
   void packed_tiles_of_windows(const std::string& source, const Window& window);

@@ -16,6 +16,11 @@ enum class PackedUnit {
   kVectors  // 16 at once (Helium's VMLADAVA)
 };
 
+// The bytes of a word.
+inline constexpr std::int64_t kWordTaps = 4;
+
+struct PackedBlock;
+
 // Matrix products and convolutions of bytes, a tile of positions and columns at a time. The windows
 // of a few positions are first copied side by side into the scratch array "patch"; then blocks of
 // columns are multiplied with them.
@@ -36,7 +41,6 @@ enum class PackedUnit {
 // Narrow: weights of 4 or 2 bits share bytes with those of the next words of taps: byte j of a word
 // or vector holds the weights of its place in 2 or 4 of them, the first one lowest. Shifted to the
 // top of its byte, a weight is 16 or 64 times itself, and so is the sum, as long as it fits a word.
-struct PackedBlock;
 struct PackedProduct {
   std::int64_t columns = 0, taps = 0, rows = 0;
   bool signed_input = true;
@@ -56,7 +60,7 @@ struct PackedProduct {
   std::int64_t slots() const { return static_cast<std::int64_t>(tap_of.size()); }
   // Taps that are multiplied at once; the patch is filled up to whole ones.
   std::int64_t lanes() const {
-    return unit == PackedUnit::kBytes ? 1 : unit == PackedUnit::kPairs ? 4 : 16;
+    return unit == PackedUnit::kBytes ? 1 : unit == PackedUnit::kPairs ? kWordTaps : 16;
   }
   // Steps of so many taps in one iteration of the innermost loop.
   std::int64_t unrolled_steps(const PackedBlock& block) const;

@@ -2,9 +2,9 @@
 
 tools/estimates.py [--programs FOLDER] [--output FILE] [--reuse] [--only KIND]
 
-Runs the programs tandem_KIND_truth of the folder (bench/estimates), each of which prints one line of
-JSON for each network, device, plan and quantity: what was estimated before anything was built, and
-what the linker, QEMU, Verilator or Yosys say. The lines are kept beside the programs, in
+Runs the programs tandem_KIND_truth of the folder (bench/estimates), each of which prints one line
+of JSON for each network, device, plan and quantity: what was estimated before anything was built,
+and what the linker, QEMU, Verilator or Yosys say. The lines are kept beside the programs, in
 tandem_*_truth.jsonl; --reuse takes those of an earlier run, as circuits take hours, and --only mcu
 measures one kind and keeps the other sections of the document. Exits 1 where
 an estimate is off by more than LIMITS allow; a quantity that is not listed there must be exact.

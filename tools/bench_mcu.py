@@ -1,9 +1,9 @@
-"""Measures int8 networks as C on three Cortex-M cores: the table of docs/microcontrollers.md.
+"""Measures int8 networks as C on Cortex-M and RV32: the table of docs/microcontrollers.md.
 
 tools/bench_mcu.py [--tandem PROGRAM] [--output FILE] [--check] MODEL.tflite...
 
-For each network and core: `tandem compile` plans, emits, links with arm-none-eabi-gcc -O2 and runs
-under QEMU, where every output must equal the reference's. Instructions are those of one run, the
+For each network and core: `tandem compile` plans, emits, links with GCC 12 -O2 and runs under
+QEMU, where every output must equal the reference's. Instructions are those of one run, the
 mean over the inputs; the stack is painted, and the deepest run counts. Beside each measured number
 stands what the estimate said before anything was built. The table replaces what stands between the
 two markers of the document. Exits 1 where an output differs, a size that is exact by construction
@@ -23,7 +23,12 @@ import tempfile
 
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
-BOARDS = {"mps2-an386": "Cortex-M4", "mps2-an500": "Cortex-M7", "mps3-an547": "Cortex-M55"}
+BOARDS = {
+    "mps2-an386": "Cortex-M4",
+    "mps2-an500": "Cortex-M7",
+    "mps3-an547": "Cortex-M55",
+    "esp32c3": "RV32IMC"
+}
 MARKERS = ("<!-- measured by make bench-mcu -->\n", "<!-- end of what was measured -->\n")
 GREATEST_ERROR = 0.15
 EXACT = ("arena_bytes", "tables_bytes", "weights_bytes")

@@ -1,3 +1,5 @@
+#include <array>
+
 #include "tandem/files/onnx_import.h"
 #include "tandem/files/onnx_tensor.h"
 
@@ -47,6 +49,21 @@ void attention(OnnxNode& node) {
       {"scores", scores_stage(node)}};
   const auto outputs = node.add_node("Attention", node.values(), attributes);
   for (std::size_t i = 0; i < outputs.size(); ++i) node.set(i, outputs[i]);
+}
+
+// Attention whose softmax is in f32 at least.
+void flex_attention(OnnxNode& node) {
+  if (node.has_attribute("score_mod") || node.has_attribute("prob_mod"))
+    OnnxNode::refuse("it carries a graph that changes its scores",
+                     "export the model with that graph's operators in their place");
+  const bool is_given = node.has_attribute("softmax_precision");
+  const std::string format = is_given                                         ? softmax_format(node)
+                             : node.type(0).format == Format::parse("f64") ? "f64"
+                                                                           : "f32";
+  if (node.type(0).shape.size() != 4)
+    OnnxNode::refuse(concat("its input is ", node.type(0).to_string()), "give it four axes");
+  node.set(0, node.add_node("Attention", node.values(),
+                            {{"scale", positive(node, "scale")}, {"softmax_format", format}})[0]);
 }
 
 void rotary_embedding(OnnxNode& node) {
@@ -116,6 +133,7 @@ void swiglu(OnnxNode& node) {
 
 void add_attention_handlers(OnnxHandlers& handlers) {
   handlers["Attention"] = attention;
+  handlers["preview:FlexAttention"] = flex_attention;
   handlers["RotaryEmbedding"] = rotary_embedding;
   handlers["LinearAttention"] = linear_attention;
   handlers["CausalConvWithState"] = causal_conv_with_state;

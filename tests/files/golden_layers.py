@@ -163,7 +163,8 @@ def sums() -> None:
             ("product", "bij,bjk->bik", [(2, 3, 4), (2, 4, 5)]), ("trace", "ii->", [(4, 4)]),
             ("heads", "bshd,bthd->bhst", [(2, 3, 2, 4), (2, 5, 2, 4)]),
             ("ellipsis", "...ij,...jk->...ik", [(2, 3, 4), (2, 4, 5)]),
-            ("implied", "ba,cb", [(2, 3), (4, 2)]), ("three", "ij,jk,kl->il", [(2, 3), (3, 4), (4, 5)]),
+            ("implied", "ba,cb", [(2, 3), (4, 2)]),
+            ("three", "ij,jk,kl->il", [(2, 3), (3, 4), (4, 5)]),
             ("outer", "i,j->ij", [(2,), (3,)])]:
         case(f"Einsum_{label}", "Einsum", 12,
              [noise(*shape, seed=i) for i, shape in enumerate(shapes)], equation=equation)

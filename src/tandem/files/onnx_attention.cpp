@@ -57,7 +57,7 @@ void flex_attention(OnnxNode& node) {
     OnnxNode::refuse("it carries a graph that changes its scores",
                      "export the model with that graph's operators in their place");
   const bool is_given = node.has_attribute("softmax_precision");
-  const std::string format = is_given                                         ? softmax_format(node)
+  const std::string format = is_given                                      ? softmax_format(node)
                              : node.type(0).format == Format::parse("f64") ? "f64"
                                                                            : "f32";
   if (node.type(0).shape.size() != 4)
@@ -76,12 +76,11 @@ void rotary_embedding(OnnxNode& node) {
 void linear_attention(OnnxNode& node) {
   node.ignore("chunk_size");  // of the speed only
   const double scale = node.real("scale", 0);
-  const auto outputs =
-      node.add_node("LinearAttention", node.values(),
-                    {{"q_num_heads", node.integer("q_num_heads")},
-                     {"kv_num_heads", node.integer("kv_num_heads")},
-                     {"scale", scale},
-                     {"update_rule", node.text("update_rule", "gated_delta")}});
+  const auto outputs = node.add_node("LinearAttention", node.values(),
+                                     {{"q_num_heads", node.integer("q_num_heads")},
+                                      {"kv_num_heads", node.integer("kv_num_heads")},
+                                      {"scale", scale},
+                                      {"update_rule", node.text("update_rule", "gated_delta")}});
   for (std::size_t i = 0; i < outputs.size(); ++i) node.set(i, outputs[i]);
 }
 
@@ -122,9 +121,8 @@ void swiglu(OnnxNode& node) {
   const double alpha = node.real("alpha", 1.0);
   const Format format = node.type(0).format;
   const ValueId scaled =
-      alpha == 1.0
-          ? gate
-          : node.add("Mul", {gate, node.add_constant(Tensor::scalar(alpha, format))});
+      alpha == 1.0 ? gate
+                   : node.add("Mul", {gate, node.add_constant(Tensor::scalar(alpha, format))});
   const ValueId opened = node.add("Mul", {gate, node.add("Sigmoid", {scaled})});
   node.set(0, node.add("Mul", {opened, node.value(1)}));
 }

@@ -178,7 +178,8 @@ void top_k(OnnxExporter& out, const Node& node) {
 // ONNX's operators of the same name and attributes.
 constexpr std::string_view kSame =
     "Abs Add ArgMax BatchNormalization Ceil Clip Concat Conv ConvTranspose DeformConv DepthToSpace "
-    "Div Einsum Elu Equal Erf Exp Floor Gather Gelu Gemm GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual GroupNormalization HardSigmoid "
+    "Div Einsum Elu Equal Erf Exp Floor Gather Gelu Gemm GlobalAveragePool GlobalMaxPool Greater "
+    "GreaterOrEqual GroupNormalization HardSigmoid "
     "HardSwish Identity LRN LeakyRelu Less LessOrEqual Log LogSoftmax MatMul Max Min Mul Neg PRelu "
     "Pow Reciprocal Relu Round Sigmoid Sign Softmax Softplus SpaceToDepth Sqrt Sub Tanh "
     "ThresholdedRelu Transpose Where";
@@ -186,12 +187,13 @@ constexpr std::string_view kSame =
 const std::map<std::string, Writer, std::less<>>& writers() {
   static const std::map<std::string, Writer, std::less<>> kTable = [] {
     std::map<std::string, Writer, std::less<>> table = {
-        {"Cast", cast},        {"Expand", expand},    {"MaxPool", pool},      {"AveragePool", pool},
-        {"LpPool", pool},      {"LSTM", recurrent},   {"GRU", recurrent},     {"RNN", recurrent},
-        {"LayerNormalization", layer_normalization},
-        {"Pad", pad},          {"ReduceMax", reduce}, {"ReduceMean", reduce}, {"ReduceMin", reduce},
-        {"ReduceSum", reduce}, {"Reshape", reshape},  {"Slice", slice},       {"Split", split},
-        {"Tile", tile},        {"TopK", top_k}};
+        {"Cast", cast},        {"Expand", expand},    {"MaxPool", pool},
+        {"AveragePool", pool}, {"LpPool", pool},      {"LSTM", recurrent},
+        {"GRU", recurrent},    {"RNN", recurrent},    {"LayerNormalization", layer_normalization},
+        {"Pad", pad},          {"ReduceMax", reduce}, {"ReduceMean", reduce},
+        {"ReduceMin", reduce}, {"ReduceSum", reduce}, {"Reshape", reshape},
+        {"Slice", slice},      {"Split", split},      {"Tile", tile},
+        {"TopK", top_k}};
     for (const std::string& name : tandem::split(kSame, ' ')) table[name] = same;
     return table;
   }();

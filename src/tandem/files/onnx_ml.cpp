@@ -17,8 +17,7 @@ std::vector<double> real_list(OnnxNode& node, std::string_view name) {
 
 // Results are f32, whatever the format of x.
 ValueId as_f32(OnnxNode& node, ValueId x) {
-  return node.type_of_value(x).format == Format() ? x
-                                                  : node.add("Cast", {x}, {{"to", Format()}});
+  return node.type_of_value(x).format == Format() ? x : node.add("Cast", {x}, {{"to", Format()}});
 }
 
 // Numbers for each feature, or one for all.
@@ -26,9 +25,9 @@ ValueId per_feature(OnnxNode& node, const std::vector<double>& values, std::stri
   const Dim features = node.type(0).shape.empty() ? Dim(1) : node.type(0).shape.back();
   const auto count = static_cast<std::int64_t>(values.size());
   if (count != 1 && Dim(count) != features) {
-    OnnxNode::refuse(concat(name, " has ", count, " entries for ", features.to_string(),
-                            " features"),
-                     "correct the attribute");
+    OnnxNode::refuse(
+        concat(name, " has ", count, " entries for ", features.to_string(), " features"),
+        "correct the attribute");
   }
   return node.add_constant(Tensor::from_reals(Format(), {count}, values));
 }
@@ -46,8 +45,7 @@ void array_feature_extractor(OnnxNode& node) {
 void binarizer(OnnxNode& node) {
   const ValueId x = node.value(0);
   const Format format = node.type(0).format;
-  const ValueId threshold =
-      node.add_constant(Tensor::scalar(node.real("threshold", 0), format));
+  const ValueId threshold = node.add_constant(Tensor::scalar(node.real("threshold", 0), format));
   node.set(0, node.add("Cast", {node.add("Greater", {x, threshold})}, {{"to", format}}));
 }
 
@@ -72,7 +70,8 @@ void normalizer(OnnxNode& node) {
   const ValueId powers = norm == "L1" ? node.add("Abs", {x}) : node.add("Mul", {x, x});
   ValueId sum = node.add("ReduceSum", {powers}, {{"axes", Integers{-1}}});
   if (norm == "L2") sum = node.add("Sqrt", {sum});
-  const ValueId zero = node.add_constant(Tensor::scalar(0)), one = node.add_constant(Tensor::scalar(1));
+  const ValueId zero = node.add_constant(Tensor::scalar(0)),
+                one = node.add_constant(Tensor::scalar(1));
   node.set(0, node.add("Div", {x, node.add("Where", {node.add("Equal", {sum, zero}), one, sum})}));
 }
 
@@ -95,10 +94,11 @@ void linear_regressor(OnnxNode& node) {
   ValueId y = node.add("MatMul", {as_f32(node, node.value(0)), weights});
   if (const auto intercepts = real_list(node, "intercepts"); !intercepts.empty()) {
     if (static_cast<std::int64_t>(intercepts.size()) != targets)
-      OnnxNode::refuse(concat("it has ", intercepts.size(), " intercepts for ", targets,
-                              " target(s)"),
-                       "correct the attribute");
-    y = node.add("Add", {y, node.add_constant(Tensor::from_reals(Format(), {targets}, intercepts))});
+      OnnxNode::refuse(
+          concat("it has ", intercepts.size(), " intercepts for ", targets, " target(s)"),
+          "correct the attribute");
+    y = node.add("Add",
+                 {y, node.add_constant(Tensor::from_reals(Format(), {targets}, intercepts))});
   }
   node.set(0, y);
 }
@@ -144,9 +144,9 @@ void label_encoder(OnnxNode& node) {
   }
   const ValueId x = node.value(0);
   if (node.type(0).format != keys.format())
-    OnnxNode::refuse(concat("its keys are ", keys.format().name(), ", its input ",
-                            node.type(0).to_string()),
-                     "give both one type");
+    OnnxNode::refuse(
+        concat("its keys are ", keys.format().name(), ", its input ", node.type(0).to_string()),
+        "give both one type");
   const Tensor key_list = keys.reshaped({keys.size()}), label_list = labels.reshaped({keys.size()});
   std::set<double> seen;
   ValueId y = node.add_constant(label_of_others(node, labels.format()));

@@ -32,8 +32,8 @@ class Trees {
     weights_ = required_tensor("leaf_weights");
     targets_ = list("leaf_targetids");
     node.tensor("nodes_hitrates");  // of profiling only
-    for (const Integers* values : {&features_, &truths_, &falses_, &true_leaves_, &false_leaves_,
-                                   &nan_, &modes_})
+    for (const Integers* values :
+         {&features_, &truths_, &falses_, &true_leaves_, &false_leaves_, &nan_, &modes_})
       if (static_cast<std::int64_t>(values->size()) != splits_.size())
         OnnxNode::refuse("its lists of nodes differ in length", "correct the attributes");
   }
@@ -53,21 +53,20 @@ class Trees {
       OnnxNode::refuse("its splits or weights have another type than its input",
                        "give them one type");
     const auto count = static_cast<std::int64_t>(out_splits_.size());
-    const ValueId splits =
-        node_.add_constant(Tensor::from_reals(format, {count}, out_splits_));
-    node_.set(0, node_.add("TreeEnsemble",
-                           {node_.value(0), splits,
-                            node_.add_constant(weights_.reshaped({weights_.size()}))},
-                           {{"features", out_features_},
-                            {"comparisons", out_modes_},
-                            {"if_true", out_true_},
-                            {"if_false", out_false_},
-                            {"nan_is_true", out_nan_},
-                            {"roots", roots},
-                            {"leaf_targets", targets_},
-                            {"targets", node_.integer("n_targets")},
-                            {"aggregate", std::string(kAggregates[static_cast<std::size_t>(
-                                              aggregate)])}}));
+    const ValueId splits = node_.add_constant(Tensor::from_reals(format, {count}, out_splits_));
+    node_.set(
+        0, node_.add(
+               "TreeEnsemble",
+               {node_.value(0), splits, node_.add_constant(weights_.reshaped({weights_.size()}))},
+               {{"features", out_features_},
+                {"comparisons", out_modes_},
+                {"if_true", out_true_},
+                {"if_false", out_false_},
+                {"nan_is_true", out_nan_},
+                {"roots", roots},
+                {"leaf_targets", targets_},
+                {"targets", node_.integer("n_targets")},
+                {"aggregate", std::string(kAggregates[static_cast<std::size_t>(aggregate)])}}));
   }
 
  private:

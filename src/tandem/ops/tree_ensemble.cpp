@@ -30,13 +30,16 @@ class TreeEnsemble final : public Operator {
  public:
   std::string_view name() const override { return "TreeEnsemble"; }
   std::string_view description() const override {
-    return "Sums (or means, minima, maxima) [N,targets] of the leaves that the rows of x [N,F] reach "
-           "in trees: node i compares feature `features` with splits [nodes] and goes to a node, or "
+    return "Sums (or means, minima, maxima) [N,targets] of the leaves that the rows of x [N,F] "
+           "reach "
+           "in trees: node i compares feature `features` with splits [nodes] and goes to a node, "
+           "or "
            "to a leaf (as -1 - leaf), whose weight, of [leaves], counts for its target.";
   }
   std::vector<AttributeSpec> attributes() const override {
     const auto list = [](std::string name, std::string description) {
-      return AttributeSpec{std::move(name), AttributeKind::kIntegers, std::move(description), {}, {}};
+      return AttributeSpec{
+          std::move(name), AttributeKind::kIntegers, std::move(description), {}, {}};
     };
     return {list("features", "feature that a node compares"),
             list("comparisons", "of a node: 0 <=, 1 <, 2 >=, 3 >, 4 ==, 5 !="),
@@ -79,12 +82,13 @@ class TreeEnsemble final : public Operator {
 
   std::vector<SampleCase> samples() const override {
     const auto text = [](std::string_view x, std::string_view trees, std::string_view more = "") {
-      return sample_text("symbol N in [1,4]\nconstant @s : f32[2] = [0.25,-0.5]\n"
-                         "constant @w : f32[3] = [1,-2,0.5]",
-                         concat("%x : ", x),
-                         concat("%s = constant @s\n  %w = constant @w\n  %y : f32[N,2] = "
-                                "TreeEnsemble(%x, %s, %w) {features = [0,2], comparisons = [0,3], ",
-                                trees, ", leaf_targets = [0,1,1], targets = 2", more, "}"));
+      return sample_text(
+          "symbol N in [1,4]\nconstant @s : f32[2] = [0.25,-0.5]\n"
+          "constant @w : f32[3] = [1,-2,0.5]",
+          concat("%x : ", x),
+          concat("%s = constant @s\n  %w = constant @w\n  %y : f32[N,2] = "
+                 "TreeEnsemble(%x, %s, %w) {features = [0,2], comparisons = [0,3], ",
+                 trees, ", leaf_targets = [0,1,1], targets = 2", more, "}"));
     };
     const std::string trees = "if_true = [1,-2], if_false = [-1,-3], roots = [0]";
     return {{text("f32[N,3]", trees), ""},

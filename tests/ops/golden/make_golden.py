@@ -404,8 +404,8 @@ def tree_case():
 def recurrent_cases():
     """onnxruntime alone knows lengths, limits and other functions."""
     lengths = np.array([4, 2, 3], dtype=np.int32)
-    for op, gates, names in [("LSTM", 4, ["Sigmoid", "Tanh", "Tanh"]), ("GRU", 3, ["Sigmoid", "Tanh"]),
-                             ("RNN", 1, ["Tanh"])]:
+    for op, gates, names in [("LSTM", 4, ["Sigmoid", "Tanh", "Tanh"]),
+                             ("GRU", 3, ["Sigmoid", "Tanh"]), ("RNN", 1, ["Tanh"])]:
         states = 3 if op == "LSTM" else 2
 
         def weights(directions, rows=2 * gates):
@@ -425,8 +425,8 @@ def recurrent_cases():
             other |= {"activation_alpha": constants, "activation_beta": constants}
         if op == "GRU":
             other |= {"linear_before_reset": 1}
-        case(op, [real(4, 3, 5), *weights(1), real(1, 4 * gates)], other | {"hidden_size": 2}, other,
-             outputs=states, judge="onnxruntime")
+        case(op, [real(4, 3, 5), *weights(1), real(1, 4 * gates)], other | {"hidden_size": 2},
+             other, outputs=states, judge="onnxruntime")
 
 
 if __name__ == "__main__":

@@ -88,6 +88,7 @@ ValueId as_int32(OnnxNode& node, ValueId x) {
 }
 
 void matmul_integer(OnnxNode& node) {
+  if (node.type(0).shape.empty()) OnnxNode::refuse("its input has no axis", "give it matrices");
   check_depth(node.type(0).shape.back().constant());
   const ValueId a = difference(node, 0, 2, -2), b = difference(node, 1, 3, -1);
   node.set(0, as_int32(node, node.add("MatMul", {a, b})));

@@ -41,6 +41,8 @@ void recurrent(OnnxNode& node) {
   const RecurrentKind kind = kind_of(node.op());
   const std::string direction = node.text("direction", "forward");
   const bool samples_first = node.integer("layout", 0) != 0;
+  if (node.type(2).shape.size() != 3)
+    OnnxNode::refuse(concat("R is ", node.type(2).to_string()), "give it three axes");
   const auto units = node.integer("hidden_size", node.type(2).shape.back().constant());
   if (node.type(2).shape.back() != Dim(units))
     OnnxNode::refuse(concat("hidden_size is ", units, ", but R is ", node.type(2).to_string()),

@@ -19,7 +19,10 @@ class Trees {
  public:
   explicit Trees(OnnxNode& node) : node_(node) {
     splits_ = required_tensor("nodes_splits");  // NaN where a node compares with a set
-    modes_ = required_tensor("nodes_modes").to_integers();
+    const Tensor modes = required_tensor("nodes_modes");
+    if (!modes.format().is_integer())
+      OnnxNode::refuse("its nodes_modes are no integers", "correct the attribute");
+    modes_ = modes.to_integers();
     features_ = list("nodes_featureids");
     truths_ = list("nodes_truenodeids");
     falses_ = list("nodes_falsenodeids");

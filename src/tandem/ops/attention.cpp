@@ -129,7 +129,9 @@ HeadShape Attention::head_shape(const NodeView& node) {
     throw Error(shape.groups, " heads of keys do not divide the ", shape.heads, " of queries");
   if (v[sequence] != shape.keys || k[0] != shape.batch || v[0] != shape.batch)
     throw Error("q, k and v differ in their batch or their number of keys");
-  shape.past = node.has_input(kPastKey) ? node.input(kPastKey).shape.at(2) : Dim(0);
+  if (node.has_input(kPastKey) && node.input(kPastKey).shape.size() != 4)
+    throw Error("past_key is ", node.input(kPastKey).to_string(), "; it must have four axes");
+  shape.past = node.has_input(kPastKey) ? node.input(kPastKey).shape[2] : Dim(0);
   shape.total = shape.past + shape.keys;
   return shape;
 }

@@ -42,7 +42,8 @@ class RotaryEmbedding final : public Operator {
       throw Error("the cosines ", cosines.to_string(), " and sines ", sines.to_string(),
                   " do not have ", rank, " axes with ", turned / 2, " elements in the last");
     }
-    if (node.has_input(3) && node.input(3).format != index_format())
+    if (node.has_input(3) &&
+        (node.input(3).format != index_format() || node.input(3).shape.size() != 2))
       throw Error("the positions are ", node.input(3).to_string(), ", not int64[N,S]");
     return {node.input(0)};
   }

@@ -178,12 +178,13 @@ def initializers() -> None:
 def nodes() -> None:
     def three(m: Any) -> None:
         m.graph.node.extend([
-            helper.make_node("LSTM", ["x", "x", "x"], ["a"], name="memory"),
+            helper.make_node("ImageDecoder", ["x"], ["a"], name="memory"),
             helper.make_node("Relu", ["a"], ["b"], name="after"),
             helper.make_node("Frobnicate", ["b"], ["c"], name="odd", domain="my.domain"),
             helper.make_node("Softmax", ["x"], ["d"], name="steep", axis=7)])
 
-    for part in ("3 nodes cannot be read", "node 'memory' (LSTM): there is no operator LSTM here",
+    for part in ("3 nodes cannot be read",
+                 "node 'memory' (ImageDecoder): there is no operator ImageDecoder here",
                  "node 'odd' (Frobnicate): the operator domain 'my.domain' is unknown",
                  "node 'steep' (Softmax): "):
         edited(f"three_{part.split()[1].strip(chr(39))}", part, three)
@@ -273,7 +274,58 @@ def nodes() -> None:
                       setattr(m.graph.node[0], "domain", "qonnx.custom_op.general")))
 
 
+def functions() -> None:
+    """Calls of a function of two Relus that cannot be put in its place."""
+    def calling(change: Callable[[Any, Any], None]) -> Callable[[Any], None]:
+        def edit(m: Any) -> None:
+            function = helper.make_function(
+                "own", "Twice", ["a"], ["b"],
+                [helper.make_node("Relu", ["a"], ["t"]), helper.make_node("Relu", ["t"], ["b"])],
+                [helper.make_opsetid("", 17)])
+            m.functions.append(function)
+            m.graph.node[0].op_type, m.graph.node[0].domain = "Twice", "own"
+            change(m.functions[0], m)
+        return edit
+
+    edited("function_recursive", "'own::Twice' calls itself",
+           calling(lambda f, m: f.node[0].CopyFrom(
+               helper.make_node("Twice", ["a"], ["t"], domain="own"))))
+    edited("function_doubled", "'own::Twice' stands there twice",
+           calling(lambda f, m: m.functions.append(f)))
+    edited("function_opset", "imports version 18 of the operator set ''",
+           calling(lambda f, m: setattr(f.opset_import[0], "version", 18)))
+    edited("function_inputs", "with 2 inputs and 1 outputs; it has 1 and 1",
+           calling(lambda f, m: m.graph.node[0].input.append("x")))
+    edited("function_attribute", "has no attribute 'slope'",
+           calling(lambda f, m: m.graph.node[0].attribute.append(
+               helper.make_attribute("slope", 1.0))))
+    edited("function_undefined", "reads 'q', which nothing in it defines",
+           calling(lambda f, m: f.node[0].input.__setitem__(0, "q")))
+
+
+def layers() -> None:
+    """Layers whose shapes do not go together, named by the node."""
+    def pooled(**attributes: Any) -> Callable[[Any], None]:
+        return lambda m: m.graph.node[0].attribute.extend(
+            helper.make_attribute(key, value) for key, value in attributes.items())
+
+    image = {"shape": [1, 2, 5, 5]}
+    edited("auto_pad", "auto_pad is 'SAME'", pooled(auto_pad="SAME", kernel_shape=[2, 2]),
+           op="MaxPool", **image)
+    edited("pool_kernel", "its kernel has 1 axes, its input 2", pooled(kernel_shape=[2]),
+           op="LpPool", **image)
+    edited("unpool_kernel", "attribute 'kernel_shape' is missing", lambda m: None, op="MaxUnpool",
+           **image)
+    edited("groups", "num_groups 3 does not fit f32[1,2,5,5]", pooled(num_groups=3),
+           op="GroupNormalization", opset=21, **image)
+    edited("norm_p", "its p is 3", pooled(p=3), op="LpNormalization", **image)
+    edited("stash", "its stash_type is not FLOAT", pooled(stash_type=10), op="LayerNormalization",
+           **image)
+
+
 def arrays() -> dict[str, np.ndarray]:
+    functions()
+    layers()
     files()
     structure()
     inputs()

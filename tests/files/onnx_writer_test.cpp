@@ -75,6 +75,27 @@ TEST_F(OnnxWriter, WrittenOperatorsReadBack) {
   EXPECT_GT(quantized, 10);
 }
 
+// All but positions of maxima, which ONNX gives beside the maxima only, and zero points of the run.
+TEST_F(OnnxWriter, WrittenLayersReadBack) {
+  const auto reason = [](const std::string& text) {
+    if (text.find("MaxPoolIndices(") != std::string::npos ||
+        text.find("MaxUnpool(") != std::string::npos)
+      return "it is not written as an operator of ONNX";
+    return text.find("DynamicQuantizeLinear") == std::string::npos
+               ? ""
+               : "its zero point is no constant";
+  };
+  for (const GoldenCase& c : golden_cases("layers")) {
+    SCOPED_TRACE(c.name);
+    const Module module = read(c.model);
+    const std::string expected = reason(c.name + print_module(module));
+    if (expected.empty())
+      ASSERT_NO_THROW(round_trip(module));
+    else
+      EXPECT_THAT([&] { write_onnx(module, "cut"); }, ThrowsMessage<Error>(HasSubstr(expected)));
+  }
+}
+
 // All but a Trunc, whose two quantizers have different scales.
 TEST_F(OnnxWriter, WrittenQonnxGraphsReadBack) {
   int written = 0;

@@ -1,3 +1,5 @@
+#include <array>
+
 #include "tandem/files/onnx_import.h"
 #include "tandem/files/onnx_tensor.h"
 
@@ -49,6 +51,21 @@ void attention(OnnxNode& node) {
   for (std::size_t i = 0; i < outputs.size(); ++i) node.set(i, outputs[i]);
 }
 
+// Attention whose softmax is in f32 at least.
+void flex_attention(OnnxNode& node) {
+  if (node.has_attribute("score_mod") || node.has_attribute("prob_mod"))
+    OnnxNode::refuse("it carries a graph that changes its scores",
+                     "export the model with that graph's operators in their place");
+  const bool is_given = node.has_attribute("softmax_precision");
+  const std::string format = is_given                                      ? softmax_format(node)
+                             : node.type(0).format == Format::parse("f64") ? "f64"
+                                                                           : "f32";
+  if (node.type(0).shape.size() != 4)
+    OnnxNode::refuse(concat("its input is ", node.type(0).to_string()), "give it four axes");
+  node.set(0, node.add_node("Attention", node.values(),
+                            {{"scale", positive(node, "scale")}, {"softmax_format", format}})[0]);
+}
+
 void rotary_embedding(OnnxNode& node) {
   node.set(0, node.add("RotaryEmbedding", node.values(),
                        {{"interleaved", std::int64_t{node.integer("interleaved", 0) != 0 ? 1 : 0}},
@@ -59,12 +76,11 @@ void rotary_embedding(OnnxNode& node) {
 void linear_attention(OnnxNode& node) {
   node.ignore("chunk_size");  // of the speed only
   const double scale = node.real("scale", 0);
-  const auto outputs =
-      node.add_node("LinearAttention", node.values(),
-                    {{"q_num_heads", node.integer("q_num_heads")},
-                     {"kv_num_heads", node.integer("kv_num_heads")},
-                     {"scale", scale},
-                     {"update_rule", node.text("update_rule", "gated_delta")}});
+  const auto outputs = node.add_node("LinearAttention", node.values(),
+                                     {{"q_num_heads", node.integer("q_num_heads")},
+                                      {"kv_num_heads", node.integer("kv_num_heads")},
+                                      {"scale", scale},
+                                      {"update_rule", node.text("update_rule", "gated_delta")}});
   for (std::size_t i = 0; i < outputs.size(); ++i) node.set(i, outputs[i]);
 }
 
@@ -105,9 +121,8 @@ void swiglu(OnnxNode& node) {
   const double alpha = node.real("alpha", 1.0);
   const Format format = node.type(0).format;
   const ValueId scaled =
-      alpha == 1.0
-          ? gate
-          : node.add("Mul", {gate, node.add_constant(Tensor::scalar(alpha, format))});
+      alpha == 1.0 ? gate
+                   : node.add("Mul", {gate, node.add_constant(Tensor::scalar(alpha, format))});
   const ValueId opened = node.add("Mul", {gate, node.add("Sigmoid", {scaled})});
   node.set(0, node.add("Mul", {opened, node.value(1)}));
 }
@@ -116,6 +131,7 @@ void swiglu(OnnxNode& node) {
 
 void add_attention_handlers(OnnxHandlers& handlers) {
   handlers["Attention"] = attention;
+  handlers["preview:FlexAttention"] = flex_attention;
   handlers["RotaryEmbedding"] = rotary_embedding;
   handlers["LinearAttention"] = linear_attention;
   handlers["CausalConvWithState"] = causal_conv_with_state;

@@ -1,6 +1,7 @@
 #include "tandem/files/onnx_export.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
 #include "tandem/base/error.h"
@@ -62,13 +63,21 @@ void set_attribute(onnx::NodeProto& node, std::string_view name, std::int64_t va
   add_attribute(node, name, onnx::AttributeProto::INT).set_i(value);
 }
 
-void set_attribute(onnx::NodeProto& node, std::string_view name, double value) {
+namespace {
+
+float narrow_attribute(std::string_view name, double value) {
   const auto narrow = static_cast<float>(value);
   if (static_cast<double>(narrow) != value)
     throw Error("attribute ", name, " = ", shortest(value),
                 " is no f32, as ONNX's attributes are; the nearest is ",
                 shortest(static_cast<double>(narrow)));
-  add_attribute(node, name, onnx::AttributeProto::FLOAT).set_f(narrow);
+  return narrow;
+}
+
+}  // namespace
+
+void set_attribute(onnx::NodeProto& node, std::string_view name, double value) {
+  add_attribute(node, name, onnx::AttributeProto::FLOAT).set_f(narrow_attribute(name, value));
 }
 
 void set_attribute(onnx::NodeProto& node, std::string_view name, const std::string& value) {
@@ -79,6 +88,18 @@ void set_attribute(onnx::NodeProto& node, std::string_view name,
                    const std::vector<std::int64_t>& values) {
   auto& attribute = add_attribute(node, name, onnx::AttributeProto::INTS);
   for (const std::int64_t value : values) attribute.add_ints(value);
+}
+
+void set_attribute(onnx::NodeProto& node, std::string_view name,
+                   const std::vector<double>& values) {
+  auto& attribute = add_attribute(node, name, onnx::AttributeProto::FLOATS);
+  for (const double value : values) attribute.add_floats(narrow_attribute(name, value));
+}
+
+void set_attribute(onnx::NodeProto& node, std::string_view name,
+                   const std::vector<std::string>& values) {
+  auto& attribute = add_attribute(node, name, onnx::AttributeProto::STRINGS);
+  for (const std::string& value : values) attribute.add_strings(value);
 }
 
 OnnxExporter::OnnxExporter(const Module& module, std::string_view source)
@@ -140,9 +161,14 @@ void OnnxExporter::check_module() const {
 }
 
 void OnnxExporter::choose_opset() {
-  constexpr std::int64_t kNewer = 21;  // types of 4 and 16 bits in QuantizeLinear; Gelu is of 20
+  // Types of 4 and 16 bits in QuantizeLinear; Gelu is of 20, DeformConv of 19.
+  constexpr std::int64_t kNewer = 21;
+  constexpr std::array<std::string_view, 4> kNewOperators = {"DeformConv", "Gelu",
+                                                             "GroupNormalization", "LpPool"};
   for (const Node& node : graph_.nodes) {
-    if (node.op->name() == "Gelu") need_opset(kNewer);
+    if (std::find(kNewOperators.begin(), kNewOperators.end(), node.op->name()) !=
+        kNewOperators.end())
+      need_opset(kNewer);
     for (const ValueId value : is_quantizer(node) ? node.inputs : std::vector<ValueId>{}) {
       if (value == kNone) continue;
       const Format& format = graph_.values[value].type.format;

@@ -70,6 +70,9 @@ void set_attribute(onnx::NodeProto& node, std::string_view name, double value);
 void set_attribute(onnx::NodeProto& node, std::string_view name, const std::string& value);
 void set_attribute(onnx::NodeProto& node, std::string_view name,
                    const std::vector<std::int64_t>& values);
+void set_attribute(onnx::NodeProto& node, std::string_view name, const std::vector<double>& values);
+void set_attribute(onnx::NodeProto& node, std::string_view name,
+                   const std::vector<std::string>& values);
 
 // Writes every operator but Quantize and Dequantize. Throws Error where ONNX has no such operator
 // or cannot say this node.

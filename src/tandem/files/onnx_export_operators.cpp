@@ -39,6 +39,10 @@ void copy(onnx::NodeProto& proto, const Node& node, const std::string& name,
     set_attribute(proto, to, *text);
   } else if (const auto* numbers = std::get_if<Integers>(&value)) {
     if (!numbers->empty()) set_attribute(proto, to, *numbers);
+  } else if (const auto* reals = std::get_if<std::vector<double>>(&value)) {
+    if (!reals->empty()) set_attribute(proto, to, *reals);
+  } else if (const auto* texts = std::get_if<std::vector<std::string>>(&value)) {
+    if (!texts->empty()) set_attribute(proto, to, *texts);
   } else {
     throw InternalError(concat("attribute ", name, " has no form in ONNX"));
   }
@@ -54,6 +58,24 @@ void pool(OnnxExporter& out, const Node& node) {
   auto& proto = out.emit(node, node.op->name(), input_names(out, node));
   for (const auto& [name, value] : node.attributes)
     copy(proto, node, name, name == "kernel" ? "kernel_shape" : "");
+}
+
+// Statistics are outputs of their own; they are of 17 and later.
+void layer_normalization(OnnxExporter& out, const Node& node) {
+  auto& proto = out.emit(node, "LayerNormalization", input_names(out, node));
+  copy(proto, node, "axis");
+  copy(proto, node, "epsilon");
+}
+
+// The one hidden size is that of the recurrent weights.
+void recurrent(OnnxExporter& out, const Node& node) {
+  auto& proto = out.emit(node, node.op->name(), input_names(out, node));
+  const auto& weights = out.graph().values[node.inputs[2]].type.shape;
+  set_attribute(proto, "hidden_size", weights[2].constant());
+  for (const auto& [name, value] : node.attributes) {
+    if (name == "clip" && std::get<double>(value) == 0) continue;
+    copy(proto, node, name);
+  }
 }
 
 void cast(OnnxExporter& out, const Node& node) {
@@ -155,19 +177,23 @@ void top_k(OnnxExporter& out, const Node& node) {
 
 // ONNX's operators of the same name and attributes.
 constexpr std::string_view kSame =
-    "Abs Add ArgMax BatchNormalization Ceil Clip Concat Conv DepthToSpace Div Elu Equal Erf Exp "
-    "Floor Gather Gelu Gemm GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual HardSigmoid "
-    "HardSwish Identity LeakyRelu Less LessOrEqual Log LogSoftmax MatMul Max Min Mul Neg PRelu "
+    "Abs Add ArgMax BatchNormalization Ceil Clip Concat Conv ConvTranspose DeformConv DepthToSpace "
+    "Div Einsum Elu Equal Erf Exp Floor Gather Gelu Gemm GlobalAveragePool GlobalMaxPool Greater "
+    "GreaterOrEqual GroupNormalization HardSigmoid "
+    "HardSwish Identity LRN LeakyRelu Less LessOrEqual Log LogSoftmax MatMul Max Min Mul Neg PRelu "
     "Pow Reciprocal Relu Round Sigmoid Sign Softmax Softplus SpaceToDepth Sqrt Sub Tanh "
     "ThresholdedRelu Transpose Where";
 
 const std::map<std::string, Writer, std::less<>>& writers() {
   static const std::map<std::string, Writer, std::less<>> kTable = [] {
     std::map<std::string, Writer, std::less<>> table = {
-        {"Cast", cast},        {"Expand", expand},    {"MaxPool", pool},      {"AveragePool", pool},
-        {"Pad", pad},          {"ReduceMax", reduce}, {"ReduceMean", reduce}, {"ReduceMin", reduce},
-        {"ReduceSum", reduce}, {"Reshape", reshape},  {"Slice", slice},       {"Split", split},
-        {"Tile", tile},        {"TopK", top_k}};
+        {"Cast", cast},        {"Expand", expand},    {"MaxPool", pool},
+        {"AveragePool", pool}, {"LpPool", pool},      {"LSTM", recurrent},
+        {"GRU", recurrent},    {"RNN", recurrent},    {"LayerNormalization", layer_normalization},
+        {"Pad", pad},          {"ReduceMax", reduce}, {"ReduceMean", reduce},
+        {"ReduceMin", reduce}, {"ReduceSum", reduce}, {"Reshape", reshape},
+        {"Slice", slice},      {"Split", split},      {"Tile", tile},
+        {"TopK", top_k}};
     for (const std::string& name : tandem::split(kSame, ' ')) table[name] = same;
     return table;
   }();
@@ -178,7 +204,7 @@ const std::map<std::string, Writer, std::less<>>& writers() {
 
 void write_operator(OnnxExporter& exporter, const Node& node) {
   const auto found = writers().find(node.op->name());
-  if (found == writers().end()) throw Error("ONNX has no operator ", node.op->name());
+  if (found == writers().end()) throw Error("it is not written as an operator of ONNX");
   if (!node.bodies.empty()) throw Error("it carries bodies");
   found->second(exporter, node);
 }

@@ -24,10 +24,12 @@ const OnnxHandlers& handlers() {
     add_attention_handlers(table);
     add_integer_layer_handlers(table);
     add_loss_handlers(table);
+    add_ml_handlers(table);
     add_normalization_handlers(table);
     add_pool_handlers(table);
     add_recurrent_handlers(table);
     add_shape_handlers(table);
+    add_tree_handlers(table);
     add_quantization_handlers(table);
     return table;
   }();
@@ -46,6 +48,8 @@ std::string handler_key(const onnx::NodeProto& proto) {
   const std::string& domain = proto.domain();
   if (domain.empty() || domain == "ai.onnx") return proto.op_type();
   if (is_qonnx_domain(domain)) return concat(kQonnxPrefix, proto.op_type());
+  if (domain == "ai.onnx.ml") return concat("ml:", proto.op_type());
+  if (domain == "ai.onnx.preview") return concat("preview:", proto.op_type());
   const bool is_shared = proto.op_type() == "QuantizeLinear" ||
                          proto.op_type() == "DequantizeLinear" || proto.op_type() == "Gelu";
   return domain == "com.microsoft" && is_shared ? proto.op_type() : "";

@@ -111,16 +111,18 @@ using OnnxHandler = void (*)(OnnxNode&);
 using OnnxHandlers = std::map<std::string, OnnxHandler, std::less<>>;
 
 // The parts of the table of handlers, one per file. ONNX's own operators have their name as key,
-// QONNX's the prefix "qonnx:".
+// QONNX's the prefix "qonnx:", those of ai.onnx.ml "ml:", those of ai.onnx.preview "preview:".
 void add_elementwise_handlers(OnnxHandlers& handlers);
 void add_layer_handlers(OnnxHandlers& handlers);
 void add_attention_handlers(OnnxHandlers& handlers);
 void add_integer_layer_handlers(OnnxHandlers& handlers);
 void add_loss_handlers(OnnxHandlers& handlers);
+void add_ml_handlers(OnnxHandlers& handlers);
 void add_normalization_handlers(OnnxHandlers& handlers);
 void add_pool_handlers(OnnxHandlers& handlers);
 void add_recurrent_handlers(OnnxHandlers& handlers);
 void add_shape_handlers(OnnxHandlers& handlers);
+void add_tree_handlers(OnnxHandlers& handlers);
 void add_quantization_handlers(OnnxHandlers& handlers);
 
 class OnnxImporter {

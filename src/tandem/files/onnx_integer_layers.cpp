@@ -16,42 +16,52 @@ const Format& wide_format() {
 
 // ---- Real arithmetic between a Dequantize and a Quantize ------------------------------------
 
-ValueId dequantized(OnnxNode& node, std::size_t input, std::int64_t axis) {
+// Codes less their zero point; the scales come after the product, as ONNX has it.
+ValueId centred(OnnxNode& node, std::size_t input, std::int64_t axis) {
   const std::size_t rank = node.type(input).shape.size();
-  const ValueId scale = along_axis(node, real_parameter(node, input + 1), axis, rank);
   const ValueId zero = along_axis(node, zero_parameter(node, input + 2), axis, rank);
-  return node.add("Dequantize", {node.value(input), scale, zero});
+  return node.add("Dequantize", {node.value(input), node.add_constant(Tensor::scalar(1)), zero});
 }
 
-ValueId quantized(OnnxNode& node, ValueId real, std::size_t scale_input) {
-  const Format format = node.type(scale_input + 1).format;
-  const ValueId scale = along_axis(node, real_parameter(node, scale_input), 0, 1);
-  const ValueId zero = along_axis(node, zero_parameter(node, scale_input + 1), 0, 1);
+// The scale of one operand, laid along an axis of the product.
+ValueId scale_of(OnnxNode& node, std::size_t input, std::int64_t axis, ValueId product) {
+  return along_axis(node, real_parameter(node, input), axis,
+                    node.type_of_value(product).shape.size());
+}
+
+// Codes of the product times the scales of its operands over its own.
+ValueId requantized(OnnxNode& node, ValueId product, ValueId scale_a, ValueId scale_b) {
+  const Format format = node.type(7).format;
+  const ValueId scale = along_axis(node, real_parameter(node, 6), 0, 1);
+  const ValueId zero = along_axis(node, zero_parameter(node, 7), 0, 1);
   if (!node.type_of_value(scale).shape.empty() ||
       (zero != kNone && !node.type_of_value(zero).shape.empty()))
     OnnxNode::refuse("the scale or zero point of its result is no scalar", "quantize per tensor");
+  const ValueId factor = node.add("Div", {node.add("Mul", {scale_a, scale_b}), scale});
   Attributes attributes = {{"format", format}};
   if (zero != kNone) attributes["zero_added"] = std::string("after_rounding");
-  return node.add("Quantize", {real, scale, zero}, std::move(attributes));
+  return node.add("Quantize",
+                  {node.add("Mul", {product, factor}), node.add_constant(Tensor::scalar(1)), zero},
+                  std::move(attributes));
 }
 
 void qlinear_conv(OnnxNode& node) {
+  if (element_count(node.type(1).static_shape()) != 1)
+    OnnxNode::refuse("the scale of its input is no scalar", "quantize its input per tensor");
   Attributes attributes = window_attributes(node, weights_kernel(node, 3));
   attributes["group"] = node.integer("group", 1);
-  const ValueId x = dequantized(node, 0, 1), w = dequantized(node, 3, 0);
   ValueId bias = kNone;
-  if (node.has(8)) {
-    const ValueId scale = node.add(
-        "Mul", {along_axis(node, real_parameter(node, 1), 0, 1), real_parameter(node, 4)});
-    bias = node.add("Dequantize", {node.value(8), along_axis(node, scale, 0, 1)});
-  }
-  node.set(0, quantized(node, node.add("Conv", {x, w, bias}, std::move(attributes)), 6));
+  if (node.has(8))
+    bias = node.add("Dequantize", {node.value(8), node.add_constant(Tensor::scalar(1))});
+  const ValueId sums =
+      node.add("Conv", {centred(node, 0, 1), centred(node, 3, 0), bias}, std::move(attributes));
+  node.set(0, requantized(node, sums, scale_of(node, 1, 0, sums), scale_of(node, 4, 1, sums)));
 }
 
 // One number for each row of a and each column of b, or one for all.
 void qlinear_matmul(OnnxNode& node) {
-  const ValueId a = dequantized(node, 0, -2), b = dequantized(node, 3, -1);
-  node.set(0, quantized(node, node.add("MatMul", {a, b}), 6));
+  const ValueId sums = node.add("MatMul", {centred(node, 0, -2), centred(node, 3, -1)});
+  node.set(0, requantized(node, sums, scale_of(node, 1, -2, sums), scale_of(node, 4, -1, sums)));
 }
 
 // ---- Exact integers -------------------------------------------------------------------------
@@ -78,6 +88,7 @@ ValueId as_int32(OnnxNode& node, ValueId x) {
 }
 
 void matmul_integer(OnnxNode& node) {
+  if (node.type(0).shape.empty()) OnnxNode::refuse("its input has no axis", "give it matrices");
   check_depth(node.type(0).shape.back().constant());
   const ValueId a = difference(node, 0, 2, -2), b = difference(node, 1, 3, -1);
   node.set(0, as_int32(node, node.add("MatMul", {a, b})));
@@ -107,8 +118,7 @@ void dynamic_quantize_linear(OnnxNode& node) {
   const ValueId is_point = node.add("Equal", {spread, number(0)});
   const ValueId scale = node.add("Where", {is_point, number(1), step});
   const ValueId place = node.add("Div", {node.add("Neg", {low}), scale});
-  const ValueId zero =
-      node.add("Round", {node.add("Clip", {place, number(0), number(255)})});
+  const ValueId zero = node.add("Round", {node.add("Clip", {place, number(0), number(255)})});
   const Format format = Format::parse("uint8");
   node.set(0, node.add("Quantize", {x, scale, zero},
                        {{"format", format}, {"zero_added", std::string("after_rounding")}}));

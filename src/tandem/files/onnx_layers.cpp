@@ -30,7 +30,8 @@ struct TransposedPads {
 // What the result has too much is cut, the odd element at the end (SAME_UPPER) or the beginning;
 // what it lacks is added at the end.
 TransposedPads pads_for(OnnxNode& node, const Attributes& window, const Integers& kernel,
-                        Integers output_padding, const Integers& extents, bool upper) {
+                        Integers output_padding, const Integers& extents, std::string_view mode) {
+  const bool upper = mode == "SAME_UPPER", is_same = upper || mode == "SAME_LOWER";
   const auto inputs = spatial_dims(node);
   const std::size_t rank = kernel.size();
   TransposedPads result{Integers(2 * rank), std::move(output_padding)};
@@ -40,8 +41,13 @@ TransposedPads pads_for(OnnxNode& node, const Attributes& window, const Integers
   };
   for (std::size_t d = 0; d < rank; ++d) {
     const std::int64_t total = entry("strides", d) * (inputs[d].constant() - 1) +
-                               result.output_padding[d] +
-                               (kernel[d] - 1) * entry("dilations", d) + 1 - extents[d];
+                               result.output_padding[d] + (kernel[d] - 1) * entry("dilations", d) +
+                               1 - extents[d];
+    if (total < 0 && is_same) {
+      OnnxNode::refuse(concat("its windows leave gaps on spatial axis ", d,
+                              ", about which runtimes differ with auto_pad"),
+                       "give it pads and output_padding");
+    }
     if (total < 0) {
       result.output_padding[d] -= total;
       continue;
@@ -75,8 +81,7 @@ void conv_transpose(OnnxNode& node) {
       extents.push_back(inputs[d].constant() * (strides.empty() ? 1 : strides[d]));
   }
   if (!extents.empty()) {
-    const TransposedPads fitted =
-        pads_for(node, attributes, kernel, added, extents, mode == "SAME_UPPER");
+    const TransposedPads fitted = pads_for(node, attributes, kernel, added, extents, mode);
     pads = fitted.pads;
     added = fitted.output_padding;
   } else if (mode == "VALID") {

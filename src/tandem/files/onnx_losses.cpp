@@ -42,9 +42,9 @@ ValueId is_target(OnnxNode& node, const std::vector<Dim>& scores) {
 ValueId negative_log_likelihood(OnnxNode& node, ValueId logarithms) {
   const TensorType type = node.type_of_value(logarithms);
   if (type.shape.size() < 2 || node.type(1).shape.size() + 1 != type.shape.size()) {
-    OnnxNode::refuse(concat("its scores are ", type.to_string(), ", its targets ",
-                            node.type(1).to_string()),
-                     "give it [N,C,d...] and [N,d...]");
+    OnnxNode::refuse(
+        concat("its scores are ", type.to_string(), ", its targets ", node.type(1).to_string()),
+        "give it [N,C,d...] and [N,d...]");
   }
   const std::string reduction = node.text("reduction", "mean");
   const ValueId chosen = is_target(node, type.shape);
@@ -54,8 +54,7 @@ ValueId negative_log_likelihood(OnnxNode& node, ValueId logarithms) {
     weights = node.reshape(node.value(2), class_shape(type.shape.size(), type.shape[1]));
   const ValueId losses = node.add("Mul", {node.add("Neg", {logarithms}), weights});
   const Attributes classes = {{"axes", Integers{1}}, {"keepdims", std::int64_t{0}}};
-  const ValueId each =
-      node.add("ReduceSum", {node.add("Where", {chosen, losses, zero})}, classes);
+  const ValueId each = node.add("ReduceSum", {node.add("Where", {chosen, losses, zero})}, classes);
   if (reduction == "none") return each;
   const Attributes all = {{"keepdims", std::int64_t{0}}};
   const ValueId sum = node.add("ReduceSum", {each}, all);
@@ -69,8 +68,7 @@ ValueId negative_log_likelihood(OnnxNode& node, ValueId logarithms) {
 void nll_loss(OnnxNode& node) { node.set(0, negative_log_likelihood(node, node.value(0))); }
 
 void cross_entropy_loss(OnnxNode& node) {
-  const ValueId logarithms =
-      node.add("LogSoftmax", {node.value(0)}, {{"axis", std::int64_t{1}}});
+  const ValueId logarithms = node.add("LogSoftmax", {node.value(0)}, {{"axis", std::int64_t{1}}});
   node.set(0, negative_log_likelihood(node, logarithms));
   node.set(1, logarithms);
 }

@@ -38,11 +38,10 @@ void batch_normalization(OnnxNode& node) {
 void layer_normalization(OnnxNode& node) {
   check_stash(node);
   const bool statistics = node.has_output(1) || node.has_output(2);
-  const auto outputs =
-      node.add_node("LayerNormalization", node.values(),
-                    {{"axis", node.integer("axis", -1)},
-                     {"epsilon", node.real("epsilon", 1e-5)},
-                     {"statistics", std::int64_t{statistics ? 1 : 0}}});
+  const auto outputs = node.add_node("LayerNormalization", node.values(),
+                                     {{"axis", node.integer("axis", -1)},
+                                      {"epsilon", node.real("epsilon", 1e-5)},
+                                      {"statistics", std::int64_t{statistics ? 1 : 0}}});
   node.set(0, outputs[0]);
   for (std::size_t i = 1; i < outputs.size(); ++i)
     node.set(i, node.type_of_value(outputs[i]).format == Format()
@@ -52,9 +51,9 @@ void layer_normalization(OnnxNode& node) {
 
 void rms_normalization(OnnxNode& node) {
   check_stash(node);
-  node.set(0, node.add("RMSNormalization", node.values(),
-                       {{"axis", node.integer("axis", -1)},
-                        {"epsilon", node.real("epsilon", 1e-5)}}));
+  node.set(0,
+           node.add("RMSNormalization", node.values(),
+                    {{"axis", node.integer("axis", -1)}, {"epsilon", node.real("epsilon", 1e-5)}}));
 }
 
 // A number for each group, as operator set 18 has it, for each of its channels.
@@ -119,8 +118,8 @@ void mean_variance_normalization(OnnxNode& node) {
   const ValueId variance = node.add("ReduceMean", {node.add("Mul", {centred, centred})}, axes);
   const ValueId deviation = node.add("Sqrt", {variance});
   constexpr double kEpsilon = 1e-9;  // of ONNX's function
-  node.set(0, node.add("Div", {centred, node.add("Add", {deviation,
-                                                        number(node, kEpsilon, deviation)})}));
+  node.set(0, node.add("Div",
+                       {centred, node.add("Add", {deviation, number(node, kEpsilon, deviation)})}));
 }
 
 }  // namespace

@@ -51,8 +51,8 @@ void global_pool(OnnxNode& node) { node.set(0, node.add(node.op(), node.values()
 void global_lp_pool(OnnxNode& node) {
   Integers kernel;
   for (const Dim& dim : spatial_dims(node)) kernel.push_back(dim.constant());
-  node.set(0, node.add("LpPool", {node.value(0)},
-                       {{"kernel", kernel}, {"p", node.integer("p", 2)}}));
+  node.set(0,
+           node.add("LpPool", {node.value(0)}, {{"kernel", kernel}, {"p", node.integer("p", 2)}}));
 }
 
 // Positions are counted in a result whose extents follow from the window; a greater output_shape

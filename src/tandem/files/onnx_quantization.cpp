@@ -22,10 +22,10 @@ ValueId blockwise(OnnxNode& node, ValueId parameter, std::size_t axis, std::int6
   std::vector<Dim> wanted = x;
   wanted[axis] = (extent + size - 1) / size;
   if (from != wanted) {
-    OnnxNode::refuse(concat("its scale ", node.type_of_value(parameter).to_string(),
-                            " does not fit blocks of ", size, " elements of ",
-                            node.type(0).to_string()),
-                     "correct the scale or block_size");
+    OnnxNode::refuse(
+        concat("its scale ", node.type_of_value(parameter).to_string(), " does not fit blocks of ",
+               size, " elements of ", node.type(0).to_string()),
+        "correct the scale or block_size");
   }
   std::vector<Dim> split = from;
   split.insert(split.begin() + static_cast<std::ptrdiff_t>(axis) + 1, Dim(1));

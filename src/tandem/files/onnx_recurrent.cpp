@@ -41,18 +41,23 @@ void recurrent(OnnxNode& node) {
   const RecurrentKind kind = kind_of(node.op());
   const std::string direction = node.text("direction", "forward");
   const bool samples_first = node.integer("layout", 0) != 0;
+  if (node.type(2).shape.size() != 3)
+    OnnxNode::refuse(concat("R is ", node.type(2).to_string()), "give it three axes");
   const auto units = node.integer("hidden_size", node.type(2).shape.back().constant());
   if (node.type(2).shape.back() != Dim(units))
     OnnxNode::refuse(concat("hidden_size is ", units, ", but R is ", node.type(2).to_string()),
                      "correct the attribute");
   if (node.opset() < 14 && node.integer("output_sequence", 1) == 0)
     OnnxNode::refuse("its output_sequence is 0", "convert the model to a later operator set");
-  Attributes attributes = {
-      {"direction", direction},
-      {"activations", functions(node, kind, direction == "bidirectional")},
-      {"activation_alpha", floats(node, "activation_alpha")},
-      {"activation_beta", floats(node, "activation_beta")},
-      {"clip", node.real("clip", 0)}};
+  const double clip = node.real("clip", 0);
+  if (clip > 0 && node.op() == "LSTM")
+    OnnxNode::refuse("it clips, and runtimes differ about the input of its last function",
+                     "export the layer without clip");
+  Attributes attributes = {{"direction", direction},
+                           {"activations", functions(node, kind, direction == "bidirectional")},
+                           {"activation_alpha", floats(node, "activation_alpha")},
+                           {"activation_beta", floats(node, "activation_beta")},
+                           {"clip", clip}};
   if (!kind.variant.empty())
     attributes[std::string(kind.variant)] =
         std::int64_t{node.integer(kind.variant, 0) != 0 ? 1 : 0};
@@ -65,8 +70,7 @@ void recurrent(OnnxNode& node) {
     if (!node.has_output(i)) continue;
     // [steps, directions, samples, units] to samples first.
     const Integers perm = i == 0 ? Integers{2, 0, 1, 3} : Integers{1, 0, 2};
-    node.set(i, samples_first ? node.add("Transpose", {outputs[i]}, {{"perm", perm}})
-                              : outputs[i]);
+    node.set(i, samples_first ? node.add("Transpose", {outputs[i]}, {{"perm", perm}}) : outputs[i]);
   }
 }
 

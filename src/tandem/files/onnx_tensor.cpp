@@ -193,7 +193,8 @@ std::string onnx_type_name(std::int32_t data_type) {
   return std::to_string(data_type);
 }
 
-Tensor tensor_of(const TensorProto& proto, const std::filesystem::path& folder) {
+Tensor tensor_of(const TensorProto& proto, const std::filesystem::path& folder,
+                 bool nan_has_meaning) {
   const auto format = onnx_format(proto.data_type());
   if (!format) {
     throw Error("elements of type ", onnx_type_name(proto.data_type()),
@@ -217,7 +218,7 @@ Tensor tensor_of(const TensorProto& proto, const std::filesystem::path& folder) 
     tensor = from_typed(proto, *format, shape);
   }
   check_elements(tensor);
-  check_no_nan(tensor);
+  if (!nan_has_meaning) check_no_nan(tensor);
   return tensor;
 }
 

@@ -21,8 +21,10 @@ std::string onnx_type_name(std::int32_t data_type);
 
 // The elements of a tensor, from the message itself or from an external file beside the model.
 // Throws Error on a type without format, a wrong number of bytes, a shape beyond 2^40 elements, a
-// location outside `folder` (every external location where `folder` is empty), or a NaN.
-Tensor tensor_of(const onnx::TensorProto& proto, const std::filesystem::path& folder);
+// location outside `folder` (every external location where `folder` is empty), or a NaN where it
+// has no meaning.
+Tensor tensor_of(const onnx::TensorProto& proto, const std::filesystem::path& folder,
+                 bool nan_has_meaning = false);
 
 // Whether every element is 0.
 bool is_zero(const Tensor& tensor);

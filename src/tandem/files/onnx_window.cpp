@@ -39,7 +39,8 @@ std::vector<Dim> spatial_dims(OnnxNode& node) {
   return {shape.begin() + 2, shape.end()};
 }
 
-std::vector<std::int64_t> window_attribute(OnnxNode& node, std::string_view name, std::size_t count) {
+std::vector<std::int64_t> window_attribute(OnnxNode& node, std::string_view name,
+                                           std::size_t count) {
   Integers values = node.integers(name).value_or(Integers{});
   constexpr std::int64_t kLargest = std::int64_t{1} << 31;
   for (const std::int64_t value : values) {

@@ -95,8 +95,8 @@ Module body_module(const Operator& op, const NodeView& node, const Form& form,
     else if (const Tensor* constant = node.constant(i))
       inputs.push_back(builder.constant(*constant));
     else
-      inputs.push_back(builder.input(
-          concat("x", i), operands.empty() ? node.input(i) : type_of(operands[i])));
+      inputs.push_back(
+          builder.input(concat("x", i), operands.empty() ? node.input(i) : type_of(operands[i])));
   }
   for (const ValueId value : op.body(builder, node, form, inputs)) builder.output(value);
   return module;

@@ -110,9 +110,8 @@ class Operator {
   // The default runs the first body.
   virtual std::vector<Tensor> evaluate(const NodeView& node, std::span<const Tensor> inputs) const;
 
-  // Composites: their forms and bodies. A body is built over the given inputs (absent ones kNone)
-  // and returns the output values. The builder knows the inputs' types, which are static when the
-  // body is built for evaluation, even where the node's are symbolic.
+  // Composites: forms and bodies. A body is built over inputs (absent ones kNone) whose types the
+  // builder knows, static in evaluation where the node's are not, and returns the output values.
   virtual std::vector<Form> forms(const NodeView&) const { return {}; }
   virtual std::vector<ValueId> body(Builder&, const NodeView&, const Form&,
                                     std::span<const ValueId> inputs) const;

@@ -13,13 +13,22 @@
 namespace tandem {
 namespace {
 
-enum Input : std::uint8_t { kQuery, kKey, kValue, kMask, kPastKey, kPastValue, kValidKeys, kInputs };
+enum Input : std::uint8_t {
+  kQuery,
+  kKey,
+  kValue,
+  kMask,
+  kPastKey,
+  kPastValue,
+  kValidKeys,
+  kInputs
+};
 
 // Heads and extents of one node, over the types of its inputs.
 struct HeadShape {
-  Dim batch, queries, keys, past, total;    // keys: new ones; total: with those of the cache
-  std::int64_t heads = 0, groups = 0;       // of queries; of keys and values
-  std::int64_t size = 0, value_size = 0;    // elements of one head
+  Dim batch, queries, keys, past, total;  // keys: new ones; total: with those of the cache
+  std::int64_t heads = 0, groups = 0;     // of queries; of keys and values
+  std::int64_t size = 0, value_size = 0;  // elements of one head
 };
 
 class Attention final : public Operator {
@@ -33,20 +42,20 @@ class Attention final : public Operator {
            "Returns y, k and v with their past, and with `scores` the scores too.";
   }
   std::vector<AttributeSpec> attributes() const override {
-    return {real_attribute("scale", "factor of the scores; 0: 1 / sqrt(D)", 0),
-            flag_attribute("is_causal", "no query sees keys that come after it", false),
-            integer_attribute("q_num_heads", "heads of q, where it has three axes", 0),
-            integer_attribute("kv_num_heads", "heads of k and v, where they have three axes", 0),
-            real_attribute("softcap", "limits scores x to softcap * tanh(x / softcap); 0: none", 0),
-            integer_attribute("left_window_size", "keys seen before the query's place; -1: all",
-                              -1),
-            integer_attribute("right_window_size", "keys seen after the query's place; -1: all",
-                              -1),
-            choice_attribute("softmax_format", "format of the softmax",
-                             {"same", "f32", "f64", "f16", "bf16"}),
-            choice_attribute("scores", "what the fourth output holds: the scores, or those after "
-                                       "softcap, after mask, after softmax",
-                             {"none", "product", "softcap", "mask", "softmax"})};
+    return {
+        real_attribute("scale", "factor of the scores; 0: 1 / sqrt(D)", 0),
+        flag_attribute("is_causal", "no query sees keys that come after it", false),
+        integer_attribute("q_num_heads", "heads of q, where it has three axes", 0),
+        integer_attribute("kv_num_heads", "heads of k and v, where they have three axes", 0),
+        real_attribute("softcap", "limits scores x to softcap * tanh(x / softcap); 0: none", 0),
+        integer_attribute("left_window_size", "keys seen before the query's place; -1: all", -1),
+        integer_attribute("right_window_size", "keys seen after the query's place; -1: all", -1),
+        choice_attribute("softmax_format", "format of the softmax",
+                         {"same", "f32", "f64", "f16", "bf16"}),
+        choice_attribute("scores",
+                         "what the fourth output holds: the scores, or those after "
+                         "softcap, after mask, after softmax",
+                         {"none", "product", "softcap", "mask", "softmax"})};
   }
   std::size_t min_inputs() const override { return 3; }
   std::size_t max_inputs() const override { return kInputs; }
@@ -120,7 +129,9 @@ HeadShape Attention::head_shape(const NodeView& node) {
     throw Error(shape.groups, " heads of keys do not divide the ", shape.heads, " of queries");
   if (v[sequence] != shape.keys || k[0] != shape.batch || v[0] != shape.batch)
     throw Error("q, k and v differ in their batch or their number of keys");
-  shape.past = node.has_input(kPastKey) ? node.input(kPastKey).shape.at(2) : Dim(0);
+  if (node.has_input(kPastKey) && node.input(kPastKey).shape.size() != 4)
+    throw Error("past_key is ", node.input(kPastKey).to_string(), "; it must have four axes");
+  shape.past = node.has_input(kPastKey) ? node.input(kPastKey).shape[2] : Dim(0);
   shape.total = shape.past + shape.keys;
   return shape;
 }
@@ -129,8 +140,7 @@ void Attention::check_optional_inputs(const NodeView& node, const HeadShape& sha
   if (node.has_input(kPastKey) != node.has_input(kPastValue))
     throw Error("past_key and past_value come together");
   if (node.has_input(kPastKey)) {
-    if (node.has_input(kValidKeys))
-      throw Error("a number of valid keys does not go with a past");
+    if (node.has_input(kValidKeys)) throw Error("a number of valid keys does not go with a past");
     const std::vector<Dim> keys = {shape.batch, shape.groups, shape.past, shape.size},
                            values = {shape.batch, shape.groups, shape.past, shape.value_size};
     if (node.input(kPastKey).shape != keys || node.input(kPastValue).shape != values)
@@ -150,7 +160,8 @@ void Attention::check_optional_inputs(const NodeView& node, const HeadShape& sha
   const Dim missing = shape.total - mask.shape.back();
   if (missing.is_constant() && missing.constant() > 0) mask.shape.back() = shape.total;
   if (!broadcasts_to(mask.shape, {shape.batch, shape.heads, shape.queries, shape.total}))
-    throw Error("the mask ", mask.to_string(), " does not broadcast to [batch, heads, queries, "
+    throw Error("the mask ", mask.to_string(),
+                " does not broadcast to [batch, heads, queries, "
                 "keys]");
 }
 
@@ -177,8 +188,7 @@ class AttentionBias {
     if (flag(node_, "is_causal")) add(not_after(0));
     if (right >= 0) add(not_after(right));
     if (left >= 0) add(not_before(left));
-    if (valid_ != kNone)
-      add(allowed(body_.builder().add("Less", {positions(0, 1, 0), valid_})));
+    if (valid_ != kNone) add(allowed(body_.builder().add("Less", {positions(0, 1, 0), valid_})));
     return sum_;
   }
 
@@ -191,9 +201,7 @@ class AttentionBias {
 
   void add(ValueId bias) { sum_ = sum_ == kNone ? bias : body_.add(sum_, bias); }
 
-  ValueId infinity() {
-    return body_.scalar(-std::numeric_limits<double>::infinity(), like_);
-  }
+  ValueId infinity() { return body_.scalar(-std::numeric_limits<double>::infinity(), like_); }
   ValueId allowed(ValueId condition) {
     return body_.where(condition, body_.scalar(0, like_), infinity());
   }
@@ -206,8 +214,7 @@ class AttentionBias {
     std::vector<std::int64_t> pads(2 * body_.rank(mask));
     pads.back() = missing;
     return body_.builder().add(
-        "Pad", {mask},
-        {{"pads", pads}, {"value", -std::numeric_limits<double>::infinity()}});
+        "Pad", {mask}, {{"pads", pads}, {"value", -std::numeric_limits<double>::infinity()}});
   }
 
   // int64 [queries, keys] of by_query * i + by_key * j + base.
@@ -222,16 +229,15 @@ class AttentionBias {
   // Query i stands at i + past, or at i + valid - queries where a number of valid keys is given.
   // Key j <= that place + distance:
   ValueId not_after(std::int64_t distance) {
-    if (valid_ == kNone)
-      return compared(-1, 1, -past_ - distance);  // j - i - past - distance <= 0
-    return allowed(body_.builder().add("LessOrEqual",
-                                       {positions(-1, 1, queries_ - distance), valid_}));
+    if (valid_ == kNone) return compared(-1, 1, -past_ - distance);  // j - i - past - distance <= 0
+    return allowed(
+        body_.builder().add("LessOrEqual", {positions(-1, 1, queries_ - distance), valid_}));
   }
   // Key j >= that place - distance:
   ValueId not_before(std::int64_t distance) {
     if (valid_ == kNone) return compared(1, -1, past_ - distance);
-    return allowed(body_.builder().add("GreaterOrEqual",
-                                       {positions(-1, 1, queries_ + distance), valid_}));
+    return allowed(
+        body_.builder().add("GreaterOrEqual", {positions(-1, 1, queries_ + distance), valid_}));
   }
 
   // Zero where by_query * i + by_key * j + base <= 0, as a constant.
@@ -257,18 +263,17 @@ class AttentionBias {
 ValueId split_heads(Body& body, ValueId x, std::int64_t heads, std::int64_t size) {
   const std::vector<Dim> shape = body.type(x).shape;
   if (shape.size() == 4) return x;
-  return body.transpose(body.reshape(x, {shape[0], shape[1], Dim(heads), Dim(size)}),
-                        {0, 2, 1, 3});
+  return body.transpose(body.reshape(x, {shape[0], shape[1], Dim(heads), Dim(size)}), {0, 2, 1, 3});
 }
 
 // Groups of keys or values to one for each head.
 ValueId repeated(Body& body, ValueId x, std::int64_t times) {
   if (times == 1) return x;
   const std::vector<Dim> shape = body.type(x).shape;
-  const std::vector<ValueId> parts(static_cast<std::size_t>(times),
-                                   body.reshape(x, {shape[0], shape[1], Dim(1), shape[2], shape[3]}));
-  return body.reshape(body.concat(parts, 2),
-                      {shape[0], shape[1] * Dim(times), shape[2], shape[3]});
+  const std::vector<ValueId> parts(
+      static_cast<std::size_t>(times),
+      body.reshape(x, {shape[0], shape[1], Dim(1), shape[2], shape[3]}));
+  return body.reshape(body.concat(parts, 2), {shape[0], shape[1] * Dim(times), shape[2], shape[3]});
 }
 
 // Softmax, with zeros where no key counts at all.
@@ -306,8 +311,7 @@ std::vector<ValueId> Attention::body(Builder& builder, const NodeView& node, con
   const std::int64_t shared = shape.heads / shape.groups;
   const double given = node.real("scale");
   // The root goes to either factor, so that narrow formats do not overflow.
-  const double root =
-      std::sqrt(given > 0 ? given : 1 / std::sqrt(static_cast<double>(shape.size)));
+  const double root = std::sqrt(given > 0 ? given : 1 / std::sqrt(static_cast<double>(shape.size)));
   const ValueId turned = body.transpose(body.times(repeated(body, k, shared), root), {0, 1, 3, 2});
   std::map<std::string, ValueId> stages;
   ValueId scores = stages["product"] = body.matmul(body.times(q, root), turned);

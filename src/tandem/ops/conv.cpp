@@ -166,8 +166,8 @@ class Conv final : public Operator {
 
   static Window leading(const Window& window, std::size_t axes) {
     Window result = window;
-    for (auto* list : {&result.kernel, &result.strides, &result.dilations, &result.pads_begin,
-                       &result.pads_end})
+    for (auto* list :
+         {&result.kernel, &result.strides, &result.dilations, &result.pads_begin, &result.pads_end})
       list->resize(axes);
     return result;
   }

@@ -98,9 +98,7 @@ class ConvTranspose final : public Operator {
             {text("f32[2,4,5]", "f32[4,3,2]", "f32[2,6,12]",
                   "{group = 2, strides = [2], dilations = [3], pads = [0,0]}"),
              ""},
-            {text("f64[1,1,2,3,2]", "f64[1,1,2,2,2]", "f64[1,1,4,6,4]",
-                  "{strides = [2,2,2]}"),
-             ""},
+            {text("f64[1,1,2,3,2]", "f64[1,1,2,2,2]", "f64[1,1,4,6,4]", "{strides = [2,2,2]}"), ""},
             {text("f32[1,2,4,4]", "f32[2,1,1,1]", "f32[1,1,2,2]", "{pads = [1,1,1,1]}"), ""},
             {sample_text("constant @b : f32[2] = [0.5,-1]", "%x : f32[1,1,2,2], %w : f32[1,2,2,2]",
                          "%b = constant @b\n  %y : f32[1,2,3,3] = ConvTranspose(%x, %w, %b)"),
@@ -177,7 +175,8 @@ class ConvTranspose final : public Operator {
     filters.insert(filters.end(), kernel.begin(), kernel.end());
     w = body.reshape(body.transpose(body.reshape(w, grouped), perm), filters);
     Integers axes, starts(window.rank(), -1), steps(window.rank(), -1);
-    for (std::size_t d = 0; d < window.rank(); ++d) axes.push_back(static_cast<std::int64_t>(d) + 2);
+    for (std::size_t d = 0; d < window.rank(); ++d)
+      axes.push_back(static_cast<std::int64_t>(d) + 2);
     const Integers ends(window.rank(), std::numeric_limits<std::int64_t>::min() + 1);
     return body.builder().add(
         "Slice", {w}, {{"starts", starts}, {"ends", ends}, {"axes", axes}, {"steps", steps}});

@@ -18,9 +18,8 @@ double sampled(const T* plane, std::int64_t height, std::int64_t width, double y
   const double down = y - top, right = x - left;
   const auto at = [&](double row, double column) {
     const auto i = static_cast<std::int64_t>(row), j = static_cast<std::int64_t>(column);
-    return i < 0 || j < 0 || i >= height || j >= width
-               ? 0.0
-               : static_cast<double>(plane[i * width + j]);
+    return i < 0 || j < 0 || i >= height || j >= width ? 0.0
+                                                       : static_cast<double>(plane[i * width + j]);
   };
   return (1 - down) * ((1 - right) * at(top, left) + right * at(top, left + 1)) +
          down * ((1 - right) * at(top + 1, left) + right * at(top + 1, left + 1));
@@ -54,8 +53,7 @@ class DeformConv final : public Operator {
     check_channels(node);
     const Window window = window_of(node, {w.shape[2].constant(), w.shape[3].constant()});
     const auto extents = window.output_extents({x.shape[2].constant(), x.shape[3].constant()});
-    const std::int64_t places =
-        node.integer("offset_group") * window.kernel[0] * window.kernel[1];
+    const std::int64_t places = node.integer("offset_group") * window.kernel[0] * window.kernel[1];
     require_shape(node, 2, {x.shape[0], 2 * places, extents[0], extents[1]}, "offset");
     if (node.has_input(3)) require_shape(node, 3, {w.shape[0]}, "the bias");
     if (node.has_input(4))
@@ -89,23 +87,23 @@ class DeformConv final : public Operator {
       return sample_text("symbol N in [1,4]", inputs,
                          concat("%y : ", y, " = DeformConv(", names, ") ", attributes));
     };
-    return {{text("%x : f32[N,2,5,5], %w : f32[3,2,2,2], %o : f32[N,8,4,4]", "%x, %w, %o",
-                  "f32[N,3,4,4]", ""),
-             ""},
-            {text("%x : f32[1,4,5,4], %w : f32[2,2,3,2], %o : f32[1,24,3,3], %b : f32[2], "
-                  "%m : f32[1,12,3,3]",
-                  "%x, %w, %o, %b, %m", "f32[1,2,3,3]",
-                  "{group = 2, offset_group = 2, strides = [2,1], pads = [1,0,1,0]}"),
-             ""},
-            {text("%x : f64[1,1,6,6], %w : f64[1,1,2,2], %o : f64[1,8,4,4]", "%x, %w, %o",
-                  "f64[1,1,4,4]", "{dilations = [2,2]}"),
-             ""},
-            {text("%x : f32[1,1,3,3], %w : f32[1,1,2,2], %o : f32[1,4,2,2]", "%x, %w, %o",
-                  "f32[1,1,2,2]", ""),
-             "offset is f32[1,4,2,2]"},
-            {text("%x : f32[1,1,3], %w : f32[1,1,2], %o : f32[1,2,2]", "%x, %w, %o", "f32[1,1,2]",
-                  ""),
-             "four axes"}};
+    return {
+        {text("%x : f32[N,2,5,5], %w : f32[3,2,2,2], %o : f32[N,8,4,4]", "%x, %w, %o",
+              "f32[N,3,4,4]", ""),
+         ""},
+        {text("%x : f32[1,4,5,4], %w : f32[2,2,3,2], %o : f32[1,24,3,3], %b : f32[2], "
+              "%m : f32[1,12,3,3]",
+              "%x, %w, %o, %b, %m", "f32[1,2,3,3]",
+              "{group = 2, offset_group = 2, strides = [2,1], pads = [1,0,1,0]}"),
+         ""},
+        {text("%x : f64[1,1,6,6], %w : f64[1,1,2,2], %o : f64[1,8,4,4]", "%x, %w, %o",
+              "f64[1,1,4,4]", "{dilations = [2,2]}"),
+         ""},
+        {text("%x : f32[1,1,3,3], %w : f32[1,1,2,2], %o : f32[1,4,2,2]", "%x, %w, %o",
+              "f32[1,1,2,2]", ""),
+         "offset is f32[1,4,2,2]"},
+        {text("%x : f32[1,1,3], %w : f32[1,1,2], %o : f32[1,2,2]", "%x, %w, %o", "f32[1,1,2]", ""),
+         "four axes"}};
   }
 
  private:
@@ -152,21 +150,20 @@ class DeformConv final : public Operator {
                                      k / w[3] * window.dilations[0];
             const std::int64_t column = p % o[3] * window.strides[1] - window.pads_begin[1] +
                                         k % w[3] * window.dilations[1];
-            double value = sampled(plane, x[2], x[3],
-                                   static_cast<double>(row) + static_cast<double>(offset[0]),
-                                   static_cast<double>(column) +
-                                       static_cast<double>(offset[positions]));
+            double value = sampled(
+                plane, x[2], x[3], static_cast<double>(row) + static_cast<double>(offset[0]),
+                static_cast<double>(column) + static_cast<double>(offset[positions]));
             if (has_mask)
-              value *= static_cast<double>(in[4].data<T>()[static_cast<std::size_t>(
-                  place * positions + p)]);
+              value *= static_cast<double>(
+                  in[4].data<T>()[static_cast<std::size_t>(place * positions + p)]);
             patch[static_cast<std::size_t>(c * kernel + k)] = value;
           }
         }
         for (std::int64_t f = 0; f < w[0]; ++f) {
           const std::int64_t depth = w[1] * kernel, first = f / (w[0] / node.integer("group"));
           const T* weights = in[1].data<T>().data() + f * depth;
-          double sum = has_bias ? static_cast<double>(in[3].data<T>()[static_cast<std::size_t>(f)])
-                                : 0.0;
+          double sum =
+              has_bias ? static_cast<double>(in[3].data<T>()[static_cast<std::size_t>(f)]) : 0.0;
           for (std::int64_t i = 0; i < depth; ++i)
             sum += static_cast<double>(weights[i]) *
                    patch[static_cast<std::size_t>(first * depth + i)];

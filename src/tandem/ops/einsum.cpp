@@ -96,15 +96,15 @@ Equation parse_equation(const NodeView& node) {
 }
 
 // The extent of every label; 1 gives way to another.
-std::map<int, Dim> label_extents(const NodeView& node, const Equation& equation) {
+std::map<int, Dim> label_extents(const std::vector<TensorType>& inputs, const Equation& equation) {
   std::map<int, Dim> extents;
   for (std::size_t i = 0; i < equation.terms.size(); ++i) {
     for (std::size_t d = 0; d < equation.terms[i].size(); ++d) {
-      const Dim& dim = node.input(i).shape[d];
+      const Dim& dim = inputs[i].shape[d];
       const auto [found, is_new] = extents.emplace(equation.terms[i][d], dim);
       if (is_new || found->second == dim || dim == Dim(1)) continue;
       if (found->second != Dim(1))
-        throw Error("axis ", d, " of ", node.input(i).to_string(), " differs from the ",
+        throw Error("axis ", d, " of ", inputs[i].to_string(), " differs from the ",
                     found->second.to_string(), " of its label");
       found->second = dim;
     }
@@ -137,7 +137,7 @@ class Contraction {
     std::vector<Dim> shape;
     Labels kept;
     for (std::size_t d = 0; d < x.labels.size(); ++d) {
-      const Dim& dim = body_.type(x.value).shape[d];
+      const Dim dim = body_.type(x.value).shape[d];
       const auto found = wider.find(x.labels[d]);
       if (dim == Dim(1) && found != wider.end() && found->second) continue;
       shape.push_back(dim);
@@ -262,15 +262,21 @@ class Einsum final : public Operator {
            "alphabetical order.";
   }
   std::vector<AttributeSpec> attributes() const override {
-    return {{"equation", AttributeKind::kString, "labels of the axes of each input, and of the "
-                                                 "result", {}, {}}};
+    return {{"equation",
+             AttributeKind::kString,
+             "labels of the axes of each input, and of the "
+             "result",
+             {},
+             {}}};
   }
   std::size_t max_inputs() const override { return kNone; }
 
   std::vector<TensorType> infer(const NodeView& node) const override {
     const Format format = require_reals(node);
     const Equation equation = parse_equation(node);
-    const auto extents = label_extents(node, equation);
+    std::vector<TensorType> inputs;
+    for (std::size_t i = 0; i < node.input_count(); ++i) inputs.push_back(node.input(i));
+    const auto extents = label_extents(inputs, equation);
     TensorType y{{}, format};
     for (const int label : equation.result) y.shape.push_back(extents.at(label));
     return {y};
@@ -283,8 +289,10 @@ class Einsum final : public Operator {
                             std::span<const ValueId> inputs) const override {
     Body body(builder);
     const Equation equation = parse_equation(node);
+    std::vector<TensorType> types;
+    for (const ValueId input : inputs) types.push_back(body.type(input));
     std::map<int, bool> wider;  // than 1
-    for (const auto& [label, dim] : label_extents(node, equation)) wider[label] = dim != Dim(1);
+    for (const auto& [label, dim] : label_extents(types, equation)) wider[label] = dim != Dim(1);
     Contraction contraction(body);
     Labelled result;
     for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -301,22 +309,22 @@ class Einsum final : public Operator {
   std::vector<SampleCase> samples() const override {
     const auto text = [](std::string_view inputs, std::string_view names, std::string_view y,
                          std::string_view equation) {
-      return sample_text("symbol N in [1,4]", inputs,
-                         concat("%y : ", y, " = Einsum(", names, ") {equation = \"", equation,
-                                "\"}"));
+      return sample_text(
+          "symbol N in [1,4]", inputs,
+          concat("%y : ", y, " = Einsum(", names, ") {equation = \"", equation, "\"}"));
     };
-    return {{text("%a : f32[N,3,4], %b : f32[N,4,5]", "%a, %b", "f32[N,3,5]", "bij,bjk->bik"), ""},
-            {text("%a : f32[2,3,4], %b : f32[4,3]", "%a, %b", "f32[2]", "nij, ji -> n"), ""},
-            {text("%a : f64[3,2,4,4]", "%a", "f64[3,2]", "...ii->..."), ""},
-            {text("%a : f32[3,3]", "%a", "f32[3]", "ii->i"), ""},
-            {text("%a : f32[2,3], %b : f32[3,4], %c : f32[4]", "%a, %b, %c", "f32[2]",
-                  "ij,jk,k"), ""},
-            {text("%a : f32[2,1,3], %b : f32[5,3]", "%a, %b", "f32[2,5]", "...i,...i"), ""},
-            {text("%a : f32[2], %b : f32[3]", "%a, %b", "f32[3,2]", "i,j->ji"), ""},
-            {text("%a : f32[2], %b : f32[3]", "%a, %b", "f32[3,2]", "i,i->i"), "differs from"},
-            {text("%a : f32[2,2]", "%a", "f32[2]", "i->i"), "does not fit"},
-            {text("%a : f32[2]", "%a", "f32[2]", "i->j"), "no term has"},
-            {text("%a : f32[2]", "%a", "f32[2]", "i,j"), "2 terms for 1 inputs"}};
+    return {
+        {text("%a : f32[N,3,4], %b : f32[N,4,5]", "%a, %b", "f32[N,3,5]", "bij,bjk->bik"), ""},
+        {text("%a : f32[2,3,4], %b : f32[4,3]", "%a, %b", "f32[2]", "nij, ji -> n"), ""},
+        {text("%a : f64[3,2,4,4]", "%a", "f64[3,2]", "...ii->..."), ""},
+        {text("%a : f32[3,3]", "%a", "f32[3]", "ii->i"), ""},
+        {text("%a : f32[2,3], %b : f32[3,4], %c : f32[4]", "%a, %b, %c", "f32[2]", "ij,jk,k"), ""},
+        {text("%a : f32[2,1,3], %b : f32[5,3]", "%a, %b", "f32[2,5]", "...i,...i"), ""},
+        {text("%a : f32[2], %b : f32[3]", "%a, %b", "f32[3,2]", "i,j->ji"), ""},
+        {text("%a : f32[2], %b : f32[3]", "%a, %b", "f32[3,2]", "i,i->i"), "differs from"},
+        {text("%a : f32[2,2]", "%a", "f32[2]", "i->i"), "does not fit"},
+        {text("%a : f32[2]", "%a", "f32[2]", "i->j"), "no term has"},
+        {text("%a : f32[2]", "%a", "f32[2]", "i,j"), "2 terms for 1 inputs"}};
   }
 };
 

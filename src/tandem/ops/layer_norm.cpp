@@ -83,8 +83,7 @@ class LayerNormalization final : public Operator {
 
   std::vector<SampleCase> samples() const override {
     const auto text = [](std::string_view x, std::string_view s, std::string_view attributes) {
-      return sample_text("symbol N in [1,4]",
-                         concat("%x : ", x, ", %s : ", s, ", %b : ", s),
+      return sample_text("symbol N in [1,4]", concat("%x : ", x, ", %s : ", s, ", %b : ", s),
                          concat("%y : ", x, " = LayerNormalization(%x, %s, %b) ", attributes));
     };
     return {{text("f32[N,3,8]", "f32[8]", ""), ""},
@@ -153,7 +152,8 @@ class GroupNormalization final : public Operator {
  public:
   std::string_view name() const override { return "GroupNormalization"; }
   std::string_view description() const override {
-    return "y = (x - mean) / sqrt(variance + epsilon) * scale + bias for x [N,C,...], with mean and "
+    return "y = (x - mean) / sqrt(variance + epsilon) * scale + bias for x [N,C,...], with mean "
+           "and "
            "variance over each of num_groups groups of channels of a sample, scale and bias [C]; "
            "num_groups = C is instance normalization.";
   }
@@ -245,14 +245,13 @@ class Lrn final : public Operator {
     Dim rest = 1;
     for (std::size_t d = 2; d < shape.size(); ++d) rest = rest * shape[d];
     const std::int64_t size = node.integer("size"), before = (size - 1) / 2;
-    const ValueId squares =
-        body.reshape(body.mul(x, x), {shape[0], Dim(1), shape[1], rest});
+    const ValueId squares = body.reshape(body.mul(x, x), {shape[0], Dim(1), shape[1], rest});
     const ValueId means = builder.add("AveragePool", {squares},
                                       {{"kernel", Integers{size, 1}},
                                        {"pads", Integers{before, 0, size - 1 - before, 0}},
                                        {"count_include_pad", std::int64_t{1}}});
-    const ValueId base = body.plus(body.times(body.reshape(means, shape), node.real("alpha")),
-                                   node.real("bias"));
+    const ValueId base =
+        body.plus(body.times(body.reshape(means, shape), node.real("alpha")), node.real("bias"));
     return {body.div(x, builder.add("Pow", {base, body.scalar(node.real("beta"), base)}))};
   }
 

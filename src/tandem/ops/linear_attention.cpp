@@ -42,7 +42,8 @@ class RotaryEmbedding final : public Operator {
       throw Error("the cosines ", cosines.to_string(), " and sines ", sines.to_string(),
                   " do not have ", rank, " axes with ", turned / 2, " elements in the last");
     }
-    if (node.has_input(3) && node.input(3).format != index_format())
+    if (node.has_input(3) &&
+        (node.input(3).format != index_format() || node.input(3).shape.size() != 2))
       throw Error("the positions are ", node.input(3).to_string(), ", not int64[N,S]");
     return {node.input(0)};
   }
@@ -56,10 +57,9 @@ class RotaryEmbedding final : public Operator {
     const std::int64_t size = head_size(node), turned = turned_elements(node);
     // [N,S,heads,D]
     const bool flat = given.size() == 3;
-    const ValueId x =
-        flat ? body.reshape(inputs[0],
-                            {given[0], given[1], Dim(node.integer("num_heads")), Dim(size)})
-             : body.transpose(inputs[0], {0, 2, 1, 3});
+    const ValueId x = flat ? body.reshape(inputs[0], {given[0], given[1],
+                                                      Dim(node.integer("num_heads")), Dim(size)})
+                           : body.transpose(inputs[0], {0, 2, 1, 3});
     const auto angles = [&](ValueId table) {
       if (node.has_input(3))
         table = builder.add("Gather", {table, inputs[3]}, {{"axis", std::int64_t{0}}});
@@ -217,8 +217,10 @@ class LinearAttention final : public Operator {
       if (!node.has_input(input)) return;
       const std::vector<Dim>& shape = node.input(input).shape;
       if (shape.size() != 3 || (shape[2] != Dim(a) && shape[2] != Dim(b)))
-        throw Error("input ", input, " is ", node.input(input).to_string(), "; its last axis must "
-                    "have ", a, " or ", b, " elements");
+        throw Error("input ", input, " is ", node.input(input).to_string(),
+                    "; its last axis must "
+                    "have ",
+                    a, " or ", b, " elements");
     };
     check(kDecay, heads.groups, heads.groups * heads.size);
     check(kRate, heads.groups, 1);
@@ -249,10 +251,10 @@ std::vector<ValueId> LinearAttention::body(Builder& builder, const NodeView& nod
     return body.type(inputs[input]).shape[2].constant();
   };
   const std::vector<Dim> state_shape = {shape[0], heads.groups, heads.size, heads.value_size};
-  ValueId state = node.has_input(kPastState)
-                      ? body.cast(inputs[kPastState], wide)
-                      : builder.constant(Tensor(wide, TensorType{state_shape, wide}.static_shape()),
-                                         "zeros");
+  ValueId state =
+      node.has_input(kPastState)
+          ? body.cast(inputs[kPastState], wide)
+          : builder.constant(Tensor(wide, TensorType{state_shape, wide}.static_shape()), "zeros");
   std::vector<ValueId> results;
   for (std::int64_t t = 0; t < steps; ++t) {
     const ValueId key = at(kKeys, t, heads.groups, heads.size, 1);
@@ -262,20 +264,18 @@ std::vector<ValueId> LinearAttention::body(Builder& builder, const NodeView& nod
       state = body.mul(state, body.call("Exp", at(kDecay, t, heads.groups, rows, 1)));
     }
     if (has_delta(node)) {
-      const ValueId turned = body.reshape(
-          key, {shape[0], Dim(heads.groups), Dim(1), Dim(heads.size)});
+      const ValueId turned =
+          body.reshape(key, {shape[0], Dim(heads.groups), Dim(1), Dim(heads.size)});
       const ValueId rate = at(kRate, t, width(kRate), 1, 1);
       value = body.mul(rate, body.sub(value, body.matmul(turned, state)));
     }
     state = body.add(state, body.mul(key, value));
     // Heads that share a state are rows of one product.
     const ValueId y = body.matmul(at(kQueries, t, heads.groups, shared, heads.size), state);
-    results.push_back(body.reshape(
-        y, {shape[0], Dim(1), Dim(heads.heads * heads.value_size)}));
+    results.push_back(body.reshape(y, {shape[0], Dim(1), Dim(heads.heads * heads.value_size)}));
   }
   const ValueId y = body.times(body.concat(results, 1), scale);
-  const Format kept =
-      node.has_input(kPastState) ? body.format(inputs[kPastState]) : format;
+  const Format kept = node.has_input(kPastState) ? body.format(inputs[kPastState]) : format;
   return {body.cast(y, format), body.cast(state, kept)};
 }
 
@@ -287,23 +287,22 @@ std::vector<SampleCase> LinearAttention::samples() const {
   };
   const std::string three = "%q : f32[N,3,4], %k : f32[N,3,4], %v : f32[N,3,6]";
   const std::string made = "%y : f32[N,3,6], %s1 : f32[N,2,2,3]";
-  return {
-      {text(three, "%q, %k, %v", made,
-            "{q_num_heads = 2, kv_num_heads = 2, update_rule = \"linear\"}"),
-       ""},
-      {text("%q : f64[2,2,8], %k : f64[2,2,4], %v : f64[2,2,4], %s : f64[2,2,2,2], %g : "
-            "f64[2,2,4], %b : f64[2,2,1]",
-            "%q, %k, %v, %s, %g, %b", "%y : f64[2,2,8], %s1 : f64[2,2,2,2]",
-            "{q_num_heads = 4, kv_num_heads = 2, scale = 0.5}"),
-       ""},
-      {text(three + ", %g : f32[N,3,2]", "%q, %k, %v, _, %g", made,
-            "{q_num_heads = 2, kv_num_heads = 2, update_rule = \"gated\"}"),
-       ""},
-      {text(three, "%q, %k, %v", made, "{q_num_heads = 2, kv_num_heads = 2}"),
-       "a decay belongs to the gated"},
-      {text(three, "%q, %k, %v", made,
-            "{q_num_heads = 3, kv_num_heads = 2, update_rule = \"linear\"}"),
-       "do not divide"}};
+  return {{text(three, "%q, %k, %v", made,
+                "{q_num_heads = 2, kv_num_heads = 2, update_rule = \"linear\"}"),
+           ""},
+          {text("%q : f64[2,2,8], %k : f64[2,2,4], %v : f64[2,2,4], %s : f64[2,2,2,2], %g : "
+                "f64[2,2,4], %b : f64[2,2,1]",
+                "%q, %k, %v, %s, %g, %b", "%y : f64[2,2,8], %s1 : f64[2,2,2,2]",
+                "{q_num_heads = 4, kv_num_heads = 2, scale = 0.5}"),
+           ""},
+          {text(three + ", %g : f32[N,3,2]", "%q, %k, %v, _, %g", made,
+                "{q_num_heads = 2, kv_num_heads = 2, update_rule = \"gated\"}"),
+           ""},
+          {text(three, "%q, %k, %v", made, "{q_num_heads = 2, kv_num_heads = 2}"),
+           "a decay belongs to the gated"},
+          {text(three, "%q, %k, %v", made,
+                "{q_num_heads = 3, kv_num_heads = 2, update_rule = \"linear\"}"),
+           "do not divide"}};
 }
 
 }  // namespace

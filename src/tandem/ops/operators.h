@@ -16,6 +16,7 @@ void register_linear_attention_operators();
 void register_pooling_variant_operators();
 void register_recurrent_operators();
 void register_transposed_convolution_operators();
+void register_tree_operators();
 void register_function_operators();
 void register_indexing_operators();
 void register_matrix_operators();

@@ -66,7 +66,8 @@ struct AveragePool {
   static constexpr std::string_view kName = "AveragePool";
   static Lowered lower(LoweringSite& site) { return lower_average_pool(site); }
   static constexpr std::string_view kDescription =
-      "Mean of each window of x [N,C,spatial...]; padding counts as zeros with count_include_pad and "
+      "Mean of each window of x [N,C,spatial...]; padding counts as zeros with count_include_pad "
+      "and "
       "is left out otherwise.";
   static constexpr OperationKind kKind = OperationKind::kAdd;
   static constexpr bool kIsAverage = true;

@@ -76,15 +76,15 @@ class LpPool final : public Operator {
       return sample_text("symbol N in [1,4]", concat("%x : ", x),
                          concat("%y : ", y, " = LpPool(%x) ", attributes));
     };
-    return {{text("f32[N,3,8,8]", "f32[N,3,4,4]", "{kernel = [2,2], strides = [2,2]}"), ""},
-            {text("f32[1,2,7,6]", "f32[1,2,4,3]",
-                  "{kernel = [3,2], strides = [2,2], pads = [1,0,1,0], p = 3}"),
-             ""},
-            {text("f64[1,1,6]", "f64[1,1,3]",
-                  "{kernel = [3], strides = [2], ceil_mode = 1, p = 1}"),
-             ""},
-            {text("f32[1,1,3,3]", "f32[1,1,2,2]", "{kernel = [2,2], p = 0}"), "at least 1"},
-            {text("f32[3,3]", "f32[2,2]", "{kernel = [2,2]}"), "not [N,C,spatial...]"}};
+    return {
+        {text("f32[N,3,8,8]", "f32[N,3,4,4]", "{kernel = [2,2], strides = [2,2]}"), ""},
+        {text("f32[1,2,7,6]", "f32[1,2,4,3]",
+              "{kernel = [3,2], strides = [2,2], pads = [1,0,1,0], p = 3}"),
+         ""},
+        {text("f64[1,1,6]", "f64[1,1,3]", "{kernel = [3], strides = [2], ceil_mode = 1, p = 1}"),
+         ""},
+        {text("f32[1,1,3,3]", "f32[1,1,2,2]", "{kernel = [2,2], p = 0}"), "at least 1"},
+        {text("f32[3,3]", "f32[2,2]", "{kernel = [2,2]}"), "not [N,C,spatial...]"}};
   }
 };
 
@@ -110,8 +110,8 @@ class MaxPoolIndices final : public Operator {
   Traits traits() const override { return {.domain = Domain::kIndex}; }
   std::vector<AttributeSpec> attributes() const override {
     auto specs = pool_attributes();
-    specs.push_back(flag_attribute(
-        "storage_order", "count the spatial axes with the first running fastest", false));
+    specs.push_back(flag_attribute("storage_order",
+                                   "count the spatial axes with the first running fastest", false));
     return specs;
   }
 
@@ -234,9 +234,10 @@ class MaxUnpool final : public Operator {
   }
 
   std::vector<SampleCase> samples() const override {
-    const std::string pooled = "%i : int64[N,2,2,2] = MaxPoolIndices(%x) {kernel = [2,2], "
-                               "strides = [2,2]}\n  %m : f32[N,2,2,2] = MaxPool(%x) {kernel = "
-                               "[2,2], strides = [2,2]}\n  ";
+    const std::string pooled =
+        "%i : int64[N,2,2,2] = MaxPoolIndices(%x) {kernel = [2,2], "
+        "strides = [2,2]}\n  %m : f32[N,2,2,2] = MaxPool(%x) {kernel = "
+        "[2,2], strides = [2,2]}\n  ";
     return {{sample_text("symbol N in [1,4]", "%x : f32[N,2,4,4]",
                          pooled + "%y : f32[N,2,4,4] = MaxUnpool(%m, %i) {extents = [4,4]}"),
              ""},

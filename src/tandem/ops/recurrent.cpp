@@ -11,7 +11,14 @@ namespace {
 
 constexpr std::int64_t kMostUnrolled = 4096;  // steps
 enum RecurrentInput : std::uint8_t {
-  kSequence, kInputWeights, kRecurrentWeights, kBias, kLengths, kFirstHidden, kFirstCell, kPeepholes
+  kSequence,
+  kInputWeights,
+  kRecurrentWeights,
+  kBias,
+  kLengths,
+  kFirstHidden,
+  kFirstCell,
+  kPeepholes
 };
 
 // A whole sequence in one or two directions. Evaluation runs the graph of one step again and again;
@@ -70,12 +77,21 @@ std::vector<AttributeSpec> Recurrent::attributes() const {
   std::vector<AttributeSpec> specs = {
       choice_attribute("direction", "direction in which steps are taken",
                        {"forward", "reverse", "bidirectional"}),
-      {"activations", AttributeKind::kStrings, "functions of the gates for each direction",
-       {cell_.functions()}, {}},
-      {"activation_alpha", AttributeKind::kReals, "first constants of the functions that have them",
-       {no_numbers}, {}},
-      {"activation_beta", AttributeKind::kReals, "second constants of the functions that have them",
-       {no_numbers}, {}},
+      {"activations",
+       AttributeKind::kStrings,
+       "functions of the gates for each direction",
+       {cell_.functions()},
+       {}},
+      {"activation_alpha",
+       AttributeKind::kReals,
+       "first constants of the functions that have them",
+       {no_numbers},
+       {}},
+      {"activation_beta",
+       AttributeKind::kReals,
+       "second constants of the functions that have them",
+       {no_numbers},
+       {}},
       real_attribute("clip", "limit of what functions take; 0: none", 0)};
   if (!cell_.variant().empty())
     specs.push_back(flag_attribute(std::string(cell_.variant()),
@@ -102,8 +118,7 @@ Recurrent::Extents Recurrent::extents(const NodeView& node) const {
 
 CellOptions Recurrent::options(const NodeView& node, std::size_t direction) const {
   CellOptions options;
-  options.functions =
-      gate_functions(node, direction, directions(node), cell_.functions().size());
+  options.functions = gate_functions(node, direction, directions(node), cell_.functions().size());
   options.clip = node.real("clip");
   options.variant = !cell_.variant().empty() && flag(node, cell_.variant());
   options.units = node.input(kRecurrentWeights).shape[2].constant();
@@ -152,8 +167,7 @@ std::vector<ValueId> Recurrent::prologue(Body& body, const NodeView& node, std::
   const ValueId recurrent_bias = bias == kNone ? kNone : body.slice(bias, 0, rows, 2 * rows);
   const Cell::Prepared prepared = cell_.prepare(body, options, one(kRecurrentWeights), input_bias,
                                                 recurrent_bias, one(kPeepholes));
-  ValueId driven =
-      body.matmul(inputs[kSequence], body.transpose(one(kInputWeights), {1, 0}));
+  ValueId driven = body.matmul(inputs[kSequence], body.transpose(one(kInputWeights), {1, 0}));
   if (prepared.added != kNone) driven = body.add(driven, prepared.added);
   std::vector<ValueId> values = {driven};
   values.insert(values.end(), prepared.parameters.begin(), prepared.parameters.end());
@@ -213,17 +227,16 @@ std::vector<ValueId> Recurrent::body(Builder& builder, const NodeView& node, con
     for (std::int64_t i = 0; i < steps.constant(); ++i) {
       const std::int64_t t = runs_backward(node, d) ? steps.constant() - 1 - i : i;
       const ValueId time = lengths == kNone ? kNone : builder.constant(time_tensor(t), "t");
-      states = step(body, options,
-                    body.reshape(body.slice(driven, 0, t, t + 1), {shape[1], shape[2]}),
-                    parameters, states, lengths, time);
+      states =
+          step(body, options, body.reshape(body.slice(driven, 0, t, t + 1), {shape[1], shape[2]}),
+               parameters, states, lengths, time);
       outputs[static_cast<std::size_t>(t)] =
           body.reshape(states.back(), {Dim(1), Dim(1), shape[1], Dim(options.units)});
       states.pop_back();
     }
     sequences.push_back(body.concat(outputs, 0));
     for (std::size_t i = 0; i < states.size(); ++i)
-      last[i].push_back(
-          body.reshape(states[i], {Dim(1), shape[1], Dim(options.units)}));
+      last[i].push_back(body.reshape(states[i], {Dim(1), shape[1], Dim(options.units)}));
   }
   std::vector<ValueId> results = {body.concat(sequences, 1)};
   for (const auto& states : last) results.push_back(body.concat(states, 0));
@@ -266,9 +279,8 @@ std::vector<Tensor> Recurrent::run_direction(const NodeView& node, std::size_t d
   const ValueId lengths = has_lengths ? once.input(type_of(inputs[kLengths])) : kNone;
   const ValueId time = has_lengths ? once.input(type_of(time_tensor(0))) : kNone;
   const auto first_state = values.end() - static_cast<std::ptrdiff_t>(cell_.states());
-  for (const ValueId value :
-       step(once.body, options, values[0], {values.begin() + 1, first_state},
-            {first_state, values.end()}, lengths, time))
+  for (const ValueId value : step(once.body, options, values[0], {values.begin() + 1, first_state},
+                                  {first_state, values.end()}, lengths, time))
     once.builder.output(value);
 
   const std::size_t states = cell_.states(), first = operands.size() - states;
@@ -314,7 +326,9 @@ std::vector<SampleCase> Recurrent::samples() const {
   const bool is_lstm = cell_.has_peepholes();
   const auto text = [&](std::string_view format, int directions, bool full,
                         std::string_view attributes) {
-    const auto type = [&](std::string_view dims) { return concat(format, "[", directions, ",", dims, "]"); };
+    const auto type = [&](std::string_view dims) {
+      return concat(format, "[", directions, ",", dims, "]");
+    };
     std::string inputs = concat("%x : ", format, "[4,N,3], %w : ", type(concat(2 * gates, ",3")),
                                 ", %r : ", type(concat(2 * gates, ",2")));
     std::string names = "%x, %w, %r";

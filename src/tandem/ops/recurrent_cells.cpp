@@ -47,14 +47,12 @@ const FunctionKind& function_kind(const std::string& name) {
 double next_constant(const std::vector<double>& list, std::size_t& position,
                      const FunctionKind& kind, double otherwise) {
   if (position < list.size()) return list[position++];
-  if (!kind.has_defaults)
-    throw Error("the gate function ", kind.name, " lacks its alpha or beta");
+  if (!kind.has_defaults) throw Error("the gate function ", kind.name, " lacks its alpha or beta");
   return otherwise;
 }
 
 ValueId applied(Body& body, const GateFunction& function, double clip, ValueId x) {
-  if (clip > 0)
-    x = body.builder().add("Clip", {x, body.scalar(-clip, x), body.scalar(clip, x)});
+  if (clip > 0) x = body.builder().add("Clip", {x, body.scalar(-clip, x), body.scalar(clip, x)});
   const auto& [name, alpha, beta] = function;
   if (name == "Affine") return body.plus(body.times(x, alpha), beta);
   if (name == "ScaledTanh") return body.times(body.call("Tanh", body.times(x, beta)), alpha);
@@ -85,7 +83,8 @@ class LstmCell final : public Cell {
   std::string_view description() const override {
     return "Long short-term memory over x [T,N,I] in one or two directions D with W [D,4*H,I], R "
            "[D,4*H,H] (gates input, output, forget, cell), and optionally B [D,8*H], int32 lengths "
-           "[N], first states h and c [D,N,H], and peepholes [D,3*H]: y [T,D,N,H], h and c [D,N,H].";
+           "[N], first states h and c [D,N,H], and peepholes [D,3*H]: y [T,D,N,H], h and c "
+           "[D,N,H].";
   }
   std::int64_t gates() const override { return 4; }
   std::size_t states() const override { return 2; }
@@ -118,8 +117,8 @@ class LstmCell final : public Cell {
     const ValueId input = gate(0, 1, cell);
     const ValueId forget =
         options.variant ? body.sub(body.scalar(1, input), input) : gate(2, 3, cell);
-    const ValueId candidate = applied(body, options.functions[1], options.clip,
-                                      gate_columns(body, options, sums, 3));
+    const ValueId candidate =
+        applied(body, options.functions[1], options.clip, gate_columns(body, options, sums, 3));
     const ValueId next = body.add(body.mul(forget, cell), body.mul(input, candidate));
     const ValueId output = gate(1, 2, next);
     return {body.mul(output, applied(body, options.functions[2], options.clip, next)), next};
@@ -147,15 +146,15 @@ class GruCell final : public Cell {
   Prepared prepare(Body& body, const CellOptions& options, ValueId recurrent, ValueId input_bias,
                    ValueId recurrent_bias, ValueId) const override {
     const ValueId turned = body.transpose(recurrent, {1, 0});
-    Prepared prepared{sum_of(body, input_bias, recurrent_bias),
-                      {gate_columns(body, options, turned, 0, 2),
-                       gate_columns(body, options, turned, 2)}};
+    Prepared prepared{
+        sum_of(body, input_bias, recurrent_bias),
+        {gate_columns(body, options, turned, 0, 2), gate_columns(body, options, turned, 2)}};
     if (recurrent_bias == kNone || !options.variant) return prepared;
     // The bias of the hidden gate goes with the recurrent product.
     const ValueId hidden = gate_columns(body, options, recurrent_bias, 2);
-    prepared.added =
-        body.concat({gate_columns(body, options, prepared.added, 0, 2),
-                     gate_columns(body, options, input_bias, 2)}, 0);
+    prepared.added = body.concat({gate_columns(body, options, prepared.added, 0, 2),
+                                  gate_columns(body, options, input_bias, 2)},
+                                 0);
     prepared.parameters.push_back(hidden);
     return prepared;
   }
@@ -164,10 +163,9 @@ class GruCell final : public Cell {
                             const std::vector<ValueId>& parameters,
                             const std::vector<ValueId>& states) const override {
     const ValueId hidden = states[0];
-    const ValueId gates =
-        applied(body, options.functions[0], options.clip,
-                body.add(gate_columns(body, options, driven, 0, 2),
-                         body.matmul(hidden, parameters[0])));
+    const ValueId gates = applied(
+        body, options.functions[0], options.clip,
+        body.add(gate_columns(body, options, driven, 0, 2), body.matmul(hidden, parameters[0])));
     const ValueId update = gate_columns(body, options, gates, 0);
     const ValueId reset = gate_columns(body, options, gates, 1);
     ValueId recurrent = kNone;
@@ -178,9 +176,8 @@ class GruCell final : public Cell {
     } else {
       recurrent = body.matmul(body.mul(reset, hidden), parameters[1]);
     }
-    const ValueId candidate =
-        applied(body, options.functions[1], options.clip,
-                body.add(gate_columns(body, options, driven, 2), recurrent));
+    const ValueId candidate = applied(body, options.functions[1], options.clip,
+                                      body.add(gate_columns(body, options, driven, 2), recurrent));
     const ValueId kept = body.mul(update, hidden);
     return {body.add(body.mul(body.sub(body.scalar(1, update), update), candidate), kept)};
   }

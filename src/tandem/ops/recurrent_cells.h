@@ -26,7 +26,7 @@ std::vector<GateFunction> gate_functions(const NodeView& node, std::size_t direc
 // What a step needs besides values.
 struct CellOptions {
   std::vector<GateFunction> functions;
-  double clip = 0;      // of what functions take; 0: none
+  double clip = 0;       // of what functions take; 0: none
   bool variant = false;  // LSTM: input_forget, GRU: linear_before_reset
   std::int64_t units = 0;
 };
@@ -39,7 +39,7 @@ class Cell {
   virtual std::string_view name() const = 0;
   virtual std::string_view description() const = 0;
   virtual std::int64_t gates() const = 0;
-  virtual std::size_t states() const = 0;  // the first is the output
+  virtual std::size_t states() const = 0;                  // the first is the output
   virtual std::vector<std::string> functions() const = 0;  // of one direction, by default
   virtual std::string_view variant() const { return ""; }  // name of its flag, if it has one
   virtual std::string_view variant_description() const { return ""; }

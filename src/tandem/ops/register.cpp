@@ -32,6 +32,7 @@ void register_operators() {
   register_reduction_operators();
   register_reshape_operators();
   register_softmax_operators();
+  register_tree_operators();
   register_integer_operators();
   register_quantize_operators();
 }

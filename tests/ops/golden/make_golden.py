@@ -50,8 +50,11 @@ def type_text(array):
     return FORMATS[str(array.dtype)] + "[" + ",".join(map(str, array.shape)) + "]"
 
 
-def evaluate(op, arrays, extra, attributes, outputs):
-    """The outputs of one ONNX node by the reference, checked against onnxruntime."""
+def evaluate(op, arrays, extra, attributes, outputs, opset=OPSET, judge="both"):
+    """The outputs of one ONNX node by the reference, checked against onnxruntime.
+
+    `judge` names one of them where the other does not know all that the operator means.
+    """
     names = [name if array is not None else "" for name, array in (*arrays, *extra)]
     node = helper.make_node(op, names, [f"y{i}" for i in range(outputs)], **attributes)
     inputs = [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype),
@@ -63,9 +66,11 @@ def evaluate(op, arrays, extra, attributes, outputs):
         [node], "case", inputs,
         [helper.make_tensor_value_info(f"y{i}", TensorProto.UNDEFINED, None)
          for i in range(outputs)], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
     feed = {name: array for name, array in arrays if array is not None}
-    expected = ReferenceEvaluator(model).run(None, feed)
+    expected = None if judge == "onnxruntime" else ReferenceEvaluator(model).run(None, feed)
+    if judge == "reference":
+        return [np.asarray(array) for array in expected]
     model = onnx.shape_inference.infer_shapes(model)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors; the warnings are about onnx's shape inference
@@ -74,6 +79,8 @@ def evaluate(op, arrays, extra, attributes, outputs):
                                                providers=["CPUExecutionProvider"])
     except onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented:
         session = None  # onnxruntime lacks this operator for this type
+    if expected is None:
+        return [np.asarray(array) for array in session.run(None, feed)]
     if session is not None:
         for mine, other in zip(expected, session.run(None, feed)):
             np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-5, err_msg=op)
@@ -81,17 +88,21 @@ def evaluate(op, arrays, extra, attributes, outputs):
 
 
 def case(op, inputs, onnx_attributes=None, tandem_attributes=None, extra=(), outputs=1,
-         tandem=None):
+         tandem=None, kept=None, opset=OPSET, judge="both", results=None):
     """One case: `inputs` are read by both nodes, `extra` are (name, array) inputs of ONNX's alone.
 
-    `tandem_attributes` are those of Tandem's node where they differ from ONNX's.
+    `tandem_attributes` are those of Tandem's node where they differ from ONNX's, `kept` the outputs
+    that it has of ONNX's, `results` what is expected where ONNX's node was evaluated before.
     """
     onnx_attributes = onnx_attributes or {}
     if tandem_attributes is None:
         tandem_attributes = onnx_attributes
     arrays = [(f"x{i}", array) for i, array in enumerate(inputs)]
-    results = evaluate(op, arrays, list(extra), onnx_attributes, outputs)
-    lines = [f"# case {op}", "tandem-module 1"]
+    if results is None:
+        results = evaluate(op, arrays, list(extra), onnx_attributes, outputs, opset, judge)
+    if kept is not None:
+        results = [results[i] for i in kept]
+    lines = [f"# case {tandem or op}", "tandem-module 1"]
     named = [(name, array) for name, array in arrays if array is not None]
     for name, array in named + [(f"y{i}", array) for i, array in enumerate(results)]:
         elements = ",".join(number(v) for v in array.flatten())
@@ -100,7 +111,8 @@ def case(op, inputs, onnx_attributes=None, tandem_attributes=None, extra=(), out
     text = ", ".join(f"{key} = {attribute(value)}" for key, value in tandem_attributes.items())
     made = ", ".join(f"%y{i} : {type_text(array)}" for i, array in enumerate(results))
     signature = ", ".join(f"%{name} : {type_text(array)}" for name, array in named)
-    lines.append(f"graph @main({signature}) -> ({', '.join(f'%y{i}' for i in range(outputs))}) {{")
+    lines.append(f"graph @main({signature}) -> "
+                 f"({', '.join(f'%y{i}' for i in range(len(results)))}) {{")
     lines.append(f"  {made} = {tandem or op}({operands})" + (f" {{{text}}}" if text else ""))
     lines.append("}")
     cases.append("\n".join(lines))
@@ -287,6 +299,136 @@ def cast_cases():
         case("Cast", [array], {"to": to}, {"to": format_name})
 
 
+def layer_cases():
+    case("Conv", [real(1, 4, 4, 5, 3), real(4, 2, 2, 3, 2), real(4)],
+         {"group": 2, "strides": [1, 2, 1], "pads": [1, 0, 0, 0, 1, 1]})
+    case("AveragePool", [real(1, 2, 4, 5, 4)], {"kernel_shape": [2, 3, 2], "strides": [2, 2, 1]},
+         {"kernel": [2, 3, 2], "strides": [2, 2, 1]})
+    case("MaxPool", [real(1, 2, 4, 5, 4)], {"kernel_shape": [2, 3, 2], "pads": [1] * 6},
+         {"kernel": [2, 3, 2], "pads": [1] * 6}, judge="onnxruntime")
+    case("ConvTranspose", [real(1, 2, 4, 3), real(2, 3, 3, 3), real(3)],
+         {"strides": [2, 2], "pads": [1, 0, 1, 2], "output_padding": [1, 0]})
+    case("ConvTranspose", [real(2, 4, 5), real(4, 2, 3)], {"group": 2, "dilations": [2]},
+         judge="onnxruntime")
+    case("ConvTranspose", [real(1, 2, 2, 3, 2), real(2, 1, 2, 2, 3)], {"strides": [2, 1, 3]})
+    case("DeformConv", [real(1, 4, 5, 4), real(2, 2, 3, 2), real(1, 24, 3, 3), real(2),
+                        real(1, 12, 3, 3)],
+         {"group": 2, "offset_group": 2, "strides": [2, 1], "pads": [1, 0, 1, 0]},
+         judge="reference")
+    case("LpPool", [real(2, 3, 6, 5)], {"kernel_shape": [3, 2], "strides": [2, 1], "p": 3},
+         {"kernel": [3, 2], "strides": [2, 1], "p": 3})
+    for attributes in [{"kernel_shape": [2, 2], "strides": [2, 2]},
+                       {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 1, 1],
+                        "storage_order": 1}]:
+        mine = {("kernel" if key == "kernel_shape" else key): value
+                for key, value in attributes.items()}
+        case("MaxPool", [np.round(real(2, 2, 6, 5))], attributes, mine, outputs=2, kept=[1],
+             tandem="MaxPoolIndices")
+    positions = np.array([[[[5, 2], [8, 15]]]], dtype=np.int64)
+    case("MaxUnpool", [real(1, 1, 2, 2), positions], {"kernel_shape": [2, 2], "strides": [2, 2]},
+         {"extents": [4, 4]})
+    case("Einsum", [real(2, 3, 4), real(2, 4, 5)], {"equation": "bij,bjk->bki"})
+    case("Einsum", [real(3, 2, 4, 4)], {"equation": "...ii->..."})
+    case("Einsum", [real(2, 3), real(3, 4), real(4)], {"equation": "ij, jk, k"})
+    case("Einsum", [real(2, 1, 3), real(5, 3)], {"equation": "...i,...i"}, judge="reference")
+    case("Einsum", [real(2, 3, 3), real(4)], {"equation": "aii,b->iab"})
+    case("LayerNormalization", [real(2, 3, 4), real(3, 4), real(3, 4)], {"axis": 1},
+         {"axis": 1, "statistics": 1}, outputs=3)
+    case("LayerNormalization", [real(2, 3, 4), real(4)], {"epsilon": 0.5})
+    case("RMSNormalization", [real(2, 3, 4), real(4)], {"epsilon": 0.5}, opset=23,
+         judge="reference")
+    case("RMSNormalization", [real(2, 3, 4), real(3, 1)], {"axis": -2}, opset=23,
+         judge="reference")
+    case("GroupNormalization", [real(2, 6, 3, 2), real(6), real(6)], {"num_groups": 3},
+         judge="reference")
+    case("InstanceNormalization", [real(2, 3, 4), real(3), real(3)], {"epsilon": 0.1},
+         {"epsilon": 0.1, "num_groups": 3}, tandem="GroupNormalization")
+    for size, judge in [(3, "both"), (4, "reference")]:
+        case("LRN", [real(5, 5, 3, 2)], {"size": size, "alpha": 0.5, "beta": 0.6, "bias": 1.5},
+             judge=judge)
+
+
+def sequence_cases():
+    masks = [None, real(3, 5), integer(2, 1, 3, 5, low=0, high=1).astype(bool)]
+    for mask, causal in [(masks[0], 1), (masks[1], 0), (masks[2], 1)]:
+        attributes = {"is_causal": causal, "softcap": 1.5}
+        inputs = [real(2, 4, 3, 6), real(2, 2, 5, 6), real(2, 2, 5, 4)]
+        case("Attention", inputs if mask is None else [*inputs, mask], attributes, outputs=3,
+             opset=23, judge="reference")
+    case("Attention", [real(1, 3, 8), real(1, 2, 4), real(1, 2, 6), None, real(1, 2, 4, 2),
+                       real(1, 2, 4, 3)],
+         {"q_num_heads": 4, "kv_num_heads": 2, "is_causal": 1, "qk_matmul_output_mode": 3},
+         {"q_num_heads": 4, "kv_num_heads": 2, "is_causal": 1, "scores": "softmax"}, outputs=4,
+         opset=23, judge="reference")
+    case("RotaryEmbedding", [real(2, 3, 4, 6), real(2, 4, 3), real(2, 4, 3)], opset=23,
+         judge="reference")
+    case("RotaryEmbedding", [real(2, 4, 12), real(9, 2), real(9, 2),
+                             integer(2, 4, low=0, high=8, dtype=np.int64)],
+         {"num_heads": 2, "rotary_embedding_dim": 4, "interleaved": 1},
+         {"num_heads": 2, "rotary_size": 4, "interleaved": 1}, opset=23, judge="reference")
+    heads = {"q_num_heads": 4, "kv_num_heads": 2}
+    packed = [real(2, 3, 8), real(2, 3, 4, low=-0.5, high=0.5), real(2, 3, 6)]
+    case("LinearAttention", packed, heads | {"update_rule": "linear"}, outputs=2, opset=27,
+         judge="reference")
+    case("LinearAttention", [*packed, real(2, 2, 2, 3), real(2, 3, 4, high=0),
+                             real(2, 3, 2, low=0, high=1)],
+         heads | {"scale": 0.25}, outputs=2, opset=27, judge="reference")
+    recurrent_cases()
+
+
+def tree_case():
+    """Two trees, of two nodes and of one."""
+    x = real(6, 3)
+    splits, weights = real(3), real(5)
+    tensors = {"nodes_splits": splits, "nodes_modes": np.array([0, 3, 1], dtype=np.uint8),
+               "leaf_weights": weights}
+    ensemble = {"nodes_featureids": [0, 2, 1], "nodes_truenodeids": [1, 0, 3],
+                "nodes_falsenodeids": [2, 1, 4], "nodes_trueleafs": [0, 1, 1],
+                "nodes_falseleafs": [1, 1, 1], "leaf_targetids": [0, 1, 1, 0, 1],
+                "tree_roots": [0, 2], "n_targets": 2}
+    node = helper.make_node(
+        "TreeEnsemble", ["x"], ["y"], domain="ai.onnx.ml", aggregate_function=1, **ensemble,
+        **{name: numpy_helper.from_array(array) for name, array in tensors.items()})
+    graph = helper.make_graph([node], "case",
+                              [helper.make_tensor_value_info("x", TensorProto.FLOAT, x.shape)],
+                              [helper.make_tensor_value_info("y", TensorProto.UNDEFINED, None)])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET),
+                                                    helper.make_opsetid("ai.onnx.ml", 5)])
+    mine = {"features": [0, 2, 1], "comparisons": [0, 3, 1], "if_true": [1, -1, -4],
+            "if_false": [-3, -2, -5], "roots": [0, 2], "leaf_targets": [0, 1, 1, 0, 1],
+            "targets": 2}
+    case("TreeEnsemble", [x, splits, weights], tandem_attributes=mine,
+         results=ReferenceEvaluator(model).run(None, {"x": x}))
+
+
+def recurrent_cases():
+    """onnxruntime alone knows lengths, limits and other functions."""
+    lengths = np.array([4, 2, 3], dtype=np.int32)
+    for op, gates, names in [("LSTM", 4, ["Sigmoid", "Tanh", "Tanh"]),
+                             ("GRU", 3, ["Sigmoid", "Tanh"]), ("RNN", 1, ["Tanh"])]:
+        states = 3 if op == "LSTM" else 2
+
+        def weights(directions, rows=2 * gates):
+            return [real(directions, rows, 5), real(directions, rows, 2)]
+
+        case(op, [real(4, 3, 5), *weights(1)], {"hidden_size": 2}, {}, outputs=states)
+        full = [real(4, 3, 5), *weights(2), real(2, 4 * gates), lengths, real(2, 3, 2)]
+        if op == "LSTM":
+            full += [real(2, 3, 2), real(2, 6)]
+        both = {"direction": "bidirectional", "activations": 2 * names}
+        case(op, full, both | {"hidden_size": 2}, both, outputs=states, judge="onnxruntime")
+        other = {"direction": "reverse",
+                 "activations": ["HardSigmoid", "Affine", "Softsign"][-len(names):]
+                 if op != "GRU" else ["HardSigmoid", "ScaledTanh"]}
+        constants = {"LSTM": [0.25, 0.5], "GRU": [0.25, 0.5], "RNN": []}[op]
+        if constants:
+            other |= {"activation_alpha": constants, "activation_beta": constants}
+        if op == "GRU":
+            other |= {"linear_before_reset": 1}
+        case(op, [real(4, 3, 5), *weights(1), real(1, 4 * gates)], other | {"hidden_size": 2},
+             other, outputs=states, judge="onnxruntime")
+
+
 if __name__ == "__main__":
     unary_cases()
     binary_cases()
@@ -297,6 +439,9 @@ if __name__ == "__main__":
     # Later cases stand last, so that the random arrays of the earlier ones stay as they are.
     case("ThresholdedRelu", [real(3, 7)])
     case("ThresholdedRelu", [real(3, 7)], {"alpha": -0.5})
+    layer_cases()
+    sequence_cases()
+    tree_case()
     target = pathlib.Path(__file__).parent / "onnx_cases.txt"
     target.write_text("\n".join(cases) + "\n")
     print(f"{len(cases)} cases, {target.stat().st_size} bytes, onnx {onnx.__version__}, "

@@ -1,0 +1,15 @@
+#include <nanobind/nanobind.h>
+
+#include "tandem/base/version.h"
+#include "tandem/ops/register.h"
+
+#include "bindings/errors.h"
+#include "bindings/module.h"
+
+NB_MODULE(_tandem, module) {
+  tandem::register_operators();
+  module.doc() = "Algorithm-hardware co-design of neural networks.";
+  module.attr("__version__") = tandem::version();
+  tandem::python::bind_errors(module);
+  tandem::python::bind_module(module);
+}

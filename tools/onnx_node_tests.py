@@ -76,10 +76,12 @@ def array_of(value):
 
 
 def reason_of(error: tandem.Error) -> str:
-    """A refusal without the names of one test's model."""
+    """A refusal without its remedy and the names, shapes and numbers of one test's model."""
+    text = str(error).removeprefix("model in memory: ")
     if isinstance(error, tandem.RefusedModel):
-        return error.nodes[0]["reason"]
-    return str(error).removeprefix("model in memory: ")
+        text = error.nodes[0]["reason"]
+    text = re.sub(r"^(\w+ '[^']*': )+", "", text.split("; ")[0])
+    return re.sub(r"\[[\w,]*\]", "[...]", text)
 
 
 def run_case(case, op: str) -> Result:
@@ -172,11 +174,12 @@ def run_all(cases, ops, indices: list[int], jobs: int, limit: float) -> list[Res
     return sorted(results, key=lambda result: result.name)
 
 
-def counted(texts) -> str:
-    """"a (3); b": each text once with its number."""
-    counts = collections.Counter(texts)
-    return "; ".join(f"{text} ({number})" if number > 1 else text
-                     for text, number in counts.most_common())
+def counted(texts, most: int = 3) -> str:
+    """"a (3); b": each text once with its number, the most frequent ones."""
+    counts = collections.Counter(texts).most_common()
+    shown = [f"{text} ({number})" if number > 1 else text for text, number in counts[:most]]
+    others = sum(number for _, number in counts[most:])
+    return "; ".join(shown + ([f"others ({others})"] if others else []))
 
 
 def cell(text: str) -> str:

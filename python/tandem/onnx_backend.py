@@ -117,19 +117,21 @@ class TandemRep(BackendRep):
     def _read_with(self, arrays: Mapping[str, Any]) -> Module:
         """The model with the fewest inputs bound of: the parameters of refused nodes, all."""
         assert self._refused is not None
-        last = self._refused
-        for names in (_parameters_of(self._model, last), set(self._inputs)):
+        why = self._refused
+        parameters = _parameters_of(self._model, why)
+        for names in (parameters, set(self._inputs)):
             if not names:
                 continue
             values = {name: arrays[name] for name in names}
             try:
                 network = load(bind_inputs(self._model, values))
             except Error as refused:
-                last = refused
+                if names is parameters:
+                    why = refused
                 continue
             self.bound = tuple(sorted(values))
             return network
-        raise last
+        raise why
 
     def _as_declared(self, name: str, value: np.ndarray) -> np.ndarray:
         """Narrow integers in the dtype that ONNX gives them; all others have it already."""

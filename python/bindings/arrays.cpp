@@ -1,9 +1,10 @@
 #include "bindings/arrays.h"
 
-#include <cstring>
+#include <algorithm>
 #include <memory>
 #include <nanobind/ndarray.h>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "tandem/base/error.h"
@@ -99,6 +100,16 @@ Shape shape_of(const nb::object& array) {
   return shape;
 }
 
+// The tensor over an array of bytes, which it keeps alive.
+Tensor borrowed(const nb::object& flat, const Format& format, Shape shape) {
+  const auto bytes =
+      nb::cast<nb::ndarray<nb::ro, const std::uint8_t, nb::ndim<1>, nb::device::cpu>>(flat);
+  const auto view = std::as_bytes(std::span(bytes.data(), bytes.size()));
+  Tensor copy(format, std::move(shape));
+  std::ranges::copy(view, copy.mutable_bytes().begin());
+  return copy;
+}
+
 // The stored integers in a format of the same storage that may have fewer of them.
 Tensor narrowed(const Tensor& stored, const Format& wanted) {
   std::vector<std::int64_t> integers(static_cast<std::size_t>(stored.size()));
@@ -128,13 +139,7 @@ Tensor tensor_of(nb::handle values, const Format& wanted) {
     throw Error("elements of dtype ", dtype, " are no numbers that are read; convert them to ",
                 nb::cast<std::string>(nb::str(dtype_of(wanted).attr("name"))));
   }
-  const auto bytes =
-      nb::cast<nb::ndarray<nb::ro, const std::uint8_t, nb::ndim<1>, nb::device::cpu>>(
-          bytes_of(array, *format));
-  Tensor tensor(*format, shape_of(array));
-  const auto to = tensor.mutable_bytes();
-  ensure(to.size() == bytes.size(), "bytes of an array");
-  if (!to.empty()) std::memcpy(to.data(), bytes.data(), to.size());
+  const Tensor tensor = borrowed(bytes_of(array, *format), *format, shape_of(array));
   const bool checked = *format == Format::parse("uint63");
   if (wanted.is_uniform() && wanted.storage() == format->storage() && format->is_uniform() &&
       !format->is_boolean() && !wanted.is_boolean() && (checked || wanted != *format))

@@ -12,7 +12,8 @@ namespace tandem::python {
 namespace {
 
 nb::object new_exception(nb::module_& module, const char* name, nb::handle base, const char* doc) {
-  const std::string full = concat("tandem.", name);
+  const std::string full =
+      concat(nb::cast<std::string>(nb::str(module.attr("__name__"))), ".", name);
   nb::object type = nb::steal(PyErr_NewExceptionWithDoc(full.c_str(), doc, base.ptr(), nullptr));
   module.attr(name) = type;
   return type;

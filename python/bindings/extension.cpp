@@ -5,6 +5,7 @@
 
 #include "bindings/errors.h"
 #include "bindings/module.h"
+#include "bindings/verbs.h"
 
 NB_MODULE(_tandem, module) {
   tandem::register_operators();
@@ -12,4 +13,5 @@ NB_MODULE(_tandem, module) {
   module.attr("__version__") = tandem::version();
   tandem::python::bind_errors(module);
   tandem::python::bind_module(module);
+  tandem::python::bind_verbs(module);
 }

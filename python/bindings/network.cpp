@@ -24,9 +24,7 @@ bool has_declared_types(const Module& module, std::span<const Tensor> inputs) {
 }  // namespace
 
 std::vector<Tensor> Network::run(std::span<const Tensor> inputs) const {
-  const std::unique_lock lock(shared_->mutex);
-  if (!shared_->kernels_tried) shared_->kernels = kernels_for(module());
-  shared_->kernels_tried = true;
+  std::call_once(shared_->kernels_made, [&] { shared_->kernels = kernels_for(module()); });
   // evaluate() says what is wrong with an input.
   if (shared_->kernels == nullptr || !has_declared_types(module(), inputs))
     return evaluate(module(), module().main(), inputs);
@@ -36,6 +34,7 @@ std::vector<Tensor> Network::run(std::span<const Tensor> inputs) const {
     shape.insert(shape.begin(), 1);
     one.push_back(input.reshaped(shape));
   }
+  const std::scoped_lock lock(shared_->kernels_run);
   std::vector<Tensor> outputs = shared_->kernels->run(one);
   for (Tensor& output : outputs)
     output = output.reshaped(Shape(output.shape().begin() + 1, output.shape().end()));

@@ -4,6 +4,7 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "tandem/graph/module.h"
@@ -14,9 +15,12 @@ namespace tandem::python {
 // A module as Python holds it, with the kernels that run it. Threads may share it.
 class Network {
  public:
-  explicit Network(Module module) : shared_(std::make_shared<Shared>(std::move(module))) {}
+  // `source` is the file that it was read from, or empty.
+  explicit Network(Module module, std::string source = "")
+      : shared_(std::make_shared<Shared>(std::move(module), std::move(source))) {}
 
   const Module& module() const { return shared_->module; }
+  const std::string& source() const { return shared_->source; }
 
   // The outputs of "main" for its inputs, both in the graph's order. A module of integers without
   // states runs on this CPU's kernels where they take all of it, else by Operator::evaluate.
@@ -24,11 +28,12 @@ class Network {
 
  private:
   struct Shared {
-    explicit Shared(Module read) : module(std::move(read)) {}
+    Shared(Module read, std::string from) : module(std::move(read)), source(std::move(from)) {}
     Module module;
-    std::mutex mutex;  // of what follows
-    bool kernels_tried = false;
-    std::unique_ptr<CpuExecution> kernels;
+    std::string source;
+    std::once_flag kernels_made;
+    std::unique_ptr<CpuExecution> kernels;  // null where they do not take the module
+    std::mutex kernels_run;                 // an execution serves one thread at a time
   };
   std::shared_ptr<Shared> shared_;
 };

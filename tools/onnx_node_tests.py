@@ -209,9 +209,9 @@ def document(results: list[Result]) -> str:
         f"| {len(numeric):,} | {totals['passed']:,} ({len(passed) / max(1, len(numeric)):.1%}) | "
         f"{totals['refused']:,} | {totals['wrong']:,} | {totals['crashed']:,} |",
         "",
-        "Networks are read ahead of time, so what shapes depend on must be known then: of the tests "
-        f"passed, {some:,} had parameters bound to their values before reading, and {every:,} all "
-        "their inputs, so that reading folded the node.",
+        "Networks are read ahead of time, so what shapes depend on must be known then: of the "
+        f"tests passed, {some:,} had parameters bound to their values before reading, and "
+        f"{every:,} all their inputs, so that reading folded the node.",
         "",
     ]
     for status, title in (("wrong", "Wrong answers"), ("crashed", "Crashes")):

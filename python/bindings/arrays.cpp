@@ -1,4 +1,4 @@
-#include "bindings/arrays.h"
+#include "python/bindings/arrays.h"
 
 #include <algorithm>
 #include <memory>
@@ -105,9 +105,18 @@ Tensor borrowed(const nb::object& flat, const Format& format, Shape shape) {
   const auto bytes =
       nb::cast<nb::ndarray<nb::ro, const std::uint8_t, nb::ndim<1>, nb::device::cpu>>(flat);
   const auto view = std::as_bytes(std::span(bytes.data(), bytes.size()));
-  Tensor copy(format, std::move(shape));
-  std::ranges::copy(view, copy.mutable_bytes().begin());
-  return copy;
+  const auto alignment = static_cast<std::size_t>(storage_bytes(format.storage()));
+  if (reinterpret_cast<std::uintptr_t>(view.data()) % alignment != 0) {
+    Tensor copy(format, std::move(shape));
+    std::ranges::copy(view, copy.mutable_bytes().begin());
+    return copy;
+  }
+  // Released wherever the last tensor ends, with or without the GIL.
+  const std::shared_ptr<const void> owner(nb::object(flat).release().ptr(), [](void* object) {
+    const nb::gil_scoped_acquire acquired;
+    Py_DECREF(static_cast<PyObject*>(object));
+  });
+  return Tensor::borrowing(format, std::move(shape), view, owner);
 }
 
 // The stored integers in a format of the same storage that may have fewer of them.

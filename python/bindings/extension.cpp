@@ -3,9 +3,9 @@
 #include "tandem/base/version.h"
 #include "tandem/ops/register.h"
 
-#include "bindings/errors.h"
-#include "bindings/module.h"
-#include "bindings/verbs.h"
+#include "python/bindings/errors.h"
+#include "python/bindings/module.h"
+#include "python/bindings/verbs.h"
 
 NB_MODULE(_tandem, module) {
   tandem::register_operators();

@@ -1,4 +1,4 @@
-#include "bindings/module.h"
+#include "python/bindings/module.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -15,10 +15,10 @@
 #include "tandem/files/model_file.h"
 #include "tandem/graph/printer.h"
 
-#include "bindings/arguments.h"
-#include "bindings/arrays.h"
-#include "bindings/call.h"
-#include "bindings/network.h"
+#include "python/bindings/arguments.h"
+#include "python/bindings/arrays.h"
+#include "python/bindings/call.h"
+#include "python/bindings/network.h"
 
 namespace nb = nanobind;
 

@@ -1,4 +1,4 @@
-#include "bindings/network.h"
+#include "python/bindings/network.h"
 
 #include "tandem/graph/evaluate.h"
 #include "tandem/runtime/host_plan.h"

@@ -1,9 +1,9 @@
-#include "bindings/options.h"
+#include "python/bindings/options.h"
 
 #include "tandem/base/error.h"
 
-#include "bindings/arrays.h"
-#include "bindings/module.h"
+#include "python/bindings/arrays.h"
+#include "python/bindings/module.h"
 
 namespace nb = nanobind;
 

@@ -6,7 +6,7 @@
 
 #include "tandem/verify/network.h"
 
-#include "bindings/network.h"
+#include "python/bindings/network.h"
 
 namespace tandem::python {
 

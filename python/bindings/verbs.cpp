@@ -1,4 +1,4 @@
-#include "bindings/verbs.h"
+#include "python/bindings/verbs.h"
 
 #include <algorithm>
 #include <memory>
@@ -14,10 +14,10 @@
 #include "tandem/codesign/compress_network.h"
 #include "tandem/report/fit_folder.h"
 
-#include "bindings/arguments.h"
-#include "bindings/call.h"
-#include "bindings/module.h"
-#include "bindings/options.h"
+#include "python/bindings/arguments.h"
+#include "python/bindings/call.h"
+#include "python/bindings/module.h"
+#include "python/bindings/options.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;  // NOLINT(google-build-using-namespace): "name"_a

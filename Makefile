@@ -17,7 +17,7 @@ help:
 	@echo "make test      build everything and run the tests, but for those labelled slow"
 	@echo "make test-all  run the slow ones too"
 	@echo "make estimates estimates beside the truth: the table of docs/estimates.md"
-	@echo "make bench-mcu int8 networks on three Cortex-M: the table of docs/microcontrollers.md"
+	@echo "make bench-mcu int8 networks on Cortex-M and RV32: the table of docs/microcontrollers.md"
 	@echo "make bench     the same, networks beside PyPI's qonnx and tflite-micro"
 	@echo "make lint      formatting, include order, lengths, shellcheck"
 	@echo "make tidy      clang-tidy (a first run takes minutes)"

@@ -16,7 +16,8 @@ demo_packages=(
   gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm verilator
 )
 test_packages=(
-  libgtest-dev libgmock-dev yosys clang-14 libclang-rt-14-dev llvm-14 python3-dev
+  libgtest-dev libgmock-dev yosys clang-14 libclang-rt-14-dev llvm-14
+  gcc-riscv64-unknown-elf qemu-system-misc python3-dev
 )
 lint_packages=(clang-format-14 shellcheck)
 

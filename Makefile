@@ -3,6 +3,8 @@ PRESET ?= release
 JOBS ?= $(shell nproc)
 BUILD := build/$(PRESET)
 TANDEM_DATA ?= ../shared/data
+# An extension under sanitizers needs an interpreter under them.
+PYTHON := $(if $(filter asan fuzz,$(PRESET)),OFF,ON)
 TINY_MODELS := pretrainedResnet_quant kws_ref_model vww_96_int8 ad01_int8 str_ww_ref_model
 
 .DEFAULT_GOAL := help
@@ -41,7 +43,7 @@ $(BUILD)/tandem:
 
 all:
 	@tools/setup.sh test
-	@tools/build.sh $(PRESET) $(JOBS) all -D TANDEM_TESTS=ON
+	@tools/build.sh $(PRESET) $(JOBS) all -D TANDEM_TESTS=ON -D TANDEM_PYTHON=$(PYTHON)
 
 test: all
 	ctest --preset $(PRESET) --parallel $(JOBS) --label-exclude slow

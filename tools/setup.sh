@@ -17,7 +17,7 @@ demo_packages=(
 )
 test_packages=(
   libgtest-dev libgmock-dev yosys clang-14 libclang-rt-14-dev llvm-14
-  gcc-riscv64-unknown-elf qemu-system-misc
+  gcc-riscv64-unknown-elf qemu-system-misc python3-dev
 )
 lint_packages=(clang-format-14 shellcheck)
 

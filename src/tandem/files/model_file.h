@@ -1,7 +1,9 @@
 #pragma once
 
 #include <filesystem>
+#include <string_view>
 
+#include "tandem/files/bytes.h"
 #include "tandem/graph/module.h"
 
 namespace tandem {
@@ -10,5 +12,9 @@ namespace tandem {
 // .tflite (TensorFlow Lite) or .tandem (module text). Throws what the readers throw, and Error on
 // another suffix.
 Module read_model(const std::filesystem::path& path);
+
+// The same from memory, by what the bytes begin with: TensorFlow Lite's mark, the first line of
+// module text, else ONNX (whose data must then lie inside). `source` names them in messages.
+Module read_model(ByteSpan bytes, std::string_view source);
 
 }  // namespace tandem

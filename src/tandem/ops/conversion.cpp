@@ -17,7 +17,8 @@ class Cast final : public Operator {
   std::string_view name() const override { return "Cast"; }
   std::string_view description() const override {
     return "The numbers of x in another format: reals are rounded to nearest even, or toward zero "
-           "and saturated when they become integers; anything but 0 becomes true.";
+           "when they become integers; integers keep the bits that the format has, the upper ones "
+           "are dropped; anything but 0 becomes true.";
   }
   Traits traits() const override { return {.domain = Domain::kIndex, .elementwise = true}; }
   std::vector<AttributeSpec> attributes() const override {
@@ -41,9 +42,8 @@ class Cast final : public Operator {
     const Format to = node.format("to");
     if (to == x.format()) return {x};
     if (to.is_boolean()) return {truth(x)};
-    if (x.format().is_uniform() && to.is_uniform()) return {saturated(x, to)};
-    const Rounding rounding = to.is_uniform() ? Rounding::kTowardZero : Rounding::kHalfEven;
-    return {Tensor::from_reals(to, x.shape(), x.to_reals(), rounding)};
+    if (to.is_uniform()) return {lower_bits(x, to)};
+    return {Tensor::from_reals(to, x.shape(), x.to_reals(), Rounding::kHalfEven)};
   }
 
   Work work(const NodeView& node) const override {
@@ -77,10 +77,16 @@ class Cast final : public Operator {
     return y;
   }
 
-  static Tensor saturated(const Tensor& x, Format to) {
-    const IntegerRange range = to.integer_range();
-    auto integers = x.to_integers();
-    for (std::int64_t& value : integers) value = std::clamp(value, range.min, range.max);
+  // As integers of 64 bits, of which the lower ones are kept.
+  static Tensor lower_bits(const Tensor& x, Format to) {
+    const Format wide = Format::integer(64, true);
+    auto integers = x.format().is_uniform()
+                        ? x.to_integers()
+                        : Tensor::from_reals(wide, x.shape(), x.to_reals(), Rounding::kTowardZero)
+                              .to_integers();
+    const std::uint64_t mask = ~std::uint64_t{0} >> (64 - to.bits());
+    for (std::int64_t& value : integers)
+      value = to.integer_of(static_cast<std::uint64_t>(value) & mask);
     return Tensor::from_integers(to, x.shape(), integers);
   }
 };

@@ -1,13 +1,14 @@
 """Writes the files in golden/: small ONNX graphs with inputs and outputs, and NumPy arrays.
 
 operators.npz  graphs of ONNX's operators over several operator sets; outputs by onnxruntime
+fed.npz        graphs whose shapes depend on inputs; outputs by onnxruntime
 qonnx.npz      graphs of QONNX's nodes; outputs by the executor of PyPI's qonnx
 refused.npz    models that the reader must refuse, each with a part of the message
 arrays.npz, compressed.npz   arrays as NumPy writes them
 
 Some of the models are written to tests/fuzz/corpus/onnx, too.
 
-The first three hold one compressed array, the bytes of an uncompressed .npz archive (a quarter of
+The first four hold one compressed array, the bytes of an uncompressed .npz archive (a quarter of
 the size of an archive compressed array by array). Each case is a group of arrays there:
 <case>/model holds the bytes of a model, <case>/in/<name> and <case>/out/<name> its tensors,
 <case>/error the expected message. Run by hand when cases change:
@@ -16,6 +17,7 @@ the size of an archive compressed array by array). Each case is a group of array
 
 import warnings
 
+import golden_fed
 import golden_operators
 import golden_qonnx
 import golden_refused
@@ -54,8 +56,9 @@ SEEDS = {
                   "BatchNormalization_15", "Reshape_17", "Slice_13", "Slice_9", "Pad_axes_18",
                   "Gather_17", "Expand_17", "Split_18", "TopK_11", "ReduceSum_13",
                   "DepthToSpace_13", "flatten_by_shape", "split_heads", "expand_like",
-                  "shape_parts", "constants", "index_range", "names", "qdq_axis_zero_13",
-                  "qdq_layer", "qdq_uint4_21", "int4_weights"],
+                  "shape_parts", "constants", "index_range", "selected", "GridSample_20",
+                  "Resize_crop_13", "names", "qdq_axis_zero_13", "qdq_layer", "qdq_uint4_21", "int4_weights"],
+    "fed": ["reshape", "non_zero"],
     "qonnx": ["quant_4_1_1", "per_channel_zero", "bipolar_0", "trunc1_pool", "trunc2_zero",
               "layers", "annotated_bipolar"],
     "refused": ["cycle", "three_memory", "external", "filled", "nan_of_constants"]}
@@ -72,7 +75,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     FOLDER.mkdir(exist_ok=True)
     write_arrays()
-    for module in (golden_operators, golden_qonnx, golden_refused):
+    for module in (golden_operators, golden_fed, golden_qonnx, golden_refused):
         arrays = module.arrays()
         name = module.__name__.removeprefix("golden_")
         write_seeds(name, arrays)

@@ -1,5 +1,7 @@
 #include "tandem/files/model_file.h"
 
+#include <algorithm>
+
 #include "tandem/base/error.h"
 #include "tandem/base/file.h"
 #include "tandem/files/onnx_reader.h"
@@ -7,6 +9,34 @@
 #include "tandem/graph/printer.h"
 
 namespace tandem {
+
+namespace {
+
+// Moves the arrays of the named inputs to the binding; whether there was one.
+bool bind(const std::vector<std::string>& names, NamedTensors& arrays, OnnxBinding& binding) {
+  const auto is_named = [&](const auto& array) {
+    return std::ranges::find(names, array.first) != names.end();
+  };
+  bool found = false;
+  for (const auto& array : arrays)
+    if (is_named(array)) found = binding.values.insert(array).second || found;
+  std::erase_if(arrays, is_named);
+  return found;
+}
+
+}  // namespace
+
+Module read_model(const std::filesystem::path& path, NamedTensors& arrays) {
+  if (path.extension() != ".onnx") return read_model(path);
+  OnnxBinding binding;
+  for (;;) {
+    try {
+      return read_onnx(path, binding);
+    } catch (const RefusedModel& refused) {
+      if (!bind(refused.deciding_inputs(), arrays, binding)) throw;
+    }
+  }
+}
 
 Module read_model(const std::filesystem::path& path) {
   const std::string suffix = path.extension().string();

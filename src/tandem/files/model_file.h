@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "tandem/files/numpy.h"
 #include "tandem/graph/module.h"
 
 namespace tandem {
@@ -10,5 +11,9 @@ namespace tandem {
 // .tflite (TensorFlow Lite) or .tandem (module text). Throws what the readers throw, and Error on
 // another suffix.
 Module read_model(const std::filesystem::path& path);
+
+// The same where the shapes of an ONNX network depend on the values of inputs (onnx_program.h):
+// each such input that has an array becomes a constant of that value, and its array is taken out.
+Module read_model(const std::filesystem::path& path, NamedTensors& arrays);
 
 }  // namespace tandem

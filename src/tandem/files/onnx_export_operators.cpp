@@ -153,22 +153,64 @@ void top_k(OnnxExporter& out, const Node& node) {
   copy(proto, node, "largest");
 }
 
+void shrink(OnnxExporter& out, const Node& node) {
+  auto& proto = out.emit(node, "Shrink", input_names(out, node));
+  copy(proto, node, "lambda", "lambd");
+  copy(proto, node, "bias");
+}
+
+void cumulative_sum(OnnxExporter& out, const Node& node) {
+  auto inputs = input_names(out, node);
+  inputs.push_back(out.integers({integer(node, "axis")}, node.name + "/axis"));
+  auto& proto = out.emit(node, "CumSum", inputs);
+  copy(proto, node, "exclusive");
+  copy(proto, node, "reverse");
+}
+
+void trilu(OnnxExporter& out, const Node& node) {
+  auto inputs = input_names(out, node);
+  inputs.push_back(out.integers({integer(node, "k")}, node.name + "/k"));
+  copy(out.emit(node, "Trilu", inputs), node, "upper");
+}
+
+void one_hot(OnnxExporter& out, const Node& node) {
+  auto inputs = input_names(out, node);
+  inputs.insert(inputs.begin() + 1, out.integers({integer(node, "depth")}, node.name + "/depth"));
+  copy(out.emit(node, "OneHot", inputs), node, "axis");
+}
+
+// Remainders of reals with the sign of the divisor came to ONNX later than what is written.
+void modulo(OnnxExporter& out, const Node& node) {
+  const bool real = out.graph().values[node.inputs[0]].type.format.is_float();
+  if (real && integer(node, "fmod") == 0)
+    throw Error("ONNX has no remainder of reals with the sign of the divisor in operator set ",
+                out.opset());
+  same(out, node);
+}
+
 // ONNX's operators of the same name and attributes.
 constexpr std::string_view kSame =
-    "Abs Add ArgMax BatchNormalization Ceil Clip Concat Conv DepthToSpace Div Elu Equal Erf Exp "
-    "Floor Gather Gelu Gemm GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual HardSigmoid "
-    "HardSwish Identity LeakyRelu Less LessOrEqual Log LogSoftmax MatMul Max Min Mul Neg PRelu "
-    "Pow Reciprocal Relu Round Sigmoid Sign Softmax Softplus SpaceToDepth Sqrt Sub Tanh "
-    "ThresholdedRelu Transpose Where";
+    "Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh BatchNormalization Ceil Celu Clip "
+    "Concat Conv Cos Cosh DepthToSpace Det Div Elu Equal Erf Exp Floor Gather GatherElements "
+    "GatherND Gelu Gemm GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual Hardmax HardSigmoid "
+    "HardSwish Identity IsNaN LeakyRelu Less LessOrEqual Log LogSoftmax MatMul Max Min Mul Neg Not "
+    "Or PRelu Pow Reciprocal Relu ReverseSequence Round ScatterElements ScatterND Sigmoid Sign Sin "
+    "Sinh Softmax Softplus SpaceToDepth Sqrt Sub Tan Tanh ThresholdedRelu Transpose Where Xor";
+
+constexpr std::string_view kReductions =
+    "ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd "
+    "ReduceSum ReduceSumSquare";
 
 const std::map<std::string, Writer, std::less<>>& writers() {
   static const std::map<std::string, Writer, std::less<>> kTable = [] {
     std::map<std::string, Writer, std::less<>> table = {
-        {"Cast", cast},        {"Expand", expand},    {"MaxPool", pool},      {"AveragePool", pool},
-        {"Pad", pad},          {"ReduceMax", reduce}, {"ReduceMean", reduce}, {"ReduceMin", reduce},
-        {"ReduceSum", reduce}, {"Reshape", reshape},  {"Slice", slice},       {"Split", split},
-        {"Tile", tile},        {"TopK", top_k}};
+        {"AveragePool", pool}, {"Cast", cast},    {"CumSum", cumulative_sum},
+        {"Expand", expand},    {"MaxPool", pool}, {"Mod", modulo},
+        {"OneHot", one_hot},   {"Pad", pad},      {"Reshape", reshape},
+        {"Shrink", shrink},    {"Slice", slice},  {"Split", split},
+        {"Tile", tile},        {"TopK", top_k},   {"Trilu", trilu}};
     for (const std::string& name : tandem::split(kSame, ' ')) table[name] = same;
+    for (const std::string& name : tandem::split(kReductions, ' ')) table[name] = reduce;
     return table;
   }();
   return kTable;
@@ -178,7 +220,7 @@ const std::map<std::string, Writer, std::less<>>& writers() {
 
 void write_operator(OnnxExporter& exporter, const Node& node) {
   const auto found = writers().find(node.op->name());
-  if (found == writers().end()) throw Error("ONNX has no operator ", node.op->name());
+  if (found == writers().end()) throw Error(node.op->name(), " is not written to ONNX");
   if (!node.bodies.empty()) throw Error("it carries bodies");
   found->second(exporter, node);
 }

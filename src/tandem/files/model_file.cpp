@@ -24,6 +24,17 @@ bool bind(const std::vector<std::string>& names, NamedTensors& arrays, OnnxBindi
   return found;
 }
 
+// The shapes of single samples, which lie along the first axis of arrays.
+std::map<std::string, Shape> sample_shapes(const NamedTensors& arrays) {
+  std::map<std::string, Shape> shapes;
+  for (const auto& [name, tensor] : arrays) {
+    Shape shape = tensor.shape();
+    if (!shape.empty()) shape[0] = 1;
+    shapes.emplace(name, std::move(shape));
+  }
+  return shapes;
+}
+
 }  // namespace
 
 Module read_model(const std::filesystem::path& path, NamedTensors& arrays) {
@@ -33,7 +44,9 @@ Module read_model(const std::filesystem::path& path, NamedTensors& arrays) {
     try {
       return read_onnx(path, binding);
     } catch (const RefusedModel& refused) {
-      if (!bind(refused.deciding_inputs(), arrays, binding)) throw;
+      if (bind(refused.deciding_inputs(), arrays, binding)) continue;
+      if (binding.values.empty() || !binding.shapes.empty()) throw;
+      binding.shapes = sample_shapes(arrays);  // what is fed may not divide a symbol
     }
   }
 }

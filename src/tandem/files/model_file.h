@@ -14,6 +14,7 @@ Module read_model(const std::filesystem::path& path);
 
 // The same where the shapes of an ONNX network depend on the values of inputs (onnx_program.h):
 // each such input that has an array becomes a constant of that value, and its array is taken out.
+// Where that is not enough, the others get the shapes of single samples of their arrays.
 Module read_model(const std::filesystem::path& path, NamedTensors& arrays);
 
 }  // namespace tandem

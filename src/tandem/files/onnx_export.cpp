@@ -141,7 +141,7 @@ void OnnxExporter::check_module() const {
 
 namespace {
 
-// Gelu is of operator set 20, padding that wraps of 19, scattered extremes of 18.
+// Gelu is of operator set 20, padding that wraps of 19, antialiasing and scattered extremes of 18.
 bool is_newer(const Node& node) {
   const auto says = [&](const char* attribute, std::initializer_list<std::string_view> values) {
     const auto found = node.attributes.find(attribute);
@@ -150,6 +150,9 @@ bool is_newer(const Node& node) {
     return text != nullptr && std::find(values.begin(), values.end(), *text) != values.end();
   };
   const std::string_view op = node.op->name();
+  const auto antialias = node.attributes.find("antialias");
+  if (antialias != node.attributes.end() && std::get<std::int64_t>(antialias->second) != 0)
+    return true;
   return op == "Gelu" || (op == "Pad" && says("mode", {"wrap"})) ||
          (op.starts_with("Scatter") && says("reduction", {"max", "min"}));
 }

@@ -49,18 +49,26 @@ Sizes by_scales(OnnxNode& node, Integers axes, const Reals& scales) {
   return result;
 }
 
-Sizes by_sizes(OnnxNode& node, const Integers& axes, const Integers& sizes) {
+// Axes whose new extent is the old one may be symbolic.
+Sizes by_sizes(OnnxNode& node, const Integers& axes, const std::vector<Dim>& sizes) {
   if (sizes.size() != axes.size())
     OnnxNode::refuse(concat("it has ", sizes.size(), " sizes for ", axes.size(), " axes"),
                      "correct the sizes");
-  Sizes result{axes, sizes, {}};
   const std::string policy = node.text("keep_aspect_ratio_policy", "stretch");
+  Sizes result;
+  for (std::size_t i = 0; i < axes.size(); ++i) {
+    const bool stays = sizes[i] == node.type(0).shape[static_cast<std::size_t>(axes[i])];
+    if (policy == "stretch" && stays) continue;
+    result.axes.push_back(axes[i]);
+    result.sizes.push_back(sizes[i].constant());
+  }
   if (policy == "stretch") return result;
   if (policy != "not_larger" && policy != "not_smaller")
     OnnxNode::refuse(concat("keep_aspect_ratio_policy is '", policy, "'"), "correct the attribute");
   Reals ratios;
   for (std::size_t i = 0; i < axes.size(); ++i)
-    ratios.push_back(static_cast<double>(sizes[i]) / static_cast<double>(extent_of(node, axes[i])));
+    ratios.push_back(static_cast<double>(result.sizes[i]) /
+                     static_cast<double>(extent_of(node, axes[i])));
   const double scale = policy == "not_larger" ? *std::min_element(ratios.begin(), ratios.end())
                                               : *std::max_element(ratios.begin(), ratios.end());
   for (std::size_t i = 0; i < axes.size(); ++i)
@@ -96,8 +104,6 @@ Reals kept_roi(const Reals& roi, const Integers& all, const Integers& kept) {
 }
 
 std::string coordinates_of(OnnxNode& node) {
-  // Operator set 10 knew one way only.
-  if (node.opset() < 11) return "asymmetric";
   const std::string mode = node.text("coordinate_transformation_mode", "half_pixel");
   if (mode == "tf_half_pixel_for_nn")
     OnnxNode::refuse("coordinate_transformation_mode is 'tf_half_pixel_for_nn'",
@@ -105,32 +111,62 @@ std::string coordinates_of(OnnxNode& node) {
   return mode;
 }
 
-// Axes that stay as they are need no node.
-void set_resize(OnnxNode& node, const Sizes& sizes, Attributes attributes) {
-  if (sizes.axes.empty()) return node.set(0, node.value(0));
-  attributes["axes"] = sizes.axes;
-  attributes["sizes"] = sizes.sizes;
-  attributes["scales"] = sizes.scales;
-  node.set(0, node.add("Resize", {node.value(0)}, std::move(attributes)));
+// Axes that stay as they are need no node; the others stand in order.
+ValueId resized(OnnxNode& node, ValueId x, const Sizes& sizes, Attributes attributes) {
+  if (sizes.axes.empty()) return x;
+  std::vector<std::size_t> order(sizes.axes.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::sort(order, {}, [&](std::size_t i) { return sizes.axes[i]; });
+  Sizes sorted;
+  for (const std::size_t i : order) {
+    sorted.axes.push_back(sizes.axes[i]);
+    sorted.sizes.push_back(sizes.sizes[i]);
+    if (!sizes.scales.empty()) sorted.scales.push_back(sizes.scales[i]);
+  }
+  attributes["axes"] = sorted.axes;
+  attributes["sizes"] = sorted.sizes;
+  attributes["scales"] = sorted.scales;
+  return node.add("Resize", {x}, std::move(attributes));
+}
+
+// Operator sets before 11 take the nearest element below, or above on an axis that shrinks.
+void old_resize(OnnxNode& node, const Sizes& sizes) {
+  const std::string mode = node.text("mode", "nearest");
+  ValueId x = node.value(0);
+  for (const bool shrinks : {true, false}) {
+    Sizes some;
+    for (std::size_t i = 0; i < sizes.axes.size(); ++i) {
+      if ((sizes.scales[i] < 1) != shrinks) continue;
+      some.axes.push_back(sizes.axes[i]);
+      some.sizes.push_back(sizes.sizes[i]);
+      some.scales.push_back(sizes.scales[i]);
+    }
+    x = resized(node, x, some,
+                {{"mode", mode},
+                 {"coordinates", std::string("asymmetric")},
+                 {"nearest", std::string(shrinks ? "ceil" : "floor")}});
+  }
+  node.set(0, x);
 }
 
 void resize(OnnxNode& node) {
-  const bool has_roi = node.opset() >= 11;
-  const std::size_t first = has_roi ? 2 : 1;
+  if (node.opset() < 11) {
+    const Reals scales = reals(node, 1, "its list of scales");
+    return old_resize(node, by_scales(node, resized_axes(node), scales));
+  }
   const Integers axes = resized_axes(node);
-  Attributes attributes = {
-      {"mode", node.text("mode", "nearest")},
-      {"coordinates", coordinates_of(node)},
-      {"nearest", has_roi ? node.text("nearest_mode", "round_prefer_floor") : "floor"},
-      {"cubic_a", node.real("cubic_coeff_a", -0.75)},
-      {"exclude_outside", node.integer("exclude_outside", 0)},
-      {"antialias", node.integer("antialias", 0)},
-      {"extrapolation", node.real("extrapolation_value", 0)}};
-  const Reals scales = reals(node, first, "its list of scales");
-  const bool by_size = node.has(first + 1);
+  Attributes attributes = {{"mode", node.text("mode", "nearest")},
+                           {"coordinates", coordinates_of(node)},
+                           {"nearest", node.text("nearest_mode", "round_prefer_floor")},
+                           {"cubic_a", node.real("cubic_coeff_a", -0.75)},
+                           {"exclude_outside", node.integer("exclude_outside", 0)},
+                           {"antialias", node.integer("antialias", 0)},
+                           {"extrapolation", node.real("extrapolation_value", 0)}};
+  const Reals scales = reals(node, 2, "its list of scales");
+  const bool by_size = node.has(3);
   if (by_size == !scales.empty())
     OnnxNode::refuse("it needs either scales or sizes", "give one of both");
-  Sizes sizes = by_size ? by_sizes(node, axes, node.integers(first + 1, "its list of sizes"))
+  Sizes sizes = by_size ? by_sizes(node, axes, node.required_dims(3, "its list of sizes"))
                         : by_scales(node, axes, scales);
   const bool crops = std::get<std::string>(attributes["coordinates"]) == "tf_crop_and_resize";
   if (crops) {
@@ -138,18 +174,21 @@ void resize(OnnxNode& node) {
     if (roi.size() != 2 * axes.size())
       OnnxNode::refuse(concat("its roi has ", roi.size(), " entries"), "give it two for each axis");
     // An axis that keeps its extent may show another part of it.
-    if (!by_size) {
-      sizes = {axes, {}, scales};
-      for (std::size_t i = 0; i < axes.size(); ++i)
-        sizes.sizes.push_back(static_cast<std::int64_t>(
-            std::floor(static_cast<double>(extent_of(node, axes[i])) * scales[i])));
+    for (std::size_t i = 0; i < axes.size(); ++i) {
+      const bool whole = roi[i] == 0 && roi[i + axes.size()] == 1;
+      if (whole || std::ranges::count(sizes.axes, axes[i]) != 0) continue;
+      sizes.axes.push_back(axes[i]);
+      sizes.sizes.push_back(extent_of(node, axes[i]));
+      if (!sizes.scales.empty() || !by_size) sizes.scales.push_back(1);
     }
-    attributes["roi"] = kept_roi(roi, axes, sizes.axes);
+    Integers kept = sizes.axes;
+    std::ranges::sort(kept);
+    attributes["roi"] = kept_roi(roi, axes, kept);
   } else {
     node.has(1);  // without meaning elsewhere
     node.text("keep_aspect_ratio_policy", "stretch");
   }
-  set_resize(node, sizes, std::move(attributes));
+  node.set(0, resized(node, node.value(0), sizes, std::move(attributes)));
 }
 
 // Scales are an attribute before operator set 9 and an input since.
@@ -160,10 +199,7 @@ void upsample(OnnxNode& node) {
   } else if (const auto* list = node.attribute("scales")) {
     scales.assign(list->floats().begin(), list->floats().end());
   }
-  set_resize(node, by_scales(node, resized_axes(node), scales),
-             {{"mode", node.text("mode", "nearest")},
-              {"coordinates", std::string("asymmetric")},
-              {"nearest", std::string("floor")}});
+  old_resize(node, by_scales(node, resized_axes(node), scales));
 }
 
 void grid_sample(OnnxNode& node) {

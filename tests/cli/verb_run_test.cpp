@@ -73,6 +73,21 @@ TEST_F(RunVerb, RunsTheGraphAsReadOnReals) {
   EXPECT_EQ(y.to_reals(), (std::vector<double>{1, 0, 3, 0, 5, 0}));
 }
 
+TEST_F(RunVerb, BindsArraysThatDecideShapes) {
+  const auto net = source_dir() / "tests/fuzz/corpus/onnx/reshape.onnx";
+  const Tensor x = Tensor::from_reals(Format(), {1, 3, 4},
+                                      std::vector<double>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
+  const Tensor shape =
+      Tensor::from_integers(Format::integer(64, true), {2}, std::vector<std::int64_t>{4, -1});
+  const std::string in = arrays({{"x", x}, {"shape", shape}});
+  const CliRun run = run_cli({"run", net.string(), "--input", in, "--output", path("out.npz")});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const NamedTensors out = read_npz(path("out.npz"));
+  ASSERT_EQ(out.size(), 1U);
+  EXPECT_EQ(out[0].second.shape(), (Shape{1, 4, 3}));
+  EXPECT_EQ(out[0].second.to_reals(), x.to_reals());
+}
+
 TEST_F(RunVerb, CountsWhatIsRight) {
   // Scores by hand: rows give [1.5,0], [0,2], [1.5,0] with the labels 0, 1, 1.
   const std::string set = write("set.csv",

@@ -47,7 +47,9 @@ def single(op: str, opset: int = 17, label: str = "", outputs: int = 1,
         names = list(given)
         for value in consts or []:
             names.append("" if value is None else g.const(value, np.asarray(value).dtype))
-        return g.add(op, names, outputs, **attributes)
+        result = g.add(op, names, outputs, **attributes)
+        is_real = all(array.dtype == np.float32 for array in given.values())
+        return result if is_real else g.add("Cast", [result], to=TensorProto.FLOAT)
 
     case(f"{op}{label}_{opset}", build, opset, shapes=shapes, **given)
 
@@ -382,6 +384,85 @@ def quantized() -> None:
     case("int4_weights", int4_weights, 21, x=noise(2, 4))
 
 
+def integers() -> None:
+    a = np.random.default_rng(1).integers(-100, 100, (2, 3)).astype(np.int32)
+    b = np.array([3, -7, 5], np.int32)
+    for op in ("Add", "Sub", "Mul", "Div", "Mod"):
+        single(op, inputs={"a": a}, consts=[b], label="_int")
+    single("Mod", inputs={"a": noise(2, 3)}, consts=[f32(0.5, -0.25, 2)], label="_real", fmod=1)
+    single("Pow", inputs={"a": np.abs(a)}, consts=[np.float32(1.5)], label="_int_real")
+    single("BitShift", inputs={"a": np.abs(a).astype(np.uint8)},
+           consts=[np.array([1, 2, 3], np.uint8)], direction="LEFT")
+    single("ArgMin", inputs={"a": a}, axis=1, label="_int")
+    single("Celu", alpha=2.0)
+    single("Shrink", lambd=0.75, bias=0.25)
+    single("Hardmax", opset=11, axis=1)
+    single("Hardmax", opset=13, axis=1)
+
+
+def indexing() -> None:
+    x = noise(3, 4)
+    single("GatherElements", inputs={"x": x}, consts=[np.array([[0, -1], [1, 1], [3, 2]])], axis=1)
+    single("GatherND", inputs={"x": x}, consts=[np.array([[0, -1], [2, 1]])])
+    single("Scatter", opset=9, inputs={"x": x}, consts=[np.array([[0, 2, 1, 0]]), noise(1, 4)])
+    single("ScatterElements", opset=18, inputs={"x": x}, axis=1, reduction="max",
+           consts=[np.array([[0], [2], [-1]]), noise(3, 1, seed=2)])
+    single("ScatterND", opset=16, inputs={"x": x}, reduction="add",
+           consts=[np.array([[0], [2], [0]]), noise(3, 4, seed=2)])
+    single("OneHot", inputs={"i": i64(0, 2, -1, 7)}, consts=[np.int64(3), f32(-1, 2)], axis=0)
+    single("Trilu", inputs={"x": x}, consts=[np.int64(1)], upper=0)
+    single("CumSum", inputs={"x": x}, consts=[np.int64(-1)], exclusive=1, reverse=1)
+    single("ReverseSequence", inputs={"x": x}, consts=[i64(2, 4, 1)], batch_axis=0, time_axis=1)
+    single("EyeLike", inputs={"x": x}, k=1)
+    single("Pad", inputs={"x": x}, consts=[i64(-1, 1, 0, -2), np.float32(3)], label="_cut")
+    for op in ("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceProd",
+               "ReduceSumSquare"):
+        single(op, inputs={"x": np.abs(x)}, axes=[1])
+    single("ReduceSumSquare", opset=18, label="_noop", noop_with_empty_axes=1)
+
+    def selected(g: Graph) -> list[str]:
+        data = g.const(np.array([[3, 0, 1], [1, 3, 0]]), np.int64)
+        kept = g.const(np.array([True, False, True]), np.bool_)
+        unique = g.add("Unique", [data], 4, sorted=0)
+        names = [g.add("NonZero", [data]), unique, *(f"{unique}_{i}" for i in (1, 2, 3)),
+                 g.add("Compress", ["x", kept], axis=0),
+                 g.add("Range", [g.const(np.float32(1)), g.const(np.float32(3)),
+                                 g.const(np.float32(0.75))])]
+        return [g.add("Cast", [name], to=TensorProto.FLOAT) for name in names]
+
+    case("selected", selected, x=x)
+
+
+def sampling() -> None:
+    x = noise(1, 2, 4, 5)
+    single("Upsample", opset=7, inputs={"x": x}, scales=[1.0, 1.0, 2.0, 3.0])
+    single("Upsample", opset=9, inputs={"x": x}, consts=[f32(1, 1, 2, 3)], mode="linear")
+    single("Resize", opset=10, inputs={"x": x}, consts=[f32(1, 1, 2, 0.6)])
+    single("Resize", opset=11, inputs={"x": x}, mode="linear",
+           consts=[f32(), f32(), i64(1, 2, 7, 3)], coordinate_transformation_mode="align_corners")
+    single("Resize", opset=13, inputs={"x": x}, consts=[None, f32(1, 1, 0.75, 2)], mode="cubic")
+    single("Resize", opset=13, label="_crop", inputs={"x": x}, mode="linear",
+           consts=[f32(0, 0, 0.2, 0.4, 1, 1, 0.8, 1.5), None, i64(1, 2, 3, 4)],
+           coordinate_transformation_mode="tf_crop_and_resize", extrapolation_value=9.0)
+    single("Resize", opset=18, label="_kept", inputs={"x": x}, axes=[3, 2], mode="nearest",
+           consts=[None, None, i64(10, 12)], keep_aspect_ratio_policy="not_larger")
+    grid = noise(1, 3, 2, 2, seed=2, scale=0.6)
+    single("GridSample", opset=16, inputs={"x": x, "g": grid}, mode="bilinear")
+    single("GridSample", opset=20, inputs={"x": x, "g": grid}, padding_mode="reflection",
+           align_corners=1)
+    regions = np.array([[0, 0, 3, 3], [1, 0.5, 4, 2]], np.float32)
+    for opset in (10, 16):
+        single("RoiAlign", opset, inputs={"x": x, "r": regions}, consts=[i64(0, 0)],
+               output_height=2, output_width=2, sampling_ratio=2)
+    single("Det", inputs={"x": noise(2, 3, 3)})
+    for op in ("HannWindow", "HammingWindow", "BlackmanWindow"):
+        case(op, lambda g, op=op: g.add("Identity", [g.add(
+            op, [g.const(np.int64(9), np.int64)], periodic=0)]), x=x)
+    case("DFT_17", lambda g: g.add("DFT", ["x"], axis=1, onesided=1), x=noise(2, 8, 1))
+    case("STFT_17", lambda g: g.add("STFT", [
+        "x", g.const(np.int64(3), np.int64), g.const(noise(8, seed=2))]), x=noise(2, 20, 1))
+
+
 def arrays() -> dict[str, np.ndarray]:
     elementwise()
     layers()
@@ -389,6 +470,9 @@ def arrays() -> dict[str, np.ndarray]:
     folded()
     structure()
     quantized()
+    integers()
+    indexing()
+    sampling()
     result: dict[str, np.ndarray] = {}
     for name, inputs, model in CASES:
         if isinstance(model, tuple):  # the same model in a form that onnxruntime does not take

@@ -97,7 +97,6 @@ def structure() -> None:
 
 
 def inputs() -> None:
-    edited("size_0", "'x' has the size 0 on axis 1", lambda m: None, shape=[2, 0])
     edited("absurd", "2^40", lambda m: None, shape=[1 << 30, 1 << 30])
     edited("overflow", "2^40", lambda m: None, shape=[1 << 62, 4, 1 << 62])
     edited("no_rank", "'x' has no shape",
@@ -107,8 +106,9 @@ def inputs() -> None:
                "x", TensorProto.FLOAT, [2])))
     edited("strings", "elements of type STRING",
            lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", TensorProto.STRING))
-    edited("integers", "node 'only' (Relu): ",
-           lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", TensorProto.INT64))
+    edited("integers", "node 'only' (Sigmoid): ",
+           lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", TensorProto.INT64),
+           op="Sigmoid")
 
 
 def initializers() -> None:
@@ -168,12 +168,6 @@ def initializers() -> None:
     tensor("external_offset", "offset is negative", external("weights.bin", offset="-1"))
     tensor("external_key", "unknown key 'ofset'", external("weights.bin", ofset="1"))
 
-    def empty(t: Any) -> None:
-        t.dims[:] = [0]
-        t.raw_data = b""
-
-    tensor("empty_weight", "'weight' has a dimension of size 0", empty)
-
 
 def nodes() -> None:
     def three(m: Any) -> None:
@@ -217,7 +211,10 @@ def nodes() -> None:
         m.graph.node[0].output.append("mask")
         m.graph.output.append(helper.make_tensor_value_info("mask", TensorProto.BOOL, [2, 3]))
 
-    edited("training_output", "its output 'mask' is not supported", masked, op="Dropout")
+    edited("training_output", "its output 'mask' is not supported", masked)
+    edited("random", "it makes random numbers", lambda m: None, op="RandomNormalLike")
+    edited("border", "use zeros or reflection", lambda m: m.graph.node[0].input.append("x"),
+           op="GridSample", shape=[2, 2, 2, 2], mode="cubic", padding_mode="border")
 
     def reshape(*shape: int) -> Callable[[Any], None]:
         def edit(m: Any) -> None:

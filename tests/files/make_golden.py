@@ -2,6 +2,7 @@
 
 operators.npz  graphs of ONNX's operators over several operator sets; outputs by onnxruntime
 layers.npz     graphs of its layers beyond the most common; outputs by onnxruntime
+fed.npz        graphs whose shapes depend on inputs; outputs by onnxruntime
 qonnx.npz      graphs of QONNX's nodes; outputs by the executor of PyPI's qonnx
 refused.npz    models that the reader must refuse, each with a part of the message
 arrays.npz, compressed.npz   arrays as NumPy writes them
@@ -17,6 +18,7 @@ the size of an archive compressed array by array). Each case is a group of array
 
 import warnings
 
+import golden_fed
 import golden_layers
 import golden_operators
 import golden_qonnx
@@ -56,10 +58,12 @@ SEEDS = {
                   "BatchNormalization_15", "Reshape_17", "Slice_13", "Slice_9", "Pad_axes_18",
                   "Gather_17", "Expand_17", "Split_18", "TopK_11", "ReduceSum_13",
                   "DepthToSpace_13", "flatten_by_shape", "split_heads", "expand_like",
-                  "shape_parts", "constants", "index_range", "names", "qdq_axis_zero_13",
-                  "qdq_layer", "qdq_uint4_21", "int4_weights"],
+                  "shape_parts", "constants", "index_range", "selected", "GridSample_20",
+                  "Resize_crop_13", "names", "qdq_axis_zero_13", "qdq_layer",
+                  "qdq_uint4_21", "int4_weights"],
     "layers": ["ConvTranspose_pads_11", "MaxPool_indices_12", "LSTM_both_full_14",
                "GRU_functions_14", "Einsum_heads_12", "QLinearConv_10", "functions"],
+    "fed": ["reshape", "non_zero"],
     "qonnx": ["quant_4_1_1", "per_channel_zero", "bipolar_0", "trunc1_pool", "trunc2_zero",
               "layers", "annotated_bipolar"],
     "refused": ["cycle", "three_memory", "external", "filled", "nan_of_constants"]}
@@ -76,7 +80,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     FOLDER.mkdir(exist_ok=True)
     write_arrays()
-    for module in (golden_operators, golden_layers, golden_qonnx, golden_refused):
+    for module in (golden_operators, golden_layers, golden_fed, golden_qonnx, golden_refused):
         arrays = module.arrays()
         name = module.__name__.removeprefix("golden_")
         write_seeds(name, arrays)

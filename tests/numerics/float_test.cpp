@@ -63,6 +63,72 @@ TEST(NarrowFloat, E5m2IsThatOfItsPublishedTable) {
   EXPECT_TRUE(std::signbit(format.decode(0b1'00000'00)));
 }
 
+struct WithoutInfinities {
+  const char* name;
+  int bits;
+  double largest, smallest_normal, smallest;
+  std::vector<std::uint64_t> nans;
+};
+
+// OCP 8-bit floating point specification, table 1 (e4m3); OCP microscaling formats, table 5 (e2m1);
+// Noune et al., 2022, table 1 (the two without a negative zero).
+const std::vector<WithoutInfinities>& finite_formats() {
+  static const std::vector<WithoutInfinities> kFormats = {
+      {"e4m3", 8, 448, 0x1p-6, 0x1p-9, {0x7f, 0xff}},
+      {"e4m3fnuz", 8, 240, 0x1p-7, 0x1p-10, {0x80}},
+      {"e5m2fnuz", 8, 57344, 0x1p-15, 0x1p-17, {0x80}},
+      {"e2m1", 4, 6, 1, 0.5, {}}};
+  return kFormats;
+}
+
+TEST(NarrowFloat, FormatsWithoutInfinitiesAreThoseOfTheirPublishedTables) {
+  for (const WithoutInfinities& table : finite_formats()) {
+    const Format format = Format::parse(table.name);
+    SCOPED_TRACE(table.name);
+    EXPECT_EQ(format.bits(), table.bits);
+    EXPECT_TRUE(format.is_float());
+    double largest = 0, smallest = kInfinity, before = -kInfinity;
+    std::vector<std::uint64_t> nans;
+    const std::uint64_t sign = std::uint64_t{1} << (table.bits - 1);
+    for (const std::uint64_t code : format.codes()) {
+      const double value = format.decode(code);
+      if (std::isnan(value)) {
+        nans.push_back(code);
+        continue;
+      }
+      EXPECT_EQ(format.encode(value), code);
+      largest = std::max(largest, value);
+      if (value > 0) smallest = std::min(smallest, value);
+      if (code >= sign) continue;
+      EXPECT_GT(value, before);
+      before = value;
+    }
+    EXPECT_EQ(largest, table.largest);
+    EXPECT_EQ(smallest, table.smallest);
+    EXPECT_EQ(nans, table.nans);
+    EXPECT_EQ(format.decode(format.encode(table.smallest_normal)), table.smallest_normal);
+    for (const double beyond : {kInfinity, 1e9, table.largest * 2}) {
+      EXPECT_EQ(format.decode(format.encode(beyond)), table.largest);
+      EXPECT_EQ(format.decode(format.encode(-beyond)), -table.largest);
+    }
+  }
+}
+
+TEST(NarrowFloat, E2m1HasNoNan) {
+  const Format format = Format::parse("e2m1");
+  std::vector<double> values;
+  for (std::uint64_t code = 0; code < 8; ++code) values.push_back(format.decode(code));
+  EXPECT_THAT(values, ::testing::ElementsAre(0, 0.5, 1, 1.5, 2, 3, 4, 6));
+  EXPECT_THAT([&] { format.encode(std::nan("")); },
+              ThrowsMessage<Error>(HasSubstr("NaN has no code in format e2m1")));
+}
+
+TEST(NarrowFloat, MinusZeroBecomesZeroWhereItHasNoCode) {
+  EXPECT_EQ(Format::parse("e4m3fnuz").encode(-0.0), 0U);
+  EXPECT_EQ(Format::parse("e5m2fnuz").encode(-1e-30), 0U);
+  EXPECT_EQ(Format::parse("e4m3").encode(-0.0), 0x80U);
+}
+
 TEST(NarrowFloat, EveryCodeDecodesByTheFormulaAndEncodesBack) {
   for (const Narrow& narrow : kNarrow) {
     const Format format = Format::parse(narrow.name);

@@ -22,7 +22,8 @@ using ::testing::ThrowsMessage;
 // Every format there is.
 std::vector<Format> all_formats() {
   std::vector<Format> formats;
-  for (const char* name : {"f64", "f32", "f16", "bf16", "e5m2", "bool", "bipolar"})
+  for (const char* name : {"f64", "f32", "f16", "bf16", "e5m2", "e4m3", "e4m3fnuz", "e5m2fnuz",
+                           "e2m1", "bool", "bipolar"})
     formats.push_back(Format::parse(name));
   for (int bits = 1; bits <= 64; ++bits)
     for (const bool is_signed : {false, true}) {
@@ -37,7 +38,7 @@ TEST(Format, DefaultIsSingle) { EXPECT_EQ(Format().name(), "f32"); }
 
 TEST(Format, EveryNameReadsBack) {
   const std::vector<Format> formats = all_formats();
-  EXPECT_EQ(formats.size(), 7u + 127 + 2 * 63 * 129);
+  EXPECT_EQ(formats.size(), 11u + 127 + 2 * 63 * 129);
   std::set<std::string> names;
   for (const Format& format : formats) {
     ASSERT_EQ(Format::parse(format.name()), format) << format.name();
@@ -157,7 +158,8 @@ TEST(Format, WrongNamesGetTheNearestOrTheBounds) {
   EXPECT_EQ(complaint("unit8"), "unknown format 'unit8'; did you mean 'uint8'?");
   EXPECT_EQ(complaint("F32"), "unknown format 'F32'; did you mean 'f32'?");
   EXPECT_EQ(complaint("fixed8,3"), "unknown format 'fixed8,3'; did you mean 'fixed<8,3>'?");
-  EXPECT_THAT(complaint("posit"), HasSubstr("known: f64, f32, f16, bf16, e5m2, int4"));
+  EXPECT_THAT(complaint("posit"),
+              HasSubstr("known: f64, f32, f16, bf16, e5m2, e4m3, e4m3fnuz, e5m2fnuz, e2m1, int4"));
   EXPECT_THAT(complaint(""), HasSubstr("unknown format ''"));
   for (const char* name : {"int0", "int65", "int007", "int99999999999999999999"})
     EXPECT_THAT(complaint(name), HasSubstr("out of bounds; the family goes from int1 to int64"));

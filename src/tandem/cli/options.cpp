@@ -12,7 +12,12 @@ void ModelOptions::add_to(OptionTable& options, const std::string& metavariable)
 }
 
 Module ModelOptions::load() const {
-  Module module = read_model(path);
+  NamedTensors none;
+  return load(none);
+}
+
+Module ModelOptions::load(NamedTensors& arrays) const {
+  Module module = read_model(path, arrays);
   const auto values = parse_bindings(bindings);
   if (values.empty()) return module;
   try {

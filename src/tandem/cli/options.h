@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "tandem/cli/verb.h"
+#include "tandem/files/numpy.h"
 #include "tandem/graph/module.h"
 
 namespace tandem {
@@ -20,6 +21,8 @@ struct ModelOptions {
   void add_to(OptionTable& options, const std::string& metavariable = "MODEL");
   // The model with the named symbols bound. Throws Error naming the file.
   Module load() const;
+  // The same; arrays whose values decide shapes become constants and are taken out.
+  Module load(NamedTensors& arrays) const;
 };
 
 // "N=1" and so on as a map. Throws Error naming the text that is no SYMBOL=NUMBER.

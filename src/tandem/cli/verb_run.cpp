@@ -32,6 +32,7 @@ class RunVerb final : public Verb {
            "emulated microcontroller), circuit (the simulated circuit).\n"
            "Arrays are named after the network's inputs and outputs, samples along the first "
            "axis;\n"
+           "one whose values decide shapes (the shape of a Reshape) holds for all samples, whole;\n"
            "integer executions take integers as codes and reals as reals, and write both: NAME\n"
            "holds reals, NAME.codes the integers. Of a network with states the samples are "
            "consecutive\n"
@@ -85,10 +86,11 @@ class RunVerb final : public Verb {
   PreparedNetwork prepare(bool lowers) const {
     if (input_.empty())
       return prepare_network(model_.load(), data_.data_options(), codings_.codings(), lowers);
+    NamedTensors arrays = read_npz(input_);
     PreparedNetwork prepared =
-        prepare_network(model_.load(), data_.data_options(), codings_.codings(), lowers);
+        prepare_network(model_.load(arrays), data_.data_options(), codings_.codings(), lowers);
     prepared.samples =
-        samples_of_arrays(lowers ? *prepared.lowered : prepared.network, read_npz(input_), input_);
+        samples_of_arrays(lowers ? *prepared.lowered : prepared.network, arrays, input_);
     return prepared;
   }
 

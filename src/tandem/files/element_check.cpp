@@ -1,5 +1,7 @@
 #include "tandem/files/element_check.h"
 
+#include <algorithm>
+
 #include "tandem/base/error.h"
 
 namespace tandem {
@@ -12,6 +14,11 @@ void check_elements(const Tensor& tensor) {
     for (const auto value : tensor.data<std::uint64_t>())
       if (value >> 63 != 0) throw Error("element ", value, " is beyond 2^63 - 1");
   }
+}
+
+bool is_zero(const Tensor& tensor) {
+  const auto values = tensor.to_reals();
+  return std::all_of(values.begin(), values.end(), [](double value) { return value == 0; });
 }
 
 }  // namespace tandem

@@ -8,4 +8,7 @@ namespace tandem {
 // or a uint63 reaches beyond 2^63 - 1.
 void check_elements(const Tensor& tensor);
 
+// Whether every element is 0.
+bool is_zero(const Tensor& tensor);
+
 }  // namespace tandem

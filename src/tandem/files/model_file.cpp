@@ -1,5 +1,7 @@
 #include "tandem/files/model_file.h"
 
+#include <algorithm>
+
 #include "tandem/base/error.h"
 #include "tandem/base/file.h"
 #include "tandem/files/onnx_reader.h"
@@ -7,6 +9,47 @@
 #include "tandem/graph/printer.h"
 
 namespace tandem {
+
+namespace {
+
+// Moves the arrays of the named inputs to the binding; whether there was one.
+bool bind(const std::vector<std::string>& names, NamedTensors& arrays, OnnxBinding& binding) {
+  const auto is_named = [&](const auto& array) {
+    return std::ranges::find(names, array.first) != names.end();
+  };
+  bool found = false;
+  for (const auto& array : arrays)
+    if (is_named(array)) found = binding.values.insert(array).second || found;
+  std::erase_if(arrays, is_named);
+  return found;
+}
+
+// The shapes of single samples, which lie along the first axis of arrays.
+std::map<std::string, Shape> sample_shapes(const NamedTensors& arrays) {
+  std::map<std::string, Shape> shapes;
+  for (const auto& [name, tensor] : arrays) {
+    Shape shape = tensor.shape();
+    if (!shape.empty()) shape[0] = 1;
+    shapes.emplace(name, std::move(shape));
+  }
+  return shapes;
+}
+
+}  // namespace
+
+Module read_model(const std::filesystem::path& path, NamedTensors& arrays) {
+  if (path.extension() != ".onnx") return read_model(path);
+  OnnxBinding binding;
+  for (;;) {
+    try {
+      return read_onnx(path, binding);
+    } catch (const RefusedModel& refused) {
+      if (bind(refused.deciding_inputs(), arrays, binding)) continue;
+      if (binding.values.empty() || !binding.shapes.empty()) throw;
+      binding.shapes = sample_shapes(arrays);  // what is fed may not divide a symbol
+    }
+  }
+}
 
 Module read_model(const std::filesystem::path& path) {
   const std::string suffix = path.extension().string();

@@ -61,21 +61,66 @@ void softsign(OnnxNode& node) {
 }
 
 // x * sigmoid(alpha * x)
-void swish(OnnxNode& node) {
+ValueId swished(OnnxNode& node) {
   const ValueId x = node.value(0);
   const double alpha = node.real("alpha", 1.0);
   const ValueId inner = alpha == 1.0 ? x : node.add("Mul", {x, scalar_like(node, x, alpha)});
-  node.set(0, node.add("Mul", {x, node.add("Sigmoid", {inner})}));
+  return node.add("Mul", {x, node.add("Sigmoid", {inner})});
 }
 
-// Exponents may have another type than their base.
+void swish(OnnxNode& node) { node.set(0, swished(node)); }
+
+void swiglu(OnnxNode& node) {
+  if (node.type(0) != node.type(1))
+    OnnxNode::refuse("its inputs differ in shape or type", "correct the inputs");
+  node.set(0, node.add("Mul", {swished(node), node.value(1)}));
+}
+
+void celu(OnnxNode& node) {
+  node.set(0, node.add("Celu", node.values(), {{"alpha", node.real("alpha", 1.0)}}));
+}
+
+void shrink(OnnxNode& node) {
+  node.set(0, node.add("Shrink", node.values(),
+                       {{"lambda", node.real("lambd", 0.5)}, {"bias", node.real("bias", 0)}}));
+}
+
+void modulo(OnnxNode& node) {
+  node.set(0, node.add("Mod", node.values(), {{"fmod", node.integer("fmod", 0)}}));
+}
+
+void bit_shift(OnnxNode& node) {
+  const std::string direction = node.text("direction", "");
+  if (direction != "LEFT" && direction != "RIGHT")
+    OnnxNode::refuse(concat("direction is '", direction, "'"), "give it LEFT or RIGHT");
+  node.set(0, node.add("BitShift", node.values(),
+                       {{"direction", std::string(direction == "LEFT" ? "left" : "right")}}));
+}
+
+void is_inf(OnnxNode& node) {
+  node.set(0, node.add("IsInf", node.values(),
+                       {{"detect_negative", node.integer("detect_negative", 1)},
+                        {"detect_positive", node.integer("detect_positive", 1)}}));
+}
+
+// The exponent in the format of the base where that holds it; both in double otherwise.
 void pow(OnnxNode& node) {
-  const ValueId base = node.value(0);
-  ValueId exponent = node.value(1);
+  const ValueId base = node.value(0), exponent = node.value(1);
   const Format format = node.type(0).format;
-  if (const Tensor* constant = node.constant(1); constant && constant->format() != format)
-    exponent = node.add_constant(constant->converted(format));
-  node.set(0, node.add("Pow", {base, exponent}));
+  if (node.type(1).format == format) return node.set(0, node.add("Pow", {base, exponent}));
+  if (const Tensor* constant = node.constant(1)) {
+    const bool exact = format.is_float() || constant->format().is_integer();
+    if (exact && constant->converted(format).to_reals() == constant->to_reals()) {
+      const ValueId same = node.add_constant(constant->converted(format));
+      return node.set(0, node.add("Pow", {base, same}));
+    }
+  }
+  const auto cast = [&](ValueId value, const Format& to) {
+    return node.add("Cast", {value}, {{"to", to}});
+  };
+  const Format wide = Format::parse("f64");
+  const ValueId power = node.add("Pow", {cast(base, wide), cast(exponent, wide)});
+  node.set(0, cast(power, format));
 }
 
 ValueId folded(OnnxNode& node, std::string_view op) {
@@ -113,25 +158,30 @@ void clip(OnnxNode& node) {
 }
 
 void cast(OnnxNode& node) {
-  Format to;
-  if (node.op() == "CastLike") {
-    to = node.type(1).format;
-  } else {
-    const std::int64_t wanted = node.integer("to");
-    const auto format = onnx_format(static_cast<std::int32_t>(wanted));
-    if (!format) {
-      OnnxNode::refuse(concat("it casts to ", onnx_type_name(static_cast<std::int32_t>(wanted))),
-                       "cast to FLOAT or an integer type");
-    }
-    to = *format;
-  }
-  node.ignore("saturate");  // of 8-bit floats only
-  node.ignore("round_mode");
+  const Format to = node.op() == "CastLike" ? node.type(1).format
+                                            : required_format(node.integer("to"), "it casts to ");
+  const std::int64_t saturate = node.integer("saturate", 1) != 0 ? 1 : 0;
+  node.ignore("round_mode");  // of bare exponents only
   const ValueId x = node.value(0);
-  node.set(0, node.type(0).format == to ? x : node.add("Cast", {x}, {{"to", to}}));
+  const Attributes attributes = {{"to", to}, {"saturate", saturate}};
+  node.set(0, node.type(0).format == to ? x : node.add("Cast", {x}, attributes));
+}
+
+void bit_cast(OnnxNode& node) {
+  const Format to = required_format(node.integer("to"), "it casts to ");
+  node.set(0, node.add("BitCast", {node.value(0)}, {{"to", to}}));
 }
 
 void identity(OnnxNode& node) { node.set(0, node.value(0)); }
+
+// The mask of a Dropout that drops nothing.
+ValueId all_kept(OnnxNode& node) {
+  const Shape shape = node.type(0).static_shape();
+  node.charge(element_count(shape));
+  Tensor mask(Format::parse("bool"), shape);
+  for (std::uint8_t& kept : mask.mutable_data<std::uint8_t>()) kept = 1;
+  return node.add_constant(mask);
+}
 
 // In inference the input passes.
 void dropout(OnnxNode& node) {
@@ -142,10 +192,11 @@ void dropout(OnnxNode& node) {
     OnnxNode::refuse("it is in training mode", "export the model for inference (model.eval())");
   }
   node.set(0, node.value(0));
+  if (node.has_output(1) && node.opset() >= 10) node.set(1, all_kept(node));
 }
 
-// Softmax and LogSoftmax normalise one axis since operator set 13, and all axes from `axis` on
-// before.
+// Softmax, LogSoftmax and Hardmax normalise one axis since operator set 13, and all axes from
+// `axis` on before.
 void softmax(OnnxNode& node) {
   const ValueId x = node.value(0);
   const std::vector<Dim> shape = node.type(0).shape;
@@ -173,29 +224,40 @@ void softmax(OnnxNode& node) {
 
 void add_elementwise_handlers(OnnxHandlers& handlers) {
   for (const char* name :
-       {"Abs",   "Add",      "Ceil",           "Div",        "Equal", "Erf",         "Exp",
-        "Floor", "Greater",  "GreaterOrEqual", "HardSwish",  "Less",  "LessOrEqual", "Log",
-        "Mul",   "Neg",      "PRelu",          "Reciprocal", "Relu",  "Round",       "Sigmoid",
-        "Sign",  "Softplus", "Sqrt",           "Sub",        "Tanh",  "Where"}) {
+       {"Abs",        "Acos",    "Acosh", "Add",         "And",        "Asin",
+        "Asinh",      "Atan",    "Atanh", "BitwiseAnd",  "BitwiseNot", "BitwiseOr",
+        "BitwiseXor", "Ceil",    "Cos",   "Cosh",        "Det",        "Div",
+        "Equal",      "Erf",     "Exp",   "Floor",       "Greater",    "GreaterOrEqual",
+        "HardSwish",  "IsNaN",   "Less",  "LessOrEqual", "Log",        "Mul",
+        "Neg",        "Not",     "Or",    "PRelu",       "Reciprocal", "Relu",
+        "Round",      "Sigmoid", "Sign",  "Sin",         "Sinh",       "Softplus",
+        "Sqrt",       "Sub",     "Tan",   "Tanh",        "Where",      "Xor"}) {
     handlers[name] = plain;
   }
   for (const char* name : {"Max", "Min", "Sum"}) handlers[name] = variadic;
   handlers["LeakyRelu"] = leaky_relu;
   handlers["ThresholdedRelu"] = thresholded_relu;
   handlers["Elu"] = elu;
+  handlers["Celu"] = celu;
+  handlers["Shrink"] = shrink;
+  handlers["Mod"] = modulo;
+  handlers["BitShift"] = bit_shift;
+  handlers["IsInf"] = is_inf;
+  handlers["BitCast"] = bit_cast;
   handlers["Selu"] = selu;
   handlers["HardSigmoid"] = hard_sigmoid;
   handlers["Gelu"] = gelu;
   handlers["Mish"] = mish;
   handlers["Softsign"] = softsign;
   handlers["Swish"] = swish;
+  handlers["SwiGLU"] = swiglu;
   handlers["Pow"] = pow;
   handlers["Mean"] = mean;
   handlers["Clip"] = clip;
   handlers["Cast"] = handlers["CastLike"] = cast;
   handlers["Identity"] = identity;
   handlers["Dropout"] = dropout;
-  handlers["Softmax"] = handlers["LogSoftmax"] = softmax;
+  handlers["Softmax"] = handlers["LogSoftmax"] = handlers["Hardmax"] = softmax;
 }
 
 }  // namespace tandem

@@ -160,15 +160,34 @@ void OnnxExporter::check_module() const {
   }
 }
 
-void OnnxExporter::choose_opset() {
-  // Types of 4 and 16 bits in QuantizeLinear; Gelu is of 20, DeformConv of 19.
-  constexpr std::int64_t kNewer = 21;
+namespace {
+
+// Gelu is of operator set 20; DeformConv and padding that wraps of 19; GroupNormalization, LpPool
+// with dilations, antialiasing and scattered extremes of 18.
+bool is_newer(const Node& node) {
+  const auto says = [&](const char* attribute, std::initializer_list<std::string_view> values) {
+    const auto found = node.attributes.find(attribute);
+    const auto* text =
+        found == node.attributes.end() ? nullptr : std::get_if<std::string>(&found->second);
+    return text != nullptr && std::find(values.begin(), values.end(), *text) != values.end();
+  };
+  const std::string_view op = node.op->name();
+  const auto antialias = node.attributes.find("antialias");
+  if (antialias != node.attributes.end() && std::get<std::int64_t>(antialias->second) != 0)
+    return true;
   constexpr std::array<std::string_view, 4> kNewOperators = {"DeformConv", "Gelu",
                                                              "GroupNormalization", "LpPool"};
+  return std::ranges::find(kNewOperators, op) != kNewOperators.end() ||
+         (op == "Pad" && says("mode", {"wrap"})) ||
+         (op.starts_with("Scatter") && says("reduction", {"max", "min"}));
+}
+
+}  // namespace
+
+void OnnxExporter::choose_opset() {
+  constexpr std::int64_t kNewer = 21;  // types of 4 and 16 bits in QuantizeLinear
   for (const Node& node : graph_.nodes) {
-    if (std::find(kNewOperators.begin(), kNewOperators.end(), node.op->name()) !=
-        kNewOperators.end())
-      need_opset(kNewer);
+    if (is_newer(node)) need_opset(kNewer);
     for (const ValueId value : is_quantizer(node) ? node.inputs : std::vector<ValueId>{}) {
       if (value == kNone) continue;
       const Format& format = graph_.values[value].type.format;

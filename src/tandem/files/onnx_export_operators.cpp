@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
@@ -175,26 +176,197 @@ void top_k(OnnxExporter& out, const Node& node) {
   copy(proto, node, "largest");
 }
 
+void shrink(OnnxExporter& out, const Node& node) {
+  auto& proto = out.emit(node, "Shrink", input_names(out, node));
+  copy(proto, node, "lambda", "lambd");
+  copy(proto, node, "bias");
+}
+
+void cumulative_sum(OnnxExporter& out, const Node& node) {
+  auto inputs = input_names(out, node);
+  inputs.push_back(out.integers({integer(node, "axis")}, node.name + "/axis"));
+  auto& proto = out.emit(node, "CumSum", inputs);
+  copy(proto, node, "exclusive");
+  copy(proto, node, "reverse");
+}
+
+void trilu(OnnxExporter& out, const Node& node) {
+  auto inputs = input_names(out, node);
+  inputs.push_back(out.integers({integer(node, "k")}, node.name + "/k"));
+  copy(out.emit(node, "Trilu", inputs), node, "upper");
+}
+
+void one_hot(OnnxExporter& out, const Node& node) {
+  auto inputs = input_names(out, node);
+  inputs.insert(inputs.begin() + 1, out.integers({integer(node, "depth")}, node.name + "/depth"));
+  copy(out.emit(node, "OneHot", inputs), node, "axis");
+}
+
+// Remainders of reals with the sign of the divisor came to ONNX later than what is written.
+void modulo(OnnxExporter& out, const Node& node) {
+  const bool real = out.graph().values[node.inputs[0]].type.format.is_float();
+  if (real && integer(node, "fmod") == 0)
+    throw Error("ONNX has no remainder of reals with the sign of the divisor in operator set ",
+                out.opset());
+  same(out, node);
+}
+
+const std::string& text(const Node& node, const std::string& name) {
+  return std::get<std::string>(node.attributes.at(name));
+}
+
+void bit_shift(OnnxExporter& out, const Node& node) {
+  const std::string direction = text(node, "direction") == "left" ? "LEFT" : "RIGHT";
+  set_attribute(out.emit(node, "BitShift", input_names(out, node)), "direction", direction);
+}
+
+// A list of reals with one entry for each axis, given those of some.
+std::string spread(OnnxExporter& out, const Node& node, const std::vector<double>& values,
+                   std::vector<double> all, const std::string& name) {
+  const auto& axes = list(node, "axes");
+  const auto rank = static_cast<std::int64_t>(out.graph().values[node.inputs[0]].type.shape.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::int64_t axis = axes[i % axes.size()];
+    const std::int64_t half = i < axes.size() ? 0 : rank;
+    all[static_cast<std::size_t>(half + (axis < 0 ? axis + rank : axis))] = values[i];
+  }
+  const auto count = static_cast<std::int64_t>(all.size());
+  return out.initializer(Tensor::from_reals(Format(), {count}, all), name);
+}
+
+// By scales where the node has them, else by sizes, whose axes must all be known.
+void resize(OnnxExporter& out, const Node& node) {
+  const auto& from = out.graph().values[node.inputs[0]].type.shape;
+  const auto& to = out.graph().values[node.outputs[0]].type;
+  const auto& scales = std::get<std::vector<double>>(node.attributes.at("scales"));
+  const auto& roi = std::get<std::vector<double>>(node.attributes.at("roi"));
+  const Integers &axes = list(node, "axes"), &sizes = list(node, "sizes");
+  auto inputs = input_names(out, node);
+  std::vector<double> whole(from.size(), 0), ones(from.size(), 1);
+  whole.insert(whole.end(), ones.begin(), ones.end());
+  inputs.push_back(roi.empty() ? "" : spread(out, node, roi, whole, node.name + "/roi"));
+  for (std::size_t i = 0; i < scales.size(); ++i) {
+    const std::size_t axis = static_cast<std::size_t>(
+        axes[i] < 0 ? axes[i] + static_cast<std::int64_t>(from.size()) : axes[i]);
+    if (std::floor(static_cast<double>(from[axis].constant()) * scales[i]) !=
+        static_cast<double>(sizes[i]))
+      throw Error("its scale ", scales[i], " does not make ", sizes[i], " elements of ",
+                  from[axis].to_string());
+  }
+  if (scales.empty()) {
+    inputs.emplace_back();
+    inputs.push_back(out.integers(to.static_shape(), node.name + "/sizes"));
+  } else {
+    inputs.push_back(spread(out, node, scales, ones, node.name + "/scales"));
+  }
+  auto& proto = out.emit(node, "Resize", inputs);
+  copy(proto, node, "mode");
+  copy(proto, node, "coordinates", "coordinate_transformation_mode");
+  copy(proto, node, "nearest", "nearest_mode");
+  copy(proto, node, "cubic_a", "cubic_coeff_a");
+  copy(proto, node, "exclude_outside");
+  copy(proto, node, "extrapolation", "extrapolation_value");
+  if (integer(node, "antialias") != 0) copy(proto, node, "antialias");
+}
+
+// Operator set 16 knew images only and called the modes otherwise.
+void grid_sample(OnnxExporter& out, const Node& node) {
+  constexpr std::int64_t kVolumes = 20;
+  const bool is_image = out.graph().values[node.inputs[0]].type.shape.size() == 4;
+  if (!is_image && out.opset() < kVolumes)
+    throw Error("ONNX samples nothing but images in operator set ", out.opset());
+  std::string mode = text(node, "mode");
+  if (out.opset() < kVolumes && mode != "nearest") mode = "bi" + mode;
+  auto& proto = out.emit(node, "GridSample", input_names(out, node));
+  set_attribute(proto, "mode", mode);
+  copy(proto, node, "padding", "padding_mode");
+  copy(proto, node, "align_corners");
+}
+
+void roi_align(OnnxExporter& out, const Node& node) {
+  auto& proto = out.emit(node, "RoiAlign", input_names(out, node));
+  copy(proto, node, "height", "output_height");
+  copy(proto, node, "width", "output_width");
+  copy(proto, node, "mode");
+  copy(proto, node, "sampling_ratio");
+  copy(proto, node, "spatial_scale");
+  const bool half_pixel = integer(node, "half_pixel") != 0;
+  set_attribute(proto, "coordinate_transformation_mode",
+                std::string(half_pixel ? "half_pixel" : "output_half_pixel"));
+}
+
+std::string scalar(OnnxExporter& out, std::int64_t value, const std::string& name) {
+  const std::vector<std::int64_t> element = {value};
+  return out.initializer(Tensor::from_integers(Format::integer(64, true), {}, element), name);
+}
+
+// The axis is an input since operator set 20.
+void dft(OnnxExporter& out, const Node& node) {
+  constexpr std::int64_t kAxisAsInput = 20;
+  const std::int64_t length = integer(node, "length");
+  auto inputs = input_names(out, node);
+  inputs.push_back(length == 0 ? "" : scalar(out, length, node.name + "/length"));
+  if (out.opset() >= kAxisAsInput)
+    inputs.push_back(scalar(out, integer(node, "axis"), node.name + "/axis"));
+  auto& proto = out.emit(node, "DFT", inputs);
+  if (out.opset() < kAxisAsInput) copy(proto, node, "axis");
+  copy(proto, node, "inverse");
+  copy(proto, node, "onesided");
+}
+
+void stft(OnnxExporter& out, const Node& node) {
+  auto inputs = input_names(out, node);
+  inputs.insert(inputs.begin() + 1, scalar(out, integer(node, "frame_step"), node.name + "/step"));
+  inputs.resize(3);
+  inputs.push_back(scalar(out, integer(node, "frame_length"), node.name + "/length"));
+  copy(out.emit(node, "STFT", inputs), node, "onesided");
+}
+
 // ONNX's operators of the same name and attributes.
 constexpr std::string_view kSame =
-    "Abs Add ArgMax BatchNormalization Ceil Clip Concat Conv ConvTranspose DeformConv DepthToSpace "
-    "Div Einsum Elu Equal Erf Exp Floor Gather Gelu Gemm GlobalAveragePool GlobalMaxPool Greater "
-    "GreaterOrEqual GroupNormalization HardSigmoid "
-    "HardSwish Identity LRN LeakyRelu Less LessOrEqual Log LogSoftmax MatMul Max Min Mul Neg PRelu "
-    "Pow Reciprocal Relu Round Sigmoid Sign Softmax Softplus SpaceToDepth Sqrt Sub Tanh "
-    "ThresholdedRelu Transpose Where";
+    "Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh BatchNormalization Ceil Celu "
+    "Clip Concat Conv ConvTranspose Cos Cosh DeformConv DepthToSpace Det Div Einsum Elu Equal "
+    "Erf Exp Floor Gather GatherElements GatherND Gelu Gemm GlobalAveragePool GlobalMaxPool "
+    "Greater GreaterOrEqual GroupNormalization HardSigmoid HardSwish Hardmax Identity IsNaN "
+    "LRN LeakyRelu Less LessOrEqual Log LogSoftmax MatMul Max Min Mul Neg Not Or PRelu Pow "
+    "Reciprocal Relu ReverseSequence Round ScatterElements ScatterND Sigmoid Sign Sin Sinh "
+    "Softmax Softplus SpaceToDepth Sqrt Sub Tan Tanh ThresholdedRelu Transpose Where Xor";
+
+constexpr std::string_view kReductions =
+    "ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd "
+    "ReduceSum ReduceSumSquare";
 
 const std::map<std::string, Writer, std::less<>>& writers() {
   static const std::map<std::string, Writer, std::less<>> kTable = [] {
     std::map<std::string, Writer, std::less<>> table = {
-        {"Cast", cast},        {"Expand", expand},    {"MaxPool", pool},
-        {"AveragePool", pool}, {"LpPool", pool},      {"LSTM", recurrent},
-        {"GRU", recurrent},    {"RNN", recurrent},    {"LayerNormalization", layer_normalization},
-        {"Pad", pad},          {"ReduceMax", reduce}, {"ReduceMean", reduce},
-        {"ReduceMin", reduce}, {"ReduceSum", reduce}, {"Reshape", reshape},
-        {"Slice", slice},      {"Split", split},      {"Tile", tile},
-        {"TopK", top_k}};
+        {"BitShift", bit_shift},
+        {"Resize", resize},
+        {"GridSample", grid_sample},
+        {"RoiAlign", roi_align},
+        {"DFT", dft},
+        {"STFT", stft},
+        {"AveragePool", pool},
+        {"Cast", cast},
+        {"CumSum", cumulative_sum},
+        {"Expand", expand},
+        {"MaxPool", pool},
+        {"Mod", modulo},
+        {"OneHot", one_hot},
+        {"Pad", pad},
+        {"Reshape", reshape},
+        {"Shrink", shrink},
+        {"Slice", slice},
+        {"Split", split},
+        {"Tile", tile},
+        {"TopK", top_k},
+        {"Trilu", trilu},
+        {"LpPool", pool},
+        {"LSTM", recurrent},
+        {"GRU", recurrent},
+        {"RNN", recurrent},
+        {"LayerNormalization", layer_normalization}};
     for (const std::string& name : tandem::split(kSame, ' ')) table[name] = same;
+    for (const std::string& name : tandem::split(kReductions, ' ')) table[name] = reduce;
     return table;
   }();
   return kTable;

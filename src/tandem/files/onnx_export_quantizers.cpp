@@ -3,6 +3,7 @@
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
+#include "tandem/files/element_check.h"
 #include "tandem/files/onnx_export.h"
 #include "tandem/files/onnx_quant.h"
 #include "tandem/files/onnx_tensor.h"

@@ -20,14 +20,17 @@ const OnnxHandlers& handlers() {
   static const OnnxHandlers kTable = [] {
     OnnxHandlers table;
     add_elementwise_handlers(table);
+    add_image_handlers(table);
+    add_index_handlers(table);
     add_layer_handlers(table);
     add_attention_handlers(table);
     add_integer_layer_handlers(table);
-    add_loss_handlers(table);
     add_ml_handlers(table);
     add_normalization_handlers(table);
     add_pool_handlers(table);
     add_recurrent_handlers(table);
+    add_selection_handlers(table);
+    add_signal_handlers(table);
     add_shape_handlers(table);
     add_tree_handlers(table);
     add_quantization_handlers(table);
@@ -94,12 +97,14 @@ Refusal unknown_operator(const onnx::NodeProto& proto) {
 
 }  // namespace
 
-OnnxImporter::OnnxImporter(onnx::ModelProto& model, std::filesystem::path folder)
+OnnxImporter::OnnxImporter(onnx::ModelProto& model, std::filesystem::path folder,
+                           const OnnxBinding& binding)
     : model_(model),
       graph_(*model.mutable_graph()),
       folder_(std::move(folder)),
       opsets_(operator_sets(model)),
-      builder_(module_, Builder::add_graph(module_, "main")) {
+      builder_(module_, Builder::add_graph(module_, "main")),
+      binding_(binding) {
   const auto own = opsets_.find("");
   if (own != opsets_.end() && own->second > kNewestOpset) {
     throw Error("operator set ", own->second, " is newer than ", kNewestOpset,
@@ -114,7 +119,10 @@ Module OnnxImporter::run(std::string_view source) {
   read_initializers();
   read_inputs();
   for (const int index : order) import_node(index);
-  if (!refused_.empty()) throw RefusedModel(source, "read", std::move(refused_), rest());
+  if (!refused_.empty()) {
+    throw RefusedModel(source, "read", std::move(refused_), rest(),
+                       {deciding_.begin(), deciding_.end()});
+  }
   finish_outputs();
   rename_values();
   remove_unused(module_);
@@ -227,11 +235,7 @@ TensorType OnnxImporter::declared_type(const onnx::ValueInfoProto& info) {
   Shape fixed;
   for (int axis = 0; axis < declared.shape().dim_size(); ++axis) {
     const auto& dim = declared.shape().dim(axis);
-    if (dim.has_dim_value() && dim.dim_value() == 0) {
-      throw Error("'", info.name(), "' has the size 0 on axis ", axis,
-                  "; give the dimension a size, or a name where it varies");
-    }
-    if (dim.has_dim_value() && dim.dim_value() > 0) {
+    if (dim.has_dim_value() && dim.dim_value() >= 0) {
       type.shape.emplace_back(dim.dim_value());
       fixed.push_back(dim.dim_value());
     } else if (!dim.dim_param().empty()) {
@@ -244,8 +248,47 @@ TensorType OnnxImporter::declared_type(const onnx::ValueInfoProto& info) {
   return type;
 }
 
+// Dimensions of one name have one size.
+void OnnxImporter::bind_shape(const onnx::ValueInfoProto& input, const Shape& shape) {
+  auto& declared = *graph_input(input.name()).mutable_type()->mutable_tensor_type();
+  if (declared.has_shape() && declared.shape().dim_size() != static_cast<int>(shape.size()))
+    throw Error("'", input.name(), "' is given the shape ", to_string(shape),
+                ", which has another rank than it declares");
+  for (std::size_t axis = 0; axis < shape.size(); ++axis) {
+    auto& dim = declared.mutable_shape()->dim_size() > static_cast<int>(axis)
+                    ? *declared.mutable_shape()->mutable_dim(static_cast<int>(axis))
+                    : *declared.mutable_shape()->add_dim();
+    Dim known = shape[axis];
+    if (dim.has_dim_value() && dim.dim_value() >= 0) known = dim.dim_value();
+    if (!dim.dim_param().empty()) known = symbols_.emplace(dim.dim_param(), known).first->second;
+    if (known != Dim(shape[axis])) {
+      throw Error("'", input.name(), "' is given the shape ", to_string(shape), " where axis ",
+                  axis, " is ", known.to_string());
+    }
+    dim.set_dim_value(shape[axis]);
+  }
+  if (shape.empty()) declared.mutable_shape();
+}
+
+onnx::ValueInfoProto& OnnxImporter::graph_input(const std::string& name) {
+  const auto found = std::ranges::find(*graph_.mutable_input(), name, &onnx::ValueInfoProto::name);
+  if (found == graph_.mutable_input()->end()) throw Error("the model has no input '", name, "'");
+  return *found;
+}
+
 void OnnxImporter::read_input(const onnx::ValueInfoProto& input) {
   OnnxValue value;
+  if (const auto bound = binding_.values.find(input.name()); bound != binding_.values.end()) {
+    const TensorType type = declared_type(input);
+    if (type != type_of(bound->second)) {
+      throw Error("'", input.name(), "' is bound to ", type_of(bound->second).to_string(),
+                  " but declared ", type.to_string());
+    }
+    value.constant = bound->second;
+    value.dims = dims_of(bound->second);
+    values_[input.name()] = std::move(value);
+    return;
+  }
   value.value = builder_.input(input.name(), declared_type(input));
   const auto annotated = annotations_.find(input.name());
   if (annotated != annotations_.end() && builder_.type(value.value).format.is_float())
@@ -253,7 +296,31 @@ void OnnxImporter::read_input(const onnx::ValueInfoProto& input) {
   values_[input.name()] = std::move(value);
 }
 
+// Notes the inputs of the model that a value is computed from.
+void OnnxImporter::note_deciding(const std::string& value) {
+  std::map<std::string, const onnx::NodeProto*> producers;
+  for (const auto& node : graph_.node())
+    for (const std::string& output : node.output()) producers.emplace(output, &node);
+  std::vector<std::string> pending = {value};
+  std::set<std::string> seen;
+  while (!pending.empty()) {
+    const std::string name = pending.back();
+    pending.pop_back();
+    if (name.empty() || !seen.insert(name).second) continue;
+    const auto known = values_.find(name);
+    if (known != values_.end() && known->second.constant) continue;
+    if (const auto producer = producers.find(name); producer != producers.end()) {
+      pending.insert(pending.end(), producer->second->input().begin(),
+                     producer->second->input().end());
+    } else {
+      deciding_.insert(name);
+    }
+  }
+}
+
 void OnnxImporter::read_inputs() {
+  for (const auto& [name, shape] : binding_.shapes) bind_shape(graph_input(name), shape);
+  for (const auto& [name, tensor] : binding_.values) bind_shape(graph_input(name), tensor.shape());
   for (const auto& input : graph_.input()) {
     if (values_.contains(input.name())) continue;  // an initializer listed as input
     try {
@@ -279,8 +346,6 @@ ValueId OnnxImporter::materialize(const std::string& name) {
     throw Refusal(concat("'", name, "' is arithmetic on symbolic dimensions and used as data"),
                   "export the model with fixed dimensions");
   }
-  if (value.constant->size() == 0)
-    throw Refusal(concat("'", name, "' has a dimension of size 0"), "remove the empty tensor");
   value.value = builder_.constant(*value.constant, name);
   return value.value;
 }
@@ -439,11 +504,12 @@ void OnnxImporter::rename_values() {
   }
 }
 
-Module read_onnx(ByteSpan bytes, std::string_view source, const std::filesystem::path& folder) {
+Module read_onnx(ByteSpan bytes, std::string_view source, const std::filesystem::path& folder,
+                 const OnnxBinding& binding) {
   try {
     onnx::ModelProto model = parse_onnx_model(bytes);
     inline_functions(model);
-    return OnnxImporter(model, folder).run(source);
+    return OnnxImporter(model, folder, binding).run(source);
   } catch (const RefusedModel&) {
     throw;
   } catch (const Error& error) {
@@ -451,9 +517,9 @@ Module read_onnx(ByteSpan bytes, std::string_view source, const std::filesystem:
   }
 }
 
-Module read_onnx(const std::filesystem::path& path) {
+Module read_onnx(const std::filesystem::path& path, const OnnxBinding& binding) {
   const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
-  return read_onnx(read_file_bytes(path), path.string(), folder);
+  return read_onnx(read_file_bytes(path), path.string(), folder, binding);
 }
 
 }  // namespace tandem

@@ -63,6 +63,8 @@ class OnnxNode {
   std::vector<std::int64_t> integers(std::size_t input, std::string_view what) const;
   // An input as dimensions, for shapes that may be symbolic.
   std::optional<DimTensor> dims(std::size_t input) const;
+  // The same of a list, refused where it is computed while the network runs.
+  std::vector<Dim> required_dims(std::size_t input, std::string_view what) const;
 
   // Attributes; the first form demands them, the others know ONNX's default.
   std::int64_t integer(std::string_view name);
@@ -113,21 +115,24 @@ using OnnxHandlers = std::map<std::string, OnnxHandler, std::less<>>;
 // The parts of the table of handlers, one per file. ONNX's own operators have their name as key,
 // QONNX's the prefix "qonnx:", those of ai.onnx.ml "ml:", those of ai.onnx.preview "preview:".
 void add_elementwise_handlers(OnnxHandlers& handlers);
+void add_image_handlers(OnnxHandlers& handlers);
+void add_index_handlers(OnnxHandlers& handlers);
 void add_layer_handlers(OnnxHandlers& handlers);
 void add_attention_handlers(OnnxHandlers& handlers);
 void add_integer_layer_handlers(OnnxHandlers& handlers);
-void add_loss_handlers(OnnxHandlers& handlers);
 void add_ml_handlers(OnnxHandlers& handlers);
 void add_normalization_handlers(OnnxHandlers& handlers);
 void add_pool_handlers(OnnxHandlers& handlers);
 void add_recurrent_handlers(OnnxHandlers& handlers);
+void add_selection_handlers(OnnxHandlers& handlers);
+void add_signal_handlers(OnnxHandlers& handlers);
 void add_shape_handlers(OnnxHandlers& handlers);
 void add_tree_handlers(OnnxHandlers& handlers);
 void add_quantization_handlers(OnnxHandlers& handlers);
 
 class OnnxImporter {
  public:
-  OnnxImporter(onnx::ModelProto& model, std::filesystem::path folder);
+  OnnxImporter(onnx::ModelProto& model, std::filesystem::path folder, const OnnxBinding& binding);
   // Throws RefusedModel with the nodes that no handler took.
   Module run(std::string_view source);
 
@@ -139,6 +144,9 @@ class OnnxImporter {
   void read_annotations();
   void read_inputs();
   void read_input(const onnx::ValueInfoProto& input);
+  void bind_shape(const onnx::ValueInfoProto& input, const Shape& shape);
+  onnx::ValueInfoProto& graph_input(const std::string& name);
+  void note_deciding(const std::string& value);
   TensorType declared_type(const onnx::ValueInfoProto& info);
   Dim fresh_symbol(std::string_view wanted);
   Dim symbol_of(const std::string& param);
@@ -174,6 +182,8 @@ class OnnxImporter {
   std::set<std::string> poisoned_;  // outputs of refused nodes, and of all that need them
   std::set<std::string> guessed_;   // stand-ins of unsure type, and what is computed from them
   std::vector<RefusedNode> refused_;
+  const OnnxBinding& binding_;
+  std::set<std::string> deciding_;  // inputs whose values refused nodes asked for
   std::int64_t elements_left_ = std::int64_t{1} << 26;  // of folded constants
 };
 

@@ -106,6 +106,24 @@ void einsum(OnnxNode& node) {
   node.set(0, node.add("Einsum", node.values(), {{"equation", node.text("equation", "")}}));
 }
 
+Attributes loss_attributes(OnnxNode& node) {
+  Integers ignored;
+  if (node.has_attribute("ignore_index")) ignored.push_back(node.integer("ignore_index"));
+  return {{"reduction", node.text("reduction", "mean")}, {"ignored", ignored}};
+}
+
+void log_likelihood_loss(OnnxNode& node) {
+  node.set(0, node.add("NegativeLogLikelihoodLoss", node.values(), loss_attributes(node)));
+}
+
+void cross_entropy_loss(OnnxNode& node) {
+  const Attributes classes = {{"axis", std::int64_t{1}}};
+  const ValueId log_probabilities = node.add("LogSoftmax", {node.value(0)}, classes);
+  node.set(0, node.add("NegativeLogLikelihoodLoss",
+                       {log_probabilities, node.value(1), node.value(2)}, loss_attributes(node)));
+  node.set(1, log_probabilities);
+}
+
 }  // namespace
 
 void add_layer_handlers(OnnxHandlers& handlers) {
@@ -115,6 +133,8 @@ void add_layer_handlers(OnnxHandlers& handlers) {
   handlers["MatMul"] = matmul;
   handlers["Gemm"] = gemm;
   handlers["Einsum"] = einsum;
+  handlers["NegativeLogLikelihoodLoss"] = log_likelihood_loss;
+  handlers["SoftmaxCrossEntropyLoss"] = cross_entropy_loss;
 }
 
 }  // namespace tandem

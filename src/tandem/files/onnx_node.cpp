@@ -55,6 +55,7 @@ const Tensor* OnnxNode::constant(std::size_t input) const {
 
 const Tensor& OnnxNode::required_constant(std::size_t input, std::string_view what) const {
   if (const Tensor* tensor = constant(input)) return *tensor;
+  if (has(input)) importer_->note_deciding(proto_->input(static_cast<int>(input)));
   refuse(concat(what, " is ", has(input) ? "computed while the network runs" : "absent"),
          "export the model with that input as a constant");
 }
@@ -77,6 +78,13 @@ std::vector<std::int64_t> OnnxNode::integers(std::size_t input, std::string_view
 std::optional<DimTensor> OnnxNode::dims(std::size_t input) const {
   if (!has(input)) return std::nullopt;
   return importer_->find(proto_->input(static_cast<int>(input))).dims;
+}
+
+std::vector<Dim> OnnxNode::required_dims(std::size_t input, std::string_view what) const {
+  const auto known = dims(input);
+  if (known && known->shape.size() == 1) return known->elements;
+  if (!known) required_constant(input, what);
+  refuse(concat(what, " is no list of integers"), "give it as a 1-D int64 tensor");
 }
 
 const onnx::AttributeProto* OnnxNode::attribute(std::string_view name) {
@@ -170,7 +178,9 @@ std::vector<ValueId> OnnxNode::add_node(std::string_view tandem_op, std::vector<
   if (!folded) return outputs;
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const Tensor& result = (*folded)[i];
-    if (result.format().is_float() && !all_of(result, [](double v) { return !std::isnan(v); })) {
+    const bool from_file = importer_->binding_.values.empty();
+    if (from_file && result.format().is_float() &&
+        !all_of(result, [](double v) { return !std::isnan(v); })) {
       refuse("it makes NaN of its constant inputs",
              "correct the constants, or the training that made them");
     }

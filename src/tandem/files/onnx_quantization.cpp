@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "tandem/base/text.h"
+#include "tandem/files/element_check.h"
 #include "tandem/files/onnx_quant.h"
 #include "tandem/files/onnx_tensor.h"
 #include "tandem/ops/broadcast.h"

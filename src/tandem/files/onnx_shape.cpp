@@ -76,13 +76,7 @@ void constant_of_shape(OnnxNode& node) {
   Tensor fill = Tensor::scalar(0);
   if (const auto* proto = node.tensor("value")) fill = attribute_tensor(node, *proto);
   if (fill.size() != 1) OnnxNode::refuse("its value has not one element", "correct the attribute");
-  const auto dims = node.dims(0);
-  if (!dims || !dims->is_constant()) {
-    OnnxNode::refuse("its shape is symbolic or computed while the network runs",
-                     "export the model with fixed dimensions");
-  }
-  Shape target;
-  for (const Dim& dim : dims->elements) target.push_back(dim.constant());
+  const Shape target = TensorType{node.required_dims(0, "its shape"), Format()}.static_shape();
   const std::int64_t count = element_count(target);
   if (count > kMostFilled) {
     OnnxNode::refuse(concat("it makes ", count, " equal elements"),
@@ -100,14 +94,10 @@ void constant_of_shape(OnnxNode& node) {
 }
 
 void reshape(OnnxNode& node) {
-  const auto wanted = node.dims(1);
-  if (!wanted || wanted->shape.size() != 1) {
-    OnnxNode::refuse("its shape is computed while the network runs",
-                     "export the model with that shape as a constant");
-  }
+  const auto wanted = node.required_dims(1, "its shape");
   const auto from = node.type(0).shape;
   const bool allow_zero = node.integer("allowzero", 0) != 0;
-  std::vector<Dim> to = wanted->elements;
+  std::vector<Dim> to = wanted;
   Dim total = 1, known = 1;
   for (const Dim& dim : from) total = total * dim;
   std::optional<std::size_t> open;
@@ -217,8 +207,9 @@ void split(OnnxNode& node) {
   if (count != parts || parts == 0)
     OnnxNode::refuse("num_outputs differs from its number of outputs", "correct the attribute");
   const std::int64_t each = (extent + parts - 1) / parts;
-  for (std::int64_t i = 0; sizes.size() < static_cast<std::size_t>(parts) && i < parts; ++i)
-    sizes.push_back(std::min(each, extent - i * each));
+  const bool is_listed = !sizes.empty();
+  for (std::int64_t i = 0; !is_listed && i < parts; ++i)
+    sizes.push_back(std::clamp<std::int64_t>(extent - i * each, 0, each));
   const auto outputs =
       node.add_node("Split", {node.value(0)}, {{"axis", axis}, {"sizes", std::move(sizes)}});
   for (std::size_t i = 0; i < outputs.size(); ++i) node.set(i, outputs[i]);
@@ -233,6 +224,24 @@ void slice(OnnxNode& node) {
   const Integers axes = list(3, "axes"), steps = list(4, "steps");
   node.set(0, node.add("Slice", {node.value(0)},
                        {{"starts", starts}, {"ends", ends}, {"axes", axes}, {"steps", steps}}));
+}
+
+// Negative pads cut.
+ValueId cut_by(OnnxNode& node, ValueId x, Integers& pads) {
+  const std::vector<Dim> shape = node.type_of_value(x).shape;
+  Integers starts, ends, axes;
+  for (std::size_t d = 0; d < shape.size(); ++d) {
+    std::int64_t& before = pads[d];
+    std::int64_t& after = pads[d + shape.size()];
+    if (before >= 0 && after >= 0) continue;
+    axes.push_back(static_cast<std::int64_t>(d));
+    starts.push_back(before < 0 ? -before : 0);
+    ends.push_back(shape[d].constant() - (after < 0 ? -after : 0));
+    before = std::max<std::int64_t>(before, 0);
+    after = std::max<std::int64_t>(after, 0);
+  }
+  if (axes.empty()) return x;
+  return node.add("Slice", {x}, {{"starts", starts}, {"ends", ends}, {"axes", axes}});
 }
 
 void pad(OnnxNode& node) {
@@ -253,23 +262,19 @@ void pad(OnnxNode& node) {
     }
     pads = all;
   }
+  if (pads.size() != 2 * rank)
+    OnnxNode::refuse(concat("it has ", pads.size(), " pads for ", node.type(0).to_string()),
+                     "give it two for each axis");
+  const ValueId x = cut_by(node, node.value(0), pads);
   node.set(0,
-           node.add("Pad", {node.value(0)},
+           node.add("Pad", {x},
                     {{"pads", pads}, {"mode", node.text("mode", "constant")}, {"value", value}}));
 }
 
-void gather(OnnxNode& node) {
-  node.set(0, node.add("Gather", node.values(), {{"axis", node.integer("axis", 0)}}));
-}
-
 void expand(OnnxNode& node) {
-  const auto wanted = node.dims(1);
-  if (!wanted || wanted->shape.size() != 1) {
-    OnnxNode::refuse("its shape is computed while the network runs",
-                     "export the model with that shape as a constant");
-  }
+  const auto wanted = node.required_dims(1, "its shape");
   const auto from = node.type(0).shape;
-  const std::vector<Dim> to = broadcast_dims(from, wanted->elements);
+  const std::vector<Dim> to = broadcast_dims(from, wanted);
   if (from == to) {
     node.set(0, node.value(0));
     return;
@@ -290,10 +295,39 @@ void tile(OnnxNode& node) {
   node.set(0, node.add("Tile", {node.value(0)}, {{"repeats", node.integers(1, "its repeats")}}));
 }
 
-void blocks(OnnxNode& node) {
-  Attributes attributes = {{"blocksize", node.integer("blocksize")}};
-  if (node.op() == "DepthToSpace") attributes["mode"] = node.text("mode", "DCR");
-  node.set(0, node.add(node.op(), node.values(), std::move(attributes)));
+void depth_to_space(OnnxNode& node) {
+  node.set(
+      0, node.add("DepthToSpace", node.values(),
+                  {{"blocksize", node.integer("blocksize")}, {"mode", node.text("mode", "DCR")}}));
+}
+
+// Channels become block-major (DCR), or stay together (CRD, since operator set 28).
+void space_to_depth(OnnxNode& node) {
+  const std::int64_t block = node.integer("blocksize");
+  const std::string mode = node.text("mode", "DCR");
+  if (mode == "DCR")
+    return node.set(0, node.add("SpaceToDepth", node.values(), {{"blocksize", block}}));
+  if (mode != "CRD") OnnxNode::refuse(concat("mode is '", mode, "'"), "give it DCR or CRD");
+  const std::vector<Dim> x = node.type(0).shape;
+  if (x.size() != 4 || block < 1)
+    OnnxNode::refuse(concat("its input is ", node.type(0).to_string()), "give it [N,C,H,W]");
+  const auto rows = x[2].divided_by(Dim(block)), columns = x[3].divided_by(Dim(block));
+  if (!rows || !columns)
+    OnnxNode::refuse(concat(node.type(0).to_string(), " is no multiple of blocks"),
+                     "correct the blocksize");
+  const ValueId split =
+      node.reshape(node.value(0), {x[0], x[1], *rows, Dim(block), *columns, Dim(block)});
+  const ValueId moved = node.add("Transpose", {split}, {{"perm", Integers{0, 1, 3, 5, 2, 4}}});
+  node.set(0, node.reshape(moved, {x[0], x[1] * Dim(block * block), *rows, *columns}));
+}
+
+// What is left of a reduction without axes: what it does to every element and to every total.
+ValueId reduced_over_nothing(OnnxNode& node, ValueId x) {
+  const std::string& op = node.op();
+  if (op == "ReduceL1" || op == "ReduceL2") return node.add("Abs", {x});
+  if (op == "ReduceSumSquare") return node.add("Mul", {x, x});
+  if (op == "ReduceLogSum") return node.add("Log", {x});
+  return x;
 }
 
 void reduce(OnnxNode& node) {
@@ -301,44 +335,10 @@ void reduce(OnnxNode& node) {
   const auto axes = axes_of(node, 1, rank);
   const bool none = !axes || axes->empty();
   const std::int64_t keepdims = node.integer("keepdims", 1) != 0 ? 1 : 0;
-  if (node.integer("noop_with_empty_axes", 0) != 0 && none) {
-    node.set(0, node.value(0));
-    return;
-  }
+  if (node.integer("noop_with_empty_axes", 0) != 0 && none)
+    return node.set(0, reduced_over_nothing(node, node.value(0)));
   const Integers listed = none ? Integers{} : Integers(axes->begin(), axes->end());
   node.set(0, node.add(node.op(), {node.value(0)}, {{"axes", listed}, {"keepdims", keepdims}}));
-}
-
-// The least element of x is the greatest of -x.
-void arg_extreme(OnnxNode& node) {
-  const ValueId x = node.op() == "ArgMax" ? node.value(0) : node.add("Neg", {node.value(0)});
-  const Attributes attributes = {{"axis", node.integer("axis", 0)},
-                                 {"keepdims", node.integer("keepdims", 1)},
-                                 {"select_last_index", node.integer("select_last_index", 0)}};
-  node.set(0, node.add("ArgMax", {x}, attributes));
-}
-
-void top_k(OnnxNode& node) {
-  std::int64_t k = 0;
-  if (node.has(1)) {
-    const Integers given = node.integers(1, "its k");
-    if (given.size() != 1) OnnxNode::refuse("its k is no single number", "correct the input");
-    k = given[0];
-  } else {
-    k = node.integer("k");
-  }
-  node.ignore("sorted");  // sorted elements are one of the orders that sorted = 0 allows
-  const auto outputs = node.add_node(
-      "TopK", {node.value(0)},
-      {{"k", k}, {"axis", node.integer("axis", -1)}, {"largest", node.integer("largest", 1)}});
-  for (std::size_t i = 0; i < outputs.size(); ++i) node.set(i, outputs[i]);
-}
-
-// Known only as arithmetic on shapes, which never comes to a handler.
-void shapes_only(OnnxNode& node) {
-  OnnxNode::refuse(
-      concat(node.op(), " is read where it computes shapes from constants, not on data"),
-      "replace it by operators that are read (`tandem list operators`)");
 }
 
 }  // namespace
@@ -357,16 +357,13 @@ void add_shape_handlers(OnnxHandlers& handlers) {
   handlers["Split"] = split;
   handlers["Slice"] = slice;
   handlers["Pad"] = pad;
-  handlers["Gather"] = gather;
   handlers["Expand"] = expand;
   handlers["Tile"] = tile;
-  handlers["DepthToSpace"] = handlers["SpaceToDepth"] = blocks;
-  for (const char* name : {"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"})
+  handlers["DepthToSpace"] = depth_to_space;
+  handlers["SpaceToDepth"] = space_to_depth;
+  for (const char* name : {"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax",
+                           "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare"})
     handlers[name] = reduce;
-  handlers["ArgMax"] = handlers["ArgMin"] = arg_extreme;
-  handlers["TopK"] = top_k;
-  for (const char* name : {"And", "Mod", "Not", "Or", "Range", "ReduceProd"})
-    handlers[name] = shapes_only;
 }
 
 }  // namespace tandem

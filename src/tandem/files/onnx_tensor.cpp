@@ -10,6 +10,7 @@
 #include "tandem/base/text.h"
 #include "tandem/files/bytes.h"
 #include "tandem/files/element_check.h"
+#include "tandem/files/refused.h"
 
 namespace tandem {
 namespace {
@@ -22,18 +23,30 @@ struct TypePair {
 };
 
 // UINT64 is held as uint63: no network needs the upper half, and element by element it is checked.
-constexpr std::array kTypes = {
-    TypePair{TensorProto::FLOAT, "f32"},     TypePair{TensorProto::DOUBLE, "f64"},
-    TypePair{TensorProto::FLOAT16, "f16"},   TypePair{TensorProto::BFLOAT16, "bf16"},
-    TypePair{TensorProto::BOOL, "bool"},     TypePair{TensorProto::INT8, "int8"},
-    TypePair{TensorProto::INT16, "int16"},   TypePair{TensorProto::INT32, "int32"},
-    TypePair{TensorProto::INT64, "int64"},   TypePair{TensorProto::UINT8, "uint8"},
-    TypePair{TensorProto::UINT16, "uint16"}, TypePair{TensorProto::UINT32, "uint32"},
-    TypePair{TensorProto::UINT64, "uint63"}, TypePair{TensorProto::INT4, "int4"},
-    TypePair{TensorProto::UINT4, "uint4"},   TypePair{TensorProto::INT2, "int2"},
-    TypePair{TensorProto::UINT2, "uint2"}};
+constexpr std::array kTypes = {TypePair{TensorProto::FLOAT, "f32"},
+                               TypePair{TensorProto::DOUBLE, "f64"},
+                               TypePair{TensorProto::FLOAT16, "f16"},
+                               TypePair{TensorProto::BFLOAT16, "bf16"},
+                               TypePair{TensorProto::BOOL, "bool"},
+                               TypePair{TensorProto::INT8, "int8"},
+                               TypePair{TensorProto::INT16, "int16"},
+                               TypePair{TensorProto::INT32, "int32"},
+                               TypePair{TensorProto::INT64, "int64"},
+                               TypePair{TensorProto::UINT8, "uint8"},
+                               TypePair{TensorProto::UINT16, "uint16"},
+                               TypePair{TensorProto::UINT32, "uint32"},
+                               TypePair{TensorProto::UINT64, "uint63"},
+                               TypePair{TensorProto::INT4, "int4"},
+                               TypePair{TensorProto::UINT4, "uint4"},
+                               TypePair{TensorProto::INT2, "int2"},
+                               TypePair{TensorProto::UINT2, "uint2"},
+                               TypePair{TensorProto::FLOAT8E5M2, "e5m2"},
+                               TypePair{TensorProto::FLOAT8E4M3FN, "e4m3"},
+                               TypePair{TensorProto::FLOAT8E4M3FNUZ, "e4m3fnuz"},
+                               TypePair{TensorProto::FLOAT8E5M2FNUZ, "e5m2fnuz"},
+                               TypePair{TensorProto::FLOAT4E2M1, "e2m1"}};
 
-bool is_packed(const Format& format) { return format.is_integer() && format.bits() < 8; }
+bool is_packed(const Format& format) { return !format.is_boolean() && format.bits() < 8; }
 
 std::uint64_t raw_bytes(const Format& format, std::int64_t count) {
   const auto elements = static_cast<std::uint64_t>(count);
@@ -93,13 +106,19 @@ std::vector<std::byte> external_bytes(const TensorProto& proto, std::uint64_t wa
 Tensor unpack(const Format& format, const Shape& shape, ByteSpan bytes) {
   const int bits = format.bits();
   const unsigned per_byte = 8U / static_cast<unsigned>(bits);
-  std::vector<std::int64_t> integers(static_cast<std::size_t>(element_count(shape)));
-  for (std::size_t i = 0; i < integers.size(); ++i) {
-    const auto byte = std::to_integer<unsigned>(bytes[i / per_byte]);
-    const unsigned code = byte >> (i % per_byte * static_cast<unsigned>(bits)) & ((1U << bits) - 1);
-    integers[i] = format.integer_of(code);
-  }
-  return Tensor::from_integers(format, shape, integers);
+  Tensor tensor(format, shape);
+  visit_storage(format.storage(), [&]<typename T>() {
+    const std::span<T> to = tensor.mutable_data<T>();
+    for (std::size_t i = 0; i < to.size(); ++i) {
+      const auto byte = std::to_integer<unsigned>(bytes[i / per_byte]);
+      const unsigned code =
+          byte >> (i % per_byte * static_cast<unsigned>(bits)) & ((1U << bits) - 1);
+      // Integers are stored as they are, floats as their codes.
+      to[i] = static_cast<T>(format.is_uniform() ? format.integer_of(code)
+                                                 : static_cast<std::int64_t>(code));
+    }
+  });
+  return tensor;
 }
 
 Tensor from_raw(const Format& format, const Shape& shape, ByteSpan bytes) {
@@ -170,11 +189,6 @@ void check_no_nan(const Tensor& tensor) {
 
 }  // namespace
 
-bool is_zero(const Tensor& tensor) {
-  const auto values = tensor.to_reals();
-  return std::all_of(values.begin(), values.end(), [](double value) { return value == 0; });
-}
-
 std::optional<Format> onnx_format(std::int32_t data_type) {
   for (const TypePair& pair : kTypes)
     if (pair.onnx == data_type) return Format::parse(pair.format);
@@ -185,6 +199,12 @@ std::optional<TensorProto::DataType> onnx_type(const Format& format) {
   for (const TypePair& pair : kTypes)
     if (format == Format::parse(pair.format)) return pair.onnx;
   return std::nullopt;
+}
+
+Format required_format(std::int64_t data_type, std::string_view reason) {
+  const auto type = static_cast<std::int32_t>(data_type);
+  if (const auto format = onnx_format(type)) return *format;
+  throw Refusal(concat(reason, onnx_type_name(type)), "use FLOAT or an integer type");
 }
 
 std::string onnx_type_name(std::int32_t data_type) {
@@ -238,7 +258,9 @@ TensorProto proto_of(const Tensor& tensor, const std::string& name) {
   const std::int64_t per_byte = 8 / bits;
   raw.assign(raw_bytes(tensor.format(), tensor.size()), '\0');
   for (std::int64_t i = 0; i < tensor.size(); ++i) {
-    const auto code = static_cast<unsigned>(tensor.format().code_of(tensor.integer(i)));
+    const auto code = static_cast<unsigned>(
+        tensor.format().is_uniform() ? tensor.format().code_of(tensor.integer(i))
+                                     : tensor.data<std::uint8_t>()[static_cast<std::size_t>(i)]);
     char& byte = raw[static_cast<std::size_t>(i / per_byte)];
     byte = static_cast<char>(static_cast<unsigned char>(byte) |
                              code << (i % per_byte * static_cast<std::int64_t>(bits)));

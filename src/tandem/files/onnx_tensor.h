@@ -2,6 +2,8 @@
 
 #include <filesystem>
 #include <optional>
+#include <string>
+#include <string_view>
 
 #include <onnx/onnx-ml.pb.h>
 
@@ -12,8 +14,10 @@ namespace tandem {
 // Internal to the room: tensors of ONNX's schema and ours.
 
 // The format of an ONNX element type, or nullopt where there is none here (strings, complex
-// numbers, 8-bit floats).
+// numbers, bare exponents).
 std::optional<Format> onnx_format(std::int32_t data_type);
+// The same of an attribute; throws Refusal: `reason` and the type's name.
+Format required_format(std::int64_t data_type, std::string_view reason);
 // The reverse; nullopt for formats that ONNX has not.
 std::optional<onnx::TensorProto::DataType> onnx_type(const Format& format);
 // "FLOAT", "INT4", or the number of an unknown type.
@@ -25,9 +29,6 @@ std::string onnx_type_name(std::int32_t data_type);
 // has no meaning.
 Tensor tensor_of(const onnx::TensorProto& proto, const std::filesystem::path& folder,
                  bool nan_has_meaning = false);
-
-// Whether every element is 0.
-bool is_zero(const Tensor& tensor);
 
 // The message for a tensor whose format ONNX has (InternalError otherwise).
 onnx::TensorProto proto_of(const Tensor& tensor, const std::string& name);

@@ -3,7 +3,8 @@
 namespace tandem {
 
 RefusedModel::RefusedModel(std::string_view source, std::string_view done,
-                           std::vector<RefusedNode> refused, std::optional<Module> rest)
+                           std::vector<RefusedNode> refused, std::optional<Module> rest,
+                           std::vector<std::string> deciding_inputs)
     : Error([&] {
         std::string text =
             concat(source, ": ", refused.size(), refused.size() == 1 ? " node" : " nodes",
@@ -15,6 +16,7 @@ RefusedModel::RefusedModel(std::string_view source, std::string_view done,
         return text;
       }()),
       nodes_(std::move(refused)),
-      rest_(std::move(rest)) {}
+      rest_(std::move(rest)),
+      deciding_inputs_(std::move(deciding_inputs)) {}
 
 }  // namespace tandem

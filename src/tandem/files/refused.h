@@ -21,15 +21,18 @@ class RefusedModel : public Error {
  public:
   // `done` is what cannot be done with them: "read".
   RefusedModel(std::string_view source, std::string_view done, std::vector<RefusedNode> refused,
-               std::optional<Module> rest = {});
+               std::optional<Module> rest = {}, std::vector<std::string> deciding_inputs = {});
   const std::vector<RefusedNode>& nodes() const { return nodes_; }
   // The model with stand-ins where refused nodes stood, for judging its other nodes; absent where
   // none is left.
   const std::optional<Module>& rest() const { return rest_; }
+  // The inputs of the model whose values some refused node asked for: shapes depend on them.
+  const std::vector<std::string>& deciding_inputs() const { return deciding_inputs_; }
 
  private:
   std::vector<RefusedNode> nodes_;
   std::optional<Module> rest_;
+  std::vector<std::string> deciding_inputs_;
 };
 
 // Why one node cannot be taken: an Error with the remedy apart, collected by readers and writers.

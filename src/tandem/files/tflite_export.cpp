@@ -337,6 +337,14 @@ Placed TfliteExporter::guarded(const Node& node, const Sink& sink) {
       refuse("the writer knows no operator of TensorFlow Lite for it",
              std::string(kTfliteWriteRemedy));
     }
+    const bool is_real = node.op->traits().domain == Domain::kReal;
+    for (const ValueId input : node.inputs) {
+      if (input == kNone) continue;
+      if (is_real && !type(input).format.is_float())
+        refuse("it computes with integers", "write the network as ONNX, or compute with reals");
+      if (std::ranges::count(type(input).shape, Dim(0)) != 0)
+        refuse("it reads a tensor without elements", "leave the node out");
+    }
     return entry->write(*this, node, sink);
   } catch (const Refusal& refusal) {
     return refused(refusal, refusal.remedy());

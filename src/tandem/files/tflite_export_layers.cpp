@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "tandem/base/text.h"
+#include "tandem/files/element_check.h"
 #include "tandem/files/onnx_tensor.h"
 #include "tandem/files/tflite_export.h"
 #include "tandem/ops/broadcast.h"

@@ -9,19 +9,35 @@
 namespace tandem {
 namespace {
 
+// What the top codes of a format are kept for.
+enum class Specials {
+  kInfinities,  // as IEEE 754: infinities and NaNs behind the largest exponent
+  kOneNan,      // the code of all ones is NaN, of either sign; no infinities
+  kNoZeroSign,  // the code of minus zero is NaN; no infinities, and a bias one greater
+  kNone         // every code is a finite number
+};
+
 struct Member {
   std::string_view name;
   int exponent_bits;
   int mantissa_bits;
   Storage storage;
+  Specials specials = Specials::kInfinities;
 };
 
-// e5m2 keeps IEEE 754's infinities and NaNs (OCP 8-bit floating point specification, revision 1.0).
-constexpr std::array<Member, 5> kMembers = {{{"f64", 11, 52, Storage::kF64},
-                                             {"f32", 8, 23, Storage::kF32},
-                                             {"f16", 5, 10, Storage::kU16},
-                                             {"bf16", 8, 7, Storage::kU16},
-                                             {"e5m2", 5, 2, Storage::kU8}}};
+// e5m2 and e4m3: OCP 8-bit floating point specification, revision 1.0; e2m1: OCP microscaling
+// formats, version 1.0; the two without a negative zero: Noune et al., 8-bit numerical formats for
+// deep neural networks, 2022.
+constexpr std::array<Member, 9> kMembers = {
+    {{"f64", 11, 52, Storage::kF64},
+     {"f32", 8, 23, Storage::kF32},
+     {"f16", 5, 10, Storage::kU16},
+     {"bf16", 8, 7, Storage::kU16},
+     {"e5m2", 5, 2, Storage::kU8},
+     {"e4m3", 4, 3, Storage::kU8, Specials::kOneNan},
+     {"e4m3fnuz", 4, 3, Storage::kU8, Specials::kNoZeroSign},
+     {"e5m2fnuz", 5, 2, Storage::kU8, Specials::kNoZeroSign},
+     {"e2m1", 2, 1, Storage::kU8, Specials::kNone}}};
 
 // |value| = significand * 2^exponent, exactly; value finite.
 struct Magnitude {
@@ -37,10 +53,10 @@ Magnitude magnitude_of(double value) {
   return {fraction | std::uint64_t{1} << 52, field - 1075};
 }
 
-// The IEEE 754 binary interchange formats and the narrower ones that keep their rules (bfloat16,
-// e5m2), by bit operations only. A finite number beyond the largest code goes where IEEE 754 says
-// for its rounding (infinity or the largest code) under kSaturate, to the largest code under
-// kSaturateSymmetric, to zero under kSaturateZero.
+// The IEEE 754 binary interchange formats and the narrower ones, most of which keep their rules, by
+// bit operations only. A number beyond the largest code goes where IEEE 754 says for its rounding
+// (infinity or the largest code) under kSaturate, to the largest code under kSaturateSymmetric and
+// where there is no infinity, to zero under kSaturateZero.
 class FloatFamily final : public FormatFamily {
  public:
   std::optional<Parameters> parse(std::string_view text) const override {
@@ -50,7 +66,9 @@ class FloatFamily final : public FormatFamily {
   }
   std::string name(const Parameters& p) const override { return std::string(member(p).name); }
   std::vector<std::string> examples() const override {
-    return {"f64", "f32", "f16", "bf16", "e5m2"};
+    std::vector<std::string> names;
+    for (const Member& m : kMembers) names.emplace_back(m.name);
+    return names;
   }
   int bits(const Parameters& p) const override {
     return 1 + member(p).exponent_bits + member(p).mantissa_bits;
@@ -62,18 +80,23 @@ class FloatFamily final : public FormatFamily {
   std::uint64_t encode(const Parameters& p, double value, Rounding rounding,
                        Overflow overflow) const override {
     const Member& m = member(p);
-    // One NaN for all: executions are compared bit by bit.
-    if (std::isnan(value)) return infinity(m) | std::uint64_t{1} << (m.mantissa_bits - 1);
+    if (std::isnan(value)) return nan(m);
     const bool negative = std::signbit(value);
-    const std::uint64_t sign = negative ? std::uint64_t{1} << (bits(p) - 1) : 0;
-    if (std::isinf(value)) return sign | infinity(m);
-    const std::uint64_t code = round_magnitude(m, value, rounding);
-    if (code < infinity(m)) return sign | code;
+    const std::uint64_t sign = negative ? sign_bit(m) : 0;
+    const bool has_infinities = m.specials == Specials::kInfinities;
+    if (std::isinf(value) && has_infinities) return sign | end_of_finite(m);
+    if (!std::isinf(value)) {
+      const std::uint64_t code = round_magnitude(m, value, rounding);
+      if (code == 0 && m.specials == Specials::kNoZeroSign) return 0;
+      if (code < end_of_finite(m)) return sign | code;
+    }
     switch (overflow) {
       case Overflow::kSaturate:
-        return sign | (overflow_is_infinite(negative, rounding) ? infinity(m) : infinity(m) - 1);
-      case Overflow::kSaturateSymmetric: return sign | (infinity(m) - 1);
-      case Overflow::kSaturateZero: return sign;
+        if (has_infinities && overflow_is_infinite(negative, rounding))
+          return sign | end_of_finite(m);
+        return sign | (end_of_finite(m) - 1);
+      case Overflow::kSaturateSymmetric: return sign | (end_of_finite(m) - 1);
+      case Overflow::kSaturateZero: return m.specials == Specials::kNoZeroSign ? 0 : sign;
       case Overflow::kWrap: break;
     }
     throw Error(shortest(value), " is outside format ", m.name,
@@ -87,10 +110,13 @@ class FloatFamily final : public FormatFamily {
     const std::uint64_t field =
         code >> m.mantissa_bits & ((std::uint64_t{1} << m.exponent_bits) - 1);
     ExactValue value;
-    if (field == infinity(m) >> m.mantissa_bits) {
-      value.kind = fraction != 0 ? ExactValue::Kind::kNan
-                   : negative    ? ExactValue::Kind::kNegativeInfinity
-                                 : ExactValue::Kind::kPositiveInfinity;
+    if (is_nan(m, code)) {
+      value.kind = ExactValue::Kind::kNan;
+      return value;
+    }
+    if ((code & ~sign_bit(m)) == end_of_finite(m)) {
+      value.kind =
+          negative ? ExactValue::Kind::kNegativeInfinity : ExactValue::Kind::kPositiveInfinity;
       return value;
     }
     const Int128 magnitude =
@@ -106,14 +132,50 @@ class FloatFamily final : public FormatFamily {
     return kMembers.at(static_cast<std::size_t>(p[0]));
   }
 
-  // The code of +infinity: all exponent bits set. The codes below it are the finite ones, in order.
-  static std::uint64_t infinity(const Member& m) {
-    return ((std::uint64_t{1} << m.exponent_bits) - 1) << m.mantissa_bits;
+  static std::uint64_t sign_bit(const Member& m) {
+    return std::uint64_t{1} << (m.exponent_bits + m.mantissa_bits);
+  }
+
+  // The code behind the largest finite one: those below it are the finite ones, in order. With
+  // infinities it is the positive one, all bits of its exponent set.
+  static std::uint64_t end_of_finite(const Member& m) {
+    switch (m.specials) {
+      case Specials::kInfinities:
+        return ((std::uint64_t{1} << m.exponent_bits) - 1) << m.mantissa_bits;
+      case Specials::kOneNan: return sign_bit(m) - 1;
+      case Specials::kNoZeroSign:
+      case Specials::kNone: break;
+    }
+    return sign_bit(m);
+  }
+
+  // One NaN for all: executions are compared bit by bit.
+  static std::uint64_t nan(const Member& m) {
+    switch (m.specials) {
+      case Specials::kInfinities:
+        return end_of_finite(m) | std::uint64_t{1} << (m.mantissa_bits - 1);
+      case Specials::kOneNan: return end_of_finite(m);
+      case Specials::kNoZeroSign: return sign_bit(m);
+      case Specials::kNone: break;
+    }
+    throw Error("NaN has no code in format ", m.name,
+                "; use a format that has one, or clean the values");
+  }
+
+  static bool is_nan(const Member& m, std::uint64_t code) {
+    const std::uint64_t magnitude = code & (sign_bit(m) - 1);
+    switch (m.specials) {
+      case Specials::kInfinities: return magnitude > end_of_finite(m);
+      case Specials::kOneNan: return magnitude == end_of_finite(m);
+      case Specials::kNoZeroSign: return code == sign_bit(m);
+      case Specials::kNone: break;
+    }
+    return false;
   }
 
   // The exponent of the spacing of the subnormals.
   static int smallest_exponent(const Member& m) {
-    const int bias = (1 << (m.exponent_bits - 1)) - 1;
+    const int bias = (1 << (m.exponent_bits - 1)) - (m.specials == Specials::kNoZeroSign ? 0 : 1);
     return 1 - bias - m.mantissa_bits;
   }
 

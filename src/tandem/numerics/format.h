@@ -33,8 +33,9 @@ class Format {
  public:
   Format();  // f32
 
-  // "f64", "f32", "f16", "bf16", "e5m2", "bool", "int1".."int64", "uint1".."uint63", "bipolar",
-  // "fixed<w,f>", "ufixed<w,f>". Throws Error naming the nearest format.
+  // "f64", "f32", "f16", "bf16", "e5m2", "e4m3", "e4m3fnuz", "e5m2fnuz", "e2m1", "bool",
+  // "int1".."int64", "uint1".."uint63", "bipolar", "fixed<w,f>", "ufixed<w,f>". Throws Error naming
+  // the nearest format.
   static Format parse(std::string_view text);
 
   static Format integer(int bits, bool is_signed);  // int<bits> / uint<bits>
@@ -45,7 +46,7 @@ class Format {
   int bits() const;          // width of a code, 1..64
   Storage storage() const;
 
-  bool is_float() const;  // f64, f32, f16, bf16, e5m2: spaced by exponent
+  bool is_float() const;  // f64, f32, f16, bf16, e5m2, ...: spaced by exponent
   bool is_boolean() const;
   // Integer-like: every code is an integer times the same power of two (int, uint, bipolar,
   // bool, fixed). Such a format has an integer_range() and an exponent().
@@ -55,11 +56,11 @@ class Format {
   IntegerRange integer_range() const;  // of the exact integers; InternalError unless uniform
   int exponent() const;                // value = integer * 2^exponent; InternalError unless uniform
 
-  // Real number to code. NaN: float formats have one code for it, the others throw Error.
-  // Infinities: float formats have codes for them, the others apply `overflow` (wrap throws
-  // Error). Float formats follow IEEE 754 under kSaturate (beyond the largest code lies infinity
-  // or the largest code, as the rounding says), end at the largest code under kSaturateSymmetric,
-  // and throw Error where kWrap would have to act.
+  // Real number to code. NaN: float formats (but e2m1) have one code for it, the others throw
+  // Error. Infinities: float formats have codes for them, the others (and the narrow floats
+  // without) apply `overflow` (wrap throws Error). Float formats follow IEEE 754 under kSaturate
+  // (beyond the largest code lies infinity or the largest code, as the rounding says), end at the
+  // largest code under kSaturateSymmetric, and throw Error where kWrap would have to act.
   std::uint64_t encode(double value, Rounding rounding = Rounding::kHalfEven,
                        Overflow overflow = Overflow::kSaturate) const;
   double decode(std::uint64_t code) const;  // correctly rounded to double (exact to 53 bits)

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
@@ -27,6 +28,7 @@ struct Relu : RealFunction {
   T operator()(T x) const {
     return x < 0 ? T{0} : x;
   }
+  static std::int64_t integer(std::int64_t x) { return x < 0 ? 0 : x; }
 };
 
 struct LeakyRelu : RealFunction {
@@ -81,6 +83,49 @@ struct Elu : RealFunction {
     return x < 0 ? static_cast<T>(alpha) * std::expm1(x) : x;
   }
   double alpha;
+};
+
+struct Celu : RealFunction {
+  explicit Celu(const NodeView& node) : RealFunction(node), alpha(node.real("alpha")) {
+    if (alpha == 0) throw Error("alpha is 0; give it another value");
+  }
+  static constexpr std::string_view kName = "Celu";
+  static constexpr std::string_view kDescription =
+      "y = max(x, 0) + min(0, alpha * (e^(x / alpha) - 1)), element by element.";
+  static constexpr std::array kCosts = {
+      ElementCost{OperationKind::kCompare, 2}, ElementCost{OperationKind::kTranscendental},
+      ElementCost{OperationKind::kAdd, 2}, ElementCost{OperationKind::kMultiply, 2}};
+  static std::vector<AttributeSpec> attributes() {
+    return {real_attribute("alpha", "negated limit at minus infinity", 1.0)};
+  }
+  static std::vector<std::string> sample_attributes() { return {"{alpha = 2.0}"}; }
+  template <typename T>
+  T operator()(T x) const {
+    const T scale = static_cast<T>(alpha);
+    return std::max(x, T{0}) + std::min(T{0}, scale * std::expm1(x / scale));
+  }
+  double alpha;
+};
+
+struct Shrink : RealFunction {
+  explicit Shrink(const NodeView& node)
+      : RealFunction(node), lambda(node.real("lambda")), bias(node.real("bias")) {}
+  static constexpr std::string_view kName = "Shrink";
+  static constexpr std::string_view kDescription =
+      "y = x + bias where x < -lambda, x - bias where x > lambda, 0 elsewhere, element by element.";
+  static constexpr std::array kCosts = {ElementCost{OperationKind::kCompare, 2},
+                                        ElementCost{OperationKind::kAdd}};
+  static std::vector<AttributeSpec> attributes() {
+    return {real_attribute("lambda", "half the width of what becomes 0", 0.5),
+            real_attribute("bias", "what is taken from the rest", 0)};
+  }
+  static std::vector<std::string> sample_attributes() { return {"{lambda = 1.0, bias = 0.5}"}; }
+  template <typename T>
+  T operator()(T x) const {
+    if (x < static_cast<T>(-lambda)) return x + static_cast<T>(bias);
+    return x > static_cast<T>(lambda) ? x - static_cast<T>(bias) : std::isnan(x) ? x : T{0};
+  }
+  double lambda, bias;
 };
 
 constexpr std::array kLogistic = {ElementCost{OperationKind::kTranscendental},
@@ -253,7 +298,7 @@ class Clip final : public Operator {
   std::size_t max_inputs() const override { return 3; }
 
   std::vector<TensorType> infer(const NodeView& node) const override {
-    require_reals(node);
+    require_numbers(node);
     for (std::size_t i = 1; i < node.input_count(); ++i) {
       if (node.has_input(i) && !node.input(i).shape.empty()) {
         throw Error("the limit ", node.input(i).to_string(),
@@ -265,16 +310,25 @@ class Clip final : public Operator {
 
   std::vector<Tensor> evaluate(const NodeView& node,
                                std::span<const Tensor> inputs) const override {
-    const bool has_low = node.has_input(1), has_high = node.has_input(2);
+    const auto limit = [&]<typename T>(Tensor& y, std::span<const Tensor> limits) {
+      const bool has_low = node.has_input(1), has_high = node.has_input(2);
+      const T low = has_low ? limits[1].data<T>()[0] : T{0};
+      const T high = has_high ? limits[2].data<T>()[0] : T{0};
+      for (T& value : y.mutable_data<T>()) {
+        if (has_low && value < low) value = low;
+        if (has_high && value > high) value = high;
+      }
+    };
+    if (!inputs[0].format().is_float()) {
+      Tensor y = inputs[0];
+      visit_storage(y.format().storage(),
+                    [&]<typename T>() { limit.template operator()<T>(y, inputs); });
+      return {y};
+    }
     return compute_reals(inputs[0].format(), inputs,
                          [&]<typename T>(std::span<const Tensor> reals) {
                            Tensor y = reals[0];
-                           const T low = has_low ? reals[1].data<T>()[0] : T{0};
-                           const T high = has_high ? reals[2].data<T>()[0] : T{0};
-                           for (T& value : y.mutable_data<T>()) {
-                             if (has_low && value < low) value = low;
-                             if (has_high && value > high) value = high;
-                           }
+                           limit.template operator()<T>(y, reals);
                            return std::vector<Tensor>{std::move(y)};
                          });
   }
@@ -286,6 +340,7 @@ class Clip final : public Operator {
   }
 
   std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    if (!site.node.input(0).format.is_float()) return std::nullopt;
     const auto limit = [&](std::size_t index, double open) {
       return site.node.has_input(index) ? required_constant(site, index, "a limit").real(0) : open;
     };
@@ -303,6 +358,9 @@ class Clip final : public Operator {
         {sample_text(limits, "%x : f32[4]", "%hi = constant @hi\n  %y : f32[4] = Clip(%x, _, %hi)"),
          ""},
         {sample_text("", "%x : f32[4]", "%y : f32[4] = Clip(%x)"), ""},
+        {sample_text("constant @lo : int8[] = [-3]", "%x : int8[2,3]",
+                     "%lo = constant @lo\n  %y : int8[2,3] = Clip(%x, %lo)"),
+         ""},
         {sample_text("", "%x : f32[4], %lo : f32[4]", "%y : f32[4] = Clip(%x, %lo)"),
          "is no scalar"}};
   }
@@ -311,8 +369,8 @@ class Clip final : public Operator {
 }  // namespace
 
 void register_activation_operators() {
-  add_operators<UnaryOperator, Relu, LeakyRelu, ThresholdedRelu, Elu, Sigmoid, HardSigmoid,
-                HardSwish, Tanh, Softplus, Gelu>();
+  add_operators<UnaryOperator, Relu, LeakyRelu, ThresholdedRelu, Elu, Celu, Shrink, Sigmoid,
+                HardSigmoid, HardSwish, Tanh, Softplus, Gelu>();
   operators().add(std::make_unique<PRelu>());
   operators().add(std::make_unique<Clip>());
 }

@@ -68,6 +68,7 @@ struct Abs : RealFunction {
   T operator()(T x) const {
     return std::fabs(x);
   }
+  static std::int64_t integer(std::int64_t x) { return x < 0 ? wrapped_difference(0, x) : x; }
 };
 
 struct Neg : RealFunction {
@@ -82,6 +83,7 @@ struct Neg : RealFunction {
   T operator()(T x) const {
     return -x;
   }
+  static std::int64_t integer(std::int64_t x) { return wrapped_difference(0, x); }
 };
 
 struct Reciprocal : RealFunction {
@@ -139,6 +141,7 @@ struct Sign : RealFunction {
     if (std::isnan(x)) return x;
     return static_cast<T>((x > 0) - (x < 0));
   }
+  static std::int64_t integer(std::int64_t x) { return (x > 0) - (x < 0); }
 };
 
 }  // namespace

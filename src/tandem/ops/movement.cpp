@@ -202,12 +202,7 @@ class Slice final : public Operator {
         throw Error("axis ", axes[i], " of ", node.input(0).to_string(),
                     " is symbolic and can only be kept whole; bind it first");
       }
-      const SliceAxis cut = slice_axis(starts[i], ends[i], step, dim.constant());
-      if (cut.count == 0) {
-        throw Error("nothing of axis ", axes[i], " of ", node.input(0).to_string(), " lies from ",
-                    starts[i], " to ", ends[i], " in steps of ", step);
-      }
-      dim = cut.count;
+      dim = slice_axis(starts[i], ends[i], step, dim.constant()).count;
     }
     return {y};
   }
@@ -242,7 +237,7 @@ class Slice final : public Operator {
         {text("uint2[5]", "uint2[5]", "{starts = [-1], ends = [-99], steps = [-1]}"), ""},
         {text("f32[N,2]", "f32[N,2]", "{starts = [0], ends = [9223372036854775807]}"), ""},
         {text("f32[N,2]", "f32[1,2]", "{starts = [0], ends = [1]}"), "bind it first"},
-        {text("f32[4]", "f32[0]", "{starts = [3], ends = [1]}"), "nothing of axis 0"},
+        {text("f32[4]", "f32[0]", "{starts = [3], ends = [1]}"), ""},
         {text("f32[4]", "f32[4]", "{starts = [0], ends = [4], steps = [0]}"), "the entry 0"},
         {text("f32[4]", "f32[4]", "{starts = [0,1], ends = [4]}"), "equally many"},
         {text("f32[4,4]", "f32[2,2]", "{starts = [0,0], ends = [2,2], axes = [1,-1]}"), "twice"}};
@@ -294,8 +289,8 @@ class Split final : public Operator {
     std::int64_t sum = 0;
     std::vector<TensorType> parts;
     for (const std::int64_t size : sizes) {
-      if (size < 1 || size > kMostElements)
-        throw Error("sizes has the entry ", size, "; the least is 1");
+      if (size < 0 || size > kMostElements)
+        throw Error("sizes has the entry ", size, "; the least is 0");
       sum += size;
       parts.push_back(x);
       parts.back().shape[axis] = size;
@@ -337,7 +332,8 @@ class Split final : public Operator {
     return {{text("f32[N,6,2]", "f32[N,2,2]", "f32[N,4,2]", "{axis = 1, sizes = [2,4]}"), ""},
             {text("int8[5]", "int8[1]", "int8[4]", "{axis = -1, sizes = [1,4]}"), ""},
             {text("f32[5]", "f32[1]", "f32[3]", "{sizes = [1,3]}"), "add up to 4"},
-            {text("f32[5]", "f32[0]", "f32[5]", "{sizes = [0,5]}"), "the least is 1"},
+            {text("f32[5]", "f32[0]", "f32[5]", "{sizes = [0,5]}"), ""},
+            {text("f32[5]", "f32[6]", "f32[5]", "{sizes = [6,-1]}"), "the least is 0"},
             {text("f32[N]", "f32[1]", "f32[3]", "{sizes = [1,3]}"), "has N"}};
   }
 };

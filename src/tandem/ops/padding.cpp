@@ -16,12 +16,13 @@ class Pad final : public Operator {
   std::string_view name() const override { return "Pad"; }
   std::string_view description() const override {
     return "x with elements added before and after each axis, in any format: a constant value, "
-           "the nearest element (edge), or the mirror image without the border (reflect).";
+           "the nearest element (edge), the mirror image without the border (reflect), or the "
+           "elements of the other end (wrap).";
   }
   Traits traits() const override { return {.domain = Domain::kMovement}; }
   std::vector<AttributeSpec> attributes() const override {
     return {{"pads", AttributeKind::kIntegers, "elements added: all begins, then all ends", {}, {}},
-            choice_attribute("mode", "what is added", {"constant", "edge", "reflect"}),
+            choice_attribute("mode", "what is added", {"constant", "edge", "reflect", "wrap"}),
             real_attribute("value", "what mode constant adds; must be a number of x's format", 0)};
   }
 
@@ -84,6 +85,7 @@ class Pad final : public Operator {
             {text("int8[2,3]", "int8[3,6]", "{pads = [0,1,1,2], value = -128}"), ""},
             {text("f32[4,3]", "f32[7,6]", "{pads = [2,2,1,1], mode = \"reflect\"}"), ""},
             {text("fixed<8,3>[1,3]", "fixed<8,3>[2,6]", "{pads = [1,1,0,2], mode = \"edge\"}"), ""},
+            {text("int8[2,3]", "int8[2,11]", "{pads = [0,4,0,4], mode = \"wrap\"}"), ""},
             {text("bipolar[3]", "bipolar[5]", "{pads = [1,1], value = -1}"), ""},
             {text("f32[2]", "f32[4]", "{pads = [1,1], value = -inf}"), ""},
             {text("bipolar[3]", "bipolar[5]", "{pads = [1,1]}"), "is no bipolar"},
@@ -125,7 +127,8 @@ class Pad final : public Operator {
   static Tensor extended(const NodeView& node, const Tensor& x, std::size_t axis,
                          std::int64_t before, std::int64_t after) {
     const std::int64_t extent = x.shape()[axis];
-    const bool reflects = node.string("mode") == "reflect";
+    const bool reflects = node.string("mode") == "reflect", wraps = node.string("mode") == "wrap";
+    if (extent == 0) throw Error("axis ", axis, " has no elements to repeat");
     if (reflects && std::max(before, after) >= extent) {
       throw Error("axis ", axis, " has ", extent, " elements, too few to mirror ",
                   std::max(before, after));
@@ -138,6 +141,7 @@ class Pad final : public Operator {
     slice_shape[axis] = 1;
     for (std::int64_t i = 0; i < shape[axis]; ++i) {
       std::int64_t source = i - before;
+      if (wraps) source = (source % extent + extent) % extent;
       if (source < 0) source = reflects ? -source : 0;
       if (source >= extent) source = reflects ? 2 * (extent - 1) - source : extent - 1;
       const Tensor slice = strided_copy(x, slice_shape, source * x_strides[axis], x_strides);

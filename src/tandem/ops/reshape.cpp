@@ -244,7 +244,7 @@ class Tile final : public Operator {
     if (repeats.size() != type.shape.size())
       throw Error("repeats has ", repeats.size(), " entries for ", type.to_string());
     for (std::size_t d = 0; d < repeats.size(); ++d) {
-      if (repeats[d] < 1) throw Error("repeats has the entry ", repeats[d], "; the least is 1");
+      if (repeats[d] < 0) throw Error("repeats has the entry ", repeats[d], "; the least is 0");
       type.shape[d] = type.shape[d] * Dim(repeats[d]);
     }
     return {type};
@@ -275,7 +275,8 @@ class Tile final : public Operator {
             {text("int8[2,1,3]", "int8[2,4,3]", "[1,4,1]"), ""},
             {text("f32[]", "f32[]", "[]"), ""},
             {text("f32[2,3]", "f32[4,3]", "[2]"), "repeats has 1 entries"},
-            {text("f32[2]", "f32[0]", "[0]"), "the least is 1"}};
+            {text("f32[2]", "f32[0]", "[0]"), ""},
+            {text("f32[2]", "f32[0]", "[-1]"), "the least is 0"}};
   }
 };
 
@@ -286,6 +287,13 @@ std::vector<std::string> reshape_attribute(const std::vector<Dim>& from,
   std::vector<std::string> entries;
   bool open = false;
   for (const Dim& dim : to) {
+    if (dim == Dim(0)) {  // which the attribute can only copy
+      const auto same = std::find(from.begin(), from.end(), dim);
+      if (same == from.end())
+        throw Error("a reshape from ", shape_text(from), " to ", shape_text(to), " loses elements");
+      entries.push_back(concat("d", same - from.begin()));
+      continue;
+    }
     if (dim.is_constant()) {
       entries.push_back(dim.to_string());
       continue;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "tandem/ops/lowering_rules.h"
+#include "tandem/ops/plain_integers.h"
 #include "tandem/ops/support.h"
 
 namespace tandem {
@@ -27,6 +28,12 @@ struct RealFunction {
   static Lowered lower(LoweringSite& site) { return lower_by_table(site); }
 };
 
+// A function that has a meaning on plain integers too: std::int64_t integer(std::int64_t) const.
+template <typename F>
+concept IntegerFunction = requires(const F& function, std::int64_t x) {
+  function.integer(x);
+};
+
 // y[i] = F(x[i]).
 template <typename F>
 class UnaryOperator final : public Operator {
@@ -39,7 +46,7 @@ class UnaryOperator final : public Operator {
   std::vector<AttributeSpec> attributes() const override { return F::attributes(); }
 
   std::vector<TensorType> infer(const NodeView& node) const override {
-    require_reals(node);
+    IntegerFunction<F> ? require_numbers(node) : require_reals(node);
     const F function(node);  // checks the attributes
     return {node.input(0)};
   }
@@ -47,6 +54,10 @@ class UnaryOperator final : public Operator {
   std::vector<Tensor> evaluate(const NodeView& node,
                                std::span<const Tensor> inputs) const override {
     const F function(node);
+    if constexpr (IntegerFunction<F>) {
+      if (!inputs[0].format().is_float())
+        return {map_integers(inputs[0], [&](std::int64_t x) { return function.integer(x); })};
+    }
     return compute_reals(inputs[0].format(), inputs,
                          [&]<typename T>(std::span<const Tensor> reals) {
                            Tensor y(reals[0].format(), reals[0].shape());
@@ -65,6 +76,7 @@ class UnaryOperator final : public Operator {
   }
 
   std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    if (!site.node.input(0).format.is_float()) return std::nullopt;
     return F::lower(site);
   }
 
@@ -74,7 +86,10 @@ class UnaryOperator final : public Operator {
         {sample_text("", "%x : f32[2,3]", "%y : f32[2,3]" + call), ""},
         {sample_text("symbol N in [1,8]", "%x : f16[N,2,1]", "%y : f16[N,2,1]" + call), ""},
         {sample_text("", "%x : f64[]", "%y : f64[]" + call), ""},
-        {sample_text("", "%x : int8[2]", "%y : int8[2]" + call), "put a Dequantize before it"}};
+        {sample_text("", "%x : fixed<8,3>[2]", "%y : fixed<8,3>[2]" + call),
+         "put a Dequantize before it"}};
+    if (IntegerFunction<F>)
+      cases.push_back({sample_text("", "%x : int8[2,3]", "%y : int8[2,3]" + call), ""});
     for (const std::string& text : F::sample_attributes())
       cases.push_back({sample_text("", "%x : f32[5]", "%y : f32[5]" + call + " " + text), ""});
     return cases;

@@ -98,6 +98,11 @@ class Lowerer {
 
  private:
   void check_request() const {
+    for (const Value& value : source_.values) {
+      if (std::ranges::count(value.type.shape, Dim(0)) != 0)
+        throw Error("'", value.name, "' is ", value.type.to_string(),
+                    ", a tensor without elements; leave it out of the network");
+    }
     std::vector<std::string> names;
     for (std::size_t i = 0; i < ends_.inputs; ++i)
       names.push_back(source_.values[source_.inputs[i]].name);

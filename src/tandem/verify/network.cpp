@@ -118,6 +118,7 @@ InputCodings codings_of(const Module& network, const std::vector<DataSet>& input
 NetworkSamples::NetworkSamples(const Module& network, std::vector<DataSet> inputs)
     : inputs_(std::move(inputs)) {
   const Graph& graph = network.main();
+  if (inputs_.empty()) throw Error("the network reads no input, so there are no samples of it");
   if (inputs_.size() != graph.inputs.size()) {
     throw Error("the network has ", graph.inputs.size(), " inputs; data sets feed networks with ",
                 "one (give the arrays of all inputs with --input)");

@@ -17,7 +17,7 @@ using Names = std::map<std::string, std::string>;
 using Nodes = google::protobuf::RepeatedPtrField<onnx::NodeProto>;
 using FunctionKey = std::tuple<std::string, std::string, std::string>;  // domain, name, overload
 
-constexpr int kMostNodes = 1 << 20;
+constexpr int kMostCalled = 1 << 20;
 
 std::string plain_domain(const std::string& domain) { return domain == "ai.onnx" ? "" : domain; }
 
@@ -84,8 +84,8 @@ class Inliner {
     if (function != nullptr) return expand_call(node, *function, to);
     for (auto& attribute : *node.mutable_attribute())
       if (attribute.has_g()) expand_graph(*attribute.mutable_g());
-    if (++count_ > kMostNodes)
-      throw Error("its functions make more than ", kMostNodes, " nodes; inline fewer calls");
+    if (++count_ > kMostCalled)
+      throw Error("its functions make more than ", kMostCalled, " nodes; inline fewer calls");
     *to.Add() = std::move(node);
   }
 

@@ -12,7 +12,7 @@ using Integers = std::vector<std::int64_t>;
 
 constexpr std::int64_t kMember = 6;  // the comparison with a set
 constexpr std::int64_t kEqual = 4;
-constexpr std::int64_t kMostNodes = 1 << 20;
+constexpr std::int64_t kMostTreeNodes = 1 << 20;
 
 // The trees as they are asked: every node before those it leads to.
 class Trees {
@@ -105,7 +105,7 @@ class Trees {
   // Places a node and all below it; its new place.
   std::int64_t place_node(std::int64_t index) {
     const std::size_t at = checked(index);
-    if (static_cast<std::int64_t>(out_splits_.size()) > kMostNodes || ++depth_ > kMostDepth)
+    if (static_cast<std::int64_t>(out_splits_.size()) > kMostTreeNodes || ++depth_ > kMostDepth)
       OnnxNode::refuse("its trees do not end, or are too deep or too large", "prune them");
     std::vector<double> splits = {splits_.real(index)};
     if (modes_[at] == kMember) splits = next_members();

@@ -34,8 +34,8 @@ class Bounds {
   explicit Bounds(OnnxNode& node) : node_(node), graph_(node.builder().graph()) {}
 
   std::optional<Interval> of(ValueId value, int depth = 0) {
-    constexpr int kMostNodes = 32;
-    if (value == kNone || depth > kMostNodes) return std::nullopt;
+    constexpr int kDeepest = 32;
+    if (value == kNone || depth > kDeepest) return std::nullopt;
     if (const Tensor* constant = node_.constant_of_value(value))
       return interval_of_elements(constant);
     const NodeId producer = graph_.values[value].producer;

@@ -138,6 +138,7 @@ std::unique_ptr<StepProgram> make_boxes(const StepContext& context, std::size_t 
   const NodeView node = context.node();
   const ValueId result = node.node.outputs[output];
   const Shape shape = context.shape(result);
+  if (element_count(shape) == 0) return std::make_unique<BoxesStep>(result, 1);
   const auto boxes = movement_boxes(node, output, kMostBoxes);
   if (!boxes) return nullptr;
   const Format format = context.graph.values[result].type.format;

@@ -69,8 +69,13 @@ Parameters parameters(OnnxNode& node) {
   const std::int64_t axis = node.integer("axis", 1), block = node.integer("block_size", 0);
   const ValueId scale = real_parameter(node, 1), zero = zero_parameter(node, 2);
   const std::vector<Dim> shape = node.type_of_value(scale).shape;
-  if (block == 0 && shape.size() <= 1)
-    return {along_axis(node, scale, axis, rank), along_axis(node, zero, axis, rank)};
+  if (block == 0 && shape.size() <= 1) {
+    const Parameters placed = {along_axis(node, scale, axis, rank),
+                               along_axis(node, zero, axis, rank)};
+    if (zero != kNone && node.type_of_value(placed.zero) != node.type_of_value(placed.scale))
+      OnnxNode::refuse("its scale and zero point differ in shape", "give both one shape");
+    return placed;
+  }
   const std::size_t at = normalized_axis(axis, rank);
   if (block < 0) OnnxNode::refuse(concat("block_size is ", block), "correct the attribute");
   return {blockwise(node, scale, at, block),

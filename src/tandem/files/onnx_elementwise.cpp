@@ -124,7 +124,8 @@ void pow(OnnxNode& node) {
 }
 
 ValueId folded(OnnxNode& node, std::string_view op) {
-  if (node.input_count() == 0) OnnxNode::refuse("it has no inputs", "give it some");
+  for (std::size_t i = 0; i < std::max<std::size_t>(node.input_count(), 1); ++i)
+    if (!node.has(i)) OnnxNode::refuse(concat("input ", i, " is absent"), "give it a value");
   ValueId sum = node.value(0);
   for (std::size_t i = 1; i < node.input_count(); ++i) sum = node.add(op, {sum, node.value(i)});
   return sum;

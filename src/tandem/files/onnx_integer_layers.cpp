@@ -20,7 +20,10 @@ const Format& wide_format() {
 ValueId centred(OnnxNode& node, std::size_t input, std::int64_t axis) {
   const std::size_t rank = node.type(input).shape.size();
   const ValueId zero = along_axis(node, zero_parameter(node, input + 2), axis, rank);
-  return node.add("Dequantize", {node.value(input), node.add_constant(Tensor::scalar(1)), zero});
+  const Shape shape = zero == kNone ? Shape{} : node.type_of_value(zero).static_shape();
+  const std::vector<double> ones(static_cast<std::size_t>(element_count(shape)), 1.0);
+  const ValueId scale = node.add_constant(Tensor::from_reals(Format(), shape, ones));
+  return node.add("Dequantize", {node.value(input), scale, zero});
 }
 
 // The scale of one operand, laid along an axis of the product.

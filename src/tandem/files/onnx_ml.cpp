@@ -16,8 +16,9 @@ std::vector<double> real_list(OnnxNode& node, std::string_view name) {
 }
 
 // Results are f32, whatever the format of x.
-ValueId as_f32(OnnxNode& node, ValueId x) {
-  return node.type_of_value(x).format == Format() ? x : node.add("Cast", {x}, {{"to", Format()}});
+ValueId x_as_f32(OnnxNode& node) {
+  if (node.type(0).format == Format()) return node.value(0);
+  return node.add("Cast", {node.value(0)}, {{"to", Format()}});
 }
 
 // Numbers for each feature, or one for all.
@@ -51,7 +52,7 @@ void binarizer(OnnxNode& node) {
 
 // (x - offset) * scale
 void scaler(OnnxNode& node) {
-  ValueId y = as_f32(node, node.value(0));
+  ValueId y = x_as_f32(node);
   if (const auto offset = real_list(node, "offset"); !offset.empty())
     y = node.add("Sub", {y, per_feature(node, offset, "offset")});
   if (const auto scale = real_list(node, "scale"); !scale.empty())
@@ -66,7 +67,7 @@ void normalizer(OnnxNode& node) {
     OnnxNode::refuse(concat("its norm is ", norm),
                      "use L1 or L2 (of MAX, runtimes differ about negative numbers)");
   }
-  const ValueId x = as_f32(node, node.value(0));
+  const ValueId x = x_as_f32(node);
   const ValueId powers = norm == "L1" ? node.add("Abs", {x}) : node.add("Mul", {x, x});
   ValueId sum = node.add("ReduceSum", {powers}, {{"axes", Integers{-1}}});
   if (norm == "L2") sum = node.add("Sqrt", {sum});
@@ -91,7 +92,7 @@ void linear_regressor(OnnxNode& node) {
   const ValueId weights =
       node.add("Transpose", {node.add_constant(Tensor::from_reals(Format(), matrix, coefficients))},
                {{"perm", Integers{1, 0}}});
-  ValueId y = node.add("MatMul", {as_f32(node, node.value(0)), weights});
+  ValueId y = node.add("MatMul", {x_as_f32(node), weights});
   if (const auto intercepts = real_list(node, "intercepts"); !intercepts.empty()) {
     if (static_cast<std::int64_t>(intercepts.size()) != targets)
       OnnxNode::refuse(

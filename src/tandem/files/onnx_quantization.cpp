@@ -18,7 +18,11 @@ using Integers = std::vector<std::int64_t>;
 // A parameter with one element for each block of elements of x along an axis, to one for each.
 ValueId blockwise(OnnxNode& node, ValueId parameter, std::size_t axis, std::int64_t block) {
   const std::vector<Dim> x = node.type(0).shape, from = node.type_of_value(parameter).shape;
-  const std::int64_t count = from.at(axis).constant(), extent = x.at(axis).constant();
+  if (from.size() != x.size())
+    OnnxNode::refuse(
+        concat("its scale or zero point has ", from.size(), " axes, its input ", x.size()),
+        "give it the axes of its input, with blocks along one of them");
+  const std::int64_t count = from[axis].constant(), extent = x[axis].constant();
   const std::int64_t size = block > 0 ? block : (extent + count - 1) / count;
   std::vector<Dim> wanted = x;
   wanted[axis] = (extent + size - 1) / size;
@@ -66,12 +70,15 @@ Parameters parameters(OnnxNode& node) {
   const std::int64_t axis = node.integer("axis", 1), block = node.integer("block_size", 0);
   const ValueId scale = real_parameter(node, 1), zero = zero_parameter(node, 2);
   const std::vector<Dim> shape = node.type_of_value(scale).shape;
-  if (block == 0 && shape.size() <= 1)
-    return {along_axis(node, scale, axis, rank), along_axis(node, zero, axis, rank)};
+  if (block == 0 && shape.size() <= 1) {
+    const Parameters placed = {along_axis(node, scale, axis, rank),
+                               along_axis(node, zero, axis, rank)};
+    if (zero != kNone && node.type_of_value(placed.zero) != node.type_of_value(placed.scale))
+      OnnxNode::refuse("its scale and zero point differ in shape", "give both one shape");
+    return placed;
+  }
   const std::size_t at = normalized_axis(axis, rank);
-  if (block < 0 || shape.size() != rank)
-    OnnxNode::refuse(concat("its scale has ", shape.size(), " axes, its input ", rank),
-                     "give the scale the axes of its input, with blocks along one of them");
+  if (block < 0) OnnxNode::refuse(concat("block_size is ", block), "correct the attribute");
   return {blockwise(node, scale, at, block),
           zero == kNone ? kNone : blockwise(node, zero, at, block)};
 }

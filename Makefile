@@ -3,6 +3,8 @@ PRESET ?= release
 JOBS ?= $(shell nproc)
 BUILD := build/$(PRESET)
 TANDEM_DATA ?= ../shared/data
+# An extension under sanitizers needs an interpreter under them.
+PYTHON := $(if $(filter asan fuzz,$(PRESET)),OFF,ON)
 TINY_MODELS := pretrainedResnet_quant kws_ref_model vww_96_int8 ad01_int8 str_ww_ref_model
 
 .DEFAULT_GOAL := help
@@ -15,7 +17,7 @@ help:
 	@echo "make test      build everything and run the tests, but for those labelled slow"
 	@echo "make test-all  run the slow ones too"
 	@echo "make estimates estimates beside the truth: the table of docs/estimates.md"
-	@echo "make bench-mcu int8 networks on three Cortex-M: the table of docs/microcontrollers.md"
+	@echo "make bench-mcu int8 networks on Cortex-M and RV32: the table of docs/microcontrollers.md"
 	@echo "make bench     the same, networks beside PyPI's qonnx and tflite-micro"
 	@echo "make lint      formatting, include order, lengths, shellcheck"
 	@echo "make tidy      clang-tidy (a first run takes minutes)"
@@ -41,7 +43,7 @@ $(BUILD)/tandem:
 
 all:
 	@tools/setup.sh test
-	@tools/build.sh $(PRESET) $(JOBS) all -D TANDEM_TESTS=ON
+	@tools/build.sh $(PRESET) $(JOBS) all -D TANDEM_TESTS=ON -D TANDEM_PYTHON=$(PYTHON)
 
 test: all
 	ctest --preset $(PRESET) --parallel $(JOBS) --label-exclude slow

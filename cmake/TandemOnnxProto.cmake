@@ -6,7 +6,15 @@ if(DEFINED ENV{TANDEM_VENV})
 endif()
 set(TANDEM_VENV "${default_venv}" CACHE PATH
   "Python environment with the PyPI packages; tools/setup.sh makes it")
-file(GLOB onnx_protos "${TANDEM_VENV}/lib/python3*/site-packages/onnx/onnx-ml.proto")
+if(SKBUILD)  # pip builds in an environment of its own
+  find_package(Python REQUIRED COMPONENTS Interpreter)
+  execute_process(COMMAND "${Python_EXECUTABLE}" -c
+    "import importlib.util as u, os; print(os.path.dirname(u.find_spec('onnx').origin))"
+    OUTPUT_VARIABLE onnx_package OUTPUT_STRIP_TRAILING_WHITESPACE)
+  set(onnx_protos "${onnx_package}/onnx-ml.proto")
+else()
+  file(GLOB onnx_protos "${TANDEM_VENV}/lib/python3*/site-packages/onnx/onnx-ml.proto")
+endif()
 if(NOT onnx_protos)
   message(FATAL_ERROR
     "No onnx/onnx-ml.proto under ${TANDEM_VENV}: run tools/setup.sh, or set TANDEM_VENV to a "

@@ -1,13 +1,17 @@
-"""Measures int8 networks as C on three Cortex-M cores: the table of docs/microcontrollers.md.
+"""Measures int8 networks as C on Cortex-M and RV32: the table of docs/microcontrollers.md.
 
 tools/bench_mcu.py [--tandem PROGRAM] [--output FILE] [--check] MODEL.tflite...
 
-For each network and core: `tandem compile` plans, emits, links with arm-none-eabi-gcc -O2 and runs
-under QEMU, where every output must equal the reference's. Instructions are those of one run, the
+For each network and core: `tandem compile` plans, emits, links with GCC 12 -O2 and runs under
+QEMU, where every output must equal the reference's. Instructions are those of one run, the
 mean over the inputs; the stack is painted, and the deepest run counts. Beside each measured number
 stands what the estimate said before anything was built. The table replaces what stands between the
 two markers of the document. Exits 1 where an output differs, a size that is exact by construction
 does not agree, or instructions are off by more than 15 %.
+
+A second table sets the modelled time and energy on MLPerf Tiny's reference board beside what was
+published for it (mlcommons/tiny_results_v0.5 and _v1.0, closed division, NUCLEO-L4R5ZI at 120 MHz:
+medians of performance/results.txt and energy/results.txt).
 """
 
 import argparse
@@ -19,11 +23,25 @@ import tempfile
 
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
-BOARDS = {"mps2-an386": "Cortex-M4", "mps2-an500": "Cortex-M7", "mps3-an547": "Cortex-M55"}
+BOARDS = {
+    "mps2-an386": "Cortex-M4",
+    "mps2-an500": "Cortex-M7",
+    "mps3-an547": "Cortex-M55",
+    "esp32c3": "RV32IMC"
+}
 MARKERS = ("<!-- measured by make bench-mcu -->\n", "<!-- end of what was measured -->\n")
 GREATEST_ERROR = 0.15
 EXACT = ("arena_bytes", "tables_bytes", "weights_bytes")
 INPUTS = 10
+PUBLISHED_BOARD = "stm32l4r5"
+# Milliseconds and millijoules: the reference (TensorFlow Lite Micro, v0.5), and
+# STMicroelectronics' submission (X-CUBE-AI, v1.0).
+PUBLISHED = {
+    "pretrainedResnet_quant": ((704.3, 29.207), (226.9, 10.682)),
+    "kws_ref_model": ((181.9, 7.374), (75.1, 3.372)),
+    "vww_96_int8": ((600.5, 24.313), (230.5, 10.067)),
+    "ad01_int8": ((10.05, 0.416), (7.58, 0.323)),
+}
 
 
 def weights_and_biases(path: pathlib.Path) -> int:
@@ -95,6 +113,29 @@ def table(rows: dict[str, dict]) -> str:
     return text
 
 
+def with_uncertainty(figure: dict, scale: float) -> str:
+    return f"{figure['value'] * scale:.3g} ± {100 * figure['relative_uncertainty']:.0f} %"
+
+
+def published_table(options: argparse.Namespace) -> str:
+    """Modelled time and energy on the board of the published results, beside those."""
+    text = ("| network | ms, modelled | ms, TFLM | ms, X-CUBE-AI | mJ, modelled | mJ, TFLM | "
+            "mJ, X-CUBE-AI |\n|---|" + "---:|" * 6 + "\n")
+    for model in options.models:
+        command = [
+            options.tandem, "estimate",
+            str(model), "--device", PUBLISHED_BOARD, "--json", "--quiet"
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        total = json.loads(done.stdout)["total"]
+        reference, vendor = PUBLISHED.get(model.stem, (("", ""), ("", "")))
+        time = with_uncertainty(total["latency_seconds"], 1e3)
+        energy = with_uncertainty(total["energy_joules"], 1e3)
+        text += (f"| {model.stem} | {time} | {reference[0]} | {vendor[0]} | {energy} | "
+                 f"{reference[1]} | {vendor[1]} |\n")
+    return text
+
+
 def complaints(board: str, name: str, row: dict) -> list[str]:
     found = []
     if row["differing"]:
@@ -125,6 +166,8 @@ def main() -> int:
             rows[model.stem] = measure(options, model, board)
             off += complaints(board, model.stem, rows[model.stem])
         text += f"{core} (`{board}`):\n\n{table(rows)}\n"
+    text += ("Time and energy on MLPerf Tiny's reference board (NUCLEO-L4R5ZI, 120 MHz), modelled, "
+             "beside\nwhat was measured there for others:\n\n" + published_table(options) + "\n")
     print(text)
     if not options.check:
         document = options.output.read_text(encoding="utf-8")

@@ -2,9 +2,9 @@
 
 tools/estimates.py [--programs FOLDER] [--output FILE] [--reuse] [--only KIND]
 
-Runs every program tandem_*_truth of the folder (bench/estimates), each of which prints one line of
-JSON for each network, device, plan and quantity: what was estimated before anything was built, and
-what the linker, QEMU, Verilator or Yosys say. The lines are kept beside the programs, in
+Runs the programs tandem_KIND_truth of the folder (bench/estimates), each of which prints one line
+of JSON for each network, device, plan and quantity: what was estimated before anything was built,
+and what the linker, QEMU, Verilator or Yosys say. The lines are kept beside the programs, in
 tandem_*_truth.jsonl; --reuse takes those of an earlier run, as circuits take hours, and --only mcu
 measures one kind and keeps the other sections of the document. Exits 1 where
 an estimate is off by more than LIMITS allow; a quantity that is not listed there must be exact.
@@ -32,7 +32,7 @@ are fitted to generated layers (`bench/cost`), never to the networks below.
 SECTIONS = {
     "mcu": """## C on microcontrollers
 
-Bytes are those of the linker's map (`arm-none-eabi-gcc -O2`), instructions are those that QEMU
+Bytes are those of the linker's map (GCC 12 `-O2`), instructions are those that QEMU
 executes in one run (`-icount`, mean of ten random inputs). A plan is named after what its forms
 were chosen for; plans that came out equal are listed once.
 """,
@@ -116,18 +116,16 @@ def main() -> int:
     parser.add_argument("--only", choices=sorted(SECTIONS), help="measure this kind alone")
     parser.add_argument("--output", type=pathlib.Path, default=root / "docs/estimates.md")
     options = parser.parse_args()
-    programs = sorted(options.programs.glob("tandem_*_truth"), reverse=True)  # mcu, circuit
-    if not programs:
-        raise SystemExit(f"no program tandem_*_truth in {options.programs}; make estimates builds "
-                         "them")
     text, off = INTRODUCTION, []
-    for program in programs:
-        kind = program.name.removeprefix("tandem_").removesuffix("_truth")
+    for kind, heading in SECTIONS.items():
         if options.only not in (None, kind):
             text += section_of(options.output.read_text(encoding="utf-8"), kind)
             continue
+        program = options.programs / f"tandem_{kind}_truth"
+        if not program.exists():
+            raise SystemExit(f"no program {program}; make estimates builds it")
         rows = measure(program, options.reuse)
-        text += f"{SECTIONS.get(kind, f'## {kind}')}\n{table(rows)}{summary(rows)}\n"
+        text += f"{heading}\n{table(rows)}{summary(rows)}\n"
         off += [row for row in rows if abs(relative_error(row)) > LIMITS.get(row["quantity"], 0)]
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(text.rstrip("\n") + "\n", encoding="utf-8")

@@ -15,7 +15,10 @@ demo_packages=(
   libboost-dev libflatbuffers-dev flatbuffers-compiler
   gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm verilator
 )
-test_packages=(libgtest-dev libgmock-dev yosys clang-14 libclang-rt-14-dev llvm-14)
+test_packages=(
+  libgtest-dev libgmock-dev yosys clang-14 libclang-rt-14-dev llvm-14
+  gcc-riscv64-unknown-elf qemu-system-misc python3-dev
+)
 lint_packages=(clang-format-14 shellcheck)
 
 group=${1:-test}

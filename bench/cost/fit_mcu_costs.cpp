@@ -1,5 +1,5 @@
-// Fits the costs of a Cortex-M core (devices/costs/<core>.toml) to a sweep of generated layers that
-// are compiled and run under QEMU:
+// Fits the costs of a microcontroller's core (devices/costs/<core>.toml) to a sweep of generated
+// layers that are compiled and run under QEMU:
 //   tandem_fit_mcu_costs CORE [CASES [OUTPUT]]
 // Without OUTPUT the fit is printed and nothing is written.
 #include <algorithm>
@@ -72,11 +72,11 @@ std::vector<Measured> measure(std::span<const SweepCase> cases, const std::strin
     results.push_back(measured);
   }
   const TemporaryFolder folder("costs");
-  ArmOptions options;
+  QemuOptions options;
   options.core = core;
   options.counted_runs = 4;
-  const ArmProgram program = build_arm_program(networks, folder.path().string(), options);
-  const ArmRun run = run_arm_program(program, input);
+  const QemuProgram program = build_qemu_program(networks, folder.path().string(), options);
+  const QemuRun run = run_qemu_program(program, input);
   for (std::size_t i = 0; i < cases.size(); ++i) {
     results[i].instructions = run.instructions[i];
     results[i].code_bytes =
@@ -85,8 +85,9 @@ std::vector<Measured> measure(std::span<const SweepCase> cases, const std::strin
   return results;
 }
 
-// What the instruction set suggests: instructions and bytes of Thumb-2 code. The fit may leave it
-// where cases say otherwise; it decides what no case tells.
+// What an instruction set suggests: instructions and bytes of Thumb-2 code, from which those of
+// RV32 differ little. The fit may leave it where cases say otherwise; it decides what no case
+// tells.
 struct Prior {
   LoopFeature feature;
   double instructions, bytes;
@@ -218,15 +219,29 @@ Fit fit(const std::vector<Measured>& cases, FeatureVector LoopFeatures::*feature
   return result;
 }
 
-// Cycles beyond one for each instruction, from Arm's technical reference manuals of the cores (M4:
+bool is_riscv(const std::string& core) { return core.starts_with("rv32"); }
+
+// Cycles beyond one for each instruction. Of Cortex-M from Arm's technical reference manuals (M4:
 // pipelined loads and taken branches take one more, divisions up to 12; M7 issues up to two
-// instructions at a time, of which dependent multiply-accumulate loops use about 1.4).
+// instructions at a time, of which dependent multiply-accumulate loops use about 1.4). The makers
+// of RV32 parts publish none: assumed is a pipeline of four stages in order, in which a taken
+// branch takes two more, a load that is used at once one, of every second load, and a division one
+// a bit.
+double cycles_beyond(LoopFeature feature, const std::string& core) {
+  const bool riscv = is_riscv(core);
+  switch (feature) {
+    case LoopFeature::kLoads: return riscv ? 0.5 : 1;
+    case LoopFeature::kLongMemory: return 1;
+    case LoopFeature::kIterations:
+    case LoopFeature::kBranches: return riscv ? 2 : 1;
+    case LoopFeature::kStores: return core == "cortex-m0plus" ? 1 : 0;
+    case LoopFeature::kDivides: return riscv ? 32 : 6;
+    default: return 0;
+  }
+}
+
 double cycles_of(LoopFeature feature, double instructions, const std::string& core) {
-  double cycles = instructions;
-  if (feature == LoopFeature::kLoads || feature == LoopFeature::kIterations) cycles += 1;
-  if (core == "cortex-m0plus" && feature == LoopFeature::kStores) cycles += 1;
-  if (feature == LoopFeature::kLongMemory || feature == LoopFeature::kBranches) cycles += 1;
-  if (feature == LoopFeature::kDivides) cycles += 6;
+  double cycles = instructions + cycles_beyond(feature, core);
   if (core_instructions(core).vectors && is_of_vectors(feature))
     cycles *= 2;  // two beats of 64 bits
   if (feature == LoopFeature::kQuadGathers) cycles += 2;
@@ -242,15 +257,17 @@ std::string number(double value) {
 
 std::string to_toml(const std::string& core, std::size_t cases, const Fit& instructions,
                     const Fit& code) {
-  std::string text = concat(
-      "# Written by tandem_fit_mcu_costs ", core, " ", cases,
-      " (bench/cost); edit the sweep, not this file.\n"
-      "# instructions and code_bytes are fitted to generated layers compiled by arm-none-eabi-gcc\n"
-      "# 12.2 -O2 and counted under QEMU 7.2; cycles are instructions plus what Arm's manuals "
-      "add.\n"
-      "schema = \"tandem-costs/1\"\n"
-      "source = \"learned: generated sweep of ",
-      cases, " layers under QEMU\"\n");
+  std::string text =
+      concat("# Written by tandem_fit_mcu_costs ", core, " ", cases,
+             " (bench/cost); edit the sweep, not this file.\n"
+             "# instructions and code_bytes are fitted to generated layers compiled by ",
+             qemu_machine(core).compiler.front(),
+             "\n# 12.2 -O2 and counted under QEMU 7.2; cycles are instructions plus what ",
+             is_riscv(core) ? "is assumed there" : "Arm's manuals add",
+             ".\n"
+             "schema = \"tandem-costs/1\"\n"
+             "source = \"learned: generated sweep of ",
+             cases, " layers under QEMU\"\n");
   const auto entry = [&](const std::string& form, std::string_view feature, double executed,
                          double cycles, double bytes) {
     text += concat("\n[[cost]]\nform = \"", form, "\"\nfeature = \"", feature,

@@ -335,6 +335,10 @@ class Sweep {
     return add_exact(*builder_, "Table", {x, table});
   }
 
+  static void leave_out(std::vector<std::string>& forms, FormNeeds needs) {
+    std::erase_if(forms, [&](const std::string& form) { return needs_of(form) == needs; });
+  }
+
   std::string chosen_form(const Module& module) {
     const McuGroups groups = group_nodes(module, module.main());
     if (groups.groups.empty()) return "";  // a transpose that moves nothing
@@ -343,11 +347,9 @@ class Sweep {
     const auto is_vector = [](const std::string& form) {
       return needs_of(form) == FormNeeds::kVectors;
     };
-    if (!core_.vectors) std::erase_if(forms, is_vector);
-    if (!core_.packed_products)
-      std::erase_if(forms, [](const std::string& form) {
-        return needs_of(form) == FormNeeds::kPackedProducts;
-      });
+    if (!core_.vectors) leave_out(forms, FormNeeds::kVectors);
+    if (!core_.packed_products) leave_out(forms, FormNeeds::kPackedProducts);
+    if (!core_.many_registers) leave_out(forms, FormNeeds::kRegisters);
     const auto vector = std::ranges::partition(forms, is_vector).begin();
     // As often as all others.
     if (vector != forms.begin() && chance(0.5)) forms.erase(vector, forms.end());

@@ -1,5 +1,5 @@
-// Compares the estimates of C on Cortex-M with what the linker and QEMU say, for each plan that a
-// search would consider. Prints one line of JSON for each quantity:
+// Compares the estimates of C on microcontrollers with what the linker and QEMU say, for each plan
+// that a search would consider. Prints one line of JSON for each quantity:
 //   tandem_mcu_truth [NETWORK...]
 #include <cstdlib>
 #include <iostream>
@@ -39,7 +39,7 @@ void compare_plans(const JudgedNetwork& network, const Device& device) {
 void run(const std::vector<std::string>& only) {
   register_operators();
   for (const JudgedNetwork& network : judged_networks(only))
-    for (const char* device : {"stm32f411", "stm32f746"})
+    for (const char* device : {"stm32f411", "stm32f746", "esp32c3"})
       compare_plans(network, find_device(device));
 }
 

@@ -19,6 +19,23 @@ TEST(Interrupt, TheFirstSignalRaisesAFlag) {
   std::signal(SIGTERM, SIG_DFL);
 }
 
+TEST(Interrupt, AScopeGivesTheHandlerBack) {
+  static int mine = 0;
+  std::signal(SIGINT, [](int) { ++mine; });
+  {
+    const InterruptScope outer;
+    { const InterruptScope inner; }
+    std::raise(SIGINT);
+    EXPECT_THROW(throw_if_interrupted(), Interrupted);
+  }
+  EXPECT_FALSE(interrupted());
+  EXPECT_EQ(mine, 0);
+  std::raise(SIGINT);
+  EXPECT_EQ(mine, 1);
+  EXPECT_FALSE(interrupted());
+  std::signal(SIGINT, SIG_DFL);
+}
+
 TEST(InterruptDeathTest, TheSecondSignalEndsTheProgram) {
   EXPECT_EXIT(
       {

@@ -108,6 +108,10 @@ TEST(Process, MissingProgramsOfTheProjectComeWithTheirRemedy) {
   EXPECT_THAT([] { run_process({"yosys"}); },
               ThrowsMessage<Error>("program 'yosys' is not installed; run tools/setup.sh test or "
                                    "install the Debian package yosys"));
+  EXPECT_THAT([] { run_process({"riscv64-unknown-elf-gcc"}); },
+              ThrowsMessage<Error>("program 'riscv64-unknown-elf-gcc' is not installed; run "
+                                   "tools/setup.sh test or install the Debian package "
+                                   "gcc-riscv64-unknown-elf"));
   setenv("PATH", path.c_str(), 1);
 }
 

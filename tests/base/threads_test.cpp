@@ -4,7 +4,9 @@
 #include <mutex>
 #include <numeric>
 #include <set>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -102,6 +104,28 @@ TEST_P(ThreadsTest, CallsFromSeveralThreadsTakeTurns) {
   }
   for (std::thread& user : users) user.join();
   EXPECT_EQ(sum, 3 * 20 * 100);
+}
+
+// A Python program that uses the library forks.
+TEST(Threads, AForkedProcessHasThreadsOfItsOwn) {
+  const int before = thread_count();
+  set_thread_count(3);
+  const auto sum = [] {
+    std::atomic<std::int64_t> total{0};
+    parallel_for(0, 100, 1, [&](std::int64_t from, std::int64_t) { total += from; });
+    return total.load();
+  };
+  EXPECT_EQ(sum(), 4950);
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(20);  // ends a child that waits for threads which are not there
+    _exit(sum() == 4950 && thread_count() == 3 ? 0 : 1);
+  }
+  int status = -1;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  EXPECT_EQ(sum(), 4950);
+  set_thread_count(before);
 }
 
 TEST(Threads, MisuseIsAnInternalError) {

@@ -50,6 +50,7 @@ TEST_F(CTargetTest, IsFreeOfWarningsInAllCompilers) {
         "mps3-an547");
   add(separable_layers(), "layers", McuObjective::kLatency, IoPlace::kArena);
   add(separable_layers(), "vectors", McuObjective::kLatency, IoPlace::kArena, "mps3-an547");
+  add(separable_layers(), "tiles", McuObjective::kLatency, IoPlace::kArena, "esp32c3");
   add(random_lowered_module(5, {.max_states = 3}), "stream", McuObjective::kFlash, IoPlace::kArena);
   add(parse_module(kDelay), "delay", McuObjective::kLatency, IoPlace::kCaller);
   add(parse_module(kCoded), "coded", McuObjective::kLatency, IoPlace::kCaller);

@@ -48,11 +48,13 @@ TEST(McuPlanner, TakesPatchesOnlyWhereSramIsShortOrTheyAreAskedFor) {
 }
 
 TEST(McuPlanner, TakesNoFormWhoseInstructionsTheCoreLacks) {
-  std::map<FormNeeds, int> on_m0, on_m4, on_m55;
+  std::map<FormNeeds, int> on_m0, on_m4, on_m55, on_rv32;
   for (std::uint64_t seed = 0; seed < 24; ++seed) {
     const Module module = random_chain(seed);
-    for (const auto& [device, seen] :
-         {std::pair{"rp2040", &on_m0}, {"stm32l4r5", &on_m4}, {"stm32n657", &on_m55}})
+    for (const auto& [device, seen] : {std::pair{"rp2040", &on_m0},
+                                       {"stm32l4r5", &on_m4},
+                                       {"stm32n657", &on_m55},
+                                       {"esp32c3", &on_rv32}})
       for (const McuObjective objective : {McuObjective::kLatency, McuObjective::kSram})
         for (const Step& step :
              plan_mcu(module, find_device(device), {.objective = objective}).steps)
@@ -61,7 +63,10 @@ TEST(McuPlanner, TakesNoFormWhoseInstructionsTheCoreLacks) {
   EXPECT_EQ(on_m0.size(), 1U);
   EXPECT_GT(on_m4[FormNeeds::kPackedProducts], 0);
   EXPECT_EQ(on_m4[FormNeeds::kVectors], 0);
+  EXPECT_EQ(on_m4[FormNeeds::kRegisters], 0);
   EXPECT_GT(on_m55[FormNeeds::kVectors], 0);
+  EXPECT_GT(on_rv32[FormNeeds::kRegisters], 0);
+  EXPECT_EQ(on_rv32[FormNeeds::kPackedProducts] + on_rv32[FormNeeds::kVectors], 0);
 }
 
 TEST(McuPlanner, CountsSharedFunctionsOnceAndEveryCall) {

@@ -70,6 +70,18 @@ TEST_F(HostProgram, RunsTheSamplesOfEveryPrimitiveAndMovement) {
   EXPECT_GT(cases, 60);
 }
 
+TEST_F(HostProgram, MovesConstants) {
+  expect_reference(parse_module(R"(tandem-module 1
+constant @c : int32[2,2] = [1,-2,3,4]
+graph @main(%x : int32[2,2]) -> (%y, %s) {
+  %c = constant @c
+  %y : int32[2,2] = Identity(%c) "y"
+  %s : int32[4,2] = Concat(%x, %c) {axis = 0} "s"
+}
+)"),
+                   1, {});
+}
+
 TEST_F(HostProgram, EqualsTheReferenceOnRandomModules) {
   for (std::uint64_t seed = 0; seed < 300; ++seed) {
     const Module module = random_lowered_module(seed);

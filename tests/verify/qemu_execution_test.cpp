@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tandem/base/error.h"
+#include "tandem/base/process.h"
 #include "tandem/graph/printer.h"
 #include "tandem/mapping/mcu_planner.h"
 #include "tandem/ops/register.h"
@@ -40,6 +41,16 @@ class QemuTest : public testing::Test {
   static void SetUpTestSuite() { register_operators(); }
 };
 
+// With a compiler and an emulator that the demo does without.
+class QemuRiscvTest : public QemuTest {
+ protected:
+  void SetUp() override {
+    for (const char* program : {"riscv64-unknown-elf-gcc", "qemu-system-riscv32"})
+      if (!has_program(program))
+        GTEST_SKIP() << program << " is not installed; tools/setup.sh test does";
+  }
+};
+
 TEST_F(QemuTest, ALayerEqualsTheReferenceOnBothCores) {
   const Module module = parse_module(kLayer);
   const Samples inputs = stack(random_inputs(module, 1, 10));
@@ -64,13 +75,14 @@ TEST_F(QemuTest, ALayerEqualsTheReferenceOnBothCores) {
   }
 }
 
-TEST_F(QemuTest, RandomModulesEqualTheReferenceInOneFirmware) {
+// Random modules, planned for a device, in one firmware.
+void expect_random_modules_equal(const char* device_name) {
   std::vector<Module> modules;
   std::vector<Plan> plans;
   std::vector<Samples> inputs;
   std::vector<CNetwork> networks;
   std::string input;
-  const Device device = find_device("mps2-an386");
+  const Device device = find_device(device_name);
   for (std::uint64_t seed = 1000; seed < 1024; ++seed) {
     modules.push_back(random_lowered_module(seed));
     plans.push_back(plan_mcu(modules.back(), device));
@@ -80,8 +92,10 @@ TEST_F(QemuTest, RandomModulesEqualTheReferenceInOneFirmware) {
   for (std::size_t i = 0; i < modules.size(); ++i)
     networks.push_back({&modules[i], &plans[i], "net" + std::to_string(i)});
   const TemporaryFolder folder("qemu");
-  const ArmProgram program = build_arm_program(networks, folder.path().string());
-  const ArmRun run = run_arm_program(program, input);
+  QemuOptions options;
+  options.core = device.unit().text("core");
+  const QemuProgram program = build_qemu_program(networks, folder.path().string(), options);
+  const QemuRun run = run_qemu_program(program, input);
   std::string expected;
   std::size_t as_planned = 0;
   for (std::size_t i = 0; i < modules.size(); ++i) {
@@ -103,8 +117,15 @@ TEST_F(QemuTest, RandomModulesEqualTheReferenceInOneFirmware) {
   EXPECT_TRUE(run.output == expected) << "outputs under QEMU differ from the reference";
 }
 
-// Words on the M4, vectors and quads on the M55, their portable forms on the M0+.
-TEST_F(QemuTest, AllKernelFormsEqualTheReferenceOnCoresThatHaveTheirInstructions) {
+TEST_F(QemuTest, RandomModulesEqualTheReferenceInOneFirmware) {
+  expect_random_modules_equal("mps2-an386");
+}
+
+TEST_F(QemuRiscvTest, RandomModulesEqualTheReferenceInOneFirmware) {
+  expect_random_modules_equal("esp32c3");
+}
+
+void expect_all_forms_equal(const std::vector<std::string>& cores) {
   std::vector<Module> modules;
   std::vector<CNetwork> networks;
   std::string input, expected;
@@ -117,15 +138,81 @@ TEST_F(QemuTest, AllKernelFormsEqualTheReferenceOnCoresThatHaveTheirInstructions
   const std::vector<Plan> plans = varied_plans(modules);
   for (std::size_t i = 0; i < modules.size(); ++i)
     networks.push_back({&modules[i], &plans[i], "net" + std::to_string(i)});
-  for (const char* core : {"cortex-m0plus", "cortex-m4", "cortex-m55"}) {
+  for (const std::string& core : cores) {
     const TemporaryFolder folder("qemu");
-    ArmOptions options;
+    QemuOptions options;
     options.core = core;
     options.counted_runs = 0;
-    const ArmRun run =
-        run_arm_program(build_arm_program(networks, folder.path().string(), options), input);
+    const QemuRun run =
+        run_qemu_program(build_qemu_program(networks, folder.path().string(), options), input);
     EXPECT_TRUE(run.output == expected) << core;
   }
+}
+
+// Words on the M4, vectors and quads on the M55, their portable forms on the M0+.
+TEST_F(QemuTest, AllKernelFormsEqualTheReferenceOnCoresThatHaveTheirInstructions) {
+  expect_all_forms_equal({"cortex-m0plus", "cortex-m4", "cortex-m55"});
+}
+
+TEST_F(QemuRiscvTest, AllKernelFormsEqualTheReference) {
+  expect_all_forms_equal({"rv32imc", "rv32imac"});
+}
+
+// Elements of a loop that all take the same way take the same instructions: the counter has no
+// grain.
+TEST_F(QemuRiscvTest, CountsSingleInstructions) {
+  const auto instructions = [](std::int64_t elements) {
+    const std::string shape = concat("[1,", elements, "]");
+    const Module module = parse_module(
+        concat("tandem-module 1\ngraph @main(%x : int8", shape, ") -> (%y) {\n  %y : int8", shape,
+               " = Clamp(%x) {format = int8, min = -9, max = 99}\n}\n"));
+    ExecutionOptions options;
+    options.device = "gd32vf103";
+    options.plan = plan_mcu(module, find_device(options.device), {.io = IoPlace::kCaller});
+    const auto qemu = make_execution("qemu", module, options);
+    // Codes that are not clamped, so that each takes the same way.
+    const std::vector<std::int64_t> codes(static_cast<std::size_t>(elements), 5);
+    qemu->run(Samples{Tensor::from_integers(Format::parse("int8"), {1, 1, elements}, codes)});
+    return qemu->measured().at("instructions_per_run");
+  };
+  const double first = instructions(100), more = instructions(101) - first;
+  EXPECT_GE(more, 4);  // a load, two comparisons, a store
+  EXPECT_LE(more, 12);
+  EXPECT_EQ(instructions(110) - first, 10 * more);
+  EXPECT_EQ(instructions(200) - first, 100 * more);
+}
+
+TEST_F(QemuRiscvTest, ALayerEqualsTheReference) {
+  const Module module = parse_module(kLayer);
+  const Samples inputs = stack(random_inputs(module, 1, 10));
+  const Samples expected = make_execution("reference", module)->run(inputs);
+  for (const char* device : {"esp32c3", "gd32vf103"}) {
+    ExecutionOptions options;
+    options.device = device;
+    const auto qemu = make_execution("qemu", module, options);
+    const Equality equality = compare_samples(expected, qemu->run(inputs));
+    EXPECT_TRUE(equality.equal()) << to_string(equality, "reference", device);
+    EXPECT_EQ(qemu->measured().at("weights_bytes"), 12);
+    EXPECT_EQ(qemu->measured().at("tables_bytes"), 12);
+    EXPECT_GT(qemu->measured().at("instructions_per_run"), 40);
+    EXPECT_LT(qemu->measured().at("instructions_per_run"), 200);
+  }
+}
+
+TEST_F(QemuRiscvTest, TheFirstLayerThatDiffersIsNamed) {
+  const Module module = parse_module(kLayer);
+  Module other = module;
+  other.constants[0].tensor =
+      Tensor::from_integers(Format::parse("int4"), {4, 3},
+                            std::vector<std::int64_t>{1, -2, 3, 4, 5, -6, 7, -8, 1, 1, 2, 3});
+  const Samples inputs = stack(random_inputs(module, 2, 10));
+  const auto reference = make_execution("reference", module);
+  ExecutionOptions options;
+  options.device = "esp32c3";
+  const auto qemu = make_execution("qemu", other, options);
+  const Equality equality = compare_executions(module, *reference, reference->run(inputs), *qemu,
+                                               qemu->run(inputs), inputs);
+  EXPECT_THAT(equality.first_layer, HasSubstr("Rescale 'rescale', element 2 of [1,3]"));
 }
 
 TEST_F(QemuTest, TheFirstLayerThatDiffersIsNamed) {

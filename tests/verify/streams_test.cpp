@@ -80,8 +80,9 @@ TEST_F(Streams, AResetIsAFreshStartInC) {
     const Device device = find_device(default_device("mcu"));
     const Plan plan = plan_mcu(module, device, {.io = io});
     const TemporaryFolder folder("streams");
-    const ArmProgram program = build_arm_program({{&module, &plan, "net"}}, folder.path().string());
-    EXPECT_EQ(run_arm_program(program, packed).output, wanted) << name(io);
+    const QemuProgram program =
+        build_qemu_program({{&module, &plan, "net"}}, folder.path().string());
+    EXPECT_EQ(run_qemu_program(program, packed).output, wanted) << name(io);
     EXPECT_EQ(linked_sizes(program.sections, plan, "net").state_bytes, state_bytes(plan));
     EXPECT_EQ(state_bytes(plan), 7 * 10 + 3 * 8 + 10 + 1);
   }

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <csignal>
+#include <mutex>
 
 namespace tandem {
 namespace {
@@ -17,15 +18,38 @@ extern "C" void on_signal(int signal_number) {
   }
 }
 
-}  // namespace
-
-void install_interrupt_handler() {
+struct sigaction raising_the_flag() {
   struct sigaction action {};
   action.sa_handler = on_signal;
   sigemptyset(&action.sa_mask);
   action.sa_flags = SA_RESTART;
+  return action;
+}
+
+// Of all scopes of the process, which has one handler.
+std::mutex scope_mutex;
+int scopes = 0;
+struct sigaction handler_before;
+
+}  // namespace
+
+void install_interrupt_handler() {
+  const struct sigaction action = raising_the_flag();
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+}
+
+InterruptScope::InterruptScope() {
+  const std::scoped_lock lock(scope_mutex);
+  const struct sigaction action = raising_the_flag();
+  if (scopes++ == 0) sigaction(SIGINT, &action, &handler_before);
+}
+
+InterruptScope::~InterruptScope() {
+  const std::scoped_lock lock(scope_mutex);
+  if (--scopes > 0) return;
+  sigaction(SIGINT, &handler_before, nullptr);
+  clear_interrupt();
 }
 
 bool interrupted() { return flag.load(std::memory_order_relaxed); }

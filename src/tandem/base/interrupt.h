@@ -18,8 +18,18 @@ class Interrupted : public std::exception {
 };
 
 // From now on SIGINT and SIGTERM raise a flag instead of ending the program; a second one ends it.
-// Only the command line calls this.
+// Only the command line calls this; a library takes an InterruptScope.
 void install_interrupt_handler();
+
+// For a library inside another program: while one lives, SIGINT does the same; when the last one
+// ends, the handler before it is back and the flag is down.
+class InterruptScope {
+ public:
+  InterruptScope();
+  ~InterruptScope();
+  InterruptScope(const InterruptScope&) = delete;
+  InterruptScope& operator=(const InterruptScope&) = delete;
+};
 
 bool interrupted();
 void throw_if_interrupted();  // throws Interrupted when the flag is up; long loops call it

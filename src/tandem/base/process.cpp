@@ -126,6 +126,9 @@ Error not_installed(const std::string& program) {
       {"arm-none-eabi-gcc", {"gcc-arm-none-eabi", "demo"}},
       {"arm-none-eabi-size", {"binutils-arm-none-eabi", "demo"}},
       {"qemu-system-arm", {"qemu-system-arm", "demo"}},
+      {"riscv64-unknown-elf-gcc", {"gcc-riscv64-unknown-elf", "test"}},
+      {"riscv64-unknown-elf-ar", {"binutils-riscv64-unknown-elf", "test"}},
+      {"qemu-system-riscv32", {"qemu-system-misc", "test"}},
       {"verilator", {"verilator", "demo"}},
       {"yosys", {"yosys", "test"}},
       {"clang-14", {"clang-14", "test"}}};

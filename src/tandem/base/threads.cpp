@@ -5,7 +5,9 @@
 #include <condition_variable>
 #include <exception>
 #include <limits>
+#include <memory>
 #include <mutex>
+#include <pthread.h>
 #include <thread>
 #include <vector>
 
@@ -133,6 +135,14 @@ struct Shared {
 
 Shared& shared() {
   static Shared instance;
+  // A forked process has the calling thread alone: its parent's helpers are not there to be joined
+  // or woken, and a lock that another thread held is never released.
+  static const int registered = pthread_atfork(nullptr, nullptr, [] {
+    const int count = instance.count;
+    std::construct_at(&instance);
+    instance.count = count;
+  });
+  ensure(registered == 0, "pthread_atfork");
   return instance;
 }
 

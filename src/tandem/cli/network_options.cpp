@@ -20,14 +20,6 @@ double parse_ratio(const std::string& text, const std::string& what) {
   return parts.size() == 1 ? numerator : numerator / parse_real(parts[1], what);
 }
 
-bool is_random(const DataFlags& data) { return data.source.starts_with("random:"); }
-
-std::int64_t random_count(const DataFlags& data) {
-  const std::int64_t count =
-      parse_integer(data.source.substr(data.source.find(':') + 1), "--data random:N");
-  return data.limit ? std::min(count, *data.limit) : count;
-}
-
 }  // namespace
 
 void DataFlags::add_to(OptionTable& options, bool required) {
@@ -52,11 +44,7 @@ DataOptions DataFlags::data_options() const {
   options.limit = limit;
   options.seed = static_cast<std::uint64_t>(seed);
   options.preprocess = preprocess;
-  if (!given() && (limit || !preprocess.empty()))
-    throw Error(limit ? "--limit" : "--preprocess", " has no meaning without --data");
-  if (given()) check_data_options(options);
-  if (given() && is_random(*this) && !preprocess.empty())
-    throw Error("--preprocess has no meaning for random samples, which are codes already");
+  check_data_options(options);
   return options;
 }
 
@@ -65,6 +53,20 @@ Json DataFlags::json(const NetworkSamples& samples) const {
           {"split", split},
           {"seed", seed},
           {"preprocessing", samples.inputs().front().preprocessing}};
+}
+
+void add_options(OptionTable& options, TrainingOptions& training) {
+  options.required_text("--data", "SET", training.source,
+                        "mnist:DIR, cifar10:DIR, csv:FILE, npz:FILE or random:N");
+  options.text("--preprocess", "TEXT", training.preprocess,
+               "How codes become reals, such as 'mean=0.5 std=0.25'");
+  options.integer("--calibration", training.calibration,
+                  "Training samples that ranges are taken from");
+  options.integer("--selection", training.selection,
+                  "Further training samples, on which choices are compared");
+  options.text("--split", "SPLIT", training.split, "The held-out part, for the reported accuracy");
+  options.integer("--limit", training.limit, "Take only the first so many held-out samples");
+  options.integer("--seed", training.seed, "Of the parts, and of all else that is drawn");
 }
 
 void CodingFlags::add_to(OptionTable& options) {
@@ -95,28 +97,6 @@ InputCodings CodingFlags::codings() const {
     if (!codings.emplace(name, coding).second) throw Error("--input-coding names ", name, " twice");
   }
   return codings;
-}
-
-PreparedNetwork prepare_network(Module network, const DataFlags& data, const CodingFlags& codings,
-                                bool lower) {
-  PreparedNetwork prepared{std::move(network), std::nullopt, std::nullopt};
-  InputCodings given = codings.codings();
-  const DataOptions options = data.data_options();
-  if (data.given() && !is_random(data)) {
-    std::vector<DataSet> sets;
-    sets.push_back(open_data(options));
-    if (!is_lowered(prepared.network)) {
-      for (const auto& [name, coding] : codings_of(prepared.network, sets))
-        given.emplace(name, coding);
-    }
-    prepared.samples.emplace(prepared.network, std::move(sets));
-  }
-  if (lower) prepared.lowered = lowered_network(prepared.network, given);
-  if (data.given() && is_random(data)) {
-    prepared.samples = random_samples(prepared.lowered ? *prepared.lowered : prepared.network,
-                                      random_count(data), options.seed);
-  }
-  return prepared;
 }
 
 void StallFlag::add_to(OptionTable& options) {

@@ -8,6 +8,7 @@
 
 #include "tandem/cli/options.h"
 #include "tandem/data/dataset.h"
+#include "tandem/data/training.h"
 #include "tandem/verify/network.h"
 
 namespace tandem {
@@ -33,17 +34,8 @@ struct CodingFlags {
   InputCodings codings() const;
 };
 
-// A network with what a verb runs on it.
-struct PreparedNetwork {
-  Module network;                         // as read
-  std::optional<Module> lowered;          // for one sample
-  std::optional<NetworkSamples> samples;  // where data were asked for
-};
-
-// Lowers the network where `lower` says so, and opens the data. Random data fill the range of the
-// lowered inputs, or of the network's own where it is not lowered.
-PreparedNetwork prepare_network(Module network, const DataFlags& data, const CodingFlags& codings,
-                                bool lower);
+// --data, --preprocess, --calibration, --selection, --split, --limit, --seed.
+void add_options(OptionTable& options, TrainingOptions& training);
 
 // --stalls SEED: the simulated circuit's input and output stall at random.
 struct StallFlag {

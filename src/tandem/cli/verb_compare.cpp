@@ -118,7 +118,8 @@ class CompareVerb final : public Verb {
   VerbResult compare_executions_of_one() {
     const std::vector<std::string> wanted = names();
     const std::uint64_t stall_seed = stalls_.seed_for(wanted);
-    const PreparedNetwork prepared = prepare_network(model_.load(), data_, codings_, true);
+    const PreparedNetwork prepared =
+        prepare_network(model_.load(), data_.data_options(), codings_.codings(), true);
     const Module& lowered = *prepared.lowered;
     std::vector<Outcome> outcomes;
     for (const std::string& name : wanted) {
@@ -225,7 +226,8 @@ class CompareVerb final : public Verb {
       if (is_lowered(*module)) *module = lowered_network(*module);
     // Random samples must be codes of the integer network where there is one.
     const Module& asked = is_lowered(second) ? second : first;
-    PreparedNetwork prepared = prepare_network(asked, data_, codings_, false);
+    PreparedNetwork prepared =
+        prepare_network(asked, data_.data_options(), codings_.codings(), false);
     Outcome a = outcome_of(model_.path, first, *prepared.samples);
     Outcome b = outcome_of(other_, second, *prepared.samples);
     VerbResult result = started(*prepared.samples);

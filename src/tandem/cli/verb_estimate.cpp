@@ -2,7 +2,7 @@
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
-#include "tandem/cli/planned.h"
+#include "tandem/cli/plan_options.h"
 #include "tandem/cli/table.h"
 #include "tandem/cli/verbs.h"
 
@@ -33,14 +33,10 @@ class EstimateVerb final : public Verb {
   }
 
   VerbResult run(const CommonOptions&) override {
-    const PlannedModel model = plan_model(flags_, OnTrial::kAssume);
+    const PlannedModel model = plan_model(flags_.request(), OnTrial::kAssume);
     const Estimate& estimate = model.planned.estimate;
     VerbResult result;
-    result.json = Json::parse(to_json(estimate));
-    result.json["model"] = flags_.model.path;
-    result.json["plan"] = model.planned.choices;
-    result.json["fits"] = model.fits;
-    result.json["notes"] = model.notes;
+    result.json = Json::parse(to_json(model, flags_.model.path));
     TextTable totals({"figure", "value", "source"});
     for (const auto& [key, figure] : estimate.total)
       totals.add({key, readable(figure.value), source_text(figure)});
@@ -72,7 +68,7 @@ class EstimateVerb final : public Verb {
     return table.text();
   }
 
-  PlannedFlags flags_;
+  PlanFlags flags_;
   bool steps_ = false;
 };
 

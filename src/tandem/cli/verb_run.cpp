@@ -84,9 +84,11 @@ class RunVerb final : public Verb {
   }
 
   PreparedNetwork prepare(bool lowers) const {
-    if (input_.empty()) return prepare_network(model_.load(), data_, codings_, lowers);
+    if (input_.empty())
+      return prepare_network(model_.load(), data_.data_options(), codings_.codings(), lowers);
     NamedTensors arrays = read_npz(input_);
-    PreparedNetwork prepared = prepare_network(model_.load(arrays), data_, codings_, lowers);
+    PreparedNetwork prepared =
+        prepare_network(model_.load(arrays), data_.data_options(), codings_.codings(), lowers);
     prepared.samples =
         samples_of_arrays(lowers ? *prepared.lowered : prepared.network, arrays, input_);
     return prepared;

@@ -2,7 +2,7 @@
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
-#include "tandem/cli/planned.h"
+#include "tandem/cli/plan_options.h"
 #include "tandem/cli/table.h"
 #include "tandem/cli/verbs.h"
 #include "tandem/graph/operator.h"
@@ -155,7 +155,7 @@ class ShowVerb final : public Verb {
 
   void add_plan(VerbResult& result) {
     if (flags_.device.empty()) flags_.device = default_device("mcu");
-    const PlannedModel model = plan_model(flags_, OnTrial::kAssume);
+    const PlannedModel model = plan_model(flags_.request(), OnTrial::kAssume);
     const Plan& plan = model.planned.plan;
     std::string text;
     for (const std::string& note : model.notes) text += concat("note: ", note, "\n");
@@ -172,7 +172,7 @@ class ShowVerb final : public Verb {
     result.text += "\n" + text;
   }
 
-  PlannedFlags flags_;
+  PlanFlags flags_;
   bool plan_ = false;
 };
 

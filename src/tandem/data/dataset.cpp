@@ -59,6 +59,11 @@ DataSet DataSet::rows(const std::vector<std::int64_t>& indices) const {
 }
 
 void check_data_options(const DataOptions& options) {
+  if (options.source.empty()) {
+    if (options.limit || !options.preprocess.empty())
+      throw Error(options.limit ? "--limit" : "--preprocess", " has no meaning without --data");
+    return;
+  }
   if (options.split != "train" && options.split != "test") {
     throw Error("there is no split '", options.split, "'",
                 suggestion(options.split, {"train", "test"}));
@@ -73,6 +78,8 @@ void check_data_options(const DataOptions& options) {
   }
   if (options.limit && *options.limit < 1)
     throw Error("limit ", *options.limit, " leaves no samples; it must be at least 1");
+  if (kind == "random" && !options.preprocess.empty())
+    throw Error("--preprocess has no meaning for random samples, which are codes already");
 }
 
 DataSet open_data(const DataOptions& options, const std::optional<TensorType>& input) {

@@ -45,7 +45,8 @@ struct DataOptions {
   std::string preprocess;
 };
 
-// Throws Error for an unknown kind of source or split and for a limit without samples.
+// Throws Error for an unknown kind of source or split, for a limit without samples, and for options
+// that have no meaning for the source (which may be empty where no data are asked for).
 void check_data_options(const DataOptions& options);
 
 // Opens a set. Image sets hand over uint8 codes with scale 1/255.

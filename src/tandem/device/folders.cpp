@@ -1,4 +1,5 @@
 #include <cstdlib>
+#include <dlfcn.h>
 #include <filesystem>
 
 #include "tandem/base/error.h"
@@ -6,6 +7,16 @@
 #include "tandem/device/device.h"
 
 namespace tandem {
+namespace {
+
+// The folder in a Python package: beside the extension of which this code is part.
+std::filesystem::path packaged_devices() {
+  Dl_info info{};
+  if (dladdr(reinterpret_cast<const void*>(&device_folders), &info) == 0) return {};
+  return std::filesystem::path(info.dli_fname).parent_path() / "devices";
+}
+
+}  // namespace
 
 std::vector<std::string> device_folders() {
   std::vector<std::string> folders;
@@ -21,7 +32,8 @@ std::vector<std::string> device_folders() {
   const std::filesystem::path beside =
       program.parent_path().parent_path() / "share" / "tandem" / "devices";
   for (const std::string& folder :
-       {beside.string(), std::string(TANDEM_DEVICES_SOURCE), std::string(TANDEM_DEVICES_INSTALLED)})
+       {beside.string(), packaged_devices().string(), std::string(TANDEM_DEVICES_SOURCE),
+        std::string(TANDEM_DEVICES_INSTALLED)})
     if (std::filesystem::is_directory(folder, failure)) folders.push_back(folder);
   return folders;
 }

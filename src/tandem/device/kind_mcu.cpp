@@ -11,10 +11,12 @@ namespace {
 
 const std::map<std::string, CoreInstructions>& cores() {
   static const std::map<std::string, CoreInstructions> kCores = {
-      {"cortex-m0plus", {.packed_products = false, .vectors = false}},
-      {"cortex-m4", {.packed_products = true, .vectors = false}},
+      {"cortex-m0plus", {}},
+      {"cortex-m4", {.packed_products = true}},
       {"cortex-m55", {.packed_products = true, .vectors = true}},
-      {"cortex-m7", {.packed_products = true, .vectors = false}}};
+      {"cortex-m7", {.packed_products = true}},
+      {"rv32imac", {.many_registers = true}},
+      {"rv32imc", {.many_registers = true}}};
   return kCores;
 }
 

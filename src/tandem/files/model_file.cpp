@@ -60,4 +60,11 @@ Module read_model(const std::filesystem::path& path) {
               suffix.empty() ? "" : concat(", not ", suffix));
 }
 
+Module read_model(ByteSpan bytes, std::string_view source) {
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (text.substr(0, 8).ends_with("TFL3")) return read_tflite(bytes, source);
+  if (text.starts_with("tandem-module")) return parse_module(text, source);
+  return read_onnx(bytes, source);
+}
+
 }  // namespace tandem

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <filesystem>
+#include <string_view>
 
+#include "tandem/files/bytes.h"
 #include "tandem/files/numpy.h"
 #include "tandem/graph/module.h"
 
@@ -16,5 +18,9 @@ Module read_model(const std::filesystem::path& path);
 // each such input that has an array becomes a constant of that value, and its array is taken out.
 // Where that is not enough, the others get the shapes of single samples of their arrays.
 Module read_model(const std::filesystem::path& path, NamedTensors& arrays);
+
+// The same from memory, by what the bytes begin with: TensorFlow Lite's mark, the first line of
+// module text, else ONNX (whose data must then lie inside). `source` names them in messages.
+Module read_model(ByteSpan bytes, std::string_view source);
 
 }  // namespace tandem

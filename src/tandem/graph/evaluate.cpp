@@ -1,6 +1,7 @@
 #include "tandem/graph/evaluate.h"
 
 #include "tandem/base/error.h"
+#include "tandem/base/interrupt.h"
 #include "tandem/graph/operator.h"
 
 namespace tandem {
@@ -86,6 +87,7 @@ std::vector<Tensor> evaluate(const Module& module, const Graph& graph,
     if (graph.values[v].state != kNone) values[v] = (*states)[graph.values[v].state];
   }
   for (const Node& node : graph.nodes) {
+    throw_if_interrupted();
     std::vector<Tensor> arguments;
     for (const ValueId v : node.inputs) {
       arguments.push_back(v == kNone ? Tensor() : values[v]);

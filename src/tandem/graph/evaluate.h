@@ -16,7 +16,7 @@ std::vector<Tensor> initial_states(const Module& module);
 // Runs a graph node by node with Operator::evaluate: the definition of what a module computes.
 // Inputs in the order of graph.inputs; their shapes bind the symbols. Returns the outputs.
 // `observe`, where given, sees every computed value once. Throws Error on a wrong input type,
-// InternalError when an operator breaks its own type rule.
+// InternalError when an operator breaks its own type rule, Interrupted between nodes.
 std::vector<Tensor> evaluate(const Module& module, const Graph& graph,
                              std::span<const Tensor> inputs, std::vector<Tensor>* states = nullptr,
                              const std::function<void(ValueId, const Tensor&)>& observe = {});

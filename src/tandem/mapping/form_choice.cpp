@@ -57,16 +57,17 @@ const std::string& FormChoice::best(std::size_t group, FormGoal goal) {
   };
   std::size_t least = 0;  // the plainest form, which every core has
   for (std::size_t i = 1; i < all.size(); ++i)
-    if ((goal == FormGoal::kFlash || has_instructions(all[i])) && order(i) < order(least))
-      least = i;
+    if (is_open(all[i], goal) && order(i) < order(least)) least = i;
   return all[least];
 }
 
-bool FormChoice::has_instructions(const std::string& form) const {
+bool FormChoice::is_open(const std::string& form, FormGoal goal) const {
   switch (needs_of(form)) {
     case FormNeeds::kNothing: return true;
-    case FormNeeds::kPackedProducts: return instructions_.packed_products;
-    case FormNeeds::kVectors: return instructions_.vectors;
+    case FormNeeds::kRegisters: return instructions_.many_registers;
+    case FormNeeds::kPackedProducts:
+      return instructions_.packed_products || goal == FormGoal::kFlash;
+    case FormNeeds::kVectors: return instructions_.vectors || goal == FormGoal::kFlash;
   }
   throw InternalError("unknown needs");
 }

@@ -40,7 +40,7 @@ class FormChoice {
     std::vector<std::string> forms;
     std::vector<Judged> judged;  // by form
   };
-  bool has_instructions(const std::string& form) const;
+  bool is_open(const std::string& form, FormGoal goal) const;
   Judged judge(std::size_t group, const std::string& form) const;
 
   const Module& module_;

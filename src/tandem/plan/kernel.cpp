@@ -16,6 +16,10 @@ IntegerRange sum_range_of(const NodeView& view) {
   return primitive == nullptr ? IntegerRange{} : primitive->range(view);
 }
 
+bool is_packed(const std::string& form) {
+  return form.starts_with("bytes") || form.starts_with("pairs") || form.starts_with("vector");
+}
+
 }  // namespace
 
 bool is_padded(const NodeView& view, const Window& window) {
@@ -70,6 +74,7 @@ std::vector<std::string> kernel_forms(const Module& module, const Graph& graph,
 FormNeeds needs_of(const std::string& form) {
   if (form.starts_with("vector") || form.ends_with("quads")) return FormNeeds::kVectors;
   if (form.starts_with("pairs") || form == "plane") return FormNeeds::kPackedProducts;
+  if (form.starts_with("bytes") || form == "plane_bytes") return FormNeeds::kRegisters;
   return FormNeeds::kNothing;
 }
 
@@ -92,9 +97,8 @@ KernelBuilder::KernelBuilder(const Module& module, const Graph& graph,
       first_(graph.nodes[nodes.front()]),
       view_{module, graph, first_},
       nest_(first_.op->traits().domain == Domain::kMovement ? LoopExtents{}
-            : form.starts_with("pairs") || form.starts_with("vector")
-                ? row_nest(graph, first_)
-                : group_nest(module, graph, base_of, nodes)),
+            : is_packed(form)                               ? row_nest(graph, first_)
+                              : group_nest(module, graph, base_of, nodes)),
       elements_(module, graph, program_, base_of, nest_),
       sum_range_(sum_range_of(view_)),
       sum_type_(arithmetic_for(sum_range_)) {
@@ -122,9 +126,9 @@ LoopProgram KernelBuilder::build() {
   array.value = result;
   program_.arrays.push_back(std::move(array));
 
-  if (form_.starts_with("pairs") || form_.starts_with("vector"))
+  if (is_packed(form_))
     build_packed();
-  else if (form_ == "plane")
+  else if (form_ == "plane" || form_ == "plane_bytes")
     build_planes();
   else if (form_ == "plane_quads")
     build_plane_quads();

@@ -14,12 +14,13 @@ namespace tandem {
 //   window_1, _2, _4           convolution that reads the input where it lies
 //   padded_1, _2, _4           convolution that first copies the input into one with its padding
 //   patch_1, _2, _4            convolution that first gathers the window of each position
-//   pairs_CxP                  either of bytes, by words of two 16-bit numbers (kernel_packed.h): C
-//                              columns and P positions share the loads of each other
+//   bytes_CxP                  either of bytes: C columns and P positions share loads
+//   pairs_CxP                  the same by words of two 16-bit numbers (kernel_packed.h)
 //   vector_CxP                 the same by vectors of 16 bytes
 //   pairs4_, pairs2_, vector4_, vector2_CxP
 //                              the same with weights of 4 or 2 bits that share bytes
-//   plane                      depthwise convolution of bytes, a channel at a time, by words
+//   plane_bytes                depthwise convolution of bytes, a channel at a time
+//   plane                      the same by words of two 16-bit numbers
 //   plane_quads, channel_quads the same by four neighbours, or four channels, at a time
 //   pool, padded_pool          pooling that clips its windows, or copies the input as above
 //   reduce, argmax, elements, move
@@ -27,9 +28,9 @@ std::vector<std::string> kernel_forms(const Module& module, const Graph& graph,
                                       const std::vector<ValueId>& base_of,
                                       const std::vector<NodeId>& nodes);
 
-// What a form is written for. On a core without those instructions it computes the same by portable
-// code, several times slower than the plain forms.
-enum class FormNeeds { kNothing, kPackedProducts, kVectors };
+// What a form is written for. On a core without those instructions, or without registers for some
+// twenty numbers, it computes the same, slower than the plain forms.
+enum class FormNeeds { kNothing, kRegisters, kPackedProducts, kVectors };
 FormNeeds needs_of(const std::string& form);
 
 // The program of a group in one of its forms. The arrays named "x0", "x1", ... are what it reads,

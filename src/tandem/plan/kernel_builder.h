@@ -83,13 +83,15 @@ class KernelBuilder {
   std::string add_padded(Window& window, Shape& input, const std::string& source,
                          std::int64_t pad_value);
 
-  // Products of pairs (kernel_packed.cpp).
+  // Tiles of products (kernel_packed.cpp, kernel_packed_patch.cpp).
   void add_packed_weights(const std::vector<std::int64_t>& by_column);
   void packed_tiles_of_rows(const std::string& source);
   void packed_tiles_of_windows(const std::string& source, const Window& window);
   void packed_tile(Statements& to, std::int64_t positions, const std::string& source,
                    const Expr& start, const Expr& first_position);
   void packed_block(Statements& to, const PackedBlock& block);
+  void multiply_bytes(Statements& to, const PackedBlock& block, const std::vector<Expr>& sums,
+                      const std::string& xs, const std::string& ws, std::int64_t step);
   void multiply_pairs(Statements& to, const PackedBlock& block, const std::vector<Expr>& sums,
                       const std::string& xs, const std::string& ws, std::int64_t step,
                       std::vector<Expr>& packed);
@@ -100,7 +102,7 @@ class KernelBuilder {
   // What a sum of narrow weights is, which are stored times a power of two.
   Expr unscaled(Expr sum) const;
   Expr named(Statements& to, const std::string& stem, Expr value);
-  void add_packed_patch();
+  void add_packed_patch(Storage source);
   // How many neighbouring bytes of the input every window copies at once.
   std::int64_t run_of_windows(const Window& window, const Shape& input, const Shape& output);
   void gather_window(Statements& to, const Window& window, const Shape& input,
@@ -110,9 +112,9 @@ class KernelBuilder {
   void add_plane(const PlaneLayout& plane, Storage type, std::int64_t pad);
   void copy_plane(Statements& to, const PlaneLayout& plane, const std::string& source,
                   const Expr& first, bool by_quads);
-  PlaneWeights load_plane_weights(Statements& to, const PlaneLayout& plane, const Expr& channel);
-  Expr plane_sum(Statements& to, const PlaneLayout& plane, const PlaneWeights& weights,
-                 const Expr& start);
+  PlaneWeights load_plane_weights(Statements& to, const PlaneLayout& plane, const Expr& channel,
+                                  bool in_pairs);
+  Expr plane_sum(Statements& to, const PlaneWeights& weights, const Expr& start);
   // Four results at a time (kernel_quads.cpp).
   void build_plane_quads();
   Expr plane_quad(Statements& to, const PlaneLayout& plane, const std::vector<Expr>& weights,
@@ -187,7 +189,7 @@ class KernelBuilder {
   ElementProgram elements_;
   IntegerRange sum_range_;  // of the first node's results and partial sums
   Storage sum_type_ = Storage::kI32;
-  std::optional<PackedProduct> packed_;  // in the forms pairs_*
+  std::optional<PackedProduct> packed_;  // in the forms bytes_*, pairs_*, vector_*
 };
 
 // Weights [columns][taps] so that `block` columns at a time are interleaved: for each block of

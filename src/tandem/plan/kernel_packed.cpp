@@ -13,16 +13,18 @@
 namespace tandem {
 namespace {
 
-constexpr std::int64_t kWordTaps = 4;
 // Words of taps in one iteration of the innermost loop.
 constexpr std::int64_t kUnrolledWords = 2;
 // So many vectors of taps are written out; of more, this many in one iteration.
 constexpr std::int64_t kMostVectors = 9, kUnrolledVectors = 4;
+// Numbers that a tile of bytes keeps at a time: its sums, and all taps of one iteration, because
+// GCC 12 loads them before it multiplies. Three more registers hold the pointers and the end.
+constexpr std::int64_t kRegisters = 24;
 
 // The taps of a run of neighbouring bytes in the order in which words become pairs.
 void append_run(PackedProduct& product, std::int64_t first, std::int64_t count) {
   constexpr std::int64_t kOrder[] = {0, 2, 1, 3};
-  const std::int64_t whole = product.vectors ? 0 : count / kWordTaps * kWordTaps;
+  const std::int64_t whole = product.unit == PackedUnit::kPairs ? count / kWordTaps * kWordTaps : 0;
   for (std::int64_t i = 0; i < count; ++i)
     product.tap_of.push_back(first +
                              (i < whole ? i / kWordTaps * kWordTaps + kOrder[i % kWordTaps] : i));
@@ -114,13 +116,24 @@ Expr top_bits(const Expr& word, int bits, std::int64_t place) {
 // The slot, of a word of them, whose weight each byte of a word or vector holds. Of words, bytes 0
 // and 2 are widened together.
 std::vector<std::int64_t> byte_order(const PackedProduct& product) {
-  if (!product.vectors) return {0, 2, 1, 3};
+  if (product.unit == PackedUnit::kPairs) return {0, 2, 1, 3};
   std::vector<std::int64_t> order(static_cast<std::size_t>(product.lanes()));
   std::iota(order.begin(), order.end(), std::int64_t{0});
   return order;
 }
 
 }  // namespace
+
+std::int64_t PackedProduct::unrolled_steps(const PackedBlock& block) const {
+  switch (unit) {
+    case PackedUnit::kBytes:
+      return (kRegisters - block.rows * block.columns) / (block.rows + block.columns);
+    case PackedUnit::kPairs: return std::max(kUnrolledWords, words_together());
+    case PackedUnit::kVectors:
+      return slots() / lanes() <= kMostVectors ? slots() / lanes() : kUnrolledVectors;
+  }
+  throw InternalError("unknown unit");
+}
 
 bool is_bytes(const Format& format) {
   const Storage storage = format.storage();
@@ -158,6 +171,9 @@ void add_packed_forms(const Module& module, const Graph& graph, const std::vecto
   product.columns = nest[1];
   product.taps = static_cast<std::int64_t>(product.weights.size()) / product.columns;
   const std::int64_t most = greatest_sum(product, input_range(view));
+  for (const char* tile : {"4x1", "4x2", "4x3"})
+    if (nest[0] >= tile[2] - '0' && nest[1] >= tile[0] - '0')
+      forms.push_back(concat("bytes_", tile));
   for (const int bits : {8, 4, 2}) {
     if (bits < 8 && (!fit_bits(product.weights, bits) || (most << (8 - bits)) > INT32_MAX))
       continue;
@@ -175,7 +191,9 @@ void KernelBuilder::build_packed() {
   const bool is_conv = first_.op->name() == "IntConv";
   const Shape input = shape(first_.inputs[0]);
   PackedProduct& product = packed_.emplace();
-  product.vectors = form_.starts_with("vector");
+  product.unit = form_.starts_with("bytes")   ? PackedUnit::kBytes
+                 : form_.starts_with("pairs") ? PackedUnit::kPairs
+                                              : PackedUnit::kVectors;
   const char width = form_[end - 1];
   if (width == '4' || width == '2') product.bits = width - '0';
   product.block_columns = tile[0] - '0';
@@ -185,7 +203,8 @@ void KernelBuilder::build_packed() {
   product.columns = nest_[1];
   product.taps = static_cast<std::int64_t>(product.weights.size()) / product.columns;
   product.signed_input = view_.input(0).format.integer_range().min < 0;
-  product.twin = !product.vectors && product.bits == 8 && can_be_twin(product, input_range(view_));
+  product.twin = product.unit == PackedUnit::kPairs && product.bits == 8 &&
+                 can_be_twin(product, input_range(view_));
 
   const std::string source = read(first_.inputs[0]);
   Window window;
@@ -222,9 +241,6 @@ void KernelBuilder::add_packed_weights(const std::vector<std::int64_t>& by_colum
                       << (k * product.bits);
             words.push_back(byte < 128 ? byte : byte - 256);
           }
-      } else if (product.vectors) {
-        for (std::int64_t c = n; c < n + together; ++c)
-          for (const std::int64_t i : byte_order(product)) words.push_back(weight(c, tap(i)));
       } else if (product.twin) {
         for (std::int64_t c = n; c < n + together; c += 2)
           for (std::int64_t i = 0; i < kWordTaps; ++i)
@@ -244,14 +260,15 @@ void KernelBuilder::add_packed_weights(const std::vector<std::int64_t>& by_colum
 
 void KernelBuilder::packed_tiles_of_rows(const std::string& source) {
   PackedProduct& product = *packed_;
-  product.direct = (product.vectors || product.block_rows == 1) &&
+  product.direct = (product.unit != PackedUnit::kPairs || product.block_rows == 1) &&
                    product.taps % (product.lanes() * product.words_together()) == 0;
   // Then the innermost loop is the same whatever the number of taps.
-  product.interleaved = !product.vectors && !product.direct && product.taps % kWordTaps == 0;
+  product.interleaved =
+      product.unit == PackedUnit::kPairs && !product.direct && product.taps % kWordTaps == 0;
   append_run(product, 0, product.taps);
   fill_lanes(product);
   add_packed_weights(product.weights);
-  if (!product.direct) add_packed_patch();
+  if (!product.direct) add_packed_patch(storage_of_array(source));
   const auto tile = [&](Statements& to, const Expr& row, std::int64_t rows) {
     const Expr from = row * constant_expr(product.taps);
     if (product.direct) return packed_tile(to, rows, source, from, row);
@@ -269,15 +286,6 @@ void KernelBuilder::packed_tiles_of_rows(const std::string& source) {
        [&](Statements& to, const Expr& row) { tile(to, row + constant_expr(whole), 1); });
 }
 
-void KernelBuilder::add_packed_patch() {
-  Array patch;
-  patch.name = "patch";
-  patch.role = ArrayRole::kScratch;
-  patch.storage = packed_->vectors ? Storage::kI8 : Storage::kI16;
-  patch.size = packed_->block_rows * packed_->slots();
-  program_.arrays.push_back(std::move(patch));
-}
-
 void KernelBuilder::packed_tiles_of_windows(const std::string& source, const Window& window) {
   PackedProduct& product = *packed_;
   const Shape input = shape(first_.inputs[0]), output = shape(first_.outputs[0]);
@@ -285,7 +293,7 @@ void KernelBuilder::packed_tiles_of_windows(const std::string& source, const Win
   for (std::int64_t tap = 0; tap < product.taps; tap += run) append_run(product, tap, run);
   fill_lanes(product);
   add_packed_weights(product.weights);
-  add_packed_patch();
+  add_packed_patch(storage_of_array(source));
 
   // Windows are gathered until there are enough for a tile.
   const std::string gathered = program_.fresh("gathered"), row = program_.fresh("row");
@@ -315,109 +323,6 @@ void KernelBuilder::packed_tiles_of_windows(const std::string& source, const Win
   loop(program_.body, "r", product.rows % product.block_rows, [&](Statements& to, const Expr& r) {
     packed_tile(to, 1, "patch", r * constant_expr(product.slots()), first + r);
   });
-}
-
-std::int64_t KernelBuilder::run_of_windows(const Window& window, const Shape& input,
-                                           const Shape& output) {
-  const auto names = program_.names;
-  Statements unused;
-  const std::vector<Expr> first(output.size(), constant_expr(0));
-  const Placement where = place(unused, window, input, first, output);
-  program_.names = names;
-  if (where.ever_clipped) return input.back();
-  const Axis inner = whole_runs(where, input.back()).back();
-  return inner.stride == 1 ? inner.extent : 1;
-}
-
-void KernelBuilder::gather_window(Statements& to, const Window& window, const Shape& input,
-                                  const Placement& place, const std::string& source,
-                                  const Expr& start) {
-  const std::int64_t channels = input.back();
-  // Windows inside the input are copied in longer runs, where both orders of taps are the same.
-  if (!place.ever_clipped || (!packed_->vectors && channels % kWordTaps != 0) ||
-      place.interior_share == 0)
-    return gather_patch(to, window, input, place, source, start);
-  Expr inside = constant_expr(1);
-  for (const Axis& axis : place.axes) {
-    if (!axis.clipped) continue;
-    const auto also = [&](const Expr& end, std::int64_t whole) {
-      if (end.op == ExprOp::kConstant) return;
-      const Expr here = binary_expr(ExprOp::kEqual, end, constant_expr(whole));
-      inside = inside.op == ExprOp::kConstant ? here : binary_expr(ExprOp::kAnd, inside, here);
-    };
-    also(axis.low, 0);
-    also(axis.high, axis.extent);
-  }
-  Statements whole, clipped;
-  gather_whole_patch(whole, place, channels, source, start);
-  Placement at_border = place;
-  at_border.interior_share = 0;
-  gather_patch(clipped, window, input, at_border, source, start);
-  to.push_back(
-      if_statement(std::move(inside), place.interior_share, std::move(whole), std::move(clipped)));
-}
-
-void KernelBuilder::fill_packed(Statements& to, const Expr& at, std::int64_t pad,
-                                std::int64_t count) {
-  if (packed_->vectors) return to.push_back(fill_statement("patch", at, Storage::kI8, pad, count));
-  const std::int64_t whole = count / 2 * 2;
-  loop(
-      to, "c", whole,
-      [&](Statements& body, const Expr& c) {
-        const auto both = static_cast<std::int32_t>((pad & 0xffff) | pad * 65536);
-        body.push_back(store_word_statement("patch", at + c, constant_expr(both)));
-      },
-      2);
-  if (whole < count)
-    to.push_back(
-        store_statement("patch", Storage::kI16, at + constant_expr(whole), constant_expr(pad)));
-}
-
-void KernelBuilder::widen(Statements& to, const Expr& at, const Expr& word) {
-  for (int half = 0; half < 2; ++half)
-    to.push_back(store_word_statement("patch", at + constant_expr(2 * half),
-                                      pair_expr(word, half, packed_->signed_input)));
-}
-
-void KernelBuilder::copy_packed(Statements& to, const Expr& at, const std::string& source,
-                                const Expr& from, std::int64_t count) {
-  const Storage type = storage_of_array(source);
-  if (packed_->vectors) return copy_vectors(to, at, source, from, count);
-  const std::int64_t whole = count / kWordTaps * kWordTaps;
-  const std::int64_t apart = packed_->word_stride() / kWordTaps;
-  const auto word = [&](Statements& body, const Expr& c) {
-    const std::string name = program_.fresh("word");
-    body.push_back(let_statement(name, load_word_expr(source, from + c)));
-    widen(body, at + c, variable_expr(name));
-  };
-  if (packed_->interleaved) {
-    // A loop and a pointer even where few words are copied: the same for all numbers of taps.
-    const std::string words = program_.fresh("words"), name = program_.fresh("word"),
-                      c = program_.fresh("c");
-    to.push_back(pointer_statement(words, source, type, from));
-    Statements body;
-    body.push_back(let_statement(name, load_word_expr(words, variable_expr(c))));
-    widen(body, at + variable_expr(c) * constant_expr(apart), variable_expr(name));
-    return to.push_back(for_statement(c, whole, std::move(body), kWordTaps));
-  }
-  loop(to, "c", whole, word, kWordTaps);
-  for (std::int64_t c = whole; c < count; ++c)
-    to.push_back(store_statement("patch", Storage::kI16, at + constant_expr(c),
-                                 load_expr(source, type, from + constant_expr(c))));
-}
-
-void KernelBuilder::copy_vectors(Statements& to, const Expr& at, const std::string& source,
-                                 const Expr& from, std::int64_t count) {
-  const std::int64_t lanes = packed_->lanes(), whole = count / lanes * lanes;
-  const auto vector = [&](Statements& body, const Expr& c) {
-    const Expr bytes = named(body, "vector", load_vector_expr(source, from + c));
-    body.push_back(store_vector_statement("patch", at + c, bytes));
-  };
-  loop(to, "c", whole, vector, lanes);
-  if (count > whole)
-    to.push_back(copy_statement("patch", at + constant_expr(whole), source,
-                                from + constant_expr(whole), storage_of_array(source),
-                                count - whole));
 }
 
 void KernelBuilder::packed_tile(Statements& to, std::int64_t rows, const std::string& source,
@@ -454,28 +359,26 @@ void KernelBuilder::packed_block(Statements& to, const PackedBlock& block) {
   std::vector<Expr> packed(static_cast<std::size_t>(block.columns));  // of narrow weights
   const auto steps = [&](Statements& body, std::int64_t count) {
     for (std::int64_t k = 0; k < count; ++k) {
-      if (product.vectors)
-        k += multiply_vectors(body, block, sums, xs, ws) - 1;
-      else
-        multiply_pairs(body, block, sums, xs, ws, k, packed);
+      switch (product.unit) {
+        case PackedUnit::kBytes: multiply_bytes(body, block, sums, xs, ws, k); break;
+        case PackedUnit::kPairs: multiply_pairs(body, block, sums, xs, ws, k, packed); break;
+        case PackedUnit::kVectors: k += multiply_vectors(body, block, sums, xs, ws) - 1; break;
+      }
     }
-    if (product.vectors) return;
-    const std::int64_t apart = product.direct ? kWordTaps : product.word_stride();
+    if (product.unit == PackedUnit::kVectors) return;
+    const std::int64_t apart = product.direct ? product.lanes() : product.word_stride();
     body.push_back(advance_statement(xs, count * apart));
     body.push_back(advance_statement(ws, count * product.lanes() * block.columns / shared));
   };
   const std::int64_t all = product.slots() / product.lanes();
-  const std::int64_t unrolled = !product.vectors
-                                    ? std::max(kUnrolledWords, product.words_together())
-                                : all <= kMostVectors ? all
-                                                      : kUnrolledVectors;
+  const std::int64_t unrolled = product.unrolled_steps(block);
   const std::int64_t whole = all / unrolled * unrolled;
   loop(
       to, "k", whole, [&](Statements& body, const Expr&) { steps(body, unrolled); }, unrolled);
   if (whole < all) steps(to, all - whole);
 
-  if (product.vectors && block.rows == 1 && block.finished_columns == kQuadLanes &&
-      elements_.takes_quads())
+  if (product.unit == PackedUnit::kVectors && block.rows == 1 &&
+      block.finished_columns == kQuadLanes && elements_.takes_quads())
     return finish_quad(to, unscaled(quad_expr(sums)), {block.first_row, block.column}, 1);
 
   // All results before any of them is stored: a store of bytes might change what was loaded.
@@ -553,6 +456,25 @@ void KernelBuilder::multiply_pairs(Statements& to, const PackedBlock& block,
         if (product.twin) add(row, c, taps, both);
         add(row, c + shared - 1, taps, low);
       }
+    }
+  }
+}
+
+void KernelBuilder::multiply_bytes(Statements& to, const PackedBlock& block,
+                                   const std::vector<Expr>& sums, const std::string& xs,
+                                   const std::string& ws, std::int64_t step) {
+  const auto byte = [&](const std::string& stem, const std::string& array, Storage type,
+                        std::int64_t at) {
+    return named(to, stem, convert_expr(load_expr(array, type, constant_expr(at)), Storage::kI32));
+  };
+  std::vector<Expr> x;
+  for (std::int64_t row = 0; row < block.rows; ++row)
+    x.push_back(byte("x", xs, storage_of_array(block.source), row * packed_->row_stride() + step));
+  for (std::int64_t c = 0; c < block.columns; ++c) {
+    const Expr w = byte("w", ws, storage_of_array("weights"), step * block.columns + c);
+    for (std::int64_t row = 0; row < block.rows; ++row) {
+      const Expr& sum = sums[block.sum(row, c)];
+      to.push_back(assign_statement(sum.name, sum + x[static_cast<std::size_t>(row)] * w));
     }
   }
 }

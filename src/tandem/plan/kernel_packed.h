@@ -9,9 +9,24 @@
 
 namespace tandem {
 
-// Matrix products and convolutions of bytes by instructions that take several products at once. The
-// windows of a few positions are first copied side by side into the scratch array "patch"; then
-// blocks of columns are multiplied with them.
+// How the taps of bytes are multiplied.
+enum class PackedUnit {
+  kBytes,   // one by one
+  kPairs,   // two at once (Armv7E-M's SMLAD)
+  kVectors  // 16 at once (Helium's VMLADAVA)
+};
+
+// The bytes of a word.
+inline constexpr std::int64_t kWordTaps = 4;
+
+struct PackedBlock;
+
+// Matrix products and convolutions of bytes, a tile of positions and columns at a time. The windows
+// of a few positions are first copied side by side into the scratch array "patch"; then blocks of
+// columns are multiplied with them.
+//
+// Bytes: for cores with registers for the sums of a large tile, in which each load of a weight or
+// an input serves several products.
 //
 // Pairs: matrix products and convolutions of bytes on cores that multiply two pairs of
 // 16-bit numbers and add both products to a sum in one instruction (Armv7E-M's SMLAD). The bytes of
@@ -29,7 +44,7 @@ namespace tandem {
 struct PackedProduct {
   std::int64_t columns = 0, taps = 0, rows = 0;
   bool signed_input = true;
-  bool vectors = false;  // by vectors of 16 bytes (Helium's VMLADAVA) instead of pairs
+  PackedUnit unit = PackedUnit::kPairs;
   bool twin = false;
   int bits = 8;              // of a stored weight: 8, or 4 or 2 where they are narrow
   bool direct = false;       // reads the input where it lies, without a patch
@@ -38,17 +53,22 @@ struct PackedProduct {
   std::vector<std::int64_t> tap_of;   // by slot of the patch; -1: none
   std::int64_t block_columns = 0, block_rows = 0;
 
-  // Numbers from one row of the patch to the next, and from four taps of a row to the next four.
+  // Numbers from one row of the patch to the next, and from taps of a row that are multiplied at
+  // once to the next ones.
   std::int64_t row_stride() const { return interleaved ? 4 : slots(); }
-  std::int64_t word_stride() const { return interleaved ? 4 * block_rows : 4; }
+  std::int64_t word_stride() const { return interleaved ? 4 * block_rows : lanes(); }
   std::int64_t slots() const { return static_cast<std::int64_t>(tap_of.size()); }
   // Taps that are multiplied at once; the patch is filled up to whole ones.
-  std::int64_t lanes() const { return vectors ? 16 : 4; }
+  std::int64_t lanes() const {
+    return unit == PackedUnit::kBytes ? 1 : unit == PackedUnit::kPairs ? kWordTaps : 16;
+  }
+  // Steps of so many taps in one iteration of the innermost loop.
+  std::int64_t unrolled_steps(const PackedBlock& block) const;
   // Words of taps whose weights share bytes; columns whose weights share a number.
   std::int64_t words_together() const { return 8 / bits; }
   std::int64_t shared() const { return twin ? 2 : words_together(); }
   // Columns of a block where fewer are left than the form's.
-  std::int64_t rest_columns() const { return vectors ? 1 : 2; }
+  std::int64_t rest_columns() const { return unit == PackedUnit::kPairs ? 2 : 1; }
 };
 
 // Columns of some rows that are computed together.
@@ -63,10 +83,9 @@ struct PackedBlock {
   }
 };
 
-// Appends the forms "pairs_CxP" and "vector_CxP" that a group can take, and "pairs4_CxP" and the
-// like for weights of 4 or 2 bits: its first node multiplies
-// bytes with constant bytes, its sums fit 32 bits, and what follows can be addressed by row and
-// column.
+// Appends the forms "bytes_CxP", "pairs_CxP" and "vector_CxP" that a group can take, and
+// "pairs4_CxP" and the like for weights of 4 or 2 bits: its first node multiplies bytes with
+// constant bytes, its sums fit 32 bits, and what follows can be addressed by row and column.
 void add_packed_forms(const Module& module, const Graph& graph, const std::vector<ValueId>& base_of,
                       const std::vector<NodeId>& nodes, std::vector<std::string>& forms);
 

@@ -52,6 +52,7 @@ bool is_depthwise_of_bytes(const NodeView& view) {
 
 void add_plane_form(const NodeView& view, std::vector<std::string>& forms) {
   if (!is_depthwise_of_bytes(view)) return;
+  forms.push_back("plane_bytes");
   if (plane_of(view, last_axis(view)).window.dilations.back() == 1) forms.push_back("plane");
 }
 
@@ -60,19 +61,20 @@ void KernelBuilder::build_planes() {
   const std::string source = read(first_.inputs[0]);
   const std::string weights = add_constant("weights", view_.constant(1)->to_integers());
   ensure(weights == "weights", "the weights of planes are the only ones");
-  add_plane(plane, Storage::kI16, view_.integer("pad_value"));
+  const bool in_pairs = form_ == "plane";
+  add_plane(plane, in_pairs ? Storage::kI16 : storage_of_array(source), view_.integer("pad_value"));
   const std::int64_t pixels = element_count(plane.input);
   loop(program_.body, "image", plane.images, [&](Statements& image_body, const Expr& image) {
     loop(image_body, "c", plane.channels, [&](Statements& to, const Expr& channel) {
       copy_plane(to, plane, source, image * constant_expr(pixels * plane.channels) + channel,
                  false);
-      const PlaneWeights loaded = load_plane_weights(to, plane, channel);
+      const PlaneWeights loaded = load_plane_weights(to, plane, channel, in_pairs);
       std::vector<Expr> position = {image};
       const std::function<void(Statements&, std::size_t, Expr)> nested =
           [&](Statements& body, std::size_t d, const Expr& start) {
             if (d == plane.output.size()) {
               position.push_back(channel);
-              finish(body, plane_sum(body, plane, loaded, start), position);
+              finish(body, plane_sum(body, loaded, start), position);
               position.pop_back();
               return;
             }
@@ -134,7 +136,7 @@ void KernelBuilder::copy_plane(Statements& to, const PlaneLayout& plane, const s
 }
 
 PlaneWeights KernelBuilder::load_plane_weights(Statements& to, const PlaneLayout& plane,
-                                               const Expr& channel) {
+                                               const Expr& channel, bool in_pairs) {
   const Storage type = storage_of_array("weights");
   const std::string ws = program_.fresh("ws");
   to.push_back(pointer_statement(ws, "weights", type, channel * constant_expr(plane.taps())));
@@ -149,31 +151,30 @@ PlaneWeights KernelBuilder::load_plane_weights(Statements& to, const PlaneLayout
       offset += rest % plane.window.kernel[d] * plane.window.dilations[d] * plane.strides[d];
       rest /= plane.window.kernel[d];
     }
-    for (std::int64_t k = 0; k < row; k += 2) {
+    for (std::int64_t k = 0; k < row; k += in_pairs ? 2 : 1) {
       const std::int64_t tap = r * row + k;
-      const bool pair = k + 1 < row;
+      const bool pair = in_pairs && k + 1 < row;
       // The first weight in the lower half of a word.
       Expr value = pair ? binary_expr(ExprOp::kAnd, weight(tap), constant_expr(0xffff)) +
                               weight(tap + 1) * constant_expr(65536)
                         : weight(tap);
       const std::string name = program_.fresh("w");
       to.push_back(let_statement(name, std::move(value)));
-      result.terms.push_back({offset + k, name, pair});
+      result.terms.push_back({offset + k * plane.window.dilations.back(), name, pair});
     }
   }
   return result;
 }
 
-Expr KernelBuilder::plane_sum(Statements& to, const PlaneLayout&, const PlaneWeights& weights,
-                              const Expr& start) {
+Expr KernelBuilder::plane_sum(Statements& to, const PlaneWeights& weights, const Expr& start) {
   const std::string xs = program_.fresh("xs");
-  to.push_back(pointer_statement(xs, "plane", Storage::kI16, start));
+  const Storage type = storage_of_array("plane");
+  to.push_back(pointer_statement(xs, "plane", type, start));
   const std::vector<Expr> sums = zero_sums(to, 1);
   for (const PlaneWeights::Term& term : weights.terms) {
     const Expr at = constant_expr(term.offset), weight = variable_expr(term.weight);
     Expr sum = term.pair ? dot2_expr(sums[0], load_word_expr(xs, at), weight)
-                         : sums[0] + convert_expr(load_expr(xs, Storage::kI16, at), Storage::kI32) *
-                                         weight;
+                         : sums[0] + convert_expr(load_expr(xs, type, at), Storage::kI32) * weight;
     to.push_back(assign_statement(sums[0].name, std::move(sum)));
   }
   return sums[0];

@@ -9,8 +9,9 @@
 namespace tandem {
 
 // Depthwise convolution of bytes a channel at a time: the channel's pixels, with their padding, are
-// first copied into the scratch array "plane" as numbers of 16 bits, so that neighbours along the
-// last axis are multiplied in pairs; its weights stay in registers for the whole plane.
+// first copied into the scratch array "plane", as bytes, or as numbers of 16 bits of which
+// neighbours along the last axis are multiplied in pairs; its weights stay in registers for the
+// whole plane.
 struct PlaneLayout {
   Window window;
   std::vector<std::int64_t> input, output;  // spatial extents
@@ -23,7 +24,8 @@ struct PlaneLayout {
   std::int64_t taps() const;
 };
 
-// What a plane's sums are made of: rows of the kernel along its last axis, in pairs and a rest.
+// What a plane's sums are made of: rows of the kernel along its last axis, one by one or in pairs
+// and a rest.
 struct PlaneWeights {
   struct Term {
     std::int64_t offset = 0;  // in the plane, from the window's first element
@@ -43,7 +45,8 @@ bool is_depthwise_of_bytes(const NodeView& view);
 // Whether some window of a convolution or pooling leaves its input.
 bool is_padded(const NodeView& view, const Window& window);
 
-// Appends "plane" where a convolution is of that kind and its last axis is not dilated.
+// Appends "plane_bytes" where a convolution is of that kind, and "plane", by pairs, where its last
+// axis is not dilated.
 void add_plane_form(const NodeView& view, std::vector<std::string>& forms);
 
 // Appends the forms of such convolutions by quads, for groups whose other nodes take quads too:

@@ -95,7 +95,8 @@ Program::Program(const Module& module, Plan plan) : module_(module), plan_(std::
       homes[value] =
           homes[std::ranges::find(graph.values, state, &Value::state) - graph.values.begin()];
   for (ValueId value = 0; value < homes.size(); ++value)
-    if (homes[value] != kNone) values_.push_back({value, homes[value]});
+    if (homes[value] != kNone && graph.values[value].constant == kNone)
+      values_.push_back({value, homes[value]});
 }
 
 // Of an output that is listed several times, each place has a buffer.
@@ -145,8 +146,12 @@ Program::Workspace Program::workspace() const {
   workspace.next_states = workspace.states;
   workspace.buffers.read.resize(places_.size());
   workspace.buffers.write.resize(places_.size());
-  workspace.values.read.resize(module_.main().values.size());
-  workspace.values.write.resize(module_.main().values.size());
+  const Graph& graph = module_.main();
+  workspace.values.read.resize(graph.values.size());
+  workspace.values.write.resize(graph.values.size());
+  for (ValueId value = 0; value < graph.values.size(); ++value)
+    if (const Tensor* constant = constant_of(module_, graph, value))
+      workspace.values.read[value] = constant->bytes().data();
   return workspace;
 }
 

@@ -83,11 +83,9 @@ Shape broadcast_shapes(const Shape& a, const Shape& b) {
 
 Tensor::Tensor(Format format, Shape shape)
     : format_(format), shape_(std::move(shape)), size_(element_count(shape_)) {
-  const auto bytes =
-      static_cast<std::size_t>(size_) * static_cast<std::size_t>(storage_bytes(format_.storage()));
+  bytes_ = std::shared_ptr<std::byte[]>(new std::byte[byte_count()]());
   // Zero is no value of a format such as bipolar; every element then holds its code for zero.
   const bool has_zero = !format_.is_uniform() || format_.integer_of(format_.encode(0)) == 0;
-  bytes_ = std::make_shared<std::vector<std::byte>>(bytes);
   if (has_zero) return;
   visit_storage(format_.storage(), [&]<typename T>() {
     const T zero = stored_of<T>(format_, 0, Rounding::kHalfEven, Overflow::kSaturate);
@@ -182,6 +180,20 @@ std::vector<std::int64_t> Tensor::to_integers() const {
   return integers;
 }
 
+Tensor Tensor::borrowing(Format format, Shape shape, std::span<const std::byte> bytes,
+                         std::shared_ptr<const void> owner) {
+  Tensor tensor;
+  tensor.format_ = format;
+  tensor.shape_ = std::move(shape);
+  tensor.size_ = element_count(tensor.shape_);
+  ensure(bytes.size() == tensor.byte_count(), "byte count of Tensor::borrowing");
+  // Never written through: mutable access copies first.
+  tensor.bytes_ = std::shared_ptr<std::byte[]>(std::const_pointer_cast<void>(std::move(owner)),
+                                               const_cast<std::byte*>(bytes.data()));
+  tensor.is_borrowed_ = true;
+  return tensor;
+}
+
 Tensor Tensor::reshaped(Shape shape) const {
   ensure(element_count(shape) == size_, "reshaped: another number of elements");
   Tensor result = *this;
@@ -199,15 +211,15 @@ Tensor Tensor::rows(std::int64_t begin, std::int64_t end) const {
   Shape shape = shape_;
   shape[0] = end - begin;
   Tensor result(format_, std::move(shape));
-  const std::size_t row = shape_[0] == 0 ? 0 : bytes_->size() / static_cast<std::size_t>(shape_[0]);
-  const auto first = bytes_->begin() + static_cast<std::ptrdiff_t>(row) * begin;
-  std::copy_n(first, result.bytes_->size(), result.bytes_->begin());
+  const std::size_t row = shape_[0] == 0 ? 0 : byte_count() / static_cast<std::size_t>(shape_[0]);
+  std::ranges::copy(bytes().subspan(row * static_cast<std::size_t>(begin), result.byte_count()),
+                    result.bytes_.get());
   return result;
 }
 
 bool operator==(const Tensor& a, const Tensor& b) {
   return a.format_ == b.format_ && a.shape_ == b.shape_ &&
-         (a.bytes_ == b.bytes_ || *a.bytes_ == *b.bytes_);
+         (a.bytes_ == b.bytes_ || std::ranges::equal(a.bytes(), b.bytes()));
 }
 
 void Tensor::check_storage(Storage wanted) const {
@@ -217,7 +229,11 @@ void Tensor::check_storage(Storage wanted) const {
 }
 
 void Tensor::own() {
-  if (bytes_.use_count() > 1) bytes_ = std::make_shared<std::vector<std::byte>>(*bytes_);
+  if (!is_borrowed_ && bytes_.use_count() == 1) return;
+  const std::shared_ptr<std::byte[]> copy(new std::byte[byte_count()]);
+  std::ranges::copy(bytes(), copy.get());
+  bytes_ = copy;
+  is_borrowed_ = false;
 }
 
 }  // namespace tandem

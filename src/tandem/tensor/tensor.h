@@ -67,6 +67,10 @@ class Tensor {
 
   template <typename T>
   static Tensor of(Format format, Shape shape, std::span<const T> stored);
+  // Over stored elements that `owner` keeps, aligned for the storage type: copied when something
+  // is written, not before. Sizes must agree (InternalError).
+  static Tensor borrowing(Format format, Shape shape, std::span<const std::byte> bytes,
+                          std::shared_ptr<const void> owner);
 
   const Format& format() const { return format_; }
   const Shape& shape() const { return shape_; }
@@ -77,18 +81,18 @@ class Tensor {
   template <typename T>
   std::span<const T> data() const {
     check_storage(storage_of<T>());
-    return {reinterpret_cast<const T*>(bytes_->data()), static_cast<std::size_t>(size_)};
+    return {reinterpret_cast<const T*>(bytes_.get()), static_cast<std::size_t>(size_)};
   }
   template <typename T>
   std::span<T> mutable_data() {
     check_storage(storage_of<T>());
     own();
-    return {reinterpret_cast<T*>(bytes_->data()), static_cast<std::size_t>(size_)};
+    return {reinterpret_cast<T*>(bytes_.get()), static_cast<std::size_t>(size_)};
   }
-  std::span<const std::byte> bytes() const { return *bytes_; }
+  std::span<const std::byte> bytes() const { return {bytes_.get(), byte_count()}; }
   std::span<std::byte> mutable_bytes() {
     own();
-    return *bytes_;
+    return {bytes_.get(), byte_count()};
   }
 
   // Element by element or whole, in any format: decoded reals, exact integers (uniform formats).
@@ -109,10 +113,15 @@ class Tensor {
  private:
   void check_storage(Storage wanted) const;
   void own();
+  std::size_t byte_count() const {
+    return static_cast<std::size_t>(size_) *
+           static_cast<std::size_t>(storage_bytes(format_.storage()));
+  }
   Format format_;
   Shape shape_;
   std::int64_t size_ = 0;
-  std::shared_ptr<std::vector<std::byte>> bytes_;
+  std::shared_ptr<std::byte[]> bytes_;
+  bool is_borrowed_ = false;
 };
 
 // Calls `visit` with the storage type of a format: visit_storage(f, [&]<typename T>() {...}).

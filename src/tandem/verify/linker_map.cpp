@@ -19,7 +19,8 @@ std::vector<std::string> words_of(const std::string& line) {
 }
 
 bool is_kept(std::string_view name) {
-  for (const char* prefix : {".text", ".rodata", ".data", ".bss"})
+  // RISC-V keeps small variables and constants near its global pointer, in sections of their own.
+  for (const char* prefix : {".text", ".rodata", ".srodata", ".data", ".sdata", ".bss", ".sbss"})
     if (name.starts_with(prefix)) return true;
   return false;
 }

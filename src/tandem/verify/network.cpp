@@ -1,8 +1,10 @@
 #include "tandem/verify/network.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "tandem/base/error.h"
+#include "tandem/base/text.h"
 #include "tandem/data/batch.h"
 #include "tandem/ops/broadcast.h"
 #include "tandem/verify/float_execution.h"
@@ -67,6 +69,14 @@ std::vector<double> per_channel(const Tensor& parameter, const DataSet& data) {
   if (parameter.size() != 1 && !along_channels)
     throw Error("random samples take inputs coded as a whole or by channel; use a data set");
   return parameter.to_reals();
+}
+
+bool is_random(const DataOptions& data) { return data.source.starts_with("random:"); }
+
+std::int64_t random_count(const DataOptions& data) {
+  const std::int64_t count =
+      parse_integer(data.source.substr(data.source.find(':') + 1), "--data random:N");
+  return data.limit ? std::min(count, *data.limit) : count;
 }
 
 // The integers of a set as the codes of an integer input.
@@ -165,6 +175,27 @@ NetworkSamples random_samples(const Module& network, std::int64_t count, std::ui
     inputs.back().coding = {per_channel(scale, inputs.back()), per_channel(offset, inputs.back())};
   }
   return NetworkSamples(network, std::move(inputs));
+}
+
+PreparedNetwork prepare_network(Module network, const DataOptions& data, InputCodings codings,
+                                bool lower) {
+  check_data_options(data);
+  PreparedNetwork prepared{std::move(network), std::nullopt, std::nullopt};
+  if (!data.source.empty() && !is_random(data)) {
+    std::vector<DataSet> sets;
+    sets.push_back(open_data(data));
+    if (!is_lowered(prepared.network)) {
+      for (const auto& [name, coding] : codings_of(prepared.network, sets))
+        codings.emplace(name, coding);
+    }
+    prepared.samples.emplace(prepared.network, std::move(sets));
+  }
+  if (lower) prepared.lowered = lowered_network(prepared.network, codings);
+  if (is_random(data)) {
+    prepared.samples = random_samples(prepared.lowered ? *prepared.lowered : prepared.network,
+                                      random_count(data), data.seed);
+  }
+  return prepared;
 }
 
 Tensor decoded_output(const Module& lowered, std::size_t output, const Tensor& codes) {

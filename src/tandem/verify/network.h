@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,18 @@ class NetworkSamples {
 // Random samples over the whole range of the inputs of a network: `count` for each, the first all
 // minimum, the second all maximum. Codes of a lowered network carry its codings.
 NetworkSamples random_samples(const Module& network, std::int64_t count, std::uint64_t seed);
+
+// A network with what a verb runs on it.
+struct PreparedNetwork {
+  Module network;                         // as read
+  std::optional<Module> lowered;          // for one sample
+  std::optional<NetworkSamples> samples;  // where data were asked for
+};
+
+// Lowers the network where `lower` says so, and opens the data where they have a source. Random
+// data fill the range of the lowered inputs, or of the network's own where it is not lowered.
+PreparedNetwork prepare_network(Module network, const DataOptions& data, InputCodings codings,
+                                bool lower);
 
 // Outputs of a lowered network as the reals they stand for (f64), and reals as the nearest codes.
 Tensor decoded_output(const Module& lowered, std::size_t output, const Tensor& codes);

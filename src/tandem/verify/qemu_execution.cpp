@@ -15,23 +15,28 @@
 namespace tandem {
 namespace {
 
-constexpr std::string_view kCompiler = "arm-none-eabi-gcc";
-
-std::vector<std::string> compiler(const ArmMachine& machine) {
-  std::vector<std::string> command = {std::string(kCompiler), "-mcpu=" + machine.core, "-mthumb"};
-  if (!machine.options.empty()) command.push_back(machine.options);
+std::vector<std::string> compile_command(const QemuMachine& machine, const std::string& source,
+                                         const std::vector<std::string>& options) {
+  std::vector<std::string> command = machine.compiler;
+  command.insert(command.end(), {"-ffunction-sections", "-fdata-sections"});
+  command.insert(command.end(), options.begin(), options.end());
+  command.insert(command.end(), {"-c", source, "-o", source + ".o"});
   return command;
 }
 
-std::vector<std::string> compile_command(const ArmMachine& machine, const ArmOptions& options,
-                                         const std::string& source, bool is_network) {
-  std::vector<std::string> command = compiler(machine);
-  command.insert(command.end(), {"-ffunction-sections", "-fdata-sections"});
-  command.push_back(is_network ? options.optimisation : "-O1");
-  // The start-up code uses the compiler's register variables and assembler.
-  command.push_back(source == "startup.c" ? "-std=gnu99" : "-std=c99");
-  command.insert(command.end(), {"-c", source, "-o", source + ".o"});
-  return command;
+// Compiles and archives the machine's own part of C's library, as libraries are compiled.
+void build_library(const QemuMachine& machine, const ProcessOptions& process) {
+  std::vector<std::string> archive = {machine.archiver, "rcs", "libc.a"};
+  for (const Artifact& file : machine.library) {
+    if (!file.path.ends_with(".c")) continue;
+    // Or the loop in memcpy() becomes a call of memcpy().
+    run_tool(
+        compile_command(machine, file.path,
+                        {"-O2", "-std=c99", "-fno-builtin", "-fno-tree-loop-distribute-patterns"}),
+        "compiling the firmware's library", process);
+    archive.push_back(file.path + ".o");
+  }
+  if (archive.size() > 3) run_tool(archive, "archiving the firmware's library", process);
 }
 
 std::vector<std::uint32_t> counters_of(const std::string& bytes) {
@@ -51,11 +56,13 @@ std::vector<double> stacks_of(std::span<const std::uint32_t> words) {
 }
 
 // Instructions in one run of each network, from the ticks of a timer whose rate is checked.
-std::vector<double> instructions_of(std::span<const std::uint32_t> words, double expected) {
+std::vector<double> instructions_of(std::span<const std::uint32_t> words,
+                                    const QemuMachine& machine) {
+  const double expected = machine.per_tick;
   const std::size_t networks = words.size() / 2;
   const double per_tick = static_cast<double>(kCalibrationInstructions) / words[0];
   if (!(std::abs(per_tick - expected) < 0.05 * expected))
-    throw Error("qemu-system-arm does not count instructions: ", kCalibrationInstructions,
+    throw Error(machine.emulator, " does not count instructions: ", kCalibrationInstructions,
                 " of them took ", words[0], " ticks; use a QEMU with -icount");
   std::vector<double> result;
   for (std::size_t i = 0; i < networks; ++i) {
@@ -80,34 +87,39 @@ Plan planned(const Module& module, const std::string& device_name) {
 
 }  // namespace
 
-ArmProgram build_arm_program(const std::vector<CNetwork>& networks, const std::string& folder,
-                             const ArmOptions& options) {
-  ArmProgram result{folder, arm_machine(options.core), options, networks.size(), {}};
+QemuProgram build_qemu_program(const std::vector<CNetwork>& networks, const std::string& folder,
+                               const QemuOptions& options) {
+  QemuProgram result{folder, qemu_machine(options.core), options, networks.size(), {}};
   const CProgram program =
       c_program(networks, {.trace = options.trace, .counted_runs = options.counted_runs});
   write_files(program.files, folder);
-  write_files(arm_firmware(result.machine, networks.size()), folder);
-  std::vector<std::string> link = compiler(result.machine);
-  link.insert(link.end(), {"-nostartfiles", "--specs=nano.specs", "-T", "firmware.ld",
-                           "-Wl,--gc-sections", "-Wl,-Map=firmware.map", "-o", "firmware.elf"});
+  write_files(firmware(result.machine, networks.size()), folder);
+  const QemuMachine& machine = result.machine;
+  std::vector<std::string> link = machine.compiler;
+  link.insert(link.end(), {"-nostartfiles", "-T", "firmware.ld", "-Wl,--gc-sections",
+                           "-Wl,-Map=firmware.map", "-o", "firmware.elf"});
   const ProcessOptions process{.folder = folder, .timeout_seconds = options.timeout_seconds};
-  const auto compile = [&](const std::string& source, bool is_network) {
-    run_tool(compile_command(result.machine, options, source, is_network),
-             "compiling the emitted C for Arm", process);
+  const auto compile = [&](const std::string& source, const std::string& optimisation,
+                           const std::string& standard) {
+    run_tool(compile_command(machine, source, {optimisation, standard}),
+             concat("compiling the emitted C for ", machine.core), process);
     link.push_back(source + ".o");
   };
-  for (const std::string& source : program.code) compile(source, true);
-  for (const std::string& source : program.constants) compile(source, false);
-  compile("startup.c", false);
+  for (const std::string& source : program.code) compile(source, options.optimisation, "-std=c99");
+  for (const std::string& source : program.constants) compile(source, "-O1", "-std=c99");
+  // It uses the compiler's register variables and assembler.
+  compile("startup.c", "-O1", "-std=gnu99");
+  build_library(machine, process);
+  link.insert(link.end(), machine.link_options.begin(), machine.link_options.end());
   try {
-    run_tool(link, "linking the emitted C for Arm", process);
+    run_tool(link, concat("linking the emitted C for ", machine.core), process);
   } catch (const Error& error) {
     const std::string text = error.what();
     if (text.find("will not fit in region") == std::string::npos &&
         text.find("no room for the stack") == std::string::npos)
       throw;
-    throw Error("the network does not fit the QEMU machine ", result.machine.machine, " (",
-                result.machine.flash_bytes, " bytes of flash, ", result.machine.sram_bytes,
+    throw Error("the network does not fit the QEMU machine ", machine.machine, " (",
+                machine.flash_bytes, " bytes of flash, ", machine.sram_bytes,
                 " bytes of SRAM); make it smaller or run it as C on the host");
   }
   const std::string map = folder + "/firmware.map";
@@ -115,11 +127,11 @@ ArmProgram build_arm_program(const std::vector<CNetwork>& networks, const std::s
   return result;
 }
 
-ArmRun run_arm_program(const ArmProgram& program, const std::string& input) {
+QemuRun run_qemu_program(const QemuProgram& program, const std::string& input) {
   write_files({{"in.bin", input}}, program.folder);
   for (const char* file : {"out.bin", "counts.bin"})
     std::filesystem::remove(program.folder + "/" + file);
-  std::vector<std::string> command = {"qemu-system-arm",
+  std::vector<std::string> command = {program.machine.emulator,
                                       "-machine",
                                       program.machine.machine,
                                       "-display",
@@ -132,12 +144,14 @@ ArmRun run_arm_program(const ArmProgram& program, const std::string& input) {
                                       "enable=on,target=native",
                                       "-kernel",
                                       "firmware.elf"};
+  command.insert(command.end(), program.machine.emulator_options.begin(),
+                 program.machine.emulator_options.end());
   // Counting is what makes the timer's ticks instructions; without it QEMU runs faster.
   const bool counts = program.options.counted_runs > 0;
   if (counts) command.insert(command.end(), {"-icount", "shift=0,sleep=off"});
   run_tool(command, "running the emitted C under QEMU",
            {.folder = program.folder, .timeout_seconds = program.options.timeout_seconds});
-  ArmRun run;
+  QemuRun run;
   run.output = read_file(program.folder + "/out.bin");
   if (!counts) return run;
   const std::vector<std::uint32_t> words = counters_of(read_file(program.folder + "/counts.bin"));
@@ -145,7 +159,7 @@ ArmRun run_arm_program(const ArmProgram& program, const std::string& input) {
   if (words.size() != all)
     throw Error("the firmware wrote ", words.size(), " counters where ", all,
                 " were expected; it did not run to its end");
-  run.instructions = instructions_of(std::span(words).first(timed), program.machine.per_tick);
+  run.instructions = instructions_of(std::span(words).first(timed), program.machine);
   run.stack_bytes = stacks_of(std::span(words).subspan(timed));
   return run;
 }
@@ -163,21 +177,21 @@ QemuExecution::QemuExecution(const Module& module, Plan plan, const ExecutionOpt
     std::filesystem::create_directories(folder_);
 }
 
-ArmProgram QemuExecution::program(const std::string& folder, bool trace) const {
+QemuProgram QemuExecution::program(const std::string& folder, bool trace) const {
   std::filesystem::create_directories(folder);
-  ArmOptions options;
+  QemuOptions options;
   options.core = core_;
   options.trace = trace;
   options.counted_runs = trace ? 0 : 1;
   options.timeout_seconds = options_.timeout_seconds;
-  return build_arm_program({{&module_, &plan_, "net"}}, folder, options);
+  return build_qemu_program({{&module_, &plan_, "net"}}, folder, options);
 }
 
 void QemuExecution::build() { program_ = program(folder_, false); }
 
 Samples QemuExecution::compute(std::span<const Tensor> inputs) {
   const std::int64_t count = check_samples(module_, inputs);
-  const ArmRun run = run_arm_program(*program_, pack_inputs(module_, inputs));
+  const QemuRun run = run_qemu_program(*program_, pack_inputs(module_, inputs));
   const LinkedSizes sizes = linked_sizes(program_->sections, plan_, "net");
   std::int64_t io_bytes = 0;
   for (const MapSection& section : program_->sections)
@@ -196,8 +210,8 @@ Samples QemuExecution::compute(std::span<const Tensor> inputs) {
 }
 
 std::map<ValueId, Tensor> QemuExecution::trace(std::span<const Tensor> inputs) {
-  const ArmProgram traced = program(folder_ + "/trace", true);
-  const ArmRun run = run_arm_program(traced, pack_inputs(module_, inputs));
+  const QemuProgram traced = program(folder_ + "/trace", true);
+  const QemuRun run = run_qemu_program(traced, pack_inputs(module_, inputs));
   return unpack_trace(module_, plan_, run.output, check_samples(module_, inputs));
 }
 

@@ -6,14 +6,14 @@
 
 #include "tandem/base/file.h"
 #include "tandem/plan/plan.h"
-#include "tandem/verify/arm_firmware.h"
 #include "tandem/verify/c_program.h"
 #include "tandem/verify/execution.h"
+#include "tandem/verify/firmware.h"
 #include "tandem/verify/linker_map.h"
 
 namespace tandem {
 
-struct ArmOptions {
+struct QemuOptions {
   std::string core = "cortex-m4";
   std::string optimisation = "-O2";
   bool trace = false;
@@ -22,31 +22,31 @@ struct ArmOptions {
 };
 
 // A firmware that was built in a folder, which must stay.
-struct ArmProgram {
+struct QemuProgram {
   std::string folder;
-  ArmMachine machine;
-  ArmOptions options;
+  QemuMachine machine;
+  QemuOptions options;
   std::size_t networks = 0;
   std::vector<MapSection> sections;  // of the linker's map
 };
 
-// Compiles and links networks with arm-none-eabi-gcc. Throws Error when they do not fit the
-// machine.
-ArmProgram build_arm_program(const std::vector<CNetwork>& networks, const std::string& folder,
-                             const ArmOptions& options = {});
+// Compiles and links networks with the compiler of the core's machine. Throws Error when they do
+// not fit it.
+QemuProgram build_qemu_program(const std::vector<CNetwork>& networks, const std::string& folder,
+                               const QemuOptions& options = {});
 
-struct ArmRun {
+struct QemuRun {
   std::string output;  // what the harness wrote
   // By network, where runs were counted: instructions executed in one run, and the most bytes of
   // stack that one took.
   std::vector<double> instructions, stack_bytes;
 };
 
-// Runs it in qemu-system-arm; one instruction takes one nanosecond of virtual time, which a timer
-// of the board counts (see arm_firmware.h). `input` as in CProgram.
-ArmRun run_arm_program(const ArmProgram& program, const std::string& input);
+// Runs it in the machine's emulator; one instruction takes one nanosecond of virtual time, which a
+// timer of the machine counts (see firmware.h). `input` as in CProgram.
+QemuRun run_qemu_program(const QemuProgram& program, const std::string& input);
 
-// The emitted C on an emulated Cortex-M of the device's core. measured(): "instructions_per_run",
+// The emitted C on an emulated core of the device. measured(): "instructions_per_run",
 // "stack_bytes" (of the deepest run), and the sizes from the linker's map: "weights_bytes",
 // "tables_bytes", "arena_bytes", "code_bytes", "library_bytes", "io_bytes", and "state_bytes" of a
 // network with states.
@@ -63,7 +63,7 @@ class QemuExecution final : public Execution {
   Samples compute(std::span<const Tensor> inputs) override;
 
  private:
-  ArmProgram program(const std::string& folder, bool trace) const;
+  QemuProgram program(const std::string& folder, bool trace) const;
 
   Module module_;
   ExecutionOptions options_;
@@ -71,7 +71,7 @@ class QemuExecution final : public Execution {
   std::string core_;
   std::optional<TemporaryFolder> temporary_;
   std::string folder_;
-  std::optional<ArmProgram> program_;
+  std::optional<QemuProgram> program_;
 };
 
 }  // namespace tandem

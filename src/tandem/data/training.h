@@ -4,8 +4,6 @@
 #include <optional>
 #include <string>
 
-#include "tandem/cli/option_table.h"
-#include "tandem/cli/verb.h"
 #include "tandem/data/dataset.h"
 #include "tandem/graph/module.h"
 
@@ -17,16 +15,15 @@ struct TrainingSets {
   DataSet calibration, selection, held_out;
 };
 
-// --data, --preprocess, --calibration, --selection, --split, --limit, --seed.
-struct TrainingFlags {
-  std::string source, preprocess, split = "test";
+// What to open, as it stands on the command line; DataOptions says what the texts mean.
+struct TrainingOptions {
+  std::string source, preprocess, split = "test";  // the held-out split
   std::int64_t calibration = 256, selection = 512, seed = 1;
-  std::optional<std::int64_t> limit;
-
-  void add_to(OptionTable& options);
-  // Throws Error where the split is the one that calibration takes.
-  TrainingSets open(const Module& network) const;
-  Json json(const TrainingSets& sets) const;
+  std::optional<std::int64_t> limit;  // of held-out samples
 };
+
+// Throws Error where the network has more than one input, where the held-out split is the one that
+// calibration takes, and as open_data() does.
+TrainingSets open_training(const TrainingOptions& options, const Module& network);
 
 }  // namespace tandem

@@ -1,4 +1,4 @@
-#include "tandem/cli/recipe_options.h"
+#include "tandem/compress/recipe_options.h"
 
 #include <algorithm>
 
@@ -57,26 +57,7 @@ std::vector<std::string> node_names(const Module& module) {
 
 }  // namespace
 
-void RecipeFlags::add_to(OptionTable& options) {
-  options.list("--weights", "FORMAT|LAYER=FORMAT", weights,
-               "Codes of weights, int2 to int16 (int8); with a layer or pattern, of these alone");
-  options.list("--activations", "FORMAT|LAYER=FORMAT", activations,
-               "Codes of activations, uint2 to uint16 or int2 to int16 (uint8)");
-  options.text("--method", "METHOD", method,
-               "How ranges of activations are found: minmax, percentile or mse");
-  options.text("--weight-method", "METHOD", weight_method,
-               "How scales of weights are found: minmax or mse");
-  options.number("--percentile", percentile,
-                 "Share of the numbers that a percentile range holds, in percent (99.99)");
-  options.list("--only", "LAYER", only, "Recode these layers alone (a name or pattern)");
-  options.list("--ignore", "LAYER", ignore, "Leave these layers real (a name or pattern)");
-  options.flag("--per-tensor", per_tensor, "One scale for all weights of a layer");
-  options.flag("--symmetric", symmetric, "No zero points: activations of both signs are int");
-  options.flag("--power-of-two", power_of_two, "All scales are powers of two");
-  options.flag("--shared-sums", shared_sums, "Both operands of a sum have one scale");
-}
-
-SiteRules RecipeFlags::rules(const Module& prepared) const {
+SiteRules RecipeOptions::rules(const Module& prepared) const {
   SiteRules rules;
   rules.shared_sums = shared_sums;
   const auto names = node_names(prepared);
@@ -93,7 +74,7 @@ SiteRules RecipeFlags::rules(const Module& prepared) const {
   return rules;
 }
 
-CompressRecipe RecipeFlags::recipe(const QuantizationSites& sites) const {
+CompressRecipe RecipeOptions::recipe(const QuantizationSites& sites) const {
   CompressRecipe recipe;
   recipe.activations.method = parse_range_method(method);
   recipe.weight_method = parse_range_method(weight_method);

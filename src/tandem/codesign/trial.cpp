@@ -1,4 +1,4 @@
-#include "tandem/cli/trial.h"
+#include "tandem/codesign/trial.h"
 
 #include "tandem/base/error.h"
 #include "tandem/compress/recoder.h"

@@ -1,32 +1,35 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
-#include "tandem/cli/network_options.h"
 #include "tandem/codesign/planning.h"
+#include "tandem/data/dataset.h"
+#include "tandem/verify/network.h"
 
 namespace tandem {
 
-// --io and --patches of plans for microcontrollers.
-struct McuFlags {
-  std::string io;
+// How plans for microcontrollers are asked for, where they are.
+struct McuOptions {
+  std::string io;  // "arena" (where a run overwrites its inputs) or "caller"; empty: "arena"
+  // Run the first layers in so many patches (1: in none); unset: only where SRAM is short.
   std::optional<std::int64_t> patches;
 
-  void add_to(OptionTable& options);
   // Throws Error where one is given for a device that runs no C, or makes no sense.
   McuRequest request(const Device& device) const;
   std::string text() const;  // as they were given: " --io caller --patches 4"
 };
 
-// MODEL, --device and what says how the input arrives: what show --plan, estimate and compile
-// share.
-struct PlannedFlags {
-  ModelOptions model;
-  CodingFlags codings;
-  McuFlags mcu;
-  std::string device, objective = "latency", data, preprocess;
-
-  void add_to(OptionTable& options, bool device_required);
+// A network, a device, and what says how the input arrives.
+struct PlanRequest {
+  Module network;      // as read
+  std::string device;  // by name, or the path of its file
+  std::string objective = "latency";
+  McuOptions mcu = {};
+  InputCodings codings = {};
+  DataOptions data = {};  // without a source: none
 };
 
 // A lowered network with the plan that is taken for it.
@@ -45,6 +48,10 @@ enum class OnTrial { kRefuse, kAssume };
 // Lowers the network for one sample (by lower_on_trial() where `trial` allows it) and takes, among
 // the candidates that fit the device, the one of least objective; where none fits, the one nearest
 // to it. Throws Error with every node that cannot be lowered or that the device cannot run.
-PlannedModel plan_model(const PlannedFlags& flags, OnTrial trial);
+PlannedModel plan_model(const PlanRequest& request, OnTrial trial);
+
+// The estimate of the plan, with how it was made, as JSON text (schema "tandem-estimate/1").
+// `model` is the network's file.
+std::string to_json(const PlannedModel& planned, const std::string& model);
 
 }  // namespace tandem

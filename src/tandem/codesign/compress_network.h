@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tandem/compress/layer_table.h"
+#include "tandem/compress/recipe_options.h"
+#include "tandem/data/training.h"
+#include "tandem/graph/module.h"
+
+namespace tandem {
+
+// A network of reals, the data by which it is recoded, and how.
+struct CompressRequest {
+  Module network;
+  std::string model;  // the network's file, for results
+  TrainingOptions data;
+  RecipeOptions recipe = {};
+  // Narrow the weights of single layers, those that matter least first, until all fit.
+  std::optional<std::int64_t> max_weight_bytes = {};
+  std::string output = {};  // a file .onnx, .tflite or .tandem; empty: none is written
+};
+
+struct CompressResult {
+  std::string model, output;
+  TrainingOptions data;
+  std::string preprocessing;
+  std::int64_t calibration_samples = 0, selection_samples = 0, held_out_samples = 0;
+  bool has_labels = true;  // else accuracies are agreement with the network as read
+
+  Module recoded;  // of reals, with its codes
+  CompressRecipe recipe;
+  std::vector<std::string> real_layers;
+  std::vector<RecodedLayer> layers;
+  std::int64_t weight_bytes = 0;
+
+  // On held-out samples.
+  double float_accuracy = 0, recoded_accuracy = 0;
+  double relative_noise = 0;  // of the recoded outputs
+  // The lowered network: how far it is from the recoded one in codes of its outputs.
+  struct Lowered {
+    double accuracy = 0;
+    std::int64_t compared_codes = 0, differing_codes = 0;
+  };
+  std::optional<Lowered> lowered;  // absent where layers stay real
+};
+
+// Recodes a network and measures what that changed; writes `output` and `output`.lock.json (the
+// result as JSON). For .tflite TensorFlow Lite's kernels decide how codes are rounded. Throws Error
+// where the network cannot be quantized, an option is wrong, or no recipe is small enough.
+CompressResult compress_network(const CompressRequest& request);
+
+// As JSON text (schema "tandem-compress/1").
+std::string to_json(const CompressResult& result);
+
+}  // namespace tandem

@@ -1,0 +1,76 @@
+#include "tandem/codesign/plan_model.h"
+
+#include <nlohmann/json.hpp>
+
+#include "tandem/base/error.h"
+#include "tandem/base/text.h"
+#include "tandem/codesign/trial.h"
+
+namespace tandem {
+
+McuRequest McuOptions::request(const Device& device) const {
+  if (!text().empty() && device.kind() != "mcu")
+    throw Error(text().substr(1), ": ", device.name,
+                " runs no C; leave it out or take a device of kind mcu");
+  if (patches && *patches < 1) throw Error("--patches ", *patches, ": there is at least one patch");
+  return {.io = io.empty() ? IoPlace::kArena : parse_io_place(io), .patches = patches};
+}
+
+std::string McuOptions::text() const {
+  return concat(io.empty() ? "" : concat(" --io ", io),
+                patches ? concat(" --patches ", *patches) : "");
+}
+
+PlannedModel plan_model(const PlanRequest& request, OnTrial trial) {
+  const Objective objective = parse_objective(request.objective);
+  PlannedModel result;
+  result.device = find_device(request.device);
+  DataOptions data = request.data;
+  check_data_options(data);
+  const bool has_data = !data.source.empty();
+  if (has_data) data.limit = 1;
+  if (trial == OnTrial::kAssume && !has_data) {
+    TrialLowering lowering = lower_on_trial(request.network, request.codings);
+    result.lowered = std::move(lowering.lowered);
+    result.notes = std::move(lowering.notes);
+  } else {
+    result.lowered = *prepare_network(request.network, data, request.codings, true).lowered;
+  }
+  const std::vector<Limit> limits = device_traits(result.device).limits;
+  const std::string measure(measure_of(objective));
+  const McuRequest mcu = request.mcu.request(result.device);
+  bool first = true;
+  double best_excess = 0, best = 0;
+  for (PlannedNetwork& candidate : plan_candidates(result.lowered, result.device, mcu)) {
+    const Measures measures = measures_of(candidate.estimate);
+    check_measures(objective, limits, measures, result.device.name);
+    const double excess = worst_excess(limits, measures), value = measures.at(measure);
+    if (!first && (excess > best_excess || (excess == best_excess && value >= best))) continue;
+    first = false;
+    best_excess = excess;
+    best = value;
+    result.planned = std::move(candidate);
+  }
+  ensure(!first, "a network without a plan");
+  result.fits = best_excess == 0;
+  const Measures measures = measures_of(result.planned.estimate);
+  std::vector<std::string> missing;
+  for (const Limit& limit : limits)
+    if (const std::string text = limit.missing(measures.at(limit.measure)); !text.empty())
+      missing.push_back(concat(limit.option, ": ", text));
+  if (!result.fits)
+    result.misfit = concat("It does not fit into the device", missing.empty() ? "" : ": ",
+                           join(missing, "; "), ".\n");
+  return result;
+}
+
+std::string to_json(const PlannedModel& planned, const std::string& model) {
+  auto json = nlohmann::ordered_json::parse(to_json(planned.planned.estimate));
+  json["model"] = model;
+  json["plan"] = planned.planned.choices;
+  json["fits"] = planned.fits;
+  json["notes"] = planned.notes;
+  return json.dump();
+}
+
+}  // namespace tandem

@@ -14,12 +14,13 @@ namespace tandem {
 // another suffix.
 Module read_model(const std::filesystem::path& path);
 
-// The same from memory, by what the bytes begin with: TensorFlow Lite's mark, the first line of
-// module text, else ONNX (whose data must then lie inside). `source` names them in messages.
-Module read_model(ByteSpan bytes, std::string_view source);
 // The same where the shapes of an ONNX network depend on the values of inputs (onnx_program.h):
 // each such input that has an array becomes a constant of that value, and its array is taken out.
 // Where that is not enough, the others get the shapes of single samples of their arrays.
 Module read_model(const std::filesystem::path& path, NamedTensors& arrays);
+
+// The same from memory, by what the bytes begin with: TensorFlow Lite's mark, the first line of
+// module text, else ONNX (whose data must then lie inside). `source` names them in messages.
+Module read_model(ByteSpan bytes, std::string_view source);
 
 }  // namespace tandem

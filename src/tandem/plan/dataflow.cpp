@@ -62,8 +62,14 @@ void check_node(const Module& module, NodeId id, std::vector<Issue>& issues) {
     report(why + ", no integer format", kLower);
     return;
   }
-  if (!movement_map({module, graph, node}, 0))
+  const auto map = movement_map({module, graph, node}, 0);
+  if (!map) {
     report("which elements it moves depends on data", "make its positions a constant");
+  } else if (node.op->name() != "Concat" &&
+             !is_streamed(*map, graph.values[node.outputs[0]].type.static_shape())) {
+    report("it mixes several inputs, or adds elements in another form than a border",
+           "express it with Slice, Pad and Concat");
+  }
 }
 
 void check_interface(const Module& module, std::vector<Issue>& issues) {

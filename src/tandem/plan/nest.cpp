@@ -210,7 +210,7 @@ struct Inside {
   std::int64_t begin = 0, end = 0;
 };
 
-std::vector<Inside> box_of(const Shape& shape, std::span<const std::int64_t> map) {
+std::optional<std::vector<Inside>> box_of(const Shape& shape, std::span<const std::int64_t> map) {
   std::vector<Inside> box(shape.size(), {INT64_MAX, 0});
   const auto strides = row_major_strides(shape);
   std::int64_t inside = 0;
@@ -225,13 +225,19 @@ std::vector<Inside> box_of(const Shape& shape, std::span<const std::int64_t> map
   }
   std::int64_t volume = 1;
   for (const Inside& range : box) volume *= std::max<std::int64_t>(0, range.end - range.begin);
-  ensure(volume == inside, "filled elements surround no box");
+  if (volume != inside) return std::nullopt;
   return box;
 }
 
 }  // namespace
 
 Nest nest_of_map(const Shape& shape, std::span<const std::int64_t> map) {
+  auto nest = find_nest(shape, map);
+  ensure(nest.has_value(), "a filled map is no affine nest around a box");
+  return *std::move(nest);
+}
+
+std::optional<Nest> find_nest(const Shape& shape, std::span<const std::int64_t> map) {
   ensure(!map.empty(), "a nest of no elements");
   Nest nest;
   if (std::none_of(map.begin(), map.end(), [](std::int64_t at) { return at < 0; })) {
@@ -239,7 +245,9 @@ Nest nest_of_map(const Shape& shape, std::span<const std::int64_t> map) {
     nest.loops = loops_of({map.begin(), map.end()});
     return simplified(nest);
   }
-  const auto box = box_of(shape, map);
+  const auto found = box_of(shape, map);
+  if (!found) return std::nullopt;
+  const std::vector<Inside>& box = *found;
   const auto strides = row_major_strides(shape);
   std::int64_t corner = 0;
   for (std::size_t d = 0; d < shape.size(); ++d) {
@@ -261,8 +269,7 @@ Nest nest_of_map(const Shape& shape, std::span<const std::int64_t> map) {
   }
   NestWalker walker(nest);
   for (const std::int64_t at : map) {
-    ensure(walker.inside() == (at >= 0) && (at < 0 || walker.address() == at),
-           "a filled map is no affine nest");
+    if (walker.inside() != (at >= 0) || (at >= 0 && walker.address() != at)) return std::nullopt;
     walker.advance();
   }
   return simplified(nest);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -69,7 +70,9 @@ Release release_rule(const Nest& nest);
 std::int64_t least_store(const Nest& nest);
 
 // The nest that reads `map` (element of the frame per output element, -1: fill), where `shape` is
-// the shape of the output. Throws InternalError when fills do not form a box in that shape.
+// the shape of the output. nullopt when the rest of the fills is no box in that shape, or is not
+// read in even steps; nest_of_map() throws InternalError then.
+std::optional<Nest> find_nest(const Shape& shape, std::span<const std::int64_t> map);
 Nest nest_of_map(const Shape& shape, std::span<const std::int64_t> map);
 
 // The same nest without loops of one iteration and with neighbouring loops joined where they step

@@ -22,19 +22,26 @@ struct SingleSource {
   std::int64_t fill = 0;
 };
 
-SingleSource single_source(const MovementMap& movement) {
+// nullopt where it reads several inputs or adds several constants.
+std::optional<SingleSource> find_single_source(const MovementMap& movement) {
   SingleSource single;
   bool filled = false;
   for (std::size_t i = 0; i < movement.input.size(); ++i) {
     const bool moved = movement.input[i] >= 0;
-    ensure(movement.input[i] <= 0, "a movement of several inputs is a Concat");
+    if (movement.input[i] > 0) return std::nullopt;
     single.map.push_back(moved ? movement.offset[i] : -1);
     if (moved) continue;
-    ensure(!filled || single.fill == movement.offset[i], "a movement adds several constants");
+    if (filled && single.fill != movement.offset[i]) return std::nullopt;
     single.fill = movement.offset[i];
     filled = true;
   }
   return single;
+}
+
+SingleSource single_source(const MovementMap& movement) {
+  auto single = find_single_source(movement);
+  ensure(single.has_value(), "a movement of several inputs or constants");
+  return *std::move(single);
 }
 
 Recipe move_recipe(const DataflowGraph& graph, NodeId id, std::size_t output, std::int64_t lanes) {
@@ -73,6 +80,11 @@ Recipe concat_recipe(const DataflowGraph& graph, NodeId id, std::int64_t lanes) 
 }
 
 }  // namespace
+
+bool is_streamed(const MovementMap& movement, const Shape& shape) {
+  const auto single = find_single_source(movement);
+  return single && find_nest(shape, single->map).has_value();
+}
 
 std::vector<std::int64_t> divisors(std::int64_t n) {
   std::vector<std::int64_t> low, high;

@@ -6,6 +6,7 @@
 
 #include "tandem/plan/dataflow.h"
 #include "tandem/plan/dataflow_graph.h"
+#include "tandem/plan/movement_map.h"
 #include "tandem/plan/pipeline.h"
 
 namespace tandem {
@@ -28,6 +29,9 @@ struct Recipe {
   std::int64_t lanes = 1;         // of the result
   std::size_t output = 0;         // of the node
 };
+
+// Whether a stage can make a movement's result of that shape out of the stream of its one input.
+bool is_streamed(const MovementMap& movement, const Shape& shape);
 
 // One recipe per output of the node (a movement), else one. Throws Error naming what prevents it.
 std::vector<Recipe> recipes_of(const DataflowGraph& graph, NodeId node, const Folding& folding);

@@ -72,13 +72,14 @@ TEST_F(MovementMapTest, BoxesOfEverySampleAreThoseOfTheMap) {
       module = specialize(module, symbols);
       const NodeView node = view_of(module);
       for (std::size_t output = 0; output < node.node.outputs.size(); ++output) {
+        const TensorType& type = node.graph.values[node.node.outputs[output]].type;
+        if (element_count(type.static_shape()) == 0) continue;  // nothing moves
         const auto map = movement_map(node, output);
         const auto boxes = movement_boxes(node, output, 512);
         if (!map || !boxes) continue;  // what moves depends on data
         ++cases;
         SCOPED_TRACE(sample.text);
-        expect_covers(*map, node.graph.values[node.node.outputs[output]].type.static_shape(),
-                      *boxes);
+        expect_covers(*map, type.static_shape(), *boxes);
       }
     }
   }

@@ -103,9 +103,22 @@ void reshape(OnnxExporter& out, const Node& node) {
   }
   if (std::count(entries.begin(), entries.end(), -1) > 1)
     throw Error("its shape has more than one symbolic dimension that moves; bind the symbols");
+  const auto copied = std::count(entries.begin(), entries.end(), 0);
+  const auto empty = std::count(to.begin(), to.end(), Dim(0));
+  if (empty > 0 && copied > empty)
+    throw Error("it has axes without elements beside symbolic ones; bind the symbols");
   auto inputs = input_names(out, node);
   inputs.push_back(out.integers(entries, node.name + "/shape"));
-  out.emit(node, "Reshape", inputs);
+  auto& proto = out.emit(node, "Reshape", inputs);
+  // Else 0 means an axis of the input.
+  if (empty > 0) set_attribute(proto, "allowzero", std::int64_t{1});
+}
+
+void log_likelihood_loss(OnnxExporter& out, const Node& node) {
+  auto& proto = out.emit(node, "NegativeLogLikelihoodLoss", input_names(out, node));
+  copy(proto, node, "reduction");
+  if (const Integers& ignored = list(node, "ignored"); !ignored.empty())
+    set_attribute(proto, "ignore_index", ignored.front());
 }
 
 void expand(OnnxExporter& out, const Node& node) {
@@ -364,6 +377,7 @@ const std::map<std::string, Writer, std::less<>>& writers() {
         {"LSTM", recurrent},
         {"GRU", recurrent},
         {"RNN", recurrent},
+        {"NegativeLogLikelihoodLoss", log_likelihood_loss},
         {"LayerNormalization", layer_normalization}};
     for (const std::string& name : tandem::split(kSame, ' ')) table[name] = same;
     for (const std::string& name : tandem::split(kReductions, ' ')) table[name] = reduce;

@@ -81,9 +81,13 @@ void reshape(OnnxExporter& out, const Node& node) {
   }
   if (std::count(entries.begin(), entries.end(), -1) > 1)
     throw Error("its shape has more than one symbolic dimension that moves; bind the symbols");
+  const bool is_empty = std::count(to.begin(), to.end(), Dim(0)) > 0;  // then 0 is no copy
+  if (is_empty && !out.graph().values[node.outputs[0]].type.is_static())
+    throw Error("its shape has symbols beside a dimension of 0; bind the symbols");
   auto inputs = input_names(out, node);
   inputs.push_back(out.integers(entries, node.name + "/shape"));
-  out.emit(node, "Reshape", inputs);
+  auto& proto = out.emit(node, "Reshape", inputs);
+  if (is_empty) set_attribute(proto, "allowzero", std::int64_t{1});
 }
 
 void expand(OnnxExporter& out, const Node& node) {

@@ -36,6 +36,7 @@ void gelu(OnnxNode& node) {
 }
 
 ValueId scalar_like(OnnxNode& node, ValueId value, double number) {
+  if (value == kNone) OnnxNode::refuse("its first input is absent", "give the node that input");
   return node.add_constant(Tensor::scalar(number, node.type_of_value(value).format));
 }
 

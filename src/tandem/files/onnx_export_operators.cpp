@@ -103,15 +103,13 @@ void reshape(OnnxExporter& out, const Node& node) {
   }
   if (std::count(entries.begin(), entries.end(), -1) > 1)
     throw Error("its shape has more than one symbolic dimension that moves; bind the symbols");
-  const auto copied = std::count(entries.begin(), entries.end(), 0);
-  const auto empty = std::count(to.begin(), to.end(), Dim(0));
-  if (empty > 0 && copied > empty)
-    throw Error("it has axes without elements beside symbolic ones; bind the symbols");
+  const bool is_empty = std::count(to.begin(), to.end(), Dim(0)) > 0;  // then 0 is no copy
+  if (is_empty && !out.graph().values[node.outputs[0]].type.is_static())
+    throw Error("its shape has symbols beside a dimension of 0; bind the symbols");
   auto inputs = input_names(out, node);
   inputs.push_back(out.integers(entries, node.name + "/shape"));
   auto& proto = out.emit(node, "Reshape", inputs);
-  // Else 0 means an axis of the input.
-  if (empty > 0) set_attribute(proto, "allowzero", std::int64_t{1});
+  if (is_empty) set_attribute(proto, "allowzero", std::int64_t{1});
 }
 
 void log_likelihood_loss(OnnxExporter& out, const Node& node) {

@@ -12,6 +12,8 @@ namespace {
 using Integers = std::vector<std::int64_t>;
 using Reals = std::vector<double>;
 
+constexpr double kWidest = 1 << 30;  // of an axis
+
 // A constant list of reals; empty where the input is absent or has no elements.
 Reals reals(OnnxNode& node, std::size_t input, std::string_view what) {
   if (!node.has(input)) return {};
@@ -39,7 +41,6 @@ Sizes by_scales(OnnxNode& node, Integers axes, const Reals& scales) {
       OnnxNode::refuse(concat("it has the scale ", scales[i]), "correct the scales");
     if (scales[i] == 1) continue;  // a symbolic axis may stay as it is
     const double size = std::floor(static_cast<double>(extent_of(node, axes[i])) * scales[i]);
-    constexpr double kWidest = 1 << 30;
     if (size > kWidest)
       OnnxNode::refuse(concat("it makes ", size, " elements"), "correct the scales");
     result.axes.push_back(axes[i]);
@@ -71,9 +72,12 @@ Sizes by_sizes(OnnxNode& node, const Integers& axes, const std::vector<Dim>& siz
                      static_cast<double>(extent_of(node, axes[i])));
   const double scale = policy == "not_larger" ? *std::min_element(ratios.begin(), ratios.end())
                                               : *std::max_element(ratios.begin(), ratios.end());
-  for (std::size_t i = 0; i < axes.size(); ++i)
-    result.sizes[i] = static_cast<std::int64_t>(
-        std::floor(static_cast<double>(extent_of(node, axes[i])) * scale + 0.5));
+  for (std::size_t i = 0; i < axes.size(); ++i) {
+    const double size = std::floor(static_cast<double>(extent_of(node, axes[i])) * scale + 0.5);
+    if (!(size >= 0 && size <= kWidest))
+      OnnxNode::refuse(concat("it makes ", size, " elements"), "correct the sizes");
+    result.sizes[i] = static_cast<std::int64_t>(size);
+  }
   result.scales.assign(axes.size(), scale);
   return result;
 }
@@ -217,7 +221,8 @@ void affine_grid(OnnxNode& node) {
   const Integers size = node.integers(1, "its size");
   if (size.size() < 4)
     OnnxNode::refuse(concat("its size has ", size.size(), " entries"), "give it [N,C,extents...]");
-  if (node.type(0).shape.at(0) != Dim(size[0]))
+  const auto& maps = node.type(0).shape;
+  if (maps.empty() || maps[0] != Dim(size[0]))
     OnnxNode::refuse("its size and its maps differ in their batch", "correct the size");
   node.set(0, node.add("AffineGrid", {node.value(0)},
                        {{"size", Integers(size.begin() + 2, size.end())},
@@ -257,6 +262,7 @@ void center_crop_pad(OnnxNode& node) {
   const std::size_t rank = node.type(0).shape.size();
   Integers starts, ends, pads(2 * rank, 0);
   for (std::size_t i = 0; i < axes.size(); ++i) {
+    if (wanted[i] < 0) OnnxNode::refuse(concat("its shape has ", wanted[i]), "correct the shape");
     const std::int64_t extent = extent_of(node, axes[i]);
     const auto axis = static_cast<std::size_t>(axes[i]);
     const std::int64_t cut = std::max<std::int64_t>(extent - wanted[i], 0);

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "tandem/files/onnx_import.h"
 #include "tandem/files/onnx_tensor.h"
 
@@ -44,9 +46,13 @@ void one_hot(OnnxNode& node) {
   ValueId positions = node.value(0);
   if (!node.type(0).format.is_integer())
     positions = node.add("Cast", {positions}, {{"to", Format::integer(64, true)}});
-  const auto depth = static_cast<std::int64_t>(node.scalar(1, "its depth"));
+  const double depth = node.scalar(1, "its depth");
+  constexpr double kDeepest = 1 << 30;
+  if (!(depth >= 0 && depth <= kDeepest))
+    OnnxNode::refuse(concat("its depth is ", depth), "correct the depth");
   node.set(0, node.add("OneHot", {positions, node.value(2)},
-                       {{"depth", depth}, {"axis", node.integer("axis", -1)}}));
+                       {{"depth", static_cast<std::int64_t>(depth)},
+                        {"axis", node.integer("axis", -1)}}));
 }
 
 void trilu(OnnxNode& node) {
@@ -77,7 +83,7 @@ void eye_like(OnnxNode& node) {
   if (like.shape.size() != 2)
     OnnxNode::refuse(concat("its input is ", like.to_string(), ", no matrix"), "give it [N,M]");
   const Shape shape = like.static_shape();
-  const std::int64_t k = node.integer("k", 0);
+  const std::int64_t k = std::clamp(node.integer("k", 0), -shape[0], shape[1]);
   node.charge(element_count(shape));
   std::vector<double> ones(static_cast<std::size_t>(element_count(shape)), 0);
   for (std::int64_t row = 0; row < shape[0]; ++row)

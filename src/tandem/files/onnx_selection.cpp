@@ -212,7 +212,10 @@ void non_max_suppression(OnnxNode& node) {
     OnnxNode::refuse("a box or score is NaN", "clean the data");
   }
   Suppression rule;
-  if (node.has(2)) rule.most = static_cast<std::int64_t>(node.scalar(2, "its number of boxes"));
+  if (node.has(2)) {
+    const double most = node.scalar(2, "its number of boxes");
+    rule.most = static_cast<std::int64_t>(std::clamp(most, 0.0, static_cast<double>(b[1])));
+  }
   if (node.has(3)) rule.overlap = node.scalar(3, "its iou_threshold");
   if (node.has(4)) rule.least_score = node.scalar(4, "its score_threshold");
   const bool is_centered = node.integer("center_point_box", 0) != 0;
@@ -237,6 +240,8 @@ void range(OnnxNode& node) {
   const double start = node.scalar(0, "its start"), limit = node.scalar(1, "its limit");
   const double delta = node.scalar(2, "its delta");
   const Format format = node.type(0).format;
+  if (node.type(1).format != format || node.type(2).format != format)
+    OnnxNode::refuse("its start, limit and delta differ in type", "correct the inputs");
   if (delta == 0 || !std::isfinite((limit - start) / delta))
     OnnxNode::refuse(concat("it goes from ", start, " to ", limit, " by ", delta),
                      "give it a step that is not 0");
@@ -249,7 +254,9 @@ void range(OnnxNode& node) {
     const std::int64_t first = node.required_constant(0, "its start").integer(0);
     const std::int64_t step = node.required_constant(2, "its delta").integer(0);
     Integers values;
-    for (std::int64_t i = 0; i < shape[0]; ++i) values.push_back(first + i * step);
+    std::uint64_t value = static_cast<std::uint64_t>(first);  // the next one may be out of range
+    for (std::int64_t i = 0; i < shape[0]; ++i, value += static_cast<std::uint64_t>(step))
+      values.push_back(static_cast<std::int64_t>(value));
     return node.set(0, node.add_constant(Tensor::from_integers(format, shape, values)));
   }
   std::vector<double> values;

@@ -119,8 +119,9 @@ void stft(OnnxNode& node) {
   if (node.has(3)) {
     frame = whole(node, 3, "its frame_length");
   } else {
-    const Dim& length = node.has(2) ? node.type(2).shape.at(0) : shape[1];
-    frame = length.constant();
+    const std::vector<Dim> window = node.has(2) ? node.type(2).shape : std::vector<Dim>{shape[1]};
+    if (window.size() != 1) OnnxNode::refuse("its window is no list", "give it [frame_length]");
+    frame = window[0].constant();
   }
   const std::int64_t onesided = node.integer("onesided", 1);
   node.set(0, node.add("STFT", {x, node.value(2)},

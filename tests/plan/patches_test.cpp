@@ -63,15 +63,59 @@ TEST(Patches, NeedTheRowsThatTheirWindowsMeet) {
   const auto patches = patch_rows(module, graph, group_nodes(module, graph), {0, 1, 3});
   ASSERT_EQ(patches.size(), 3U);
   // Three rows, three rows, and the two that are left.
-  EXPECT_EQ(patches[0].at(value(graph, "d")), (Rows{0, 3}));
-  EXPECT_EQ(patches[0].at(value(graph, "b")), (Rows{0, 4}));
-  EXPECT_EQ(patches[0].at(value(graph, "x")), (Rows{0, 5}));
-  EXPECT_EQ(patches[1].at(value(graph, "d")), (Rows{3, 6}));
-  EXPECT_EQ(patches[1].at(value(graph, "b")), (Rows{2, 7}));
-  EXPECT_EQ(patches[1].at(value(graph, "x")), (Rows{1, 8}));
-  EXPECT_EQ(patches[2].at(value(graph, "d")), (Rows{6, 8}));
-  EXPECT_EQ(patches[2].at(value(graph, "b")), (Rows{5, 8}));
-  EXPECT_EQ(patches[2].at(value(graph, "x")), (Rows{4, 8}));
+  EXPECT_EQ(patches[0].held.at(value(graph, "d")), (Rows{0, 3}));
+  EXPECT_EQ(patches[0].held.at(value(graph, "b")), (Rows{0, 4}));
+  EXPECT_EQ(patches[0].read.at(value(graph, "x")), (Rows{0, 5}));
+  EXPECT_EQ(patches[1].held.at(value(graph, "d")), (Rows{3, 6}));
+  EXPECT_EQ(patches[1].held.at(value(graph, "b")), (Rows{2, 7}));
+  EXPECT_EQ(patches[1].read.at(value(graph, "x")), (Rows{1, 8}));
+  EXPECT_EQ(patches[2].held.at(value(graph, "d")), (Rows{6, 8}));
+  EXPECT_EQ(patches[2].held.at(value(graph, "b")), (Rows{5, 8}));
+  EXPECT_EQ(patches[2].read.at(value(graph, "x")), (Rows{4, 8}));
+}
+
+TEST(Patches, ComputeWhatNoEarlierOneHasKept) {
+  const Module module = parsed(kTwoConvolutions);
+  const Graph& graph = module.main();
+  const auto patches =
+      patch_rows(module, graph, group_nodes(module, graph), {0, 1, 3, /*keeps_rows=*/true});
+  ASSERT_EQ(patches.size(), 3U);
+  const ValueId b = value(graph, "b"), x = value(graph, "x");
+  EXPECT_EQ(patches[0].computed.at(b), (Rows{0, 4}));
+  EXPECT_EQ(patches[0].kept(b).count(), 0);
+  EXPECT_EQ(patches[0].read.at(x), (Rows{0, 5}));
+  // Rows 2 and 3 are there; rows 4 to 6 take those of x from 3 on.
+  EXPECT_EQ(patches[1].held.at(b), (Rows{2, 7}));
+  EXPECT_EQ(patches[1].kept(b), (Rows{2, 4}));
+  EXPECT_EQ(patches[1].computed.at(b), (Rows{4, 7}));
+  EXPECT_EQ(patches[1].read.at(x), (Rows{3, 8}));
+  EXPECT_EQ(patches[2].kept(b), (Rows{5, 7}));
+  EXPECT_EQ(patches[2].computed.at(b), (Rows{7, 8}));
+  EXPECT_EQ(patches[2].read.at(x), (Rows{6, 8}));
+}
+
+TEST(Patches, CopyTheRowsThatAreKept) {
+  const Module module = parsed(kTwoConvolutions);
+  const Plan plan = in_patches(module, {0, 1, 4, /*keeps_rows=*/true});
+  EXPECT_EQ(patch_count(plan), 2);
+  // Two patches of two convolutions, one copy behind the first reading, one before the second row
+  // is computed, and the sum.
+  ASSERT_EQ(plan.steps.size(), 7U);
+  const Step &keep = plan.steps[2], &restore = plan.steps[3], &second = plan.steps[4];
+  for (const Step* step : {&keep, &restore}) {
+    EXPECT_EQ(step->kind, StepKind::kMove);
+    EXPECT_EQ(rows_of(*step), (Rows{3, 5}));
+  }
+  // Rows 3 and 4 of the five of the first patch, to the beginning of the second one's; computed are
+  // those behind them. Rows of b have eight bytes, of x four.
+  EXPECT_EQ(start_of(keep, keep.reads[0]), 3 * 8);
+  EXPECT_EQ(start_of(restore, restore.writes[0]), 0);
+  EXPECT_EQ(restore.reads, keep.writes);
+  EXPECT_EQ(rows_of(second), (Rows{5, 8}));
+  EXPECT_EQ(start_of(second, restore.writes[0]), 2 * 8);
+  EXPECT_EQ(start_of(second, buffer_of(plan, "x")), 4 * 4);
+  EXPECT_EQ(plan.buffers[restore.writes[0]].bytes, 5 * 8);
+  EXPECT_EQ(plan.buffers[keep.writes[0]].bytes, 2 * 8);
 }
 
 TEST(Patches, OnlyChainsThatNobodyElseReadsAreStages) {

@@ -89,6 +89,14 @@ class Interpreter {
         for (std::int64_t i = 0; i < s.step; ++i) store(s.name, to + i, load(s.array, from + i));
         return;
       }
+      case StatementKind::kMove: {
+        const std::int64_t to = value(s.index), from = value(s.value);
+        std::vector<std::int64_t> moved;
+        for (std::int64_t i = 0; i < s.step; ++i) moved.push_back(load(s.array, from + i));
+        for (std::int64_t i = 0; i < s.step; ++i)
+          store(s.name, to + i, moved[static_cast<std::size_t>(i)]);
+        return;
+      }
       case StatementKind::kFill: {
         const std::int64_t to = value(s.index), fill = value(s.value);
         for (std::int64_t i = 0; i < s.step; ++i) store(s.name, to + i, fill);

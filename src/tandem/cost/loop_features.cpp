@@ -123,7 +123,8 @@ class Counter {
         return add(LoopFeature::kVectorStores);
       case StatementKind::kPointer: return add(LoopFeature::kPointers);
       case StatementKind::kAdvance: return add(LoopFeature::kAdvances);
-      case StatementKind::kCopy: return copy(s.step * storage_bytes(s.type));
+      case StatementKind::kCopy:
+      case StatementKind::kMove: return copy(s.step * storage_bytes(s.type));
       case StatementKind::kFill: return fill(s.step);
       case StatementKind::kFor: return loop(s);
       case StatementKind::kIf: return branch(s);

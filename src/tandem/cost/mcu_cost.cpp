@@ -24,6 +24,7 @@ LoopCost cost_of_entry(const Device& device, std::string_view form, std::string_
 
 std::int64_t multiply_accumulates(const Module& module, const Graph& whole, const McuGroups& groups,
                                   const Step& step) {
+  if (step.kind == StepKind::kMove) return 0;
   const std::optional<Rows> rows = rows_of(step);
   const Graph patch = rows ? patch_graph(module, whole, groups, step.nodes, *rows) : Graph();
   const Graph& graph = rows ? patch : whole;
@@ -39,7 +40,9 @@ std::string step_name(const Graph& graph, const Plan& plan, const Step& step) {
   if (step.nodes.empty()) return plan.buffers[step.writes.front()].name;
   const std::string& node = graph.nodes[step.nodes.front()].name;
   const std::optional<Rows> rows = rows_of(step);
-  return rows ? concat(node, " rows ", rows->begin, " to ", rows->end - 1) : node;
+  if (!rows) return node;
+  return concat(node, " rows ", rows->begin, " to ", rows->end - 1,
+                step.kind == StepKind::kMove ? " copied" : "");
 }
 
 class McuEstimator {

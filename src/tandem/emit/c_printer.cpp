@@ -280,9 +280,10 @@ class CPrinter {
                       address(s.array, s.index), ";\n");
       case StatementKind::kAdvance: return concat(space, s.name, " += ", s.step, ";\n");
       case StatementKind::kCopy:
-        return concat(space, "(void)memcpy(", address(s.name, s.index), ", ",
-                      address(s.array, s.value), ", ", s.step, " * sizeof(", c_type(s.type),
-                      "));\n");
+      case StatementKind::kMove:
+        return concat(space, s.kind == StatementKind::kCopy ? "(void)memcpy(" : "(void)memmove(",
+                      address(s.name, s.index), ", ", address(s.array, s.value), ", ", s.step,
+                      " * sizeof(", c_type(s.type), "));\n");
       case StatementKind::kFill:
         return concat(space, "(void)memset(", address(s.name, s.index), ", ", text(s.value), ", ",
                       s.step, ");\n");
@@ -336,9 +337,9 @@ std::string c_name(const std::string& text, const std::vector<std::string>& take
       "public",   "register", "restrict", "return",   "short",   "signed",    "sizeof",
       "static",   "struct",   "switch",   "template", "this",    "throw",     "true",
       "try",      "typedef",  "typeid",   "typename", "union",   "unsigned",  "using",
-      "virtual",  "void",     "volatile", "while",    "xor",     "memcpy",    "memset",
-      "int8_t",   "int16_t",  "int32_t",  "int64_t",  "uint8_t", "uint16_t",  "uint32_t",
-      "uint64_t", "NULL",     "size_t"};
+      "virtual",  "void",     "volatile", "while",    "xor",     "memcpy",    "memmove",
+      "memset",   "int8_t",   "int16_t",  "int32_t",  "int64_t", "uint8_t",   "uint16_t",
+      "uint32_t", "uint64_t", "NULL",     "size_t"};
   const std::string base = plain_name(text);
   const auto usable = [&](const std::string& name) {
     return std::ranges::find(taken, name) == taken.end() &&

@@ -121,10 +121,11 @@ class CWriter {
     const std::vector<std::size_t>& users = functions_.shared.users[call.function];
     const bool runs_other_nodes = std::ranges::any_of(
         users, [&](std::size_t user) { return plan_.steps[user].nodes != step.nodes; });
-    const std::string what = runs_other_nodes ? step.form
-                             : step.nodes.empty()
-                                 ? concat("copy_", plan_.buffers[step.writes[0]].name)
-                                 : graph_.nodes[step.nodes[0]].name;
+    const std::string& node =
+        step.nodes.empty() ? plan_.buffers[step.writes[0]].name : graph_.nodes[step.nodes[0]].name;
+    const std::string what = runs_other_nodes               ? step.form
+                             : step.kind == StepKind::kMove ? concat("copy_", node)
+                                                            : node;
     names.function = users.front() < index ? names_[users.front()].function
                                            : concat(name_, "_", c_name(what, taken));
     for (const ArrayRole role : {ArrayRole::kInput, ArrayRole::kOutput, ArrayRole::kScratch}) {
@@ -319,7 +320,10 @@ class CWriter {
     std::vector<std::string> parts;
     for (const NodeId id : step.nodes)
       parts.push_back(concat(graph_.nodes[id].op->name(), " '", graph_.nodes[id].name, "'"));
-    const std::string what = parts.empty() ? "copy of a value" : join(parts, ", ");
+    const std::string what = parts.empty() ? "copy of a value"
+                             : step.kind == StepKind::kMove
+                                 ? concat("copy of what is computed by ", join(parts, ", "))
+                                 : join(parts, ", ");
     const ValueId result = plan_.buffers[step.writes[0]].value;
     std::string text = concat("/* ", what);
     if (const auto rows = rows_of(step)) text += concat(", ", rows->count(), " rows");

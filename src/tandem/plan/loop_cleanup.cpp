@@ -20,7 +20,7 @@ void add_read_names(const Statements& statements, Names& names) {
   for (const Statement& s : statements) {
     add_names(s.value, names, s.kind == StatementKind::kAssign ? s.name : "");
     add_names(s.index, names);
-    if (s.kind == StatementKind::kPointer || s.kind == StatementKind::kCopy) names.insert(s.array);
+    if (!s.array.empty()) names.insert(s.array);
     add_read_names(s.body, names);
     add_read_names(s.otherwise, names);
   }
@@ -37,6 +37,7 @@ bool is_dead(const Statement& s, const Names& read) {
     case StatementKind::kStoreWord:
     case StatementKind::kStoreVector:
     case StatementKind::kCopy:
+    case StatementKind::kMove:
     case StatementKind::kFill: return !read.contains(s.name);
     case StatementKind::kFor: return s.body.empty();
     case StatementKind::kIf: return s.body.empty() && s.otherwise.empty();

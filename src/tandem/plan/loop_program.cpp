@@ -127,8 +127,9 @@ void print(const Statements& statements, const std::string& indent, std::string&
                        s.step);
         break;
       case StatementKind::kCopy:
-        text += concat("copy ", s.step, " from ", s.array, "[", text_of(s.value), "] to ", s.name,
-                       "[", text_of(s.index), "]");
+      case StatementKind::kMove:
+        text += concat(s.kind == StatementKind::kCopy ? "copy " : "move ", s.step, " from ",
+                       s.array, "[", text_of(s.value), "] to ", s.name, "[", text_of(s.index), "]");
         break;
       case StatementKind::kFill:
         text += concat("fill ", s.step, " of ", s.name, "[", text_of(s.index), "] with ",
@@ -321,6 +322,13 @@ Statement copy_statement(std::string to, Expr to_index, std::string from, Expr f
   s.kind = StatementKind::kCopy;
   s.value = std::move(from_index);
   s.step = count;
+  return s;
+}
+
+Statement move_statement(std::string to, std::string from, Storage type, std::int64_t count) {
+  Statement s = copy_statement(std::move(to), constant_expr(0), std::move(from), constant_expr(0),
+                               type, count);
+  s.kind = StatementKind::kMove;
   return s;
 }
 

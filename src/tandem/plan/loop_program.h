@@ -110,6 +110,7 @@ enum class StatementKind {
   kPointer,      // a new local pointer `name` = array + index
   kAdvance,      // pointer `name` moves by `step` elements
   kCopy,         // `step` elements of array[value] and on to name[index] and on
+  kMove,         // the same, and both may share bytes
   kFill,         // `step` elements from name[index] on become the constant `value` (of 8 bits)
   kIf            // if (value) body else otherwise
 };
@@ -118,7 +119,7 @@ struct Statement {
   StatementKind kind = StatementKind::kLet;
   std::string name;
   Storage type = Storage::kI32;  // of the local, or of the array's elements
-  std::string array;             // kPointer, kCopy: what it points into, what is copied
+  std::string array;             // kPointer, kCopy, kMove: what it points into, what is copied
   Expr value, index;             // kFor: value = begin, index = end
   std::int64_t step = 1;
   double trips = 0;  // kFor: mean number of iterations; kIf: share of runs of body
@@ -138,6 +139,8 @@ Statement pointer_statement(std::string name, std::string array, Storage type, E
 Statement advance_statement(std::string pointer, std::int64_t step);
 Statement copy_statement(std::string to, Expr to_index, std::string from, Expr from_index,
                          Storage type, std::int64_t count);
+// From the first element to the first one.
+Statement move_statement(std::string to, std::string from, Storage type, std::int64_t count);
 Statement fill_statement(std::string to, Expr index, Storage type, std::int64_t value,
                          std::int64_t count);
 // From 0 (or `begin`) up to an end that is known, or that is `trips` iterations away on average.

@@ -130,17 +130,18 @@ class Assembler {
   }
 
   void add_task(const McuTask& task) {
-    if (task.patches.empty()) add_step(task.runs.front());
-    const std::size_t runs = task.patches.empty() ? 0 : task.runs.size() / task.patches.size();
-    for (std::size_t p = 0; p < task.patches.size(); ++p)
-      for (std::size_t i = 0; i < runs; ++i)
-        add_step(task.runs[p * runs + i], &task, &task.patches[p]);
-    if (!task.patches.empty()) stages_.push_back({&task, plan_.steps.size()});
+    const McuTask* stage = task.patches.empty() ? nullptr : &task;
+    for (const McuRun& run : task.runs) {
+      if (run.kind == McuRunKind::kCompute)
+        add_step(run, stage);
+      else
+        add_move(run, task);
+    }
+    if (stage != nullptr) stages_.push_back({&task, plan_.steps.size()});
   }
 
-  // `stage` and the rows of the patch that the step belongs to, if it does.
-  void add_step(const McuRun& run, const McuTask* stage = nullptr,
-                const std::map<ValueId, Rows>* rows = nullptr) {
+  // `stage`: that the step belongs to, if it does.
+  void add_step(const McuRun& run, const McuTask* stage) {
     const std::vector<NodeId>& nodes = groups_.groups[run.group];
     Step step;
     step.nodes = nodes;
@@ -165,7 +166,7 @@ class Assembler {
       } else {
         const bool is_part = stage != nullptr && array.value != stage->result;
         const std::size_t buffer =
-            is_part ? rows_buffer(array, rows->at(array.value)) : whole_buffer(array.value);
+            is_part ? rows_buffer(run, *stage, array) : whole_buffer(array.value);
         write(step, buffer);
         if (stage != nullptr) set_start(step, buffer, *stage, array.value, run.rows->begin);
       }
@@ -179,12 +180,44 @@ class Assembler {
     return buffer_of_[value];
   }
 
-  // A buffer for some rows of a value within a stage.
-  std::size_t rows_buffer(const Array& array, Rows rows) {
-    first_row_[array.value] = rows.begin;
-    return buffer_of_[array.value] =
-               add_buffer(concat(identifier(graph_.values[array.value].name), "_rows"),
-                          BufferRole::kValue, kNone, array.bytes(), array.storage);
+  // Copies rows of a value between the buffer of its patch and the one in which they are kept.
+  void add_move(const McuRun& run, const McuTask& stage) {
+    const Array& to = run.program.arrays[1];
+    Step step;
+    step.kind = StepKind::kMove;
+    step.nodes = groups_.groups[run.group];
+    step.unit = unit_;
+    step.form = run.form;
+    step.tile = {{"row", run.rows->begin}, {"rows", run.rows->count()}};
+    const bool keeps = run.kind == McuRunKind::kKeep;
+    const std::size_t read = keeps ? buffer_of_[to.value] : kept_.at(to.value);
+    use(read);
+    step.reads = {read};
+    if (keeps) set_start(step, read, stage, to.value, run.rows->begin);
+    const std::size_t written =
+        keeps ? part_buffer(to, "_kept", to.bytes()) : rows_buffer(run, stage, to);
+    if (keeps) kept_[to.value] = written;
+    write(step, written);
+    plan_.steps.push_back(std::move(step));
+    runs_.push_back(&run);
+  }
+
+  std::size_t part_buffer(const Array& array, std::string_view part, std::int64_t bytes) {
+    return add_buffer(concat(identifier(graph_.values[array.value].name), part), BufferRole::kValue,
+                      kNone, bytes, array.storage);
+  }
+
+  // The buffer for the rows of a value that a patch holds.
+  std::size_t rows_buffer(const McuRun& run, const McuTask& stage, const Array& array) {
+    const ValueId value = array.value;
+    if (const auto known = patch_of_.find(value);
+        known != patch_of_.end() && known->second == run.patch)
+      return buffer_of_[value];
+    patch_of_[value] = run.patch;
+    const Rows held = stage.patches[run.patch].held.at(value);
+    first_row_[value] = held.begin;
+    return buffer_of_[value] =
+               part_buffer(array, "_rows", held.count() * stage.row_bytes.at(value));
   }
 
   // Where in its buffer a step of a stage finds a value from some row on.
@@ -377,12 +410,15 @@ class Assembler {
   const std::vector<McuTask>& tasks_;
   const std::vector<KeptState>& states_;
   const std::string& unit_;
-  std::vector<const McuRun*> runs_;  // of steps that run nodes; they come first
+  std::vector<const McuRun*> runs_;  // of the first steps; copies at the end follow
   std::vector<Stage> stages_;
   Plan plan_;
-  std::vector<std::size_t> buffer_of_;         // by base value
-  std::map<ValueId, std::int64_t> first_row_;  // that is in its buffer, of values within a stage
-  std::map<std::size_t, bool> is_written_;     // by buffer, of values
+  std::vector<std::size_t> buffer_of_;  // by base value
+  // Of values within a stage: the patch of the buffer, its first row, and where rows are kept.
+  std::map<ValueId, std::size_t> patch_of_;
+  std::map<ValueId, std::int64_t> first_row_;
+  std::map<ValueId, std::size_t> kept_;
+  std::map<std::size_t, bool> is_written_;  // by buffer, of values
   std::vector<Constant> constants_;
   std::vector<Output> outputs_;
   std::vector<std::vector<std::size_t>> state_buffers_;  // of each state: its old and new value
@@ -458,6 +494,11 @@ std::vector<LoopProgram> step_programs(const Module& module, const Plan& plan) {
     if (!step.nodes.empty()) {
       const std::optional<Rows> rows = rows_of(step);
       const Graph patch = rows ? patch_graph(module, graph, groups, step.nodes, *rows) : Graph();
+      if (step.kind == StepKind::kMove) {
+        const ValueId value = groups.base_of[graph.nodes[step.nodes.back()].outputs[0]];
+        programs.push_back(move_program(patch, value));
+        continue;
+      }
       programs.push_back(
           build_kernel(module, rows ? patch : graph, groups.base_of, step.nodes, step.form));
       continue;

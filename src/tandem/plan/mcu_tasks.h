@@ -12,10 +12,19 @@
 
 namespace tandem {
 
+// What a run of a plan to be does.
+enum class McuRunKind {
+  kCompute,
+  kKeep,    // copies rows that the next patch needs too
+  kRestore  // copies them to where this patch computes those behind them
+};
+
 // One group, run as a whole or for one patch: a step of a plan to be.
 struct McuRun {
+  McuRunKind kind = McuRunKind::kCompute;
   std::size_t group = 0;
   std::string form;
+  std::size_t patch = 0;               // of a stage
   std::optional<Rows> rows = {};       // of its result, in a patch
   std::map<ValueId, Rows> reads = {};  // of what it reads, in a patch
   LoopProgram program = {};
@@ -25,8 +34,8 @@ struct McuRun {
 // What the order of a plan moves as one: a group, or a stage patch after patch.
 struct McuTask {
   std::vector<McuRun> runs;
-  std::vector<std::map<ValueId, Rows>> patches = {};  // patch_rows(); empty for one group
-  std::map<ValueId, std::int64_t> row_bytes = {};     // of a stage, as its result
+  std::vector<PatchRows> patches = {};             // patch_rows(); empty for one group
+  std::map<ValueId, std::int64_t> row_bytes = {};  // of a stage, as its result
   ValueId result = kNone;
 };
 
@@ -44,5 +53,8 @@ std::vector<ValueId> outer_reads(const McuTask& task);
 // reads, in all patches: later ones read nothing that earlier ones wrote over. None where its
 // programs allow no sharing at such a distance.
 std::optional<std::int64_t> distance_over_patches(const McuTask& stage, ValueId read);
+
+// The program of a run that keeps or restores a value, of whose rows the graph has only these.
+LoopProgram move_program(const Graph& graph, ValueId value);
 
 }  // namespace tandem

@@ -126,6 +126,7 @@ class Translator {
         case StatementKind::kStoreVector:
         case StatementKind::kFill: add_locals(s.index, relevant_); break;
         case StatementKind::kCopy:
+        case StatementKind::kMove:
         case StatementKind::kFor:
           add_locals(s.index, relevant_);
           add_locals(s.value, relevant_);
@@ -223,6 +224,9 @@ class Translator {
         // As if all were written before it is read: then both cannot overlap.
         add_access(to, ActionKind::kWrite, s.name, s.index, s.step);
         return add_access(to, ActionKind::kRead, s.array, s.value, s.step);
+      case StatementKind::kMove:
+        add_access(to, ActionKind::kRead, s.array, s.value, s.step);
+        return add_access(to, ActionKind::kWrite, s.name, s.index, s.step);
       case StatementKind::kPointer: {
         if (!is_tracked(s.name)) return;
         Term start = address(s.array, s.index);
@@ -270,7 +274,9 @@ class Translator {
     return std::ranges::any_of(body, [&](const Statement& s) {
       if (s.kind == StatementKind::kIf) return true;
       if (s.kind == StatementKind::kAssign && relevant_.contains(s.name)) return true;
-      if (s.kind == StatementKind::kCopy || s.kind == StatementKind::kFill) return true;
+      if (s.kind == StatementKind::kCopy || s.kind == StatementKind::kMove ||
+          s.kind == StatementKind::kFill)
+        return true;
       if (is_store(s.kind) && program_.arrays[array_of_.at(s.name)].role == ArrayRole::kOutput)
         return true;
       return needs_order(s.body);

@@ -23,6 +23,8 @@ Window window_of_node(const Module& module, const Graph& graph, const Node& node
   return window_of(view, {weight.begin() + 1, weight.end() - 1});
 }
 
+Rows joined(Rows a, Rows b) { return {std::min(a.begin, b.begin), std::max(a.end, b.end)}; }
+
 // The rows that a window meets, and how many rows of padding lie before and behind them.
 struct RowWindow {
   Rows rows;
@@ -159,26 +161,40 @@ Rows rows_read(const Module& module, const Graph& graph, const McuGroups& groups
       .rows;
 }
 
-std::vector<std::map<ValueId, Rows>> patch_rows(const Module& module, const Graph& graph,
-                                                const McuGroups& groups, const PatchStage& stage) {
+Rows PatchRows::kept(ValueId value) const {
+  const auto all = held.find(value), own = computed.find(value);
+  if (all == held.end()) return {};
+  return {all->second.begin, own == computed.end() ? all->second.end : own->second.begin};
+}
+
+std::vector<PatchRows> patch_rows(const Module& module, const Graph& graph, const McuGroups& groups,
+                                  const PatchStage& stage) {
   ensure(stage.rows > 0, "patches without rows");
   const ValueId result = result_of(graph, groups, stage.last);
   const std::int64_t height = shape_of(graph, result)[kRowAxis];
-  std::vector<std::map<ValueId, Rows>> patches;
+  std::vector<PatchRows> patches;
+  std::map<ValueId, std::int64_t> done;  // by result of a group: the row behind those it can keep
+  for (std::size_t group = stage.first; group <= stage.last; ++group)
+    done[result_of(graph, groups, group)] = 0;
   for (std::int64_t begin = 0; begin < height; begin += stage.rows) {
-    std::map<ValueId, Rows> rows = {{result, {begin, std::min(begin + stage.rows, height)}}};
+    PatchRows patch;
+    patch.held = {{result, {begin, std::min(begin + stage.rows, height)}}};
     for (std::size_t group = stage.last + 1; group-- > stage.first;) {
-      const auto computed = rows.find(result_of(graph, groups, group));
-      if (computed == rows.end()) continue;  // nobody needs it
+      const ValueId value = result_of(graph, groups, group);
+      const auto held = patch.held.find(value);
+      if (held == patch.held.end()) continue;  // nobody needs it
+      const Rows rows = {std::max(held->second.begin, done[value]), held->second.end};
+      if (stage.keeps_rows) done[value] = std::max(done[value], rows.end);
+      if (rows.count() <= 0) continue;
+      patch.computed[value] = rows;
       for (const auto& [base, shape] : operands_of(module, graph, groups, group)) {
-        const Rows read = rows_read(module, graph, groups, group, base, computed->second);
-        const auto [known, is_new] = rows.insert({base, read});
-        if (is_new) continue;
-        known->second = {std::min(known->second.begin, read.begin),
-                         std::max(known->second.end, read.end)};
+        const Rows read = rows_read(module, graph, groups, group, base, rows);
+        const auto [known, is_new] =
+            (done.contains(base) ? patch.held : patch.read).insert({base, read});
+        if (!is_new) known->second = joined(known->second, read);
       }
     }
-    patches.push_back(std::move(rows));
+    patches.push_back(std::move(patch));
   }
   return patches;
 }
@@ -237,7 +253,7 @@ std::int64_t patch_count(const Plan& plan) {
   std::map<std::vector<NodeId>, std::int64_t> patches;
   std::int64_t most = 1;
   for (const Step& step : plan.steps)
-    if (rows_of(step)) most = std::max(most, ++patches[step.nodes]);
+    if (rows_of(step) && step.kind == StepKind::kRun) most = std::max(most, ++patches[step.nodes]);
   return most;
 }
 

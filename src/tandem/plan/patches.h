@@ -15,7 +15,8 @@ namespace tandem {
 // Values [1, rows, ...] are cut along their second axis: a patch is a band of full rows of what a
 // stage of groups computes, and the stage runs for one patch before it runs for the next. Of the
 // values between its groups only the rows that the patch needs exist. Rows that two patches need
-// are computed twice.
+// are computed twice, or kept from one to the next: less computation for more memory (Alwani et
+// al., "Fused-layer CNN accelerators", 2016; on microcontrollers Zheng et al., "StreamNet", 2023).
 
 struct Rows {
   std::int64_t begin = 0, end = 0;
@@ -27,6 +28,17 @@ struct Rows {
 struct PatchStage {
   std::size_t first = 0, last = 0;  // groups of McuGroups, both inclusive
   std::int64_t rows = 0;            // of the result of `last`; the last patch may have fewer
+  bool keeps_rows = false;  // that the next patch needs too, instead of computing them twice
+};
+
+// Rows of values, by base, in one patch.
+struct PatchRows {
+  std::map<ValueId, Rows> read;      // of what others compute
+  std::map<ValueId, Rows> held;      // of what the stage computes: those that exist
+  std::map<ValueId, Rows> computed;  // of these, what the patch computes: all, or the last ones
+
+  // What is held and an earlier patch has computed.
+  Rows kept(ValueId value) const;
 };
 
 // Whether the groups from `first` to `last` can be a stage: each computes rows from rows
@@ -43,9 +55,9 @@ bool reads_from_outside(const Module& module, const Graph& graph, const McuGroup
 Rows rows_read(const Module& module, const Graph& graph, const McuGroups& groups, std::size_t group,
                ValueId base, Rows result);
 
-// For each patch of a stage, in order, the rows of each value (by base) that it computes or reads.
-std::vector<std::map<ValueId, Rows>> patch_rows(const Module& module, const Graph& graph,
-                                                const McuGroups& groups, const PatchStage& stage);
+// The rows of each patch of a stage, in order.
+std::vector<PatchRows> patch_rows(const Module& module, const Graph& graph, const McuGroups& groups,
+                                  const PatchStage& stage);
 
 // The graph with the types and pads with which a group computes only these rows of its result, from
 // the rows that rows_read() says. Nodes and values keep their numbers.

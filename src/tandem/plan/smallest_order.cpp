@@ -7,38 +7,65 @@
 namespace tandem {
 namespace {
 
-// Bytes that the values within a stage need at least: in each step the largest of its arrays and
+// A buffer of rows of a value within a stage, from one run to another, both inclusive.
+struct RowsBuffer {
+  std::size_t first = 0, last = 0;
+  std::int64_t bytes = 0;
+};
+
+std::vector<RowsBuffer> rows_buffers(const McuTask& stage) {
+  std::vector<RowsBuffer> buffers;
+  std::map<std::pair<std::size_t, ValueId>, std::size_t> held;  // by patch and value
+  std::map<ValueId, std::size_t> kept;
+  const auto use = [&](std::size_t run, std::size_t buffer) { buffers[buffer].last = run; };
+  const auto add = [&](std::size_t run, std::int64_t bytes) {
+    buffers.push_back({run, run, bytes});
+    return buffers.size() - 1;
+  };
+  for (std::size_t i = 0; i < stage.runs.size(); ++i) {
+    const McuRun& run = stage.runs[i];
+    const std::map<ValueId, Rows>& rows = stage.patches[run.patch].held;
+    for (const Array& array : run.program.arrays) {
+      if (array.is_constant() || array.role == ArrayRole::kScratch) continue;
+      if (array.value == stage.result || !rows.contains(array.value)) continue;
+      const bool is_read = array.role == ArrayRole::kInput;
+      if (run.kind == McuRunKind::kKeep && !is_read) {
+        kept[array.value] = add(i, array.bytes());
+      } else if (run.kind == McuRunKind::kRestore && is_read) {
+        use(i, kept.at(array.value));
+      } else {
+        const auto [known, is_new] = held.insert({{run.patch, array.value}, buffers.size()});
+        if (is_new)
+          add(i, rows.at(array.value).count() * stage.row_bytes.at(array.value));
+        else
+          use(i, known->second);
+      }
+    }
+  }
+  return buffers;
+}
+
+// Bytes that the values within a stage need at least: in each run the largest of its arrays and
 // what lives through it.
 std::int64_t least_stage_bytes(const McuTask& stage) {
-  const std::size_t runs = stage.runs.size() / stage.patches.size();
+  const std::vector<RowsBuffer> buffers = rows_buffers(stage);
   std::int64_t most = 0;
-  for (std::size_t first = 0; first < stage.runs.size(); first += runs) {
-    std::map<ValueId, std::size_t> last_read;
-    for (std::size_t i = first; i < first + runs; ++i)
-      for (const auto& [value, rows] : stage.runs[i].reads) last_read[value] = i;
-    std::map<ValueId, std::int64_t> alive;  // bytes, of values of this patch
-    for (std::size_t i = first; i < first + runs; ++i) {
-      std::int64_t through = 0, largest = 0;
-      for (const Array& array : stage.runs[i].program.arrays) {
-        if (array.role == ArrayRole::kOutput && array.value != stage.result)
-          alive[array.value] = array.bytes();
-        if (array.role == ArrayRole::kScratch) largest = std::max(largest, array.bytes());
-      }
-      for (const auto& [value, bytes] : alive) {
-        const bool is_read = stage.runs[i].reads.contains(value);
-        const bool touched = is_read ? last_read[value] == i : !last_read.contains(value);
-        if (touched)
-          largest = std::max(largest, bytes);
-        else
-          through += bytes;
-      }
-      // What the last step reads may share bytes with the result.
-      most = std::max(most, i + 1 == first + runs ? through : through + largest);
-      std::erase_if(alive, [&](const auto& entry) {
-        const auto found = last_read.find(entry.first);
-        return found == last_read.end() || found->second == i;
-      });
+  for (std::size_t i = 0; i < stage.runs.size(); ++i) {
+    const McuRun& run = stage.runs[i];
+    std::int64_t through = 0, largest = 0;
+    bool writes_result = false;
+    for (const Array& array : run.program.arrays) {
+      writes_result |= array.role == ArrayRole::kOutput && array.value == stage.result;
+      if (array.role == ArrayRole::kScratch) largest = std::max(largest, array.bytes());
     }
+    for (const RowsBuffer& buffer : buffers) {
+      if (buffer.first < i && i < buffer.last)
+        through += buffer.bytes;
+      else if (buffer.first == i || buffer.last == i)
+        largest = std::max(largest, buffer.bytes);
+    }
+    // What is read for the last time may share bytes with the result.
+    most = std::max(most, writes_result ? through : through + largest);
   }
   return most;
 }

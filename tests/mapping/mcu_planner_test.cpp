@@ -1,6 +1,8 @@
 #include "tandem/mapping/mcu_planner.h"
 
+#include <limits>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include <gmock/gmock.h>
@@ -19,6 +21,15 @@ namespace {
 
 std::int64_t least_sram(const Module& module, const Device& device) {
   return sram_bytes(plan_mcu(module, device, {.sram_bytes = 0}));
+}
+
+// Where the network has layers that can be run in so many.
+std::optional<Plan> in_patches(const Module& module, const Device& device, std::int64_t patches) {
+  try {
+    return plan_mcu(module, device, {.patches = patches});
+  } catch (const Error&) {
+    return std::nullopt;
+  }
 }
 
 TEST(McuPlanner, TakesPatchesOnlyWhereSramIsShortOrTheyAreAskedFor) {
@@ -45,6 +56,31 @@ TEST(McuPlanner, TakesPatchesOnlyWhereSramIsShortOrTheyAreAskedFor) {
   }
   EXPECT_GT(patched, 2);
   EXPECT_GT(relaxed, 5);
+}
+
+TEST(McuPlanner, ALooserLimitIsNeverSlower) {
+  const Device device = find_device("stm32f746");
+  int faster = 0;
+  for (std::uint64_t seed = 0; seed < 16; ++seed) {
+    const Module module = random_chain(seed);
+    McuPlanner planner(module, device);
+    // The fastest plan without patches is taken as soon as it fits, whatever patches would save.
+    const std::int64_t least = least_sram(module, device),
+                       most = std::max(least, sram_bytes(planner.plan()) - 1);
+    double cycles = std::numeric_limits<double>::infinity();
+    for (std::int64_t i = 0; i <= 4; ++i) {
+      const std::int64_t limit = least + (most - least) * i / 4;
+      const Plan plan = planner.plan({.sram_bytes = limit});
+      EXPECT_LE(sram_bytes(plan), limit) << seed;
+      const double now = estimate_mcu(module, plan, device).total.at("latency_cycles").value;
+      EXPECT_LE(now, cycles) << seed << ", " << limit << " bytes";
+      faster += now < cycles;
+      cycles = now;
+    }
+    // Below the least nothing fits, and the least is found again.
+    EXPECT_EQ(sram_bytes(planner.plan({.sram_bytes = least - 1})), least) << seed;
+  }
+  EXPECT_GT(faster, 20);
 }
 
 TEST(McuPlanner, TakesNoFormWhoseInstructionsTheCoreLacks) {
@@ -74,8 +110,9 @@ TEST(McuPlanner, CountsSharedFunctionsOnceAndEveryCall) {
   int compared = 0, shared = 0;
   for (std::uint64_t seed = 0; seed < 30; ++seed) {
     const Module module = random_chain(seed);
-    const Plan plan = plan_mcu(module, device, {.sram_bytes = 0});
-    if (patch_count(plan) == 1) continue;
+    const std::optional<Plan> patched = in_patches(module, device, 5);
+    if (!patched) continue;
+    const Plan& plan = *patched;
     const Estimate estimate = estimate_mcu(module, plan, device);
     // Functions once; calls by the arrays and numbers that they hand over.
     const StepFunctions functions = step_functions(module, plan);
@@ -110,7 +147,7 @@ TEST(McuPlanner, CountsSharedFunctionsOnceAndEveryCall) {
     ++compared;
   }
   EXPECT_GT(compared, 5);
-  EXPECT_GT(shared, 50);
+  EXPECT_GT(shared, 40);
 }
 
 TEST(McuPlanner, NamesWhatPatchesNeed) {

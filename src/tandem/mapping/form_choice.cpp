@@ -38,27 +38,52 @@ const std::vector<std::string>& FormChoice::forms(std::size_t group) {
   return forms;
 }
 
+const std::vector<FormChoice::Judged>& FormChoice::judged(std::size_t group) {
+  std::vector<Judged>& judged = known_[group].judged;
+  if (judged.empty())
+    for (const std::string& form : forms(group)) judged.push_back(judge(group, form));
+  return judged;
+}
+
+double FormChoice::needs(const Judged& form, FormGoal goal) {
+  switch (goal) {
+    case FormGoal::kLatency: return form.cycles;
+    case FormGoal::kFlash: return form.flash;
+    case FormGoal::kSram: return form.sram;
+    case FormGoal::kScratch: return form.scratch;
+  }
+  throw InternalError("unknown goal");
+}
+
 const std::string& FormChoice::best(std::size_t group, FormGoal goal) {
   const std::vector<std::string>& all = forms(group);
   if (all.size() == 1) return all.front();
-  std::vector<Judged>& judged = known_[group].judged;
-  if (judged.empty())
-    for (const std::string& form : all) judged.push_back(judge(group, form));
   // The goal first, then what the others ask for.
-  const auto order = [&](std::size_t i) -> std::array<double, 3> {
-    const Judged& form = judged[i];
-    switch (goal) {
-      case FormGoal::kLatency: return {form.cycles, form.flash, form.scratch};
-      case FormGoal::kFlash: return {form.flash, form.cycles, form.scratch};
-      case FormGoal::kSram: return {form.sram, form.cycles, form.flash};
-      case FormGoal::kScratch: return {form.scratch, form.cycles, form.flash};
-    }
-    throw InternalError("unknown goal");
+  const auto order = [&](std::size_t i) -> std::array<double, 4> {
+    const Judged& form = judged(group)[i];
+    return {needs(form, goal), form.cycles, form.flash, form.scratch};
   };
   std::size_t least = 0;  // the plainest form, which every core has
   for (std::size_t i = 1; i < all.size(); ++i)
     if (is_open(all[i], goal) && order(i) < order(least)) least = i;
   return all[least];
+}
+
+std::string FormChoice::less(std::size_t group, const std::string& form, FormGoal goal) {
+  const std::vector<std::string>& all = forms(group);
+  const std::vector<Judged>& known = judged(group);
+  const auto index = static_cast<std::size_t>(std::ranges::find(all, form) - all.begin());
+  std::size_t found = index;
+  for (std::size_t i = 0; i < all.size(); ++i)
+    if (is_open(all[i], goal) && needs(known[i], goal) < needs(known[index], goal) &&
+        (found == index || known[i].cycles < known[found].cycles))
+      found = i;
+  return all[found];
+}
+
+double FormChoice::cycles(std::size_t group, const std::string& form) {
+  const std::vector<std::string>& all = forms(group);
+  return judged(group)[static_cast<std::size_t>(std::ranges::find(all, form) - all.begin())].cycles;
 }
 
 bool FormChoice::is_open(const std::string& form, FormGoal goal) const {

@@ -31,6 +31,11 @@ class FormChoice {
   // The best of those whose instructions the core has; for flash of all, because narrow weights are
   // small on every core.
   const std::string& best(std::size_t group, FormGoal goal);
+  // The fastest of those that need less than `form` of what a goal asks for; `form` where none
+  // does.
+  std::string less(std::size_t group, const std::string& form, FormGoal goal);
+  // Cycles of a group as a whole.
+  double cycles(std::size_t group, const std::string& form);
 
  private:
   struct Judged {
@@ -40,6 +45,8 @@ class FormChoice {
     std::vector<std::string> forms;
     std::vector<Judged> judged;  // by form
   };
+  const std::vector<Judged>& judged(std::size_t group);
+  static double needs(const Judged& form, FormGoal goal);
   bool is_open(const std::string& form, FormGoal goal) const;
   Judged judge(std::size_t group, const std::string& form) const;
 

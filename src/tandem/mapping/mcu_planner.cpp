@@ -1,9 +1,11 @@
 #include "tandem/mapping/mcu_planner.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
+#include "tandem/cost/mcu_cost.h"
 #include "tandem/mapping/patch_search.h"
 #include "tandem/plan/mcu_plan.h"
 
@@ -44,23 +46,113 @@ class PlanSearch {
 
   Plan run() {
     const std::vector<std::string> fast = forms_for(goal_of(options_.objective));
-    PatchStage stage;
-    if (options_.patches.value_or(1) > 1)
-      stage = best_stage(request(fast, fast), options_.sram_bytes.value_or(0), options_.patches);
-    Plan plan = assembled(fast, stage);
-    if (!options_.sram_bytes || sram_bytes(plan) <= *options_.sram_bytes) return plan;
-    const std::vector<std::string> lean = forms_for(FormGoal::kSram),
-                                   reading = forms_for(FormGoal::kScratch);
-    const PatchRequest lean_request = request(lean, reading);
-    if (!options_.patches && sram_bytes(assembled(lean, stage)) > *options_.sram_bytes)
-      stage = best_stage(lean_request, *options_.sram_bytes);
-    return within_limit(std::move(plan), fast, forms_with(lean_request, stage), stage);
+    const bool in_patches = options_.patches.value_or(1) > 1;
+    const std::optional<std::int64_t>& most = options_.sram_bytes;
+    if (!in_patches) {
+      Plan plan = assembled(fast, {});
+      if (!most || sram_bytes(plan) <= *most) return plan;
+    }
+    const std::vector<PatchCandidate> candidates = stages(fast);
+    if (most)
+      if (std::optional<Plan> plan = fastest(candidates, fast)) return std::move(*plan);
+    return smallest(candidates, fast);
   }
 
  private:
-  PatchRequest request(const std::vector<std::string>& forms,
-                       const std::vector<std::string>& reading) const {
-    return {module_, device_, groups_, forms, reading, options_.io};
+  // What can be chosen from, by rising cycles.
+  std::vector<PatchCandidate> stages(const std::vector<std::string>& fast) const {
+    std::vector<PatchCandidate> found;
+    if (options_.patches.value_or(1) == 1) found.emplace_back();
+    if (options_.patches == 1) return found;
+    const std::vector<PatchCandidate> in_patches =
+        patch_candidates(module_, device_, groups_, fast, options_.io, options_.patches);
+    found.insert(found.end(), in_patches.begin(), in_patches.end());
+    if (found.empty())
+      throw Error("no layers can be run in ", *options_.patches,
+                  " patches; patches need convolutions, poolings or element-wise layers one after "
+                  "the other, the last one of at least so many rows");
+    return found;
+  }
+
+  // The plan that takes fewest cycles within the limit. What is compared is the same whatever the
+  // limit: for each stage all forms are fast at first, then lean ones take their place where the
+  // peak is; so a looser limit never finds a slower plan.
+  std::optional<Plan> fastest(const std::vector<PatchCandidate>& candidates,
+                              const std::vector<std::string>& fast) {
+    std::optional<Plan> best;
+    double least_cycles = std::numeric_limits<double>::infinity();
+    for (const PatchCandidate& candidate : candidates) {
+      if (candidate.bytes > *options_.sram_bytes) continue;
+      std::vector<std::string> forms = fast;
+      while (about_cycles(forms, candidate) < least_cycles) {
+        Plan plan = assembled(forms, candidate.stage);
+        if (sram_bytes(plan) > *options_.sram_bytes) {
+          const bool goes_on = give_up_fast(forms, plan, candidate.stage);
+          keep_least(std::move(plan));
+          if (goes_on) continue;
+          break;
+        }
+        const double cycles = estimate_mcu(module_, plan, device_).total.at("latency_cycles").value;
+        if (cycles < least_cycles) {
+          least_cycles = cycles;
+          best = std::move(plan);
+        }
+        break;
+      }
+    }
+    return best;
+  }
+
+  // Cycles that a plan takes at least, with an allowance for what only its estimate knows.
+  double about_cycles(const std::vector<std::string>& forms, const PatchCandidate& candidate) {
+    constexpr double kAllowance = 0.9;
+    double cycles = candidate.extra_cycles;
+    for (std::size_t group = 0; group < forms.size(); ++group)
+      cycles += choice_.cycles(group, forms[group]);
+    return kAllowance * cycles;
+  }
+
+  // Takes leaner forms where a plan has its peak, or else everywhere; false where there are none.
+  bool give_up_fast(std::vector<std::string>& forms, const Plan& plan, const PatchStage& stage) {
+    const std::vector<std::string> before = forms;
+    for (const std::size_t group : groups_at_peak(plan)) make_leaner(forms[group], group, stage);
+    if (forms != before) return true;
+    for (std::size_t group = 0; group < forms.size(); ++group)
+      make_leaner(forms[group], group, stage);
+    return forms != before;
+  }
+
+  void make_leaner(std::string& form, std::size_t group, const PatchStage& stage) {
+    if (options_.forms.contains(graph_.nodes[groups_.groups[group].front()].name)) return;
+    form = choice_.less(group, form,
+                        reads_what_stays(group, stage) ? FormGoal::kScratch : FormGoal::kSram);
+  }
+
+  // Whether a group of a stage reads what later patches read too: nothing can be written over it.
+  bool reads_what_stays(std::size_t group, const PatchStage& stage) const {
+    return stage.rows > 0 && stage.first <= group && group <= stage.last &&
+           (stage.keeps_rows || reads_from_outside(module_, graph_, groups_, stage, group));
+  }
+
+  // The plan that needs least of those that fastest() compares, which has found none; without a
+  // limit all forms stay fast.
+  Plan smallest(std::vector<PatchCandidate> candidates, const std::vector<std::string>& fast) {
+    std::ranges::stable_sort(candidates, {}, &PatchCandidate::bytes);
+    for (const PatchCandidate& candidate : candidates) {
+      if (candidate.bytes <= options_.sram_bytes.value_or(-1)) continue;  // seen
+      std::vector<std::string> forms = fast;
+      bool goes_on = true;
+      while (goes_on && (!least_ || candidate.bytes < sram_bytes(*least_))) {
+        Plan plan = assembled(forms, candidate.stage);
+        goes_on = options_.sram_bytes && give_up_fast(forms, plan, candidate.stage);
+        keep_least(std::move(plan));
+      }
+    }
+    return std::move(*least_);
+  }
+
+  void keep_least(Plan plan) {
+    if (!least_ || sram_bytes(plan) < sram_bytes(*least_)) least_ = std::move(plan);
   }
 
   Plan assembled(const std::vector<std::string>& forms, const PatchStage& stage) const {
@@ -83,24 +175,6 @@ class PlanSearch {
       forms.push_back(wanted->second);
     }
     return forms;
-  }
-
-  // Gives up fast forms for lean ones where the peak is, until the plan fits; the least of all, and
-  // of a plan that did not fit, where none does.
-  Plan within_limit(Plan least, std::vector<std::string> forms,
-                    const std::vector<std::string>& lean, const PatchStage& stage) const {
-    while (true) {
-      const bool is_last = forms == lean;
-      Plan plan = assembled(forms, stage);
-      bool changed = false;
-      for (const std::size_t group : groups_at_peak(plan)) {
-        changed = changed || forms[group] != lean[group];
-        forms[group] = lean[group];
-      }
-      if (!changed) forms = lean;
-      if (sram_bytes(plan) < sram_bytes(least)) least = std::move(plan);
-      if (is_last || sram_bytes(least) <= *options_.sram_bytes) return least;
-    }
   }
 
   std::vector<std::size_t> groups_at_peak(const Plan& plan) const {
@@ -126,6 +200,7 @@ class PlanSearch {
   FormChoice& choice_;
   const McuGroups& groups_;
   const McuPlanOptions& options_;
+  std::optional<Plan> least_;  // of those that did not fit
 };
 
 // Throws Error where the device cannot run the module.

@@ -24,9 +24,9 @@ struct McuPlanOptions {
   // Patches in which the first layers are run (plan/patches.h); 1: none, unset: none but where
   // `sram_bytes` asks for them.
   std::optional<std::int64_t> patches = {};
-  // The most SRAM that a plan should need. Where the best forms need more, forms with less scratch
-  // are taken where most is needed; where none of those fit, the stage and patches that fit with
-  // fewest cycles, or else need least.
+  // The most SRAM that a plan should need. Where the best forms need more, of all stages of patches
+  // (and none), with leaner forms where most is needed, the plan that fits with fewest cycles; or
+  // else the one that needs least.
   std::optional<std::int64_t> sram_bytes = {};
 };
 

@@ -11,13 +11,6 @@
 namespace tandem {
 namespace {
 
-struct Candidate {
-  PatchStage stage;
-  std::int64_t bytes = 0;   // of SRAM, at least, in any step
-  std::int64_t inner = 0;   // in the steps of the stage
-  double extra_cycles = 0;  // of rows that are computed twice
-};
-
 std::int64_t bytes_of(const Graph& graph, ValueId value) {
   const TensorType& type = graph.values[value].type;
   return element_count(type.static_shape()) * storage_bytes(type.format.storage());
@@ -26,14 +19,14 @@ std::int64_t bytes_of(const Graph& graph, ValueId value) {
 // What is known about the groups before patches are chosen.
 class StageBounds {
  public:
-  explicit StageBounds(const PatchRequest& request)
-      : graph_(request.module.main()), request_(request) {
-    const McuCosts costs(request.device);
-    for (std::size_t i = 0; i < request.groups.groups.size(); ++i) {
-      const LoopProgram program = build_kernel(request.module, graph_, request.groups.base_of,
-                                               request.groups.groups[i], request.forms[i]);
+  StageBounds(const Module& module, const Device& device, const McuGroups& groups,
+              const std::vector<std::string>& forms, IoPlace io)
+      : module_(module), graph_(module.main()), network_(groups), io_(io), costs_(device) {
+    for (std::size_t i = 0; i < network_.groups.size(); ++i) {
+      const LoopProgram program =
+          build_kernel(module, graph_, network_.base_of, network_.groups[i], forms[i]);
       Group group;
-      group.cycles = costs.of(program).cycles;
+      group.cycles = costs_.of(program).cycles;
       for (const Array& array : program.arrays) {
         if (array.role == ArrayRole::kInput) group.reads.push_back(array.value);
         if (array.role == ArrayRole::kOutput) group.writes.push_back(array.value);
@@ -45,30 +38,24 @@ class StageBounds {
       for (const ValueId value : groups_[i].reads) dies_[value] = i;
     }
     for (const ValueId input : graph_.inputs) born_[input] = 0;
-    for (const ValueId output : graph_.outputs)
-      dies_[request.groups.base_of[output]] = groups_.size();
+    for (const ValueId output : graph_.outputs) dies_[network_.base_of[output]] = groups_.size();
     add_states();
   }
 
-  Candidate candidate(const PatchStage& stage) const {
-    const auto patches = patch_rows(request_.module, graph_, request_.groups, stage);
-    Candidate result{stage};
-    for (std::size_t i = stage.first; i <= stage.last; ++i) {
-      const ValueId value = groups_[i].writes.front();
-      const auto height = static_cast<double>(shape_of(graph_, value)[1]);
-      double rows = 0;
-      for (const auto& patch : patches)
-        if (const auto found = patch.find(value); found != patch.end())
-          rows += static_cast<double>(found->second.count());
-      result.extra_cycles += groups_[i].cycles * (rows / height - 1);
-    }
-    for (const auto& patch : patches)
+  PatchCandidate candidate(const PatchStage& stage) const {
+    const std::vector<PatchRows> patches = patch_rows(module_, graph_, network_, stage);
+    PatchCandidate result{stage};
+    for (std::size_t i = stage.first; i <= stage.last; ++i)
+      result.extra_cycles += extra_cycles(i, patches);
+    for (std::size_t p = 0; p < patches.size(); ++p) {
+      const InPatch in{&stage, &patches[p], p + 1 < patches.size() ? &patches[p + 1] : nullptr,
+                       p == 0};
       for (std::size_t i = stage.first; i <= stage.last; ++i)
-        result.inner = std::max(result.inner, bytes_in(i, patch, stage));
+        result.inner = std::max(result.inner, bytes_in(i, in));
+    }
     result.bytes = result.inner;
     for (std::size_t i = 0; i < groups_.size(); ++i)
-      if (i < stage.first || stage.last < i)
-        result.bytes = std::max(result.bytes, bytes_in(i, {}, {}));
+      if (i < stage.first || stage.last < i) result.bytes = std::max(result.bytes, bytes_in(i, {}));
     return result;
   }
 
@@ -78,59 +65,118 @@ class StageBounds {
     double cycles = 0;
   };
 
+  // A stage, one of its patches, and the next one if there is one.
+  struct InPatch {
+    const PatchStage* stage = nullptr;
+    const PatchRows *rows = nullptr, *next = nullptr;
+    bool is_first = false;
+  };
+  // Bytes that are needed in a group; those that it reads last and those that it writes may be the
+  // same ones.
+  struct Needed {
+    std::int64_t through = 0, read = 0, written = 0;
+    std::int64_t bytes() const { return through + std::max(read, written); }
+  };
+
   // New values may lie where the old ones are.
   void add_states() {
-    for (const StateUpdate& update : graph_.updates)
-      born_.erase(request_.groups.base_of[update.value]);
+    for (const StateUpdate& update : graph_.updates) born_.erase(network_.base_of[update.value]);
     for (ValueId value = 0; value < graph_.values.size(); ++value)
-      if (graph_.values[value].state != kNone && request_.groups.base_of[value] == value)
+      if (graph_.values[value].state != kNone && network_.base_of[value] == value)
         state_bytes_ += bytes_of(graph_, value);
+  }
+
+  double extra_cycles(std::size_t group, const std::vector<PatchRows>& patches) const {
+    const ValueId value = groups_[group].writes.front();
+    double computed = 0, copies = 0;
+    for (const PatchRows& patch : patches) {
+      if (const auto rows = patch.computed.find(value); rows != patch.computed.end())
+        computed += static_cast<double>(rows->second.count());
+      if (const std::int64_t kept = patch.kept(value).count(); kept > 0)
+        copies += 2 * cycles_of_copy(kept * row_bytes(value));
+    }
+    const auto height = static_cast<double>(shape_of(graph_, value)[1]);
+    return groups_[group].cycles * (computed / height - 1) + copies;
+  }
+
+  double cycles_of_copy(std::int64_t bytes) const {
+    LoopProgram program;
+    for (const auto& [name, role] :
+         {std::pair{"x", ArrayRole::kInput}, {"y", ArrayRole::kOutput}}) {
+      Array array;
+      array.name = name;
+      array.role = role;
+      array.storage = Storage::kI8;
+      array.size = bytes;
+      program.arrays.push_back(std::move(array));
+    }
+    program.body.push_back(
+        copy_statement("y", constant_expr(0), "x", constant_expr(0), Storage::kI8, bytes));
+    return costs_.of(program).cycles;
+  }
+
+  std::int64_t row_bytes(ValueId value) const {
+    return bytes_of(graph_, value) / shape_of(graph_, value)[1];
   }
 
   bool with_caller(ValueId value) const {
     const auto is_in = [&](const std::vector<ValueId>& ends) {
-      return std::ranges::any_of(
-          ends, [&](ValueId end) { return request_.groups.base_of[end] == value; });
+      return std::ranges::any_of(ends, [&](ValueId end) { return network_.base_of[end] == value; });
     };
-    return request_.io == IoPlace::kCaller && (is_in(graph_.inputs) || is_in(graph_.outputs));
+    return io_ == IoPlace::kCaller && (is_in(graph_.inputs) || is_in(graph_.outputs));
   }
 
   // States, what lives through group `at`, and the larger of what it reads last and what it writes.
   // In a stage its input lies under its result, and of other values the rows of the patch exist.
-  std::int64_t bytes_in(std::size_t at, const std::map<ValueId, Rows>& patch,
-                        const PatchStage& stage) const {
-    const bool in_stage = stage.rows > 0;
-    const std::size_t first = in_stage ? stage.first : at;
-    std::int64_t through = state_bytes_, read = 0, written = 0, over_input = 0, over_result = 0;
+  std::int64_t bytes_in(std::size_t at, const InPatch& in) const {
+    const PatchStage* stage = in.stage;
+    Needed own{.through = state_bytes_}, ends;
     for (const auto& [value, born] : born_) {
       const auto found = dies_.find(value);
       const std::size_t dies = found == dies_.end() ? born : found->second;
+      const bool is_given = std::ranges::count(graph_.inputs, value) > 0;
       if (with_caller(value)) {
-        through += bytes_of(graph_, value);
-        continue;
-      }
-      const bool is_inner = in_stage && stage.first <= born && born < stage.last &&
-                            !std::ranges::count(graph_.inputs, value);
-      if (is_inner) {
-        const auto rows = patch.find(value);
-        if (rows == patch.end() || born > at || dies < at) continue;
-        const std::int64_t bytes =
-            rows->second.count() * bytes_of(graph_, value) / shape_of(graph_, value)[1];
-        (born == at ? written : dies == at ? read : through) += bytes;
-      } else if (in_stage && value == groups_[stage.last].writes.front()) {
-        over_result += bytes_of(graph_, value);
-      } else if (in_stage && born <= stage.last && dies >= first && dies <= stage.last) {
-        over_input += bytes_of(graph_, value);
-      } else if (born <= at && dies >= first) {
-        const bool starts = !in_stage && born == at && !std::ranges::count(graph_.inputs, value);
-        (starts ? written : !in_stage && dies == at ? read : through) += bytes_of(graph_, value);
+        own.through += bytes_of(graph_, value);
+      } else if (stage == nullptr) {
+        if (at < born || dies < at) continue;
+        const bool starts = born == at && !is_given;
+        (starts ? own.written : dies == at ? own.read : own.through) += bytes_of(graph_, value);
+      } else if (stage->first <= born && born < stage->last && !is_given) {
+        add_rows(value, {born, dies}, at, in, own);
+      } else if (value == groups_[stage->last].writes.front()) {
+        if (!in.is_first || at == stage->last) ends.written += bytes_of(graph_, value);
+      } else if (born <= stage->last && stage->first <= dies) {
+        (dies <= stage->last ? ends.read : own.through) += bytes_of(graph_, value);
       }
     }
-    return through + std::max(read, written) + std::max(over_input, over_result);
+    return own.bytes() + ends.bytes();
   }
 
+  // The rows of a value within a stage: held from the group that computes it to the last one that
+  // reads it, and before and behind these kept. Copies are held on both sides of them.
+  void add_rows(ValueId value, std::pair<std::size_t, std::size_t> lives, std::size_t at,
+                const InPatch& in, Needed& needed) const {
+    const auto& [born, dies] = lives;
+    const auto held = in.rows->held.find(value);
+    if (held == in.rows->held.end()) return;
+    const std::int64_t restored = in.rows->kept(value).count();
+    const std::int64_t kept =
+        in.next == nullptr ? 0 : std::max<std::int64_t>(in.next->kept(value).count(), 0);
+    if (at < born)
+      needed.through += restored * row_bytes(value);
+    else if (dies < at)
+      needed.through += kept * row_bytes(value);
+    else
+      (born == at && restored == 0 ? needed.written
+       : dies == at && kept == 0   ? needed.read
+                                   : needed.through) += held->second.count() * row_bytes(value);
+  }
+
+  const Module& module_;
   const Graph& graph_;
-  const PatchRequest& request_;
+  const McuGroups& network_;
+  IoPlace io_;
+  McuCosts costs_;
   std::vector<Group> groups_;
   std::map<ValueId, std::size_t> born_, dies_;  // groups
   std::int64_t state_bytes_ = 0;
@@ -145,88 +191,47 @@ std::vector<std::int64_t> rows_to_try(std::int64_t height, std::optional<std::in
   return {rows.begin(), rows.end()};
 }
 
-std::vector<Candidate> candidates(const PatchRequest& request,
-                                  std::optional<std::int64_t> patches) {
-  const Graph& graph = request.module.main();
-  const StageBounds bounds(request);
-  std::vector<Candidate> found;
-  for (std::size_t first = 0; first < request.groups.groups.size(); ++first) {
-    for (std::size_t last = first; last < request.groups.groups.size(); ++last) {
-      if (!is_stage(request.module, graph, request.groups, first, last)) continue;
-      const Node& end = graph.nodes[request.groups.groups[last].back()];
-      for (const std::int64_t rows : rows_to_try(shape_of(graph, end.outputs[0])[1], patches))
-        found.push_back(bounds.candidate({first, last, rows}));
-    }
-  }
-  return found;
-}
-
-// The candidates that no other one betters in both bytes and cycles, by rising cycles and falling
-// bytes; of equal peaks the one with less in its own steps, where scratch comes on top, is lower.
-std::vector<Candidate> pareto_front(std::vector<Candidate> found) {
-  const auto bytes = [](const Candidate& candidate) {
+// Those that no other one betters. Of equal peaks the one with less in its own steps, where scratch
+// comes on top, is lower. What is hardly lower is left out.
+std::vector<PatchCandidate> pareto_front(std::vector<PatchCandidate> found) {
+  constexpr double kLower = 0.99, kInnerLower = 0.9;
+  const auto bytes = [](const PatchCandidate& candidate) {
     return std::pair(candidate.bytes, candidate.inner);
   };
-  std::ranges::stable_sort(found, [&](const Candidate& a, const Candidate& b) {
+  const auto is_below = [](std::int64_t a, std::int64_t b, double share) {
+    return static_cast<double>(a) < share * static_cast<double>(b);
+  };
+  std::ranges::stable_sort(found, [&](const PatchCandidate& a, const PatchCandidate& b) {
     return a.extra_cycles != b.extra_cycles ? a.extra_cycles < b.extra_cycles : bytes(a) < bytes(b);
   });
-  std::vector<Candidate> front;
-  for (const Candidate& candidate : found)
-    if (front.empty() || bytes(candidate) < bytes(front.back())) front.push_back(candidate);
+  std::vector<PatchCandidate> front;
+  for (const PatchCandidate& candidate : found)
+    if (front.empty() || is_below(candidate.bytes, front.back().bytes, kLower) ||
+        (candidate.bytes <= front.back().bytes &&
+         is_below(candidate.inner, front.back().inner, kInnerLower)))
+      front.push_back(candidate);
   return front;
 }
 
 }  // namespace
 
-std::vector<std::string> forms_with(const PatchRequest& request, const PatchStage& stage) {
-  std::vector<std::string> forms = request.forms;
-  if (stage.rows == 0) return forms;
-  for (std::size_t group = stage.first; group <= stage.last; ++group)
-    if (reads_from_outside(request.module, request.module.main(), request.groups, stage, group))
-      forms[group] = request.reading_forms[group];
-  return forms;
-}
-
-PatchStage best_stage(const PatchRequest& request, std::int64_t most_bytes,
-                      std::optional<std::int64_t> patches) {
-  const auto bytes_of_plan = [&](const PatchStage& stage) {
-    return sram_bytes(assemble_mcu_plan(request.module, request.device.name,
-                                        request.device.unit().name, request.groups,
-                                        forms_with(request, stage), request.io, stage));
-  };
-  const std::vector<Candidate> front = pareto_front(candidates(request, patches));
-  if (front.empty() && patches)
-    throw Error("no layers can be run in ", *patches,
-                " patches; patches need convolutions, poolings or element-wise layers one after "
-                "the other, the last one of at least so many rows");
-  const auto fits = [&](std::size_t i) { return bytes_of_plan(front[i].stage) <= most_bytes; };
-  std::size_t low = 0, high = front.size();
-  while (low < high && front[low].bytes > most_bytes) ++low;
-  if (low < high && fits(high - 1)) {
-    --high;
-    while (low < high) {
-      const std::size_t middle = (low + high) / 2;
-      if (fits(middle))
-        high = middle;
-      else
-        low = middle + 1;
+std::vector<PatchCandidate> patch_candidates(const Module& module, const Device& device,
+                                             const McuGroups& groups,
+                                             const std::vector<std::string>& forms, IoPlace io,
+                                             std::optional<std::int64_t> patches) {
+  const Graph& graph = module.main();
+  const StageBounds bounds(module, device, groups, forms, io);
+  std::vector<PatchCandidate> found;
+  for (std::size_t first = 0; first < groups.groups.size(); ++first) {
+    for (std::size_t last = first; last < groups.groups.size(); ++last) {
+      if (!is_stage(module, graph, groups, first, last)) continue;
+      const Node& end = graph.nodes[groups.groups[last].back()];
+      for (const std::int64_t rows : rows_to_try(shape_of(graph, end.outputs[0])[1], patches))
+        for (const bool keeps : {false, true})
+          found.push_back(bounds.candidate({first, last, rows, keeps}));
     }
-    return front[high].stage;
   }
-  // Plans miss their bounds by scratch and gaps, which differ: look at others too, whatever the
-  // limit, so that what is nearest to one limit is found again under a looser one.
-  PatchStage nearest;
-  std::int64_t least =
-      patches ? std::numeric_limits<std::int64_t>::max() : bytes_of_plan(PatchStage{});
-  for (std::size_t back = 1; back <= front.size(); back += (back + 1) / 2) {
-    const PatchStage& stage = front[front.size() - back].stage;
-    const std::int64_t bytes = bytes_of_plan(stage);
-    // All that follow take fewer cycles.
-    if (bytes > least && bytes > most_bytes) continue;
-    least = bytes;
-    nearest = stage;
-  }
-  return nearest;
+  return pareto_front(std::move(found));
 }
 
 }  // namespace tandem

@@ -10,24 +10,20 @@
 
 namespace tandem {
 
-// What stages of patches are compared for.
-struct PatchRequest {
-  const Module& module;
-  const Device& device;
-  const McuGroups& groups;
-  // By group; and where it reads what its stage reads, over which nothing can be written.
-  const std::vector<std::string>&forms, &reading_forms;
-  IoPlace io = IoPlace::kArena;
+// A stage of patches, before its plan is made.
+struct PatchCandidate {
+  PatchStage stage;
+  std::int64_t bytes = 0;   // of SRAM, at least, in any step
+  std::int64_t inner = 0;   // in the steps of the stage
+  double extra_cycles = 0;  // of rows that are computed twice, or copied to be kept; about
 };
 
-// The forms of a plan with such a stage.
-std::vector<std::string> forms_with(const PatchRequest& request, const PatchStage& stage);
-
-// The stage (plan/patches.h) whose plan needs no more than `sram_bytes` with the fewest cycles; the
-// one that needs least where none does, or no stage where patches save nothing. With `patches`,
-// only stages of so many patches; Error where there is none. Candidates are ranked by a bound of
-// their bytes and by the rows that they compute twice; the plans of the first ones decide.
-PatchStage best_stage(const PatchRequest& request, std::int64_t sram_bytes,
-                      std::optional<std::int64_t> patches = {});
+// The stages (plan/patches.h) of a network that no other one betters in both bytes and cycles, by
+// rising cycles and falling bytes; without scratch arrays, which come on top. `forms` of the groups
+// say what their rows cost. With `patches`, only stages of so many patches.
+std::vector<PatchCandidate> patch_candidates(const Module& module, const Device& device,
+                                             const McuGroups& groups,
+                                             const std::vector<std::string>& forms, IoPlace io,
+                                             std::optional<std::int64_t> patches = {});
 
 }  // namespace tandem

@@ -5,9 +5,10 @@ tools/bench_mcu.py [--tandem PROGRAM] [--output FILE] [--check] MODEL.tflite...
 For each network and core: `tandem compile` plans, emits, links with GCC 12 -O2 and runs under
 QEMU, where every output must equal the reference's. Instructions are those of one run, the
 mean over the inputs; the stack is painted, and the deepest run counts. Beside each measured number
-stands what the estimate said before anything was built. The table replaces what stands between the
-two markers of the document. Exits 1 where an output differs, a size that is exact by construction
-does not agree, or instructions are off by more than 15 %.
+stands what the estimate said before anything was built. Two of the networks are then planned for a
+device with less and less SRAM. The tables replace what stands between the markers of the document.
+Exits 1 where an output differs, a size that is exact by construction does not agree, or
+instructions are off by more than 15 %.
 
 A second table sets the modelled time and energy on MLPerf Tiny's reference board beside what was
 published for it (mlcommons/tiny_results_v0.5 and _v1.0, closed division, NUCLEO-L4R5ZI at 120 MHz:
@@ -29,7 +30,13 @@ BOARDS = {
     "mps3-an547": "Cortex-M55",
     "esp32c3": "RV32IMC"
 }
-MARKERS = ("<!-- measured by make bench-mcu -->\n", "<!-- end of what was measured -->\n")
+BEGINS = ("<!-- measured by make bench-mcu -->\n", "<!-- SRAM, measured by make bench-mcu -->\n")
+ENDS = "<!-- end of what was measured -->\n"
+SHORT_OF_SRAM = "stm32f746"
+LIMITS = {  # bytes of SRAM; half of what the fastest plan needs among them, where something fits
+    "pretrainedResnet_quant": (34_000, 24_000, 20_000, 17_080, 16_100, 14_000),
+    "vww_96_int8": (40_000, 32_000, 28_000, 24_000),
+}
 GREATEST_ERROR = 0.15
 EXACT = ("arena_bytes", "tables_bytes", "weights_bytes")
 INPUTS = 10
@@ -117,23 +124,60 @@ def with_uncertainty(figure: dict, scale: float) -> str:
     return f"{figure['value'] * scale:.3g} ± {100 * figure['relative_uncertainty']:.0f} %"
 
 
+def estimate(options: argparse.Namespace, model: pathlib.Path, device: str) -> dict:
+    command = [options.tandem, "estimate", str(model), "--device", device, "--json", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return json.loads(done.stdout)
+
+
 def published_table(options: argparse.Namespace) -> str:
     """Modelled time and energy on the board of the published results, beside those."""
     text = ("| network | ms, modelled | ms, TFLM | ms, X-CUBE-AI | mJ, modelled | mJ, TFLM | "
             "mJ, X-CUBE-AI |\n|---|" + "---:|" * 6 + "\n")
     for model in options.models:
-        command = [
-            options.tandem, "estimate",
-            str(model), "--device", PUBLISHED_BOARD, "--json", "--quiet"
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        total = json.loads(done.stdout)["total"]
+        total = estimate(options, model, PUBLISHED_BOARD)["total"]
         reference, vendor = PUBLISHED.get(model.stem, (("", ""), ("", "")))
         time = with_uncertainty(total["latency_seconds"], 1e3)
         energy = with_uncertainty(total["energy_joules"], 1e3)
         text += (f"| {model.stem} | {time} | {reference[0]} | {vendor[0]} | {energy} | "
                  f"{reference[1]} | {vendor[1]} |\n")
     return text
+
+
+def patches(estimated: dict) -> int:
+    """The most times that one layer is run for rows of its result."""
+    layers = [step["name"].split(" rows ")[0] for step in estimated["steps"]
+              if " rows " in step["name"] and not step["name"].endswith(" copied")]
+    return max((layers.count(layer) for layer in layers), default=1)
+
+
+def short_of_sram(options: argparse.Namespace) -> tuple[str, list[str]]:
+    """Networks on a device with less SRAM than it has, and what is wrong with that."""
+    text = ("| network | SRAM of the device | patches | arena bytes | instructions | code bytes |\n"
+            "|---|" + "---:|" * 5 + "\n")
+    off = []
+    root = pathlib.Path(__file__).resolve().parent.parent / "devices"
+    whole = (root / f"{SHORT_OF_SRAM}.toml").read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        for model in options.models:
+            for limit in LIMITS.get(model.stem, ()):
+                print(f"{model.stem} in {limit} bytes", file=sys.stderr, flush=True)
+                device = pathlib.Path(folder) / f"{SHORT_OF_SRAM}_{limit}.toml"
+                device.write_text(
+                    whole.replace("327_680", str(limit)).replace("costs/", f"{root}/costs/"),
+                    encoding="utf-8")
+                estimated = estimate(options, model, str(device))
+                missing = estimated["total"]["sram_bytes"]["value"] - limit
+                if missing > 0:
+                    text += (f"| {model.stem} | {limit:,} | {missing:,.0f} bytes are missing "
+                             "| | | |\n")
+                    continue
+                row = measure(options, model, str(device))
+                off += complaints(device.stem, model.stem, row)
+                text += (f"| {model.stem} | {limit:,} | {patches(estimated)} | "
+                         f"{beside(row, 'arena_bytes')} | {beside(row, 'instructions')} | "
+                         f"{beside(row, 'code_bytes')} |\n")
+    return text, off
 
 
 def complaints(board: str, name: str, row: dict) -> list[str]:
@@ -168,12 +212,16 @@ def main() -> int:
         text += f"{core} (`{board}`):\n\n{table(rows)}\n"
     text += ("Time and energy on MLPerf Tiny's reference board (NUCLEO-L4R5ZI, 120 MHz), modelled, "
              "beside\nwhat was measured there for others:\n\n" + published_table(options) + "\n")
-    print(text)
+    short, off_there = short_of_sram(options)
+    off += off_there
+    print(text + short)
     if not options.check:
         document = options.output.read_text(encoding="utf-8")
-        before, rest = document.split(MARKERS[0])
-        after = rest.split(MARKERS[1])[1]
-        options.output.write_text(before + MARKERS[0] + text + MARKERS[1] + after, encoding="utf-8")
+        for begin, new in zip(BEGINS, (text, short)):
+            before, rest = document.split(begin)
+            after = rest.split(ENDS, 1)[1]
+            document = before + begin + new + ENDS + after
+        options.output.write_text(document, encoding="utf-8")
     for complaint in off:
         print(complaint, file=sys.stderr)
     return 1 if off else 0

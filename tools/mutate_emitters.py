@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Shows that the tests of random modules catch mistakes in the emitters of C and of circuits.
+"""Shows that the tests of random modules catch mistakes in the emitters of C and of circuits, in
+plans in patches and in states that are kept from run to run.
 
 Each mutation below changes one line of an emitter (or of the plan that it prints) in a copy of the
 tree, builds the test of that target there, and runs it. A mutation is caught when the test fails;
 one that survives, or that no longer applies to the sources, makes this program fail.
 
     tools/mutate_emitters.py [--build build/mutation] [--modules 400] [--jobs 2]
-                             [--target c|circuit] [--only WORD]
+                             [--target c|patches|states|circuit] [--only WORD]
 """
 
 import argparse
@@ -60,6 +61,45 @@ C_MUTATIONS = [
      "is_output ? plan_.steps.size() : buffer.last_step", "buffer.last_step"),
 ]
 
+PATCH_MUTATIONS = [
+    ("rows of padding are forgotten", "plan/patches.cpp",
+     "std::max<std::int64_t>(-begin, 0),", "0,"),
+    ("a patch reads a row too few", "plan/patches.cpp",
+     "const std::int64_t end = (result.end - 1) * window.strides[0]",
+     "const std::int64_t end = (result.end - 2) * window.strides[0]"),
+    ("the first of two readers says which rows are held", "plan/patches.cpp",
+     "return {std::min(a.begin, b.begin), std::max(a.end, b.end)};",
+     "return {a.begin, std::max(a.end, b.end)};"),
+    ("rows lie where those of the first patch lie", "plan/mcu_plan.cpp",
+     "if (start > 0) step.starts[buffer] = start;",
+     "if (start > stage.row_bytes.at(value)) step.starts[buffer] = start;"),
+    ("the first rows are kept instead of the last ones", "plan/mcu_plan.cpp",
+     "if (keeps) set_start(step, read, stage, to.value, run.rows->begin);", ""),
+    ("rows are kept before they are computed", "plan/mcu_tasks.cpp",
+     "std::find_if(task.runs.rbegin(), std::make_reverse_iterator(begin), uses).base();",
+     "first_use;"),
+    ("a patch overwrites what the next one reads", "plan/mcu_tasks.cpp",
+     "distance = std::max(distance, written.end * row - rows->second.begin * read_row);",
+     "distance = std::max(distance, written.begin * row - rows->second.begin * read_row);"),
+    ("rows that are moved may not share bytes", "emit/c_printer.cpp",
+     "s.kind == StatementKind::kCopy ? \"(void)memcpy(\" : \"(void)memmove(\",",
+     "\"(void)memcpy(\","),
+]
+
+STATE_MUTATIONS = [
+    ("a state is written over while it is read", "plan/kept_states.cpp",
+     "overlap.written == to && overlap.bytes <= 0;", "overlap.written == to;"),
+    ("a state is written before another step reads it", "plan/smallest_order.cpp",
+     "after.insert(after.end(), kept.readers.begin(), kept.readers.end());",
+     "after.insert(after.end(), kept.readers.begin(), kept.readers.begin());"),
+    ("a state that is an output is written over", "plan/kept_states.cpp",
+     "if (times_at_end(kept.read) != 0) return;", ""),
+    ("states that wait for each other are not set aside", "plan/mcu_plan.cpp",
+     "std::ranges::count(waiting, states_[i].read, source) == 0;",
+     "std::ranges::count(waiting, states_[i].read, source) < 2;"),
+    ("every run starts a new stream", "emit/c_target.cpp",
+     "\"_states.is_set = 1;\\n}\\n\\n\");", "\"_states.is_set = 0;\\n}\\n\\n\");"),
+]
 
 CIRCUIT_MUTATIONS = [
     ("half even rounds ties to odd", "emit/verilog_maps.cpp",
@@ -104,14 +144,16 @@ class Target:
         self.share = share  # one in so many modules, as circuits take long to compile
 
 
-SLOW = "tandem_verify_slow_tests"
+QUICK, SLOW = "tandem_verify_tests", "tandem_verify_slow_tests"
 TARGETS = {
     "c": Target(C_MUTATIONS, {SLOW: "RandomModulesInC.*"}, "TANDEM_RANDOM_MODULES"),
+    "patches": Target(PATCH_MUTATIONS, {QUICK: "Patches.*"}, "TANDEM_RANDOM_MODULES"),
+    "states": Target(STATE_MUTATIONS, {QUICK: "Streams.*", SLOW: "RandomModulesInC.KeepStates*"},
+                     "TANDEM_RANDOM_MODULES"),
     "circuit": Target(CIRCUIT_MUTATIONS,
-                      {"tandem_verify_tests": "Circuit.*", SLOW: "RandomModulesInCircuits.*"},
+                      {QUICK: "Circuit.*", SLOW: "RandomModulesInCircuits.*"},
                       "TANDEM_RANDOM_CIRCUITS", share=4),
 }
-PROGRAMS = ["tandem_verify_tests", SLOW]
 
 
 def run(command, **options):
@@ -175,7 +217,8 @@ def main():
                if options.target in (None, name)}
     tree = pathlib.Path(options.build)
     copy_tree(tree)
-    built = build(tree, options.jobs, PROGRAMS)
+    programs = sorted({program for target in targets.values() for program in target.tests})
+    built = build(tree, options.jobs, programs)
     if built.returncode != 0 or not all(
             passes(tree, target, options.modules) for target in targets.values()):
         sys.exit("the unchanged tree does not build or does not pass:\n" + built.stdout[-2000:])

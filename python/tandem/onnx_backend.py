@@ -134,16 +134,22 @@ class TandemRep(BackendRep):
         raise why
 
     def _as_declared(self, name: str, value: np.ndarray) -> np.ndarray:
-        """Narrow integers in the dtype that ONNX gives them; all others have it already."""
+        """Narrow integers and floats in the dtype that ONNX gives them; all others have it."""
         declared = next(o for o in self._model.graph.output if o.name == name)
         elements = declared.type.tensor_type.elem_type
         if elements in _NARROW:
             return value.astype(helper.tensor_dtype_to_np_dtype(elements))
+        if elements in _CODES and value.dtype == np.uint8:
+            return value.view(helper.tensor_dtype_to_np_dtype(elements))
         return value
 
 
 _NARROW = {onnx.TensorProto.INT2, onnx.TensorProto.UINT2,
            onnx.TensorProto.INT4, onnx.TensorProto.UINT4}
+# Floats that NumPy does not know: Module.run() gives their codes.
+_CODES = {onnx.TensorProto.FLOAT8E4M3FN, onnx.TensorProto.FLOAT8E4M3FNUZ,
+          onnx.TensorProto.FLOAT8E5M2, onnx.TensorProto.FLOAT8E5M2FNUZ,
+          onnx.TensorProto.FLOAT4E2M1}
 
 
 class TandemBackend(Backend):

@@ -23,7 +23,9 @@ ValueId blockwise(OnnxNode& node, ValueId parameter, std::size_t axis, std::int6
         concat("its scale or zero point has ", from.size(), " axes, its input ", x.size()),
         "give it the axes of its input, with blocks along one of them");
   const std::int64_t count = from[axis].constant(), extent = x[axis].constant();
-  const std::int64_t size = block > 0 ? block : (extent + count - 1) / count;
+  if (count == 0 || extent == 0)
+    OnnxNode::refuse("it has no elements along the axis of its blocks", "give it some");
+  const std::int64_t size = block > 0 ? block : (extent - 1) / count + 1;
   std::vector<Dim> wanted = x;
   wanted[axis] = (extent + size - 1) / size;
   if (from != wanted) {

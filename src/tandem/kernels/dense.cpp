@@ -4,13 +4,15 @@
 #include <array>
 #include <cstring>
 #include <dnnl.hpp>
-#include <omp.h>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "tandem/base/error.h"
 #include "tandem/base/threads.h"
+
+// Of libgomp, which Debian's oneDNN runs on. Declared here since <omp.h> comes with GCC alone.
+extern "C" void omp_set_num_threads(int threads);
 
 namespace tandem {
 namespace {

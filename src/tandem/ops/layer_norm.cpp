@@ -169,7 +169,7 @@ class GroupNormalization final : public Operator {
     const std::int64_t groups = node.integer("num_groups"), channels = x.shape[1].constant();
     if (groups < 1 || channels % groups != 0)
       throw Error("num_groups ", groups, " does not divide the ", channels, " channels");
-    for (const std::size_t i : {1, 2}) {
+    for (std::size_t i = 1; i <= 2; ++i) {
       if (node.input(i).shape != std::vector<Dim>{x.shape[1]}) {
         throw Error(i == 1 ? "scale" : "the bias", " is ", node.input(i).to_string(), ", not [",
                     channels, "] as the channels of ", x.to_string(), " want");

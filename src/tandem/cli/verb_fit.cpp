@@ -9,6 +9,13 @@
 namespace tandem {
 namespace {
 
+// Why a file is missing: the first of its reasons.
+std::string shortened(std::string_view reasons) {
+  const std::vector<std::string> lines = split(reasons, '\n');
+  if (lines.size() <= 2) return std::string(reasons);
+  return concat(lines[0], "\n", lines[1], "\n  and ", lines.size() - 2, " more (all with --json)");
+}
+
 class FitVerb final : public Verb {
  public:
   std::string name() const override { return "fit"; }
@@ -58,7 +65,8 @@ class FitVerb final : public Verb {
     add_limits(fitted.outcome, result);
     add_executions(fitted.outcome, result);
     if (!fitted.onnx_refusal.empty())
-      result.text += concat("no ", fitted.request.name, ".onnx: ", fitted.onnx_refusal, "\n");
+      result.text +=
+          concat("no ", fitted.request.name, ".onnx: ", shortened(fitted.onnx_refusal), "\n");
     result.text +=
         concat("wrote ", fitted.output, search.feasible ? "" : " (labelled infeasible)", "\n");
     result.exit_code = fitted.succeeded() ? kDone : kFailed;

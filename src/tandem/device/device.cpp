@@ -49,6 +49,7 @@ Memory read_memory(const TomlTable& table) {
   memory.name = table.string("name");
   memory.bytes = table.integer("bytes");
   memory.address = table.integer("address", 0);
+  if (table.has("bytes_per_second")) memory.bytes_per_second = positive(table, "bytes_per_second");
   memory.provenance = provenance_of(table);
   table.done();
   if (memory.bytes <= 0)

@@ -20,6 +20,7 @@ struct Memory {
   std::string name;          // "flash", "sram", "bram", ...: Buffer::memory refers to it
   std::int64_t bytes = 0;    // what a program may use
   std::int64_t address = 0;  // of its first byte on the bus; 0 where it has none
+  double bytes_per_second = 0;  // that all cores together read; 0 where nobody said
   Provenance provenance;
 };
 
@@ -36,7 +37,7 @@ struct Cost {
 // and texts it carries (see unit_kind.h).
 struct Unit {
   std::string name;
-  std::string kind;  // "mcu", "dataflow_fpga"
+  std::string kind;  // "mcu", "dataflow_fpga", "host_cpu"
   std::map<std::string, double> numbers;
   std::map<std::string, std::string> texts;
   std::vector<Cost> costs;
@@ -75,7 +76,11 @@ Device find_device(const std::string& name_or_path);
 // Names of the devices that find_device() knows, sorted; of one kind where `kind` is not empty.
 std::vector<std::string> device_names(std::string_view kind = "");
 
-// The device that is used where a kind is needed and the user named none.
+// The same device as such a file. Costs of a file of their own stand in it too, where the source of
+// the unit becomes theirs.
+std::string to_toml(const Device& device);
+
+// The device that is used where a kind is needed and the user named none; empty where none is.
 std::string default_device(std::string_view kind);
 
 // The existing folders among these, in this order: $TANDEM_DEVICES (separated by ':'; Error when

@@ -3,12 +3,13 @@
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
 #include "tandem/device/kind_dataflow_fpga.h"
+#include "tandem/device/kind_host_cpu.h"
 #include "tandem/device/kind_mcu.h"
 
 namespace tandem {
 
 const std::vector<UnitKind>& unit_kinds() {
-  static const std::vector<UnitKind> kinds = {mcu_kind(), dataflow_fpga_kind()};
+  static const std::vector<UnitKind> kinds = {mcu_kind(), dataflow_fpga_kind(), host_cpu_kind()};
   return kinds;
 }
 

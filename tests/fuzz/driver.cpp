@@ -1,6 +1,6 @@
 // Runs a fuzz target without libFuzzer, so that every compiler and every sanitizer build fuzzes a
-// little in the default suite: first each file of the corpus as it is, then mutations of them with a
-// fixed seed, the same on every machine. A crash leaves the input in ./crash-<target>.
+// little in the default suite: first each file of the corpus as it is, then mutations of them with
+// a fixed seed, the same on every machine. A crash leaves the input in ./crash-<target>.
 
 #include <algorithm>
 #include <csignal>

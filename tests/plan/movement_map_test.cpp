@@ -133,5 +133,11 @@ TEST_F(MovementMapTest, AScrambleIsNoFewBoxes) {
   expect_covers(map, {64}, *boxes);
 }
 
+TEST(MovementBoxes, AreNoneWhereThereIsNothingToMove) {
+  const auto boxes = decompose(MovementMap{}, {3, 0}, 1);
+  ASSERT_TRUE(boxes.has_value());
+  EXPECT_TRUE(boxes->empty());
+}
+
 }  // namespace
 }  // namespace tandem

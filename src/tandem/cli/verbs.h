@@ -14,6 +14,7 @@ namespace tandem {
 std::unique_ptr<Verb> make_compress_verb();
 std::unique_ptr<Verb> make_fit_verb();
 std::unique_ptr<Verb> make_list_verb();
+std::unique_ptr<Verb> make_measure_verb();
 std::unique_ptr<Verb> make_show_verb();
 std::unique_ptr<Verb> make_check_verb();
 std::unique_ptr<Verb> make_run_verb();

@@ -28,8 +28,9 @@ std::unique_ptr<Target> target_called(const std::string& name) {
 std::string target_of_kind(const std::string& kind) {
   if (kind == "mcu") return "c";
   if (kind == "dataflow_fpga") return "circuit";
+  if (kind == "host_cpu") return "cpu";
   throw Error("devices of kind ", kind,
-              " have no target; use a device of kind mcu or dataflow_fpga");
+              " have no target; use a device of kind mcu, dataflow_fpga or host_cpu");
 }
 
 void judge(const Module& network, const Target& target, const InputCodings& codings,

@@ -5,8 +5,35 @@
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
 #include "tandem/codesign/trial.h"
+#include "tandem/cost/host_cost.h"
+#include "tandem/runtime/host_network.h"
+#include "tandem/runtime/host_plan.h"
+#include "tandem/verify/float_execution.h"
 
 namespace tandem {
+namespace {
+
+// One sample of the network as it is.
+PlannedModel plan_on_host(const PlanRequest& request, Device device) {
+  if (parse_objective(request.objective) != Objective::kLatency)
+    throw Error("--minimise ", request.objective, ": plans for ", device.name,
+                " are made for latency alone");
+  if (!request.codings.empty() || !request.data.source.empty())
+    throw Error("a network runs on ", device.name,
+                " as it is; leave out --data and --input-coding");
+  request.mcu.request(device);  // refuses what it has
+  const std::string batch = batch_symbol(request.network);
+  HostNetwork network =
+      prepare_for_host(batch.empty() ? request.network : specialize(request.network, {{batch, 1}}));
+  PlannedModel result;
+  result.planned.plan = plan_host(network.module, {.layouts = network.layouts});
+  result.planned.estimate = estimate_host(network.module, result.planned.plan, device);
+  result.device = std::move(device);
+  result.lowered = std::move(network.module);
+  return result;
+}
+
+}  // namespace
 
 McuRequest McuOptions::request(const Device& device) const {
   if (!text().empty() && device.kind() != "mcu")
@@ -25,6 +52,7 @@ PlannedModel plan_model(const PlanRequest& request, OnTrial trial) {
   const Objective objective = parse_objective(request.objective);
   PlannedModel result;
   result.device = find_device(request.device);
+  if (result.device.kind() == "host_cpu") return plan_on_host(request, std::move(result.device));
   DataOptions data = request.data;
   check_data_options(data);
   const bool has_data = !data.source.empty();

@@ -32,10 +32,10 @@ struct PlanRequest {
   DataOptions data = {};  // without a source: none
 };
 
-// A lowered network with the plan that is taken for it.
+// A network with the plan that is taken for it.
 struct PlannedModel {
   Device device;
-  Module lowered;
+  Module lowered;  // on a host_cpu: the network as it runs there, of reals or integers
   PlannedNetwork planned;
   bool fits = true;                // within the device's own memories
   std::string misfit;              // a line that names what is missing, where it does not
@@ -47,7 +47,8 @@ enum class OnTrial { kRefuse, kAssume };
 
 // Lowers the network for one sample (by lower_on_trial() where `trial` allows it) and takes, among
 // the candidates that fit the device, the one of least objective; where none fits, the one nearest
-// to it. Throws Error with every node that cannot be lowered or that the device cannot run.
+// to it. On a device of kind "host_cpu" a network runs as it is, in the one plan there is. Throws
+// Error with every node that cannot be lowered or that the device cannot run.
 PlannedModel plan_model(const PlanRequest& request, OnTrial trial);
 
 // The estimate of the plan, with how it was made, as JSON text (schema "tandem-estimate/1").

@@ -10,6 +10,7 @@
 #include "tandem/mapping/mcu_planner.h"
 #include "tandem/mapping/patch_search.h"
 #include "tandem/plan/patches.h"
+#include "tandem/runtime/cpu_target.h"
 
 namespace tandem {
 namespace {
@@ -61,6 +62,7 @@ DeviceTraits device_traits(const Device& device) {
 
 std::unique_ptr<Target> make_target(const Device& device) {
   if (device.kind() == "mcu") return std::make_unique<CTarget>();
+  if (device.kind() == "host_cpu") return std::make_unique<CpuTarget>();
   return std::make_unique<CircuitTarget>();
 }
 

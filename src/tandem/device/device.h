@@ -17,9 +17,9 @@ struct Clock {
 
 // A memory that buffers of a plan lie in.
 struct Memory {
-  std::string name;          // "flash", "sram", "bram", ...: Buffer::memory refers to it
-  std::int64_t bytes = 0;    // what a program may use
-  std::int64_t address = 0;  // of its first byte on the bus; 0 where it has none
+  std::string name;             // "flash", "sram", "bram", ...: Buffer::memory refers to it
+  std::int64_t bytes = 0;       // what a program may use
+  std::int64_t address = 0;     // of its first byte on the bus; 0 where it has none
   double bytes_per_second = 0;  // that all cores together read; 0 where nobody said
   Provenance provenance;
 };

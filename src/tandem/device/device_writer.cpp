@@ -35,9 +35,7 @@ class Writer {
   void line(std::string_view key, double value) {
     text_ += concat(key, " = ", shortest(value), "\n");
   }
-  void line(std::string_view key, std::int64_t value) {
-    text_ += concat(key, " = ", value, "\n");
-  }
+  void line(std::string_view key, std::int64_t value) { text_ += concat(key, " = ", value, "\n"); }
   void source(const Provenance& provenance) { line("source", to_string(provenance)); }
   std::string text() && { return std::move(text_); }
 

@@ -208,8 +208,9 @@ std::optional<MovementMap> movement_map(const NodeView& node, std::size_t output
 std::optional<std::vector<MovementBox>> decompose(const MovementMap& map,
                                                   const std::vector<std::int64_t>& shape,
                                                   std::size_t most) {
-  const std::vector<std::int64_t> strides = row_major_strides(shape);
   std::vector<MovementBox> boxes;
+  if (element_count(shape) == 0) return boxes;
+  const std::vector<std::int64_t> strides = row_major_strides(shape);
   std::vector<Range> open{{std::vector<std::int64_t>(shape.size(), 0), shape}};
   while (!open.empty()) {
     const Range range = open.back();

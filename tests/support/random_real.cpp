@@ -1,5 +1,6 @@
 #include "tests/support/random_real.h"
 
+#include <cmath>
 #include <random>
 #include <string>
 #include <vector>
@@ -17,19 +18,36 @@ class Maker {
     builder_ = std::make_unique<Builder>(module_, Builder::add_graph(module_, "main"));
   }
 
-  Module run() {
-    const Shape image = {1, pick(1, 9), pick(5, 12), pick(5, 12)};
-    ValueId x = builder_->input("x", {{image.begin(), image.end()}, Format()});
+  Module run() { return finish(image_network(1)); }
+
+  // The same with a symbol for the batch, or rows of any number in such a batch.
+  Module run_dynamic() {
+    module_.symbols.push_back({"N", 1, 4});
+    if (pick(0, 1)) return finish(image_network(Dim::symbol("N")));
+    module_.symbols.push_back({"L", 1, 20});
+    ValueId x =
+        builder_->input("x", {{Dim::symbol("N"), Dim::symbol("L"), Dim(pick(1, 40))}, Format()});
+    return finish(row_layers(x, pick(2, 8)));
+  }
+
+ private:
+  ValueId image_network(const Dim& batch) {
+    ValueId x = builder_->input(
+        "x", {{batch, Dim(pick(1, 9)), Dim(pick(5, 12)), Dim(pick(5, 12))}, Format()});
     for (std::int64_t layers = pick(2, 9); layers > 0; --layers) x = image_layer(x);
     if (pick(0, 2) > 0) x = rows_of(x);
-    if (builder_->type(x).shape.size() == 3)
-      for (std::int64_t layers = pick(1, 5); layers > 0; --layers) x = row_layer(x);
-    builder_->output(x);
+    return builder_->type(x).shape.size() == 3 ? row_layers(x, pick(1, 5)) : x;
+  }
+  ValueId row_layers(ValueId x, std::int64_t count) {
+    for (; count > 0; --count) x = row_layer(x);
+    return x;
+  }
+  Module finish(ValueId output) {
+    builder_->output(output);
     if (pick(0, 3) == 0 && earlier_.size() > 1) builder_->output(earlier_[earlier_.size() / 2]);
     return std::move(module_);
   }
 
- private:
   std::int64_t pick(std::int64_t low, std::int64_t high) {
     return std::uniform_int_distribution<std::int64_t>(low, high)(engine_);
   }
@@ -39,10 +57,22 @@ class Maker {
     for (double& value : values) value = uniform(engine_);
     return builder_->constant(Tensor::from_reals(Format(), shape, values));
   }
+  // Weights of sums of so many products: sums as large as what they are made of, as in trained
+  // networks, so that rounding does not grow from layer to layer.
+  ValueId weights(const Shape& shape, std::int64_t products) {
+    const double bound = std::sqrt(3.0 / static_cast<double>(products));
+    return constant(shape, -bound, bound);
+  }
   ValueId add(std::string_view op, std::vector<ValueId> inputs, Attributes attributes = {}) {
     return builder_->add(op, std::move(inputs), std::move(attributes));
   }
-  Shape shape(ValueId x) { return builder_->shape(x); }
+  // With 0 for symbols.
+  Shape shape(ValueId x) {
+    Shape result;
+    for (const Dim& dim : builder_->type(x).shape)
+      result.push_back(dim.is_constant() ? dim.constant() : 0);
+    return result;
+  }
 
   ValueId image_layer(ValueId x) {
     earlier_.push_back(x);
@@ -67,7 +97,8 @@ class Maker {
     const std::int64_t filters = depthwise ? s[1] : pick(0, 1) ? s[1] : pick(1, 20);
     const std::int64_t stride = pick(0, 3) == 0 && s[2] > 4 && s[3] > 4 ? 2 : 1;
     const std::int64_t pad = kernel / 2;
-    std::vector<ValueId> inputs{x, constant({filters, depthwise ? 1 : s[1], kernel, kernel})};
+    std::vector<ValueId> inputs{x, weights({filters, depthwise ? 1 : s[1], kernel, kernel},
+                                           (depthwise ? 1 : s[1]) * kernel * kernel)};
     if (pick(0, 1)) inputs.push_back(constant({filters}));
     return add("Conv", inputs,
                {{"group", depthwise ? s[1] : std::int64_t{1}},
@@ -146,11 +177,11 @@ class Maker {
     switch (pick(0, 5)) {
       case 0: {
         const std::int64_t columns = pick(1, 80);
-        const ValueId product = add("MatMul", {x, constant({s[2], columns})});
+        const ValueId product = add("MatMul", {x, weights({s[2], columns}, s[2])});
         return pick(0, 1) ? add("Add", {product, constant({columns})}) : product;
       }
       case 1: {
-        const ValueId square = add("MatMul", {x, constant({s[2], s[2]})});
+        const ValueId square = add("MatMul", {x, weights({s[2], s[2]}, s[2])});
         return add("Add", {x, add("Add", {constant({s[2]}), square})});
       }
       case 2: return add("Softmax", {add("Mul", {x, builder_->constant(Tensor::scalar(0.01))})});
@@ -178,6 +209,13 @@ class Maker {
 Module random_real_network(std::uint64_t seed) {
   register_operators();
   Module module = Maker(seed).run();
+  verify(module);
+  return module;
+}
+
+Module random_dynamic_network(std::uint64_t seed) {
+  register_operators();
+  Module module = Maker(seed).run_dynamic();
   verify(module);
   return module;
 }

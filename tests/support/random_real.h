@@ -11,4 +11,8 @@ namespace tandem {
 // products, attention-like transpositions, normalization and Softmax over rows.
 Module random_real_network(std::uint64_t seed);
 
+// The same with a symbolic batch N, or the layers over rows alone with a symbolic number L of rows
+// too.
+Module random_dynamic_network(std::uint64_t seed);
+
 }  // namespace tandem

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -18,6 +19,17 @@ std::vector<std::byte> read_file_bytes(const std::filesystem::path& path,
 // `length` bytes of a regular file from `offset`. Throws Error when the file ends before.
 std::vector<std::byte> read_file_range(const std::filesystem::path& path, std::uint64_t offset,
                                        std::uint64_t length);
+
+// Bytes with what keeps them alive.
+struct SharedBytes {
+  std::shared_ptr<const void> owner;
+  ByteSpan bytes;
+};
+
+// The same range without a copy where it is large: mapped, so that pages come in when they are read
+// and go when memory is short. A file that is shortened meanwhile ends the program (SIGBUS).
+SharedBytes map_file_range(const std::filesystem::path& path, std::uint64_t offset,
+                           std::uint64_t length);
 
 // Reverses the bytes of each element of `width` bytes; the size is a multiple of `width`.
 void swap_elements(std::span<std::byte> bytes, std::size_t width);

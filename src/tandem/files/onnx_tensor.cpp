@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <map>
 
@@ -81,8 +82,8 @@ std::uint64_t external_number(const std::string& key, const std::string& text) {
   return static_cast<std::uint64_t>(value);
 }
 
-std::vector<std::byte> external_bytes(const TensorProto& proto, std::uint64_t wanted,
-                                      const std::filesystem::path& folder) {
+SharedBytes external_bytes(const TensorProto& proto, std::uint64_t wanted,
+                           const std::filesystem::path& folder) {
   std::string location;
   std::uint64_t offset = 0, length = wanted;
   for (const auto& entry : proto.external_data()) {
@@ -99,7 +100,7 @@ std::vector<std::byte> external_bytes(const TensorProto& proto, std::uint64_t wa
   }
   if (length != wanted)
     throw Error("external data: length ", length, " where the shape needs ", wanted, " bytes");
-  return read_file_range(external_path(location, folder), offset, length);
+  return map_file_range(external_path(location, folder), offset, length);
 }
 
 // Codes of 2 or 4 bits, the first in the low bits of each byte.
@@ -128,6 +129,14 @@ Tensor from_raw(const Format& format, const Shape& shape, ByteSpan bytes) {
   ensure(to.size() == bytes.size(), "raw bytes of a tensor");
   std::copy(bytes.begin(), bytes.end(), to.begin());
   return tensor;
+}
+
+// The same over bytes that stay where they are, where they lie as tensors need them.
+Tensor over_raw(const Format& format, const Shape& shape, const SharedBytes& raw) {
+  const auto address = reinterpret_cast<std::uintptr_t>(raw.bytes.data());
+  const auto width = static_cast<std::uintptr_t>(storage_bytes(format.storage()));
+  if (is_packed(format) || address % width != 0) return from_raw(format, shape, raw.bytes);
+  return Tensor::borrowing(format, shape, raw.bytes, raw.owner);
 }
 
 // The typed lists: elements narrower than the list's type are checked against their own range.
@@ -179,12 +188,18 @@ Tensor from_typed(const TensorProto& proto, const Format& format, const Shape& s
 
 void check_no_nan(const Tensor& tensor) {
   if (!tensor.format().is_float()) return;
-  for (std::int64_t i = 0; i < tensor.size(); ++i) {
-    if (std::isnan(tensor.real(i))) {
-      throw Error("element ", i, " of ", tensor.size(),
-                  " is NaN; the training that made it diverged, export a sound checkpoint");
-    }
+  const auto refuse = [&](std::int64_t i) {
+    throw Error("element ", i, " of ", tensor.size(),
+                " is NaN; the training that made it diverged, export a sound checkpoint");
+  };
+  if (tensor.format().storage() == Storage::kF32) {
+    const auto data = tensor.data<float>();
+    for (std::size_t i = 0; i < data.size(); ++i)
+      if (std::isnan(data[i])) refuse(static_cast<std::int64_t>(i));
+    return;
   }
+  for (std::int64_t i = 0; i < tensor.size(); ++i)
+    if (std::isnan(tensor.real(i))) refuse(i);
 }
 
 }  // namespace
@@ -225,8 +240,7 @@ Tensor tensor_of(const TensorProto& proto, const std::filesystem::path& folder,
   const std::int64_t count = element_count(shape);
   Tensor tensor;
   if (proto.data_location() == TensorProto::EXTERNAL) {
-    const auto bytes = external_bytes(proto, raw_bytes(*format, count), folder);
-    tensor = from_raw(*format, shape, bytes);
+    tensor = over_raw(*format, shape, external_bytes(proto, raw_bytes(*format, count), folder));
   } else if (proto.has_raw_data() && !(proto.raw_data().empty() && has_typed_list(proto))) {
     const std::string& raw = proto.raw_data();
     if (raw.size() != raw_bytes(*format, count)) {

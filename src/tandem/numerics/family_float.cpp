@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
+#include <cstdlib>
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
@@ -10,34 +12,112 @@ namespace tandem {
 namespace {
 
 // What the top codes of a format are kept for.
-enum class Specials {
+enum class Specials : std::int16_t {
   kInfinities,  // as IEEE 754: infinities and NaNs behind the largest exponent
   kOneNan,      // the code of all ones is NaN, of either sign; no infinities
   kNoZeroSign,  // the code of minus zero is NaN; no infinities, and a bias one greater
   kNone         // every code is a finite number
 };
+struct SpecialsName {
+  std::string_view suffix;
+  Specials specials;
+};
+// In the words of PyPI's ml_dtypes.
+constexpr std::array<SpecialsName, 4> kSpecials = {{{"ieee", Specials::kInfinities},
+                                                    {"fn", Specials::kOneNan},
+                                                    {"fnuz", Specials::kNoZeroSign},
+                                                    {"finite", Specials::kNone}}};
 
+// One format: a sign, so many bits of exponent and mantissa. Its codes are in the order of their
+// magnitudes.
 struct Member {
-  std::string_view name;
   int exponent_bits;
   int mantissa_bits;
-  Storage storage;
-  Specials specials = Specials::kInfinities;
+  Specials specials;
+  int bias;
+
+  friend bool operator==(const Member&, const Member&) = default;
+  int bits() const { return 1 + exponent_bits + mantissa_bits; }
 };
 
-// e5m2 and e4m3: OCP 8-bit floating point specification, revision 1.0; e2m1: OCP microscaling
-// formats, version 1.0; the two without a negative zero: Noune et al., 8-bit numerical formats for
-// deep neural networks, 2022.
-constexpr std::array<Member, 9> kMembers = {
-    {{"f64", 11, 52, Storage::kF64},
-     {"f32", 8, 23, Storage::kF32},
-     {"f16", 5, 10, Storage::kU16},
-     {"bf16", 8, 7, Storage::kU16},
-     {"e5m2", 5, 2, Storage::kU8},
-     {"e4m3", 4, 3, Storage::kU8, Specials::kOneNan},
-     {"e4m3fnuz", 4, 3, Storage::kU8, Specials::kNoZeroSign},
-     {"e5m2fnuz", 5, 2, Storage::kU8, Specials::kNoZeroSign},
-     {"e2m1", 2, 1, Storage::kU8, Specials::kNone}}};
+int usual_bias(int exponent_bits, Specials specials) {
+  return (1 << (exponent_bits - 1)) - (specials == Specials::kNoZeroSign ? 0 : 1);
+}
+
+// e5m2 and e4m3: OCP 8-bit floating point specification, revision 1.0; all others are finite, as
+// the OCP microscaling formats, version 1.0 (e3m2, e2m3, e2m1) and most of the literature have
+// them.
+Specials usual_specials(int exponent_bits, int mantissa_bits) {
+  if (exponent_bits == 5 && mantissa_bits == 2) return Specials::kInfinities;
+  if (exponent_bits == 4 && mantissa_bits == 3) return Specials::kOneNan;
+  return Specials::kNone;
+}
+
+struct Named {
+  std::string_view name;
+  Member member;
+};
+constexpr std::array<Named, 4> kNamed = {{{"f64", {11, 52, Specials::kInfinities, 1023}},
+                                          {"f32", {8, 23, Specials::kInfinities, 127}},
+                                          {"f16", {5, 10, Specials::kInfinities, 15}},
+                                          {"bf16", {8, 7, Specials::kInfinities, 127}}}};
+
+// Reads digits from the front of `text`; nullopt where there are none, or too many.
+std::optional<int> take_number(std::string_view& text) {
+  std::size_t digits = 0;
+  while (digits < text.size() && text[digits] >= '0' && text[digits] <= '9') ++digits;
+  if (digits == 0 || digits > 4) return std::nullopt;
+  const int number = static_cast<int>(parse_integer(text.substr(0, digits), "a width"));
+  text.remove_prefix(digits);
+  return number;
+}
+bool take(std::string_view& text, std::string_view prefix) {
+  if (!text.starts_with(prefix)) return false;
+  text.remove_prefix(prefix.size());
+  return true;
+}
+
+// Limits that keep every value within the normal range of f64.
+void check(const Member& m, std::string_view name) {
+  if (m.exponent_bits < 1 || m.bits() < 3 || m.bits() > 16 || m.exponent_bits > 8)
+    throw Error("format ", name,
+                ": floating point has 1 to 8 bits of exponent, and with sign and "
+                "mantissa 3 to 16 bits");
+  if (m.specials == Specials::kInfinities && (m.exponent_bits < 2 || m.mantissa_bits < 1))
+    throw Error("format ", name,
+                ": infinities and NaN need two bits of exponent and one of "
+                "mantissa; use the suffix fn or finite");
+  if (std::abs(m.bias) > 512) throw Error("format ", name, ": the bias is -512 to 512");
+}
+
+// "e4m3", "e4m3ieee", "e3m4b5", "e4m3b11fnuz".
+std::optional<Member> parse_member(std::string_view text) {
+  const std::string_view name = text;
+  if (!take(text, "e")) return std::nullopt;
+  const auto exponent = take_number(text);
+  if (!exponent || !take(text, "m")) return std::nullopt;
+  const auto mantissa = take_number(text);
+  if (!mantissa) return std::nullopt;
+  std::optional<int> bias;
+  if (take(text, "b")) {
+    const bool negative = take(text, "-");
+    bias = take_number(text);
+    if (!bias) return std::nullopt;
+    if (negative) bias = -*bias;
+  }
+  Specials specials = usual_specials(*exponent, *mantissa);
+  if (!text.empty()) {
+    const auto found = std::find_if(kSpecials.begin(), kSpecials.end(),
+                                    [&](const SpecialsName& one) { return one.suffix == text; });
+    if (found == kSpecials.end()) return std::nullopt;
+    specials = found->specials;
+  }
+  Member member{*exponent, *mantissa, specials, 0};
+  if (*exponent >= 1 && *exponent <= 8) member.bias = usual_bias(*exponent, specials);
+  if (bias) member.bias = *bias;
+  check(member, name);
+  return member;
+}
 
 // |value| = significand * 2^exponent, exactly; value finite.
 struct Magnitude {
@@ -60,26 +140,28 @@ Magnitude magnitude_of(double value) {
 class FloatFamily final : public FormatFamily {
  public:
   std::optional<Parameters> parse(std::string_view text) const override {
-    for (std::size_t i = 0; i < kMembers.size(); ++i)
-      if (text == kMembers[i].name) return Parameters{static_cast<std::int16_t>(i)};
-    return std::nullopt;
+    for (const Named& named : kNamed)
+      if (text == named.name) return parameters(named.member);
+    const auto member = parse_member(text);
+    return member ? std::optional(parameters(*member)) : std::nullopt;
   }
-  std::string name(const Parameters& p) const override { return std::string(member(p).name); }
+  std::string name(const Parameters& p) const override { return name_of(member(p)); }
   std::vector<std::string> examples() const override {
-    std::vector<std::string> names;
-    for (const Member& m : kMembers) names.emplace_back(m.name);
-    return names;
+    return {"f64",      "f32",  "f16",  "bf16", "e5m2", "e4m3",     "e4m3fnuz",
+            "e5m2fnuz", "e3m4", "e3m2", "e2m3", "e2m1", "e4m3ieee", "e4m3b11fnuz"};
   }
-  int bits(const Parameters& p) const override {
-    return 1 + member(p).exponent_bits + member(p).mantissa_bits;
+  int bits(const Parameters& p) const override { return member(p).bits(); }
+  Storage storage(const Parameters& p) const override {
+    const int bits = member(p).bits();
+    if (bits > 16) return bits == 64 ? Storage::kF64 : Storage::kF32;
+    return bits > 8 ? Storage::kU16 : Storage::kU8;
   }
-  Storage storage(const Parameters& p) const override { return member(p).storage; }
   bool is_float() const override { return true; }
   bool is_signed(const Parameters&) const override { return true; }
 
   std::uint64_t encode(const Parameters& p, double value, Rounding rounding,
                        Overflow overflow) const override {
-    const Member& m = member(p);
+    const Member m = member(p);
     if (std::isnan(value)) return nan(m);
     const bool negative = std::signbit(value);
     const std::uint64_t sign = negative ? sign_bit(m) : 0;
@@ -99,12 +181,12 @@ class FloatFamily final : public FormatFamily {
       case Overflow::kSaturateZero: return m.specials == Specials::kNoZeroSign ? 0 : sign;
       case Overflow::kWrap: break;
     }
-    throw Error(shortest(value), " is outside format ", m.name,
+    throw Error(shortest(value), " is outside format ", name_of(m),
                 ", and overflow 'wrap' has no meaning there; use a saturating overflow");
   }
 
   ExactValue exact(const Parameters& p, std::uint64_t code) const override {
-    const Member& m = member(p);
+    const Member m = member(p);
     const bool negative = (code >> (bits(p) - 1) & 1) != 0;
     const std::uint64_t fraction = code & ((std::uint64_t{1} << m.mantissa_bits) - 1);
     const std::uint64_t field =
@@ -128,8 +210,23 @@ class FloatFamily final : public FormatFamily {
   }
 
  private:
-  static const Member& member(const Parameters& p) {
-    return kMembers.at(static_cast<std::size_t>(p[0]));
+  static Parameters parameters(const Member& m) {
+    return {static_cast<std::int16_t>(m.exponent_bits), static_cast<std::int16_t>(m.mantissa_bits),
+            static_cast<std::int16_t>(m.specials), static_cast<std::int16_t>(m.bias)};
+  }
+  static Member member(const Parameters& p) {
+    return {p[0], p[1], static_cast<Specials>(p[2]), p[3]};
+  }
+
+  static std::string name_of(const Member& m) {
+    for (const Named& named : kNamed)
+      if (named.member == m) return std::string(named.name);
+    std::string text = concat("e", m.exponent_bits, "m", m.mantissa_bits);
+    if (m.bias != usual_bias(m.exponent_bits, m.specials)) text += concat("b", m.bias);
+    if (m.specials != usual_specials(m.exponent_bits, m.mantissa_bits))
+      for (const SpecialsName& one : kSpecials)
+        if (one.specials == m.specials) text += one.suffix;
+    return text;
   }
 
   static std::uint64_t sign_bit(const Member& m) {
@@ -158,7 +255,7 @@ class FloatFamily final : public FormatFamily {
       case Specials::kNoZeroSign: return sign_bit(m);
       case Specials::kNone: break;
     }
-    throw Error("NaN has no code in format ", m.name,
+    throw Error("NaN has no code in format ", name_of(m),
                 "; use a format that has one, or clean the values");
   }
 
@@ -174,10 +271,7 @@ class FloatFamily final : public FormatFamily {
   }
 
   // The exponent of the spacing of the subnormals.
-  static int smallest_exponent(const Member& m) {
-    const int bias = (1 << (m.exponent_bits - 1)) - (m.specials == Specials::kNoZeroSign ? 0 : 1);
-    return 1 - bias - m.mantissa_bits;
-  }
+  static int smallest_exponent(const Member& m) { return 1 - m.bias - m.mantissa_bits; }
 
   // The code of |value| rounded as though exponents had no upper end; `value` says the direction.
   static std::uint64_t round_magnitude(const Member& m, double value, Rounding rounding) {

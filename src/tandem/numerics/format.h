@@ -33,9 +33,10 @@ class Format {
  public:
   Format();  // f32
 
-  // "f64", "f32", "f16", "bf16", "e5m2", "e4m3", "e4m3fnuz", "e5m2fnuz", "e2m1", "bool",
-  // "int1".."int64", "uint1".."uint63", "bipolar", "fixed<w,f>", "ufixed<w,f>". Throws Error naming
-  // the nearest format.
+  // "f64", "f32", "f16", "bf16"; floating point of 3 to 16 bits, "e<exponent>m<mantissa>" with the
+  // specials of the OCP specifications or, behind it, a bias ("e4m3b11") and other specials (ieee,
+  // fn, fnuz, finite); "bool", "int1".."int64", "uint1".."uint63", "bipolar", "fixed<w,f>",
+  // "ufixed<w,f>". Throws Error naming the nearest format.
   static Format parse(std::string_view text);
 
   static Format integer(int bits, bool is_signed);  // int<bits> / uint<bits>

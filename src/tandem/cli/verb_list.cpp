@@ -9,6 +9,10 @@
 namespace tandem {
 namespace {
 
+std::string kind_of(const Format& format) {
+  return format.is_uniform() ? "uniform" : format.is_float() ? "floating point" : "listed numbers";
+}
+
 VerbResult list_formats() {
   VerbResult result;
   Json formats = Json::array();
@@ -26,14 +30,15 @@ VerbResult list_formats() {
         if (format.exponent() != 0) range += concat(" * 2^", format.exponent());
       }
       formats.push_back(entry);
-      table.add({example, concat(format.bits()), format.is_uniform() ? "uniform" : "floating point",
-                 range});
+      table.add({example, concat(format.bits()), kind_of(format), range});
     }
   }
   result.json["formats"] = formats;
-  result.text = table.text() +
-                "Names with numbers stand for a family: any width of int and uint from 1 to 64 "
-                "bits, any fixed<width,fraction>.\n";
+  result.text =
+      table.text() +
+      "Names with numbers stand for a family: any width of int and uint from 1 to 64 "
+      "bits, any fixed<width,fraction>, floating point e<exponent>m<mantissa> of 3 to 16 bits "
+      "with a\nbias (e4m3b11) and specials (ieee, fn, fnuz, finite) of your choice.\n";
   return result;
 }
 

@@ -87,12 +87,15 @@ void check(const Member& m, std::string_view name) {
     throw Error("format ", name,
                 ": infinities and NaN need two bits of exponent and one of "
                 "mantissa; use the suffix fn or finite");
+  if (m.exponent_bits == 8 && m.mantissa_bits == 0)
+    throw Error("format ", name, ": e8m0 is the format of shared scales alone");
   if (std::abs(m.bias) > 512) throw Error("format ", name, ": the bias is -512 to 512");
 }
 
 // "e4m3", "e4m3ieee", "e3m4b5", "e4m3b11fnuz".
 std::optional<Member> parse_member(std::string_view text) {
   const std::string_view name = text;
+  if (name == "e8m0") return std::nullopt;  // the format of shared scales, without a sign
   if (!take(text, "e")) return std::nullopt;
   const auto exponent = take_number(text);
   if (!exponent || !take(text, "m")) return std::nullopt;

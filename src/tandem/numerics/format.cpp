@@ -104,8 +104,9 @@ std::uint64_t Format::code_of(std::int64_t integer) const {
 
 std::vector<std::uint64_t> Format::codes() const {
   ensure(bits() <= 24, "codes() of a format of more than 24 bits");
-  std::vector<std::uint64_t> all(std::size_t{1} << bits());
-  for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
+  std::vector<std::uint64_t> all;
+  for (std::uint64_t code = 0; code < std::uint64_t{1} << bits(); ++code)
+    if (family_->is_code(parameters_, code)) all.push_back(code);
   return all;
 }
 

@@ -35,8 +35,9 @@ class Format {
 
   // "f64", "f32", "f16", "bf16"; floating point of 3 to 16 bits, "e<exponent>m<mantissa>" with the
   // specials of the OCP specifications or, behind it, a bias ("e4m3b11") and other specials (ieee,
-  // fn, fnuz, finite); "bool", "int1".."int64", "uint1".."uint63", "bipolar", "fixed<w,f>",
-  // "ufixed<w,f>". Throws Error naming the nearest format.
+  // fn, fnuz, finite); "bool", "int1".."int64", "uint1".."uint63", "bipolar", "ternary",
+  // "fixed<w,f>", "ufixed<w,f>", "nf4", "pow2<b>", "log2<b>", "logsqrt2<b>", "khot<w,k>", "e8m0".
+  // Throws Error naming the nearest format.
   static Format parse(std::string_view text);
 
   static Format integer(int bits, bool is_signed);  // int<bits> / uint<bits>

@@ -32,6 +32,9 @@ class FormatFamily {
   virtual std::optional<IntegerRange> integer_range(const Parameters&) const { return {}; }
   virtual int exponent(const Parameters&) const { return 0; }
 
+  // Whether a pattern of bits() bits stands for something.
+  virtual bool is_code(const Parameters&, std::uint64_t) const { return true; }
+
   virtual std::uint64_t encode(const Parameters&, double value, Rounding, Overflow) const = 0;
   virtual ExactValue exact(const Parameters&, std::uint64_t code) const = 0;
   virtual std::int64_t integer_of(const Parameters&, std::uint64_t code) const;  // uniform only

@@ -46,13 +46,8 @@ class LayoutChooser {
     layouts_[id] = layout;
   }
 
-  // Both orders are one where the channels or all other positions are single.
   static bool orders_differ(const TensorType& type) {
-    if (type.shape.size() < 3 || !type.is_static()) return false;
-    const Shape shape = type.static_shape();
-    std::int64_t inner = 1;
-    for (std::size_t d = 2; d < shape.size(); ++d) inner *= shape[d];
-    return shape[1] > 1 && inner > 1;
+    return type.is_static() && !has_one_order(type.static_shape());
   }
 
   // The new value in a layout: itself, or behind an Identity that reorders it.
@@ -74,15 +69,21 @@ class LayoutChooser {
     const std::string_view op = node.node.op->name();
     const bool neutral = is_pool(op) || moves_in_any_layout(op) || lane_call(node);
     if (!neutral || node.node.outputs.empty()) return Layout::kRowMajor;
+    // As the first input whose elements lie in another order then; where all have one order, as
+    // any that is called channels last, so that kernels see one image.
+    Layout wanted = Layout::kRowMajor;
     const std::size_t rank = node.graph.values[node.node.outputs[0]].type.shape.size();
+    bool differs = false;
     for (const ValueId input : node.node.inputs) {
       if (input == kNone || node.graph.values[input].constant != kNone) continue;
-      if (layout(rewriter_.at(input)) == Layout::kChannelsLast &&
-          node.graph.values[input].type.shape.size() == rank &&
-          orders_differ(node.graph.values[input].type))
-        return Layout::kChannelsLast;
+      const TensorType& type = node.graph.values[input].type;
+      const bool is_image =
+          layout(rewriter_.at(input)) == Layout::kChannelsLast && type.shape.size() == rank;
+      if (is_image && orders_differ(type)) return Layout::kChannelsLast;
+      if (is_image) wanted = Layout::kChannelsLast;
+      differs = differs || orders_differ(type);
     }
-    return Layout::kRowMajor;
+    return differs ? Layout::kRowMajor : wanted;
   }
 
   void add(const Node& node) {

@@ -189,11 +189,25 @@ float sum(const float* x, std::int64_t count) {
   return hn::GetLane(hn::SumOfLanes(d, hn::Add(first, second))) + rest;
 }
 
+// The greatest element that is no NaN.
+float greatest_of(const float* x, std::int64_t count) {
+  const D d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const V least = hn::Set(d, -std::numeric_limits<float>::infinity());
+  V greatest = least;
+  std::int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const V v = hn::LoadU(d, x + i);
+    greatest = hn::IfThenElse(hn::Gt(v, greatest), v, greatest);
+  }
+  float result = hn::GetLane(hn::MaxOfLanes(d, greatest));
+  for (; i < count; ++i) result = x[i] > result ? x[i] : result;
+  return result;
+}
+
 void softmax(const float* x, float* y, std::int64_t count) {
   const D d;
-  float greatest = -std::numeric_limits<float>::infinity();
-  for (std::int64_t i = 0; i < count; ++i) greatest = x[i] > greatest ? x[i] : greatest;
-  const V shift = hn::Set(d, greatest);
+  const V shift = hn::Set(d, greatest_of(x, count));
   map_one(x, y, count, [&](V v) { return exponential(hn::Sub(v, shift)); });
   const V factor = hn::Set(d, 1 / sum(y, count));
   map_one(y, y, count, [&](V v) { return hn::Mul(v, factor); });

@@ -379,11 +379,49 @@ DenseCall::Parts::Variant product_variant(const DenseProduct& p, Range rows, Ran
   return {Call(made), x, made.weights_desc(), y, made.scratchpad_desc()};
 }
 
+// A batch of products of two computed operands: each tile is some of them.
+std::unique_ptr<DenseCall::Parts> product_batch(const DenseProduct& p, const Epilogue& epilogue) {
+  auto parts = std::make_unique<DenseCall::Parts>();
+  parts->adds = epilogue.adds;
+  const std::int64_t x_size = p.rows * p.depth, right_size = p.depth * p.columns,
+                     y_size = p.rows * p.columns;
+  constexpr double kLeastOperations = 1e6;
+  const double operations = 2.0 * static_cast<double>(y_size) * static_cast<double>(p.depth);
+  const auto together = static_cast<std::int64_t>(kLeastOperations / operations) + 1;
+  const Memory::dims strides = p.right_is_transposed ? Memory::dims{right_size, 1, p.depth}
+                                                     : Memory::dims{right_size, p.columns, 1};
+  std::vector<std::int64_t> known;  // products of each variant
+  for (const Range range : spans(p.batch, (p.batch + together - 1) / together)) {
+    const auto same = std::ranges::find(known, range.size());
+    const auto variant = static_cast<std::size_t>(same - known.begin());
+    if (same == known.end()) {
+      known.push_back(range.size());
+      const Description x({range.size(), p.rows, p.depth}, kFloat, Tag::abc);
+      const Description w({range.size(), p.depth, p.columns}, kFloat, strides);
+      const Description y({range.size(), p.rows, p.columns}, kFloat, Tag::abc);
+      using Call = dnnl::matmul;
+      const Call::primitive_desc made(Call::desc(x, w, y), attributes(epilogue), cpu());
+      parts->variants.push_back({Call(made), x, w, y, made.scratchpad_desc()});
+    }
+    DenseCall::Parts::Tile tile;
+    tile.variant = variant;
+    tile.x = range.begin * x_size;
+    tile.right = range.begin * right_size;
+    tile.y = range.begin * y_size;
+    tile.y_rows = 1;
+    tile.y_columns = range.size() * y_size;
+    parts->tiles.push_back(tile);
+  }
+  return parts;
+}
+
 }  // namespace
 
 std::unique_ptr<DenseCall> dense_product(const DenseProduct& p, const float* w, const float* bias,
                                          const Epilogue& epilogue) {
   stream();
+  if (!p.shares_right && w == nullptr && bias == nullptr)
+    return std::unique_ptr<DenseCall>(new DenseCall(product_batch(p, epilogue)));
   auto parts = std::make_unique<DenseCall::Parts>();
   parts->has_weights = w != nullptr;
   parts->has_bias = bias != nullptr;

@@ -4,6 +4,8 @@
 #include <map>
 #include <set>
 
+#include "tandem/base/error.h"
+#include "tandem/plan/movement_map.h"
 #include "tandem/runtime/real_nodes.h"
 #include "tandem/transform/constant_fold.h"
 #include "tandem/transform/expand.h"
@@ -31,7 +33,17 @@ class LayoutChooser {
       : graph_(module.main()), rewriter_(module), builder_(rewriter_.builder()) {}
 
   HostNetwork run() {
-    for (const Node& node : graph_.nodes) add(node);
+    readers_ = consumers(graph_);
+    for (NodeId id = 0; id < graph_.nodes.size(); ++id) {
+      if (written_.contains(id)) continue;
+      if (const auto shuffle = shuffle_from(id)) {
+        add_shuffle(*shuffle);
+      } else if (graph_.nodes[id].op->name() == "Transpose") {
+        add_transposition(graph_.nodes[id]);
+      } else {
+        add(graph_.nodes[id]);
+      }
+    }
     Module module = rewriter_.finish([this](ValueId id) { return in(Layout::kRowMajor, id); });
     layouts_.resize(module.main().values.size(), Layout::kRowMajor);
     return {std::move(module), std::move(layouts_)};
@@ -66,6 +78,7 @@ class LayoutChooser {
 
   Layout wanted_layout(const NodeView& node) const {
     if (is_dense_convolution(node)) return Layout::kChannelsLast;
+    if (is_global_average(node)) return layout(rewriter_.at(node.node.inputs[0]));
     const std::string_view op = node.node.op->name();
     const bool neutral = is_pool(op) || moves_in_any_layout(op) || lane_call(node);
     if (!neutral || node.node.outputs.empty()) return Layout::kRowMajor;
@@ -93,7 +106,89 @@ class LayoutChooser {
     for (const ValueId output : rewriter_.copy(node, std::move(inputs))) set_layout(output, wanted);
   }
 
+  // A Transpose reads either order; its result lies in the one in which nothing has to move, if
+  // there is one.
+  void add_transposition(const Node& node) {
+    const ValueId x = rewriter_.at(node.inputs[0]);
+    const ValueId y = rewriter_.copy(node, {x}).front();
+    const NodeView view{builder_.module(), builder_.graph(), builder_.graph().nodes.back()};
+    if (!builder_.type(y).is_static()) return;
+    const Shape to = builder_.shape(y);
+    const auto from_strides = strides_of(builder_.shape(x), layout(x));
+    const auto axes = permutation_of(view);
+    for (const Layout wanted : {Layout::kChannelsLast, Layout::kRowMajor}) {
+      const auto strides = strides_of(to, wanted);
+      bool same = true;
+      for (std::size_t d = 0; d < to.size(); ++d)
+        same = same && (to[d] == 1 || strides[d] == from_strides[axes[d]]);
+      if (same) set_layout(y, wanted);
+    }
+  }
+
+  // Channels that are seen as [groups, channels of a group], transposed and flattened again.
+  struct Shuffle {
+    NodeId first, last;
+    ValueId x;  // images that lie channels last
+    std::int64_t groups, channels;
+  };
+
+  std::optional<NodeId> only_reader(NodeId id, std::string_view op) const {
+    const ValueId result = graph_.nodes[id].outputs[0];
+    const bool is_end = std::ranges::find(graph_.outputs, result) != graph_.outputs.end();
+    if (is_end || readers_[result].size() != 1) return std::nullopt;
+    const NodeId reader = readers_[result].front();
+    return graph_.nodes[reader].op->name() == op ? std::optional(reader) : std::nullopt;
+  }
+
+  std::optional<Shuffle> shuffle_from(NodeId id) const {
+    const Node& node = graph_.nodes[id];
+    if (node.op->name() != "Reshape") return std::nullopt;
+    const ValueId x = rewriter_.at(node.inputs[0]);
+    const auto& type = graph_.values[node.inputs[0]].type;
+    const auto& split = graph_.values[node.outputs[0]].type;
+    if (layout(x) != Layout::kChannelsLast || type.shape.size() != 4 || split.shape.size() != 5 ||
+        !type.is_static())
+      return std::nullopt;
+    const bool splits_channels = split.shape[0] == type.shape[0] &&
+                                 split.shape[3] == type.shape[2] && split.shape[4] == type.shape[3];
+    const auto turn = only_reader(id, "Transpose");
+    const auto last = turn ? only_reader(*turn, "Reshape") : std::nullopt;
+    if (!splits_channels || !last) return std::nullopt;
+    const Node& turned = graph_.nodes[*turn];
+    if (permutation_of(rewriter_.old_view(turned)) != std::vector<std::size_t>{0, 2, 1, 3, 4} ||
+        graph_.values[graph_.nodes[*last].outputs[0]].type != type)
+      return std::nullopt;
+    return Shuffle{id, *last, x, split.shape[1].constant(), split.shape[2].constant()};
+  }
+
+  // The same on [N,H,W,C], where only the channels of each position move.
+  void add_shuffle(const Shuffle& shuffle) {
+    using Axes = std::vector<std::int64_t>;
+    using Entries = std::vector<std::string>;
+    const Node& last = graph_.nodes[shuffle.last];
+    written_.insert({shuffle.last, graph_.values[last.inputs[0]].producer});
+    builder_.set_scope(last.scope);
+    const auto named = [](std::int64_t extent) { return concat(extent); };
+    const ValueId pixels =
+        builder_.add("Transpose", {shuffle.x}, {{"perm", Axes{0, 2, 3, 1}}}, "pixels");
+    const ValueId groups = builder_.add(
+        "Reshape", {pixels},
+        {{"shape", Entries{"d0", "d1", "d2", named(shuffle.groups), named(shuffle.channels)}}},
+        "groups");
+    const ValueId turned =
+        builder_.add("Transpose", {groups}, {{"perm", Axes{0, 1, 2, 4, 3}}}, last.name);
+    const ValueId flat = builder_.add(
+        "Reshape", {turned},
+        {{"shape", Entries{"d0", "d1", "d2", named(shuffle.groups * shuffle.channels)}}}, "flat");
+    const ValueId result =
+        builder_.add("Transpose", {flat}, {{"perm", Axes{0, 3, 1, 2}}}, "images");
+    set_layout(result, Layout::kChannelsLast);
+    rewriter_.set(last.outputs[0], result);
+  }
+
   const Graph& graph_;
+  std::vector<std::vector<NodeId>> readers_;
+  std::set<NodeId> written_;  // nodes that stand in the new graph already
   Rewriter rewriter_;
   Builder& builder_;
   std::vector<Layout> layouts_;  // by new value

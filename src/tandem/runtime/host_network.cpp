@@ -116,7 +116,12 @@ class LayoutChooser {
     const Shape to = builder_.shape(y);
     const auto from_strides = strides_of(builder_.shape(x), layout(x));
     const auto axes = permutation_of(view);
+    const bool is_image =
+        to.size() >= 4 || std::ranges::any_of(readers_[node.outputs[0]], [&](NodeId reader) {
+          return is_dense_convolution(rewriter_.old_view(graph_.nodes[reader]));
+        });
     for (const Layout wanted : {Layout::kChannelsLast, Layout::kRowMajor}) {
+      if (wanted == Layout::kChannelsLast && !is_image) continue;
       const auto strides = strides_of(to, wanted);
       bool same = true;
       for (std::size_t d = 0; d < to.size(); ++d)
@@ -127,7 +132,7 @@ class LayoutChooser {
 
   // Channels that are seen as [groups, channels of a group], transposed and flattened again.
   struct Shuffle {
-    NodeId first, last;
+    NodeId last;
     ValueId x;  // images that lie channels last
     std::int64_t groups, channels;
   };
@@ -158,7 +163,7 @@ class LayoutChooser {
     if (permutation_of(rewriter_.old_view(turned)) != std::vector<std::size_t>{0, 2, 1, 3, 4} ||
         graph_.values[graph_.nodes[*last].outputs[0]].type != type)
       return std::nullopt;
-    return Shuffle{id, *last, x, split.shape[1].constant(), split.shape[2].constant()};
+    return Shuffle{*last, x, split.shape[1].constant(), split.shape[2].constant()};
   }
 
   // The same on [N,H,W,C], where only the channels of each position move.

@@ -81,8 +81,9 @@ TEST(Dense, ConvolutionsEqualTheReference) {
     const auto bias = random_floats(c.filters, "bias");
     const auto addend = random_floats(c.batch * c.filters * c.out_height * c.out_width, "addend");
     const auto expected = expected_of(c, x, w, bias, addend);
+    PackedConstants packed;
     const auto call = dense_convolution(c, w.data(), bias.data(),
-                                        {.adds = true, .activation = Activation::kRelu});
+                                        {.adds = true, .activation = Activation::kRelu}, packed);
     const auto from = channels_last(x, c.batch, c.channels);
     const int before = thread_count();
     std::vector<float> first;

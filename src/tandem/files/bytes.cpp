@@ -7,8 +7,6 @@
 #include "tandem/base/error.h"
 
 namespace tandem {
-namespace {
-
 std::uint64_t regular_file_size(const std::filesystem::path& path) {
   std::error_code status;
   if (!std::filesystem::exists(path, status)) throw Error("there is no file ", path.string());
@@ -18,8 +16,6 @@ std::uint64_t regular_file_size(const std::filesystem::path& path) {
   if (status) throw Error("cannot read ", path.string(), ": ", status.message());
   return size;
 }
-
-}  // namespace
 
 std::vector<std::byte> read_file_bytes(const std::filesystem::path& path, std::uint64_t limit) {
   const std::uint64_t size = regular_file_size(path);

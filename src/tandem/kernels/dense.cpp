@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <dnnl.hpp>
+#include <map>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -135,6 +136,35 @@ struct DenseArguments::Kept {
 DenseArguments::DenseArguments() = default;
 DenseArguments::~DenseArguments() = default;
 
+struct PackedConstants::Kept {
+  struct Entry {
+    const float* data;
+    Description given, wanted;
+    Memory memory;
+  };
+  std::multimap<const float*, Entry> entries;
+
+  // The elements in the order that a primitive wants: themselves where they lie so.
+  Memory in_order(const Description& given, const Description& wanted, const float* data) {
+    const Memory plain(given, cpu(), const_cast<float*>(data));
+    if (given == wanted) return plain;
+    const auto [first, last] = entries.equal_range(data);
+    for (auto entry = first; entry != last; ++entry)
+      if (entry->second.given == given && entry->second.wanted == wanted)
+        return entry->second.memory;
+    Memory memory(wanted, cpu());
+    Memory source = plain;
+    auto& ready = const_cast<dnnl::stream&>(stream());
+    dnnl::reorder(source, memory).execute(ready, source, memory);
+    ready.wait();
+    entries.emplace(data, Entry{data, given, wanted, memory});
+    return memory;
+  }
+};
+
+PackedConstants::PackedConstants() : kept(std::make_unique<Kept>()) {}
+PackedConstants::~PackedConstants() = default;
+
 struct DenseCall::Parts {
   // One primitive, and the memory that it works on.
   struct Variant {
@@ -157,13 +187,9 @@ struct DenseCall::Parts {
   std::vector<Memory> constants;
   bool has_weights = false, has_bias = false, adds = false;
 
-  // The constant in the order that a primitive wants, once for all that want the same.
-  std::size_t constant(const Description& plain, const Description& wanted, const float* data) {
-    Memory result(wanted, cpu());
-    Memory given(plain, cpu(), const_cast<float*>(data));
-    dnnl::reorder(given, result).execute(const_cast<dnnl::stream&>(stream()), given, result);
-    const_cast<dnnl::stream&>(stream()).wait();
-    constants.push_back(result);
+  std::size_t constant(PackedConstants& packed, const Description& plain, const Description& wanted,
+                       const float* data) {
+    constants.push_back(packed.kept->in_order(plain, wanted, data));
     return constants.size() - 1;
   }
 
@@ -300,7 +326,8 @@ bool cuts_filters(const Convolution& c) {
 }  // namespace
 
 std::unique_ptr<DenseCall> dense_convolution(const Convolution& c, const float* w,
-                                             const float* bias, const Epilogue& epilogue) {
+                                             const float* bias, const Epilogue& epilogue,
+                                             PackedConstants& packed_constants) {
   stream();  // one thread, before primitives are made for a number of them
   auto parts = std::make_unique<DenseCall::Parts>();
   parts->has_weights = true;
@@ -318,7 +345,7 @@ std::unique_ptr<DenseCall> dense_convolution(const Convolution& c, const float* 
     std::size_t bias_at = 0;
     if (bias != nullptr) {
       const Description plain({filters.size()}, kFloat, Tag::a);
-      bias_at = parts->constant(plain, plain, bias + filters.begin);
+      bias_at = parts->constant(packed_constants, plain, plain, bias + filters.begin);
     }
     const Description given(weight_shape(c, filters.size()), kFloat,
                             c.group > 1 ? Tag::goihw : Tag::oihw);
@@ -336,7 +363,8 @@ std::unique_ptr<DenseCall> dense_convolution(const Convolution& c, const float* 
       auto weights =
           std::ranges::find_if(packed, [&](const auto& entry) { return entry.first == order; });
       if (weights == packed.end()) {
-        packed.emplace_back(order, parts->constant(given, order, w + filters.begin * filter_size));
+        packed.emplace_back(order, parts->constant(packed_constants, given, order,
+                                                   w + filters.begin * filter_size));
         weights = packed.end() - 1;
       }
       for (std::int64_t image = 0; image < c.batch; ++image) {
@@ -369,8 +397,10 @@ DenseCall::Parts::Variant product_variant(const DenseProduct& p, Range rows, Ran
   const Memory::dims shape = {p.depth, columns.size()};
   const Memory::dims strides =
       p.right_is_transposed ? Memory::dims{1, p.depth} : Memory::dims{p.columns, 1};
+  // Where the result's columns are cut, its kernel takes the right operand as it is.
+  const bool packs = has_weights && columns.size() == p.columns;
   const Description w =
-      has_weights ? Description(shape, kFloat, Tag::any) : Description(shape, kFloat, strides);
+      packs ? Description(shape, kFloat, Tag::any) : Description(shape, kFloat, strides);
   using Call = dnnl::matmul;
   const auto description =
       has_bias ? Call::desc(x, w, Description({1, columns.size()}, kFloat, Tag::ab), y)
@@ -418,7 +448,8 @@ std::unique_ptr<DenseCall::Parts> product_batch(const DenseProduct& p, const Epi
 }  // namespace
 
 std::unique_ptr<DenseCall> dense_product(const DenseProduct& p, const float* w, const float* bias,
-                                         const Epilogue& epilogue) {
+                                         const Epilogue& epilogue,
+                                         PackedConstants& packed_constants) {
   stream();
   if (!p.shares_right && w == nullptr && bias == nullptr)
     return std::unique_ptr<DenseCall>(new DenseCall(product_batch(p, epilogue)));
@@ -446,7 +477,7 @@ std::unique_ptr<DenseCall> dense_product(const DenseProduct& p, const float* w, 
     std::size_t bias_at = 0;
     if (bias != nullptr) {
       const Description part({1, column.size()}, kFloat, Tag::ab);
-      bias_at = parts->constant(part, part, bias + column.begin);
+      bias_at = parts->constant(packed_constants, part, part, bias + column.begin);
     }
     for (const Range row : row_spans) {
       auto known = std::find_if(shapes.begin(), shapes.end(), [&](const Shape& shape) {
@@ -464,7 +495,8 @@ std::unique_ptr<DenseCall> dense_product(const DenseProduct& p, const float* w, 
         const Memory::dims strides =
             p.right_is_transposed ? Memory::dims{1, p.depth} : Memory::dims{p.columns, 1};
         const Description given({p.depth, column.size()}, kFloat, strides);
-        packed = {variant.right, parts->constant(given, variant.right, w + right)};
+        packed = {variant.right,
+                  parts->constant(packed_constants, given, variant.right, w + right)};
       }
       for (std::int64_t b = 0; b < batch; ++b) {
         parts->tiles.push_back(

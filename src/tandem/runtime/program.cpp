@@ -21,6 +21,7 @@ Program::Program(const Module& module, Plan plan) : module_(module), plan_(std::
     places_.push_back({buffer.role, position_of(buffer)});
     if (homes[buffer.value] == kNone) homes[buffer.value] = i;
   }
+  PackedConstants packed;
   for (std::size_t at = 0; at < plan_.steps.size(); ++at) {
     throw_if_interrupted();  // packing weights takes its time
     const Step& step = plan_.steps[at];
@@ -35,7 +36,7 @@ Program::Program(const Module& module, Plan plan) : module_(module), plan_(std::
       const Node& node = graph.nodes[step.nodes[0]];
       homes[node.outputs[0]] = homes[node.inputs[0]];
     } else {
-      for (auto& program : make_step_programs({module_, graph, step, layouts_}))
+      for (auto& program : make_step_programs({module_, graph, step, layouts_, packed}))
         steps_.emplace_back(std::move(program), at);
     }
   }

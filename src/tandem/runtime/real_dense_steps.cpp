@@ -47,7 +47,7 @@ std::unique_ptr<StepProgram> make_dense_convolution(const StepContext& context) 
   const Shape x = node.input(0).static_shape(), w = node.input(1).static_shape();
   const Window window = window_of(node, Shape(w.begin() + 2, w.end()));
   auto call = dense_convolution(convolution_of(node, window, x, w), floats(node, 1),
-                                floats(node, 2), followers.epilogue);
+                                floats(node, 2), followers.epilogue, context.packed);
   return std::make_unique<DenseStep>(context, std::move(call), followers);
 }
 
@@ -72,7 +72,7 @@ std::unique_ptr<StepProgram> make_dense_product(const StepContext& context) {
     followers.epilogue.adds = false;
   }
   const float* right = floats(node, 1);
-  auto call = dense_product(product, right, bias, followers.epilogue);
+  auto call = dense_product(product, right, bias, followers.epilogue, context.packed);
   return std::make_unique<DenseStep>(context, std::move(call), followers);
 }
 

@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "tandem/kernels/dense.h"
 #include "tandem/plan/plan.h"
 #include "tandem/runtime/step_program.h"
 
@@ -15,6 +16,7 @@ struct StepContext {
   const Graph& graph;
   const Step& step;
   const std::vector<Layout>& layouts;  // by value
+  PackedConstants& packed;
 
   NodeView node(std::size_t position = 0) const {
     return {module, graph, graph.nodes[step.nodes[position]]};

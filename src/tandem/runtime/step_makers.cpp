@@ -69,7 +69,7 @@ StepPrograms one(std::unique_ptr<StepProgram> program) {
 }
 
 StepPrograms integer_lanes(const StepContext& context) {
-  const auto& [module, graph, step, layouts] = context;
+  const auto& [module, graph, step, layouts, packed] = context;
   if (step.tile.at("lane_bits") == 32)
     return one(std::make_unique<LaneStep<std::int32_t>>(module, graph, step));
   return one(std::make_unique<LaneStep<std::int64_t>>(module, graph, step));

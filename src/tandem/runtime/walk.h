@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "tandem/base/error.h"
 #include "tandem/base/threads.h"
 
 namespace tandem {
@@ -38,6 +39,8 @@ class Walk {
       steps_.emplace_back(operands_, 0);
     }
     for (std::size_t d = 0; d + 1 < extents_.size(); ++d) runs_ *= extents_[d];
+    ensure(operands_ <= kMostOperands && extents_.size() <= kMostAxes,
+           "a walk has too many operands or axes");
   }
 
   std::int64_t run_length() const { return extents_.back(); }
@@ -73,7 +76,7 @@ class Walk {
     if (runs_ == 1) {
       const std::int64_t grain = std::max(part / block, std::int64_t{1}) * block;
       parallel_for(0, length, grain, [&](std::int64_t from, std::int64_t to) {
-        std::vector<std::int64_t> offsets(operands_);
+        Offsets offsets;
         for (std::int64_t i = from; i < to; i += block) {
           for (std::size_t o = 0; o < operands_; ++o) offsets[o] = i * run_step(o);
           visit(offsets.data(), std::min(block, to - i));
@@ -83,8 +86,8 @@ class Walk {
     }
     const std::int64_t grain = std::max(part / length, std::int64_t{1});
     parallel_for(0, runs_, grain, [&](std::int64_t from, std::int64_t to) {
-      std::vector<std::int64_t> offsets(operands_), start(operands_);
-      std::vector<std::int64_t> index = start_of(from, start);
+      Offsets offsets, start{};
+      Index index = start_of(from, start);
       for (std::int64_t run = from; run < to; ++run) {
         for (std::int64_t i = 0; i < length; i += block) {
           for (std::size_t o = 0; o < operands_; ++o) offsets[o] = start[o] + i * run_step(o);
@@ -96,17 +99,22 @@ class Walk {
   }
 
  private:
-  std::vector<std::int64_t> start_of(std::int64_t run, std::vector<std::int64_t>& start) const {
-    std::vector<std::int64_t> index(extents_.size() - 1);
-    for (std::size_t d = index.size(); d-- > 0;) {
+  // Of bounded size, so that a walk takes no memory.
+  static constexpr std::size_t kMostOperands = 20, kMostAxes = 32;
+  using Offsets = std::array<std::int64_t, kMostOperands>;
+  using Index = std::array<std::int64_t, kMostAxes>;
+
+  Index start_of(std::int64_t run, Offsets& start) const {
+    Index index{};
+    for (std::size_t d = extents_.size() - 1; d-- > 0;) {
       index[d] = run % extents_[d];
       run /= extents_[d];
       for (std::size_t o = 0; o < operands_; ++o) start[o] += index[d] * steps_[d][o];
     }
     return index;
   }
-  void advance(std::vector<std::int64_t>& index, std::vector<std::int64_t>& start) const {
-    for (std::size_t d = index.size(); d-- > 0;) {
+  void advance(Index& index, Offsets& start) const {
+    for (std::size_t d = extents_.size() - 1; d-- > 0;) {
       for (std::size_t o = 0; o < operands_; ++o) start[o] += steps_[d][o];
       if (++index[d] < extents_[d]) return;
       for (std::size_t o = 0; o < operands_; ++o) start[o] -= extents_[d] * steps_[d][o];

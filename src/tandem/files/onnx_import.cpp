@@ -191,7 +191,7 @@ void OnnxImporter::read_initializers() {
     }
     value.dims = dims_of(*value.constant);
     const std::string name = proto.name();
-    proto.Clear();  // the elements exist once, as the tensor
+    onnx::TensorProto().Swap(&proto);  // the elements exist once, as the tensor
     proto.set_name(name);
     const auto annotated = annotations_.find(name);
     if (annotated != annotations_.end() && value.constant->format().is_float())

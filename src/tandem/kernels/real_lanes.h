@@ -61,8 +61,11 @@ float sum_row(const float* x, std::int64_t count);
 // The greatest of `count` elements; NaN where one is.
 float max_row(const float* x, std::int64_t count);
 
-// y[i] += x[i], y[i] = max(y[i], x[i]) with NaN kept.
-void accumulate_sum(const float* x, float* y, std::int64_t count);
-void accumulate_max(const float* x, float* y, std::int64_t count);
+// Over rows of `channels` elements that lie one after the other in x: y[c] is factor times the sum,
+// or the maximum with NaN kept, of the elements c of the `count` rows whose numbers are in `rows`.
+void sum_of_rows(const float* x, const std::int64_t* rows, std::int64_t count, float factor,
+                 std::int64_t channels, float* y);
+void max_of_rows(const float* x, const std::int64_t* rows, std::int64_t count,
+                 std::int64_t channels, float* y);
 
 }  // namespace tandem

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <set>
 
@@ -308,6 +309,7 @@ class HostPlanner {
       if (!states.contains(state)) states[state] = add_buffer(id, BufferRole::kState);
       home_[id] = states[state];
     }
+    find_last_reads();
     for (std::size_t at = 0; at < plan_.steps.size(); ++at) {
       Step& step = plan_.steps[at];
       const Node& first = graph_.nodes[step.nodes[0]];
@@ -323,6 +325,12 @@ class HostPlanner {
           plan_.buffers[home_[input]].last_step = at;
         }
       }
+      if (const std::size_t buffer = buffer_of_sum(at); buffer != kNone) {
+        home_[graph_.nodes[step.nodes.back()].outputs[0]] = buffer;
+        plan_.buffers[buffer].last_step = at;
+        step.writes.push_back(buffer);
+        continue;
+      }
       for (const ValueId result : graph_.nodes[step.nodes.back()].outputs) {
         const bool with_caller = is_output(result) && !options_.keep_values;
         home_[result] = add_buffer(result, with_caller ? BufferRole::kOutput : BufferRole::kValue);
@@ -334,6 +342,42 @@ class HostPlanner {
     for (const StateUpdate& update : graph_.updates)
       if (const auto state = states.find(update.state); state != states.end())
         add_copy(update.value, state->second);
+  }
+
+  // The last step that reads what lies at a value's place, aliases included; past the end for
+  // what is kept.
+  void find_last_reads() {
+    std::vector<ValueId> place(graph_.values.size());
+    std::iota(place.begin(), place.end(), ValueId{0});
+    std::vector<std::size_t> last(graph_.values.size(), 0);
+    for (std::size_t at = 0; at < plan_.steps.size(); ++at) {
+      const Step& step = plan_.steps[at];
+      const Node& first = graph_.nodes[step.nodes[0]];
+      if (step.form == "alias") place[first.outputs[0]] = place[first.inputs[0]];
+      for (const NodeId id : step.nodes)
+        for (const ValueId input : graph_.nodes[id].inputs)
+          if (input != kNone) last[place[input]] = at;
+    }
+    for (const ValueId end : ends_) last[place[end]] = plan_.steps.size();
+    last_reads_.resize(place.size());
+    for (ValueId value = 0; value < place.size(); ++value) last_reads_[value] = last[place[value]];
+  }
+
+  // A dense step that adds a value which nobody reads afterwards writes its sum there: kNone for
+  // all other steps.
+  std::size_t buffer_of_sum(std::size_t at) const {
+    const Step& step = plan_.steps[at];
+    if (options_.keep_values || !step.form.starts_with("dense")) return kNone;
+    const Followers followers = followers_of(module_, graph_, step.nodes);
+    const ValueId addend = followers.addend;
+    if (addend == kNone || home_[addend] == kNone || is_output(followers.result) ||
+        last_reads_[addend] != at || bytes_of(addend) != bytes_of(followers.result) ||
+        plan_.buffers[home_[addend]].role != BufferRole::kValue)
+      return kNone;
+    // What is multiplied must not be overwritten.
+    for (const ValueId input : graph_.nodes[step.nodes[0]].inputs)
+      if (input != kNone && home_[input] == home_[addend]) return kNone;
+    return home_[addend];
   }
 
   // Outputs that no step wrote at the caller's: inputs, constants, values listed twice.
@@ -399,7 +443,8 @@ class HostPlanner {
   const HostPlanOptions& options_;
   bool is_lowered_ = true;
   Plan plan_;
-  std::vector<std::size_t> home_;  // by value: its buffer
+  std::vector<std::size_t> home_;        // by value: its buffer
+  std::vector<std::size_t> last_reads_;  // by value: a step
   std::vector<std::vector<NodeId>> readers_;
   std::set<ValueId> ends_;      // outputs, and what updates states
   std::vector<bool> is_alias_;  // by node: its result is its input, element for element

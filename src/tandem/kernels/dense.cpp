@@ -2,15 +2,19 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <dnnl.hpp>
 #include <map>
+#include <new>
 #include <optional>
+#include <sys/mman.h>
 #include <utility>
 #include <vector>
 
 #include "tandem/base/error.h"
 #include "tandem/base/threads.h"
+#include "tandem/kernels/real_lanes.h"
 
 // Of libgomp, which Debian's oneDNN runs on. Declared here since <omp.h> comes with GCC alone.
 extern "C" void omp_set_num_threads(int threads);
@@ -72,11 +76,28 @@ void copy_rows(const float* from, std::int64_t from_stride, float* to, std::int6
     std::memcpy(to + row * to_stride, from + row * from_stride, bytes);
 }
 
+dnnl::primitive_attr attributes_of(const dnnl::post_ops& operations) {
+  dnnl::primitive_attr attributes;
+  attributes.set_post_ops(operations);
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  return attributes;
+}
+
+// Activations for which our lanes are faster than oneDNN's epilogue, though they pass over the tile
+// once more.
+std::optional<RealCall> own_activation_of(const Epilogue& epilogue) {
+  if (epilogue.activation == Activation::kSwish && epilogue.alpha == 1)
+    return RealCall{RealFunction::kSwish};
+  if (epilogue.activation == Activation::kSigmoid) return RealCall{RealFunction::kSigmoid};
+  return std::nullopt;
+}
+
 // What is added is copied to the result's place first: oneDNN's fast kernels take a sum with what
 // stands there, but no further operand.
 dnnl::primitive_attr attributes(const Epilogue& epilogue) {
   dnnl::post_ops operations;
   if (epilogue.adds) operations.append_sum(1);
+  if (own_activation_of(epilogue)) return attributes_of(operations);
   const auto apply = [&](dnnl::algorithm algorithm, float alpha = 0, float beta = 0) {
     operations.append_eltwise(1, algorithm, alpha, beta);
   };
@@ -93,10 +114,7 @@ dnnl::primitive_attr attributes(const Epilogue& epilogue) {
     case Activation::kGelu: apply(dnnl::algorithm::eltwise_gelu_erf); break;
     case Activation::kGeluTanh: apply(dnnl::algorithm::eltwise_gelu_tanh); break;
   }
-  dnnl::primitive_attr result_attributes;
-  result_attributes.set_post_ops(operations);
-  result_attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  return result_attributes;
+  return attributes_of(operations);
 }
 
 // How many parts a call is cut into: enough for a few threads, none smaller than what a thread
@@ -136,7 +154,44 @@ struct DenseArguments::Kept {
 DenseArguments::DenseArguments() = default;
 DenseArguments::~DenseArguments() = default;
 
+// Memory in few large pieces, on large pages where the system has them: constants are read from end
+// to end in every run, and a small page takes a look into the page table each time.
+class Pieces {
+ public:
+  void* take(std::size_t bytes) {
+    constexpr std::size_t kLine = 64;
+    bytes = (bytes + kLine - 1) / kLine * kLine;
+    if (bytes > left_) add_piece(bytes);
+    void* taken = next_;
+    next_ += bytes;
+    left_ -= bytes;
+    return taken;
+  }
+
+ private:
+  struct Release {
+    void operator()(void* memory) const { std::free(memory); }  // NOLINT: of aligned_alloc
+  };
+
+  void add_piece(std::size_t bytes) {
+    constexpr std::size_t kPage = std::size_t{2} << 20, kLeast = std::size_t{16} << 20;
+    const std::size_t size = (std::max(bytes, kLeast) + kPage - 1) / kPage * kPage;
+    pieces_.emplace_back(std::aligned_alloc(kPage, size));
+    if (pieces_.back() == nullptr) throw std::bad_alloc();
+#if defined(MADV_HUGEPAGE)
+    madvise(pieces_.back().get(), size, MADV_HUGEPAGE);  // a wish: nothing depends on it
+#endif
+    next_ = static_cast<std::byte*>(pieces_.back().get());
+    left_ = size;
+  }
+
+  std::vector<std::unique_ptr<void, Release>> pieces_;
+  std::byte* next_ = nullptr;
+  std::size_t left_ = 0;
+};
+
 struct PackedConstants::Kept {
+  Pieces pieces;
   struct Entry {
     const float* data;
     Description given, wanted;
@@ -152,7 +207,7 @@ struct PackedConstants::Kept {
     for (auto entry = first; entry != last; ++entry)
       if (entry->second.given == given && entry->second.wanted == wanted)
         return entry->second.memory;
-    Memory memory(wanted, cpu());
+    Memory memory(wanted, cpu(), pieces.take(wanted.get_size()));
     Memory source = plain;
     auto& ready = const_cast<dnnl::stream&>(stream());
     dnnl::reorder(source, memory).execute(ready, source, memory);
@@ -186,6 +241,7 @@ struct DenseCall::Parts {
   std::vector<Tile> tiles;
   std::vector<Memory> constants;
   bool has_weights = false, has_bias = false, adds = false;
+  std::optional<RealCall> own_activation;  // behind the primitive
 
   std::size_t constant(PackedConstants& packed, const Description& plain, const Description& wanted,
                        const float* data) {
@@ -226,6 +282,12 @@ struct DenseCall::Parts {
     const auto status = dnnl_primitive_execute(variant.primitive.get(), stream().get(),
                                                static_cast<int>(count), arguments.data());
     ensure(status == dnnl_success, "oneDNN refused to run a primitive that it made");
+    if (own_activation) {
+      for (std::int64_t row = 0; row < tile.y_rows; ++row) {
+        float* elements = result + row * stride;
+        apply(*own_activation, elements, nullptr, elements, tile.y_columns);
+      }
+    }
     if (tile.apart)
       copy_rows(result, stride, y + tile.y, tile.y_stride, tile.y_rows, tile.y_columns);
   }
@@ -333,6 +395,7 @@ std::unique_ptr<DenseCall> dense_convolution(const Convolution& c, const float* 
   parts->has_weights = true;
   parts->has_bias = bias != nullptr;
   parts->adds = epilogue.adds;
+  parts->own_activation = own_activation_of(epilogue);
   const std::int64_t x_row = c.width * c.channels, y_row = c.out_width * c.filters;
   const std::int64_t filter_size = c.channels / c.group * c.kernel_height * c.kernel_width;
   const double operations =
@@ -413,6 +476,7 @@ DenseCall::Parts::Variant product_variant(const DenseProduct& p, Range rows, Ran
 std::unique_ptr<DenseCall::Parts> product_batch(const DenseProduct& p, const Epilogue& epilogue) {
   auto parts = std::make_unique<DenseCall::Parts>();
   parts->adds = epilogue.adds;
+  parts->own_activation = own_activation_of(epilogue);
   const std::int64_t x_size = p.rows * p.depth, right_size = p.depth * p.columns,
                      y_size = p.rows * p.columns;
   constexpr double kLeastOperations = 1e6;
@@ -457,6 +521,7 @@ std::unique_ptr<DenseCall> dense_product(const DenseProduct& p, const float* w, 
   parts->has_weights = w != nullptr;
   parts->has_bias = bias != nullptr;
   parts->adds = epilogue.adds;
+  parts->own_activation = own_activation_of(epilogue);
   // Rows of a batch that shares its right operand are rows of one product.
   const std::int64_t rows = p.shares_right ? p.batch * p.rows : p.rows;
   const std::int64_t batch = p.shares_right ? 1 : p.batch;

@@ -21,7 +21,6 @@ Program::Program(const Module& module, Plan plan) : module_(module), plan_(std::
     places_.push_back({buffer.role, position_of(buffer)});
     if (homes[buffer.value] == kNone) homes[buffer.value] = i;
   }
-  PackedConstants packed;
   for (std::size_t at = 0; at < plan_.steps.size(); ++at) {
     throw_if_interrupted();  // packing weights takes its time
     const Step& step = plan_.steps[at];
@@ -38,7 +37,7 @@ Program::Program(const Module& module, Plan plan) : module_(module), plan_(std::
     } else {
       const std::vector<ValueId>& results = graph.nodes[step.nodes.back()].outputs;
       for (std::size_t i = 0; i < results.size(); ++i) homes[results[i]] = step.writes[i];
-      for (auto& program : make_step_programs({module_, graph, step, layouts_, packed}))
+      for (auto& program : make_step_programs({module_, graph, step, layouts_, packed_}))
         steps_.emplace_back(std::move(program), at);
     }
   }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tandem/graph/module.h"
+#include "tandem/kernels/dense.h"
 #include "tandem/plan/plan.h"
 #include "tandem/runtime/step_program.h"
 
@@ -61,6 +62,7 @@ class Program {
   std::vector<Layout> layouts_;  // by value
   std::vector<BufferPlace> places_;
   std::vector<std::pair<ValueId, std::size_t>> values_;  // and the buffers in which they lie
+  PackedConstants packed_;                               // what the steps read
   // The steps that compute, and which of the plan they are.
   std::vector<std::pair<std::unique_ptr<StepProgram>, std::size_t>> steps_;
   std::vector<Copy> copies_;          // at the end of a run

@@ -14,16 +14,6 @@
 namespace tandem {
 namespace {
 
-std::uint64_t regular_file_size(const std::filesystem::path& path) {
-  std::error_code status;
-  if (!std::filesystem::exists(path, status)) throw Error("there is no file ", path.string());
-  if (!std::filesystem::is_regular_file(path, status))
-    throw Error(path.string(), " is not a regular file");
-  const auto size = std::filesystem::file_size(path, status);
-  if (status) throw Error("cannot read ", path.string(), ": ", status.message());
-  return size;
-}
-
 void check_range(const std::filesystem::path& path, std::uint64_t offset, std::uint64_t length) {
   const std::uint64_t size = regular_file_size(path);
   if (offset > size || length > size - offset) {
@@ -33,6 +23,16 @@ void check_range(const std::filesystem::path& path, std::uint64_t offset, std::u
 }
 
 }  // namespace
+
+std::uint64_t regular_file_size(const std::filesystem::path& path) {
+  std::error_code status;
+  if (!std::filesystem::exists(path, status)) throw Error("there is no file ", path.string());
+  if (!std::filesystem::is_regular_file(path, status))
+    throw Error(path.string(), " is not a regular file");
+  const auto size = std::filesystem::file_size(path, status);
+  if (status) throw Error("cannot read ", path.string(), ": ", status.message());
+  return size;
+}
 
 std::vector<std::byte> read_file_bytes(const std::filesystem::path& path, std::uint64_t limit) {
   const std::uint64_t size = regular_file_size(path);

@@ -11,6 +11,9 @@ namespace tandem {
 
 using ByteSpan = std::span<const std::byte>;
 
+// Throws Error naming the path where it is none.
+std::uint64_t regular_file_size(const std::filesystem::path& path);
+
 // The content of a regular file. Throws Error naming the path when it cannot be read or holds more
 // than `limit` bytes.
 std::vector<std::byte> read_file_bytes(const std::filesystem::path& path,

@@ -1,6 +1,7 @@
 #include "tandem/files/onnx_import.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "tandem/base/text.h"
 #include "tandem/files/onnx_functions.h"
@@ -190,7 +191,7 @@ void OnnxImporter::read_initializers() {
     }
     value.dims = dims_of(*value.constant);
     const std::string name = proto.name();
-    proto.Clear();  // the elements exist once, as the tensor
+    onnx::TensorProto().Swap(&proto);  // the elements exist once, as the tensor
     proto.set_name(name);
     const auto annotated = annotations_.find(name);
     if (annotated != annotations_.end() && value.constant->format().is_float())
@@ -504,10 +505,13 @@ void OnnxImporter::rename_values() {
   }
 }
 
-Module read_onnx(ByteSpan bytes, std::string_view source, const std::filesystem::path& folder,
-                 const OnnxBinding& binding) {
+namespace {
+
+// What `parse` returns, as a module.
+Module import_onnx(const std::function<onnx::ModelProto()>& parse, std::string_view source,
+                   const std::filesystem::path& folder, const OnnxBinding& binding) {
   try {
-    onnx::ModelProto model = parse_onnx_model(bytes);
+    onnx::ModelProto model = parse();
     inline_functions(model);
     return OnnxImporter(model, folder, binding).run(source);
   } catch (const RefusedModel&) {
@@ -517,9 +521,17 @@ Module read_onnx(ByteSpan bytes, std::string_view source, const std::filesystem:
   }
 }
 
+}  // namespace
+
+Module read_onnx(ByteSpan bytes, std::string_view source, const std::filesystem::path& folder,
+                 const OnnxBinding& binding) {
+  return import_onnx([&] { return parse_onnx_model(bytes); }, source, folder, binding);
+}
+
 Module read_onnx(const std::filesystem::path& path, const OnnxBinding& binding) {
   const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
-  return read_onnx(read_file_bytes(path), path.string(), folder, binding);
+  regular_file_size(path);  // what is wrong with it, without its name twice
+  return import_onnx([&] { return parse_onnx_model(path); }, path.string(), folder, binding);
 }
 
 }  // namespace tandem

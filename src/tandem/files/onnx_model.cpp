@@ -1,12 +1,14 @@
 #include "tandem/files/onnx_model.h"
 
 #include <algorithm>
+#include <fstream>
 #include <limits>
 #include <queue>
 #include <set>
 #include <unordered_map>
 
 #include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl.h>
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
@@ -116,20 +118,39 @@ int producer_of(const Producers& producers, const std::string& value, const std:
 
 }  // namespace
 
-onnx::ModelProto parse_onnx_model(ByteSpan bytes) {
-  if (bytes.size() > static_cast<std::size_t>(std::numeric_limits<int>::max()))
-    throw Error(bytes.size(), " bytes; models above 2 GiB keep their weights in external files");
-  google::protobuf::io::CodedInputStream stream(reinterpret_cast<const std::uint8_t*>(bytes.data()),
-                                                static_cast<int>(bytes.size()));
+namespace {
+
+// `read` of `size` bytes.
+onnx::ModelProto parsed(google::protobuf::io::ZeroCopyInputStream& read, std::uint64_t size) {
+  if (size > static_cast<std::uint64_t>(std::numeric_limits<int>::max()))
+    throw Error(size, " bytes; models above 2 GiB keep their weights in external files");
+  google::protobuf::io::CodedInputStream stream(&read);
   onnx::ModelProto model;
   if (!model.MergeFromCodedStream(&stream) || !stream.ConsumedEntireMessage()) {
     throw Error("not an ONNX model, or truncated: the message breaks off at byte ",
-                stream.CurrentPosition(), " of ", bytes.size(), "; export or copy the file again");
+                stream.CurrentPosition(), " of ", size, "; export or copy the file again");
   }
   if (!model.has_graph() || (model.graph().node_size() == 0 && model.graph().output_size() == 0))
     throw Error("holds no ONNX graph; is it another kind of file?");
   check_versions(model);
   return model;
+}
+
+}  // namespace
+
+onnx::ModelProto parse_onnx_model(ByteSpan bytes) {
+  google::protobuf::io::ArrayInputStream read(
+      bytes.data(),
+      static_cast<int>(std::min<std::size_t>(bytes.size(), std::numeric_limits<int>::max())));
+  return parsed(read, bytes.size());
+}
+
+onnx::ModelProto parse_onnx_model(const std::filesystem::path& path) {
+  const std::uint64_t size = regular_file_size(path);
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw Error("cannot open ", path.string(), " for reading");
+  google::protobuf::io::IstreamInputStream read(&file);
+  return parsed(read, size);
 }
 
 std::map<std::string, std::int64_t> operator_sets(const onnx::ModelProto& model) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <string>
 #include <string_view>
@@ -15,6 +16,8 @@ namespace tandem {
 
 // Throws Error where the bytes are no ModelProto with a graph, or where a version is unknown.
 onnx::ModelProto parse_onnx_model(ByteSpan bytes);
+// The same from a file, which is never in memory beside its message.
+onnx::ModelProto parse_onnx_model(const std::filesystem::path& path);
 
 // Versions of the operator sets that a model imports, by domain ("" is ONNX's own).
 std::map<std::string, std::int64_t> operator_sets(const onnx::ModelProto& model);

@@ -32,6 +32,19 @@ struct Epilogue {
 
 class DenseCall;
 
+// Constant operands in the orders that the processor likes, once for all calls that are made with
+// this and read the same elements.
+class PackedConstants {
+ public:
+  PackedConstants();
+  ~PackedConstants();
+  PackedConstants(const PackedConstants&) = delete;
+  PackedConstants& operator=(const PackedConstants&) = delete;
+
+  struct Kept;  // internal
+  std::unique_ptr<Kept> kept;
+};
+
 // The arguments of a call in oneDNN's terms, kept from run to run. One for each thread that runs a
 // call at a time.
 class DenseArguments {
@@ -47,8 +60,8 @@ class DenseArguments {
   std::unique_ptr<Kept> kept_;
 };
 
-// One call with its shape and its constant operands, which are copied in the order that the
-// processor likes.
+// One call with its shape and its constant operands. These must stay where they are as long as the
+// call: they are copied only where the processor likes another order.
 class DenseCall {
  public:
   ~DenseCall();
@@ -65,16 +78,18 @@ class DenseCall {
   std::unique_ptr<Parts> parts_;
 
   friend std::unique_ptr<DenseCall> dense_convolution(const Convolution&, const float*,
-                                                      const float*, const Epilogue&);
+                                                      const float*, const Epilogue&,
+                                                      PackedConstants&);
   friend std::unique_ptr<DenseCall> dense_product(const struct DenseProduct&, const float*,
-                                                  const float*, const Epilogue&);
+                                                  const float*, const Epilogue&, PackedConstants&);
 };
 
 // y = epilogue(conv(x, w) + bias[filter]) with channels last: x [batch, height, width, channels],
 // y [batch, out_height, out_width, filters]; w and bias (which may be null) as convolve() takes
 // them.
 std::unique_ptr<DenseCall> dense_convolution(const Convolution& shape, const float* w,
-                                             const float* bias, const Epilogue& epilogue);
+                                             const float* bias, const Epilogue& epilogue,
+                                             PackedConstants& packed);
 
 // y[b,i,j] = epilogue(sum_k x[b,i,k] * w[b,k,j] + bias[j]); all row-major, w [k,j] shared by the
 // batch where `shares_right`, and stored as [j,k] where `right_is_transposed`.
@@ -84,6 +99,7 @@ struct DenseProduct {
 };
 // `w` is null where it is given to each run; `bias` may be null.
 std::unique_ptr<DenseCall> dense_product(const DenseProduct& shape, const float* w,
-                                         const float* bias, const Epilogue& epilogue);
+                                         const float* bias, const Epilogue& epilogue,
+                                         PackedConstants& packed);
 
 }  // namespace tandem

@@ -39,10 +39,37 @@ HWY_INLINE V exponential(V x) {
   return hn::IfThenElse(hn::IsNaN(x), x, result);
 }
 
+// e^x for x from -87 to 88, within 2 units in the last place: 2^n times Taylor's
+// polynomial on [-log(2) / 2, log(2) / 2].
+HWY_INLINE V exponential_in_range(V x) {
+  const D d;
+  const hn::RebindToSigned<D> integers;
+  static constexpr float kTaylor[] = {1.0F,         1.0F,         0.5F,          0.16666667F,
+                                      0.041666668F, 0.008333334F, 0.0013888889F, 0.0001984127F};
+  const V n = hn::Round(hn::Mul(x, hn::Set(d, 1.44269504F)));
+  // log(2) in two parts, the first short enough for n times it to be exact.
+  const V rest =
+      hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4F), hn::NegMulAdd(n, hn::Set(d, 0.693359375F), x));
+  const auto exponent =
+      hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(integers, n), hn::Set(integers, 127)));
+  return hn::Mul(polynomial(rest, kTaylor), hn::BitCast(d, exponent));
+}
+
+// 1 / x for x from 1 on, within 2 units in the last place: the processor's estimate, refined twice.
+HWY_INLINE V reciprocal(V x) {
+  const D d;
+  V estimate = hn::ApproximateReciprocal(x);
+  for (int step = 0; step < 2; ++step)
+    estimate = hn::MulAdd(estimate, hn::NegMulAdd(x, estimate, hn::Set(d, 1)), estimate);
+  return estimate;
+}
+
+// Below -87 it is 0 within the least normal number.
 HWY_INLINE V sigmoid(V x) {
   const D d;
-  const V one = hn::Set(d, 1);
-  return hn::Div(one, hn::Add(one, exponential(hn::Neg(x))));
+  const V one = hn::Set(d, 1), most = hn::Set(d, 87);
+  const V power = exponential_in_range(hn::Min(hn::Max(hn::Neg(x), hn::Neg(most)), most));
+  return hn::IfThenElse(hn::IsNaN(x), x, reciprocal(hn::Add(one, power)));
 }
 
 // Odd polynomial near 0; elsewhere (e^2x - 1) / (e^2x + 1), which is 1 in f32 from 9.1 on.
@@ -189,14 +216,33 @@ float sum(const float* x, std::int64_t count) {
   return hn::GetLane(hn::SumOfLanes(d, hn::Add(first, second))) + rest;
 }
 
+// The greatest element that is no NaN.
+float greatest_of(const float* x, std::int64_t count) {
+  const D d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const V least = hn::Set(d, -std::numeric_limits<float>::infinity());
+  V greatest = least;
+  std::int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const V v = hn::LoadU(d, x + i);
+    greatest = hn::IfThenElse(hn::Gt(v, greatest), v, greatest);
+  }
+  float result = hn::GetLane(hn::MaxOfLanes(d, greatest));
+  for (; i < count; ++i) result = x[i] > result ? x[i] : result;
+  return result;
+}
+
 void softmax(const float* x, float* y, std::int64_t count) {
   const D d;
-  float greatest = -std::numeric_limits<float>::infinity();
-  for (std::int64_t i = 0; i < count; ++i) greatest = x[i] > greatest ? x[i] : greatest;
-  const V shift = hn::Set(d, greatest);
+  const V shift = hn::Set(d, greatest_of(x, count));
   map_one(x, y, count, [&](V v) { return exponential(hn::Sub(v, shift)); });
   const V factor = hn::Set(d, 1 / sum(y, count));
-  map_one(y, y, count, [&](V v) { return hn::Mul(v, factor); });
+  // Subnormal numbers, as masks make them, slow down what reads them a hundredfold.
+  const V least = hn::Set(d, std::numeric_limits<float>::min());
+  map_one(y, y, count, [&](V v) {
+    const V share = hn::Mul(v, factor);
+    return hn::IfThenZeroElse(hn::Lt(share, least), share);
+  });
 }
 
 void normalize(const float* x, const float* scale, const float* bias, float epsilon,
@@ -215,11 +261,43 @@ void normalize(const float* x, const float* scale, const float* bias, float epsi
   if (bias != nullptr) map_two(y, bias, y, count, [](V a, V b) { return hn::Add(a, b); });
 }
 
-void add_to(const float* x, float* y, std::int64_t count) {
-  map_two(x, y, y, count, [](V a, V b) { return hn::Add(a, b); });
+// y[c] = finish(combine over k of x[rows[k] * channels + c]).
+template <typename Combine, typename Finish>
+HWY_INLINE void combine_rows(const float* x, const std::int64_t* rows, std::int64_t count,
+                             std::int64_t channels, float* y, const Combine& combine,
+                             const Finish& finish) {
+  const D d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const hn::CappedTag<float, 1> one;
+  std::int64_t c = 0;
+  for (; c + lanes <= channels; c += lanes) {
+    V result = hn::LoadU(d, x + rows[0] * channels + c);
+    for (std::int64_t k = 1; k < count; ++k)
+      result = combine(d, result, hn::LoadU(d, x + rows[k] * channels + c));
+    hn::StoreU(finish(d, result), d, y + c);
+  }
+  for (; c < channels; ++c) {
+    auto result = hn::LoadU(one, x + rows[0] * channels + c);
+    for (std::int64_t k = 1; k < count; ++k)
+      result = combine(one, result, hn::LoadU(one, x + rows[k] * channels + c));
+    hn::StoreU(finish(one, result), one, y + c);
+  }
 }
-void max_to(const float* x, float* y, std::int64_t count) {
-  map_two(x, y, y, count, [](V a, V b) { return with_nan(a, b, hn::Max(a, b)); });
+
+void sum_rows(const float* x, const std::int64_t* rows, std::int64_t count, float factor,
+              std::int64_t channels, float* y) {
+  combine_rows(
+      x, rows, count, channels, y, [](auto, auto a, auto b) { return hn::Add(a, b); },
+      [&](auto d, auto a) { return hn::Mul(a, hn::Set(d, factor)); });
+}
+
+// Max gives the second operand where one is NaN on some processors, the number on others.
+void max_rows(const float* x, const std::int64_t* rows, std::int64_t count, std::int64_t channels,
+              float* y) {
+  combine_rows(
+      x, rows, count, channels, y,
+      [](auto, auto a, auto b) { return hn::IfThenElse(hn::Or(hn::Gt(b, a), hn::IsNaN(b)), b, a); },
+      [](auto, auto a) { return a; });
 }
 
 }  // namespace
@@ -236,8 +314,8 @@ HWY_EXPORT(apply_two);
 HWY_EXPORT(sum);
 HWY_EXPORT(softmax);
 HWY_EXPORT(normalize);
-HWY_EXPORT(add_to);
-HWY_EXPORT(max_to);
+HWY_EXPORT(sum_rows);
+HWY_EXPORT(max_rows);
 
 }  // namespace
 
@@ -270,11 +348,13 @@ float max_row(const float* x, std::int64_t count) {
   return best;
 }
 
-void accumulate_sum(const float* x, float* y, std::int64_t count) {
-  HWY_DYNAMIC_DISPATCH(add_to)(x, y, count);
+void sum_of_rows(const float* x, const std::int64_t* rows, std::int64_t count, float factor,
+                 std::int64_t channels, float* y) {
+  HWY_DYNAMIC_DISPATCH(sum_rows)(x, rows, count, factor, channels, y);
 }
-void accumulate_max(const float* x, float* y, std::int64_t count) {
-  HWY_DYNAMIC_DISPATCH(max_to)(x, y, count);
+void max_of_rows(const float* x, const std::int64_t* rows, std::int64_t count,
+                 std::int64_t channels, float* y) {
+  HWY_DYNAMIC_DISPATCH(max_rows)(x, rows, count, channels, y);
 }
 
 }  // namespace tandem

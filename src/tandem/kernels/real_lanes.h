@@ -47,7 +47,7 @@ struct RealCall {
 // be a or b.
 void apply(const RealCall& call, const float* a, const float* b, float* y, std::int64_t count);
 
-// y = e^(x - max) / sum over `count` elements, which lie side by side.
+// y = e^(x - max) / sum over `count` elements, which lie side by side; 0 where that is subnormal.
 void softmax_row(const float* x, float* y, std::int64_t count);
 
 // y = (x - mean) / sqrt(variance + epsilon) * scale + bias over `count` elements; scale and bias
@@ -61,8 +61,11 @@ float sum_row(const float* x, std::int64_t count);
 // The greatest of `count` elements; NaN where one is.
 float max_row(const float* x, std::int64_t count);
 
-// y[i] += x[i], y[i] = max(y[i], x[i]) with NaN kept.
-void accumulate_sum(const float* x, float* y, std::int64_t count);
-void accumulate_max(const float* x, float* y, std::int64_t count);
+// Over rows of `channels` elements that lie one after the other in x: y[c] is factor times the sum,
+// or the maximum with NaN kept, of the elements c of the `count` rows whose numbers are in `rows`.
+void sum_of_rows(const float* x, const std::int64_t* rows, std::int64_t count, float factor,
+                 std::int64_t channels, float* y);
+void max_of_rows(const float* x, const std::int64_t* rows, std::int64_t count,
+                 std::int64_t channels, float* y);
 
 }  // namespace tandem

@@ -4,13 +4,14 @@
 #include <map>
 #include <set>
 
-#include "tandem/graph/builder.h"
-#include "tandem/graph/operator.h"
+#include "tandem/base/error.h"
+#include "tandem/plan/movement_map.h"
 #include "tandem/runtime/real_nodes.h"
 #include "tandem/transform/constant_fold.h"
 #include "tandem/transform/expand.h"
 #include "tandem/transform/fold_batch_norm.h"
 #include "tandem/transform/recognize.h"
+#include "tandem/transform/rewriter.h"
 
 namespace tandem {
 namespace {
@@ -29,60 +30,47 @@ bool is_pool(std::string_view op) {
 class LayoutChooser {
  public:
   explicit LayoutChooser(const Module& module)
-      : old_(module), graph_(module.main()), values_(graph_.values.size(), kNone) {
-    network_.module.symbols = module.symbols;
-    network_.module.metadata = module.metadata;
-    network_.module.constants = module.constants;
-    network_.module.states = module.states;
-    id_ = Builder::add_graph(network_.module, "main");
-  }
+      : graph_(module.main()), rewriter_(module), builder_(rewriter_.builder()) {}
 
   HostNetwork run() {
-    Builder builder(network_.module, id_);
-    builder_ = &builder;
-    for (const ValueId input : graph_.inputs)
-      values_[input] = builder.input(graph_.values[input].name, graph_.values[input].type);
-    for (ValueId id = 0; id < graph_.values.size(); ++id) {
-      const Value& value = graph_.values[id];
-      if (value.constant != kNone) values_[id] = builder.constant(value.constant);
-      if (value.state != kNone) values_[id] = builder.read_state(value.state);
+    readers_ = consumers(graph_);
+    for (NodeId id = 0; id < graph_.nodes.size(); ++id) {
+      if (written_.contains(id)) continue;
+      if (const auto shuffle = shuffle_from(id)) {
+        add_shuffle(*shuffle);
+      } else if (graph_.nodes[id].op->name() == "Transpose") {
+        add_transposition(graph_.nodes[id]);
+      } else {
+        add(graph_.nodes[id]);
+      }
     }
-    for (const Node& node : graph_.nodes) add(node);
-    Graph& graph = builder.graph();
-    for (const ValueId output : graph_.outputs) builder.output(in(Layout::kRowMajor, output));
-    for (const StateUpdate& update : graph_.updates)
-      graph.updates.push_back({update.state, in(Layout::kRowMajor, update.value)});
-    network_.layouts.resize(graph.values.size(), Layout::kRowMajor);
-    return std::move(network_);
+    Module module = rewriter_.finish([this](ValueId id) { return in(Layout::kRowMajor, id); });
+    layouts_.resize(module.main().values.size(), Layout::kRowMajor);
+    return {std::move(module), std::move(layouts_)};
   }
 
  private:
   Layout layout(ValueId id) const {
-    return id < network_.layouts.size() ? network_.layouts[id] : Layout::kRowMajor;
+    return id < layouts_.size() ? layouts_[id] : Layout::kRowMajor;
   }
   void set_layout(ValueId id, Layout layout) {
-    if (network_.layouts.size() <= id) network_.layouts.resize(id + 1, Layout::kRowMajor);
-    network_.layouts[id] = layout;
+    if (layouts_.size() <= id) layouts_.resize(id + 1, Layout::kRowMajor);
+    layouts_[id] = layout;
   }
 
-  // Both orders are one where the channels or all other positions are single.
   static bool orders_differ(const TensorType& type) {
-    if (type.shape.size() < 3 || !type.is_static()) return false;
-    const Shape shape = type.static_shape();
-    std::int64_t inner = 1;
-    for (std::size_t d = 2; d < shape.size(); ++d) inner *= shape[d];
-    return shape[1] > 1 && inner > 1;
+    return type.is_static() && !has_one_order(type.static_shape());
   }
 
   // The new value in a layout: itself, or behind an Identity that reorders it.
   ValueId in(Layout wanted, ValueId old_id) {
     if (old_id == kNone) return kNone;
-    const ValueId id = values_[old_id];
-    if (layout(id) == wanted || builder_->graph().values[id].constant != kNone) return id;
-    if (!orders_differ(builder_->type(id))) return id;
+    const ValueId id = rewriter_.at(old_id);
+    if (layout(id) == wanted || builder_.graph().values[id].constant != kNone) return id;
+    if (!orders_differ(builder_.type(id))) return id;
     const auto key = std::pair(id, wanted);
     if (const auto known = reordered_.find(key); known != reordered_.end()) return known->second;
-    const ValueId result = builder_->add("Identity", {id}, {}, "reorder");
+    const ValueId result = builder_.add("Identity", {id}, {}, "reorder");
     set_layout(result, wanted);
     reordered_[key] = result;
     return result;
@@ -90,40 +78,125 @@ class LayoutChooser {
 
   Layout wanted_layout(const NodeView& node) const {
     if (is_dense_convolution(node)) return Layout::kChannelsLast;
+    if (is_global_average(node)) return layout(rewriter_.at(node.node.inputs[0]));
     const std::string_view op = node.node.op->name();
     const bool neutral = is_pool(op) || moves_in_any_layout(op) || lane_call(node);
     if (!neutral || node.node.outputs.empty()) return Layout::kRowMajor;
+    // As the first input whose elements lie in another order then; where all have one order, as
+    // any that is called channels last, so that kernels see one image.
+    Layout wanted = Layout::kRowMajor;
     const std::size_t rank = node.graph.values[node.node.outputs[0]].type.shape.size();
+    bool differs = false;
     for (const ValueId input : node.node.inputs) {
       if (input == kNone || node.graph.values[input].constant != kNone) continue;
-      if (layout(values_[input]) == Layout::kChannelsLast &&
-          node.graph.values[input].type.shape.size() == rank &&
-          orders_differ(node.graph.values[input].type))
-        return Layout::kChannelsLast;
+      const TensorType& type = node.graph.values[input].type;
+      const bool is_image =
+          layout(rewriter_.at(input)) == Layout::kChannelsLast && type.shape.size() == rank;
+      if (is_image && orders_differ(type)) return Layout::kChannelsLast;
+      if (is_image) wanted = Layout::kChannelsLast;
+      differs = differs || orders_differ(type);
     }
-    return Layout::kRowMajor;
+    return differs ? Layout::kRowMajor : wanted;
   }
 
   void add(const Node& node) {
-    const NodeView view{old_, graph_, node};
-    const Layout wanted = wanted_layout(view);
-    builder_->set_scope(node.scope);
+    const Layout wanted = wanted_layout(rewriter_.old_view(node));
     std::vector<ValueId> inputs;
     for (const ValueId input : node.inputs) inputs.push_back(in(wanted, input));
-    const auto outputs = builder_->add_node(node.op->name(), inputs, node.attributes, node.name);
-    for (std::size_t i = 0; i < outputs.size(); ++i) {
-      values_[node.outputs[i]] = outputs[i];
-      builder_->graph().values[outputs[i]].name = graph_.values[node.outputs[i]].name;
-      set_layout(outputs[i], wanted);
+    for (const ValueId output : rewriter_.copy(node, std::move(inputs))) set_layout(output, wanted);
+  }
+
+  // A Transpose reads either order; its result lies in the one in which nothing has to move, if
+  // there is one.
+  void add_transposition(const Node& node) {
+    const ValueId x = rewriter_.at(node.inputs[0]);
+    const ValueId y = rewriter_.copy(node, {x}).front();
+    const NodeView view{builder_.module(), builder_.graph(), builder_.graph().nodes.back()};
+    if (!builder_.type(y).is_static()) return;
+    const Shape to = builder_.shape(y);
+    const auto from_strides = strides_of(builder_.shape(x), layout(x));
+    const auto axes = permutation_of(view);
+    const bool is_image =
+        to.size() >= 4 || std::ranges::any_of(readers_[node.outputs[0]], [&](NodeId reader) {
+          return is_dense_convolution(rewriter_.old_view(graph_.nodes[reader]));
+        });
+    for (const Layout wanted : {Layout::kChannelsLast, Layout::kRowMajor}) {
+      if (wanted == Layout::kChannelsLast && !is_image) continue;
+      const auto strides = strides_of(to, wanted);
+      bool same = true;
+      for (std::size_t d = 0; d < to.size(); ++d)
+        same = same && (to[d] == 1 || strides[d] == from_strides[axes[d]]);
+      if (same) set_layout(y, wanted);
     }
   }
 
-  const Module& old_;
+  // Channels that are seen as [groups, channels of a group], transposed and flattened again.
+  struct Shuffle {
+    NodeId last;
+    ValueId x;  // images that lie channels last
+    std::int64_t groups, channels;
+  };
+
+  std::optional<NodeId> only_reader(NodeId id, std::string_view op) const {
+    const ValueId result = graph_.nodes[id].outputs[0];
+    const bool is_end = std::ranges::find(graph_.outputs, result) != graph_.outputs.end();
+    if (is_end || readers_[result].size() != 1) return std::nullopt;
+    const NodeId reader = readers_[result].front();
+    return graph_.nodes[reader].op->name() == op ? std::optional(reader) : std::nullopt;
+  }
+
+  std::optional<Shuffle> shuffle_from(NodeId id) const {
+    const Node& node = graph_.nodes[id];
+    if (node.op->name() != "Reshape") return std::nullopt;
+    const ValueId x = rewriter_.at(node.inputs[0]);
+    const auto& type = graph_.values[node.inputs[0]].type;
+    const auto& split = graph_.values[node.outputs[0]].type;
+    if (layout(x) != Layout::kChannelsLast || type.shape.size() != 4 || split.shape.size() != 5 ||
+        !type.is_static())
+      return std::nullopt;
+    const bool splits_channels = split.shape[0] == type.shape[0] &&
+                                 split.shape[3] == type.shape[2] && split.shape[4] == type.shape[3];
+    const auto turn = only_reader(id, "Transpose");
+    const auto last = turn ? only_reader(*turn, "Reshape") : std::nullopt;
+    if (!splits_channels || !last) return std::nullopt;
+    const Node& turned = graph_.nodes[*turn];
+    if (permutation_of(rewriter_.old_view(turned)) != std::vector<std::size_t>{0, 2, 1, 3, 4} ||
+        graph_.values[graph_.nodes[*last].outputs[0]].type != type)
+      return std::nullopt;
+    return Shuffle{*last, x, split.shape[1].constant(), split.shape[2].constant()};
+  }
+
+  // The same on [N,H,W,C], where only the channels of each position move.
+  void add_shuffle(const Shuffle& shuffle) {
+    using Axes = std::vector<std::int64_t>;
+    using Entries = std::vector<std::string>;
+    const Node& last = graph_.nodes[shuffle.last];
+    written_.insert({shuffle.last, graph_.values[last.inputs[0]].producer});
+    builder_.set_scope(last.scope);
+    const auto named = [](std::int64_t extent) { return concat(extent); };
+    const ValueId pixels =
+        builder_.add("Transpose", {shuffle.x}, {{"perm", Axes{0, 2, 3, 1}}}, "pixels");
+    const ValueId groups = builder_.add(
+        "Reshape", {pixels},
+        {{"shape", Entries{"d0", "d1", "d2", named(shuffle.groups), named(shuffle.channels)}}},
+        "groups");
+    const ValueId turned =
+        builder_.add("Transpose", {groups}, {{"perm", Axes{0, 1, 2, 4, 3}}}, last.name);
+    const ValueId flat = builder_.add(
+        "Reshape", {turned},
+        {{"shape", Entries{"d0", "d1", "d2", named(shuffle.groups * shuffle.channels)}}}, "flat");
+    const ValueId result =
+        builder_.add("Transpose", {flat}, {{"perm", Axes{0, 3, 1, 2}}}, "images");
+    set_layout(result, Layout::kChannelsLast);
+    rewriter_.set(last.outputs[0], result);
+  }
+
   const Graph& graph_;
-  HostNetwork network_;
-  GraphId id_ = 0;
-  Builder* builder_ = nullptr;
-  std::vector<ValueId> values_;  // of the new graph, by old value
+  std::vector<std::vector<NodeId>> readers_;
+  std::set<NodeId> written_;  // nodes that stand in the new graph already
+  Rewriter rewriter_;
+  Builder& builder_;
+  std::vector<Layout> layouts_;  // by new value
   std::map<std::pair<ValueId, Layout>, ValueId> reordered_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <set>
 
@@ -70,25 +71,35 @@ class HostPlanner {
     return options_.layouts.empty() ? Layout::kRowMajor : options_.layouts[value];
   }
 
+  Shape shape(ValueId value) const { return graph_.values[value].type.static_shape(); }
+
   bool keeps_places(NodeId id) const {
     const Node& node = graph_.nodes[id];
     if (node.op->traits().domain != Domain::kMovement || node.outputs.size() != 1) return false;
     const ValueId input = node.inputs[0];
     if (input == kNone || graph_.values[input].constant != kNone) return false;
     if (!is_lowered_) return keeps_real_places(node);
-    const auto map = movement_map(view(id), 0);
-    const auto size = element_count(graph_.values[input].type.static_shape());
-    return map && map->is_identity(static_cast<std::size_t>(size));
+    const Shape result = shape(node.outputs[0]);
+    const std::int64_t size = element_count(result);
+    if (size == 0 || size != element_count(shape(input))) return false;
+    const auto boxes = movement_boxes(view(id), 0, 1);
+    if (!boxes || boxes->size() != 1) return false;
+    const MovementBox& box = boxes->front();
+    const auto strides = row_major_strides(result);
+    bool same = box.input == 0 && box.base == 0;
+    for (std::size_t d = 0; d < result.size(); ++d)
+      same = same && (result[d] == 1 || box.strides[d] == strides[d]);
+    return same;
   }
 
   bool keeps_real_places(const Node& node) const {
     const std::string_view op = node.op->name();
     const ValueId x = node.inputs[0], y = node.outputs[0];
-    if (op == "Reshape" || op == "Identity") return layout(x) == layout(y);
+    if (op == "Reshape" || op == "Identity")
+      return layout(x) == layout(y) || (has_one_order(shape(x)) && has_one_order(shape(y)));
     if (op != "Transpose") return false;
     // The same bytes in another layout.
-    const Shape from = graph_.values[x].type.static_shape(),
-                to = graph_.values[y].type.static_shape();
+    const Shape from = shape(x), to = shape(y);
     const auto axes = permutation_of({module_, graph_, node});
     const auto in = strides_of(from, layout(x)), out = strides_of(to, layout(y));
     for (std::size_t d = 0; d < axes.size(); ++d)
@@ -220,21 +231,21 @@ class HostPlanner {
 
   std::string real_form(NodeId id) const {
     const NodeView node = view(id);
-    if (is_dense_convolution(node) && layout(node.node.outputs[0]) == layout_of_images(node))
-      return "dense_convolution";
+    // Kernels for images want their channels last.
+    const auto is_image = [&](ValueId value) { return layout(value) == Layout::kChannelsLast; };
+    if (is_dense_convolution(node) && is_image(node.node.outputs[0])) return "dense_convolution";
     if (is_dense_product(node)) return "dense_product";
     if (lane_call(node)) return "real_lanes";
     const std::string_view op = node.node.op->name();
+    if (is_global_average(node) && is_image(node.node.inputs[0])) return "real_pool";
     if (is_row_operator(node)) return "real_rows";
     const bool pools = op == "MaxPool" || op == "AveragePool" || op.starts_with("Global");
     if (pools && is_f32(node) && node.node.outputs.size() == 1 && node.input(0).shape.size() >= 3 &&
-        layout(node.node.inputs[0]) == layout_of_images(node) &&
-        (op.starts_with("Global") || layout(node.node.outputs[0]) == layout_of_images(node)))
+        is_image(node.node.inputs[0]) &&
+        (op.starts_with("Global") || is_image(node.node.outputs[0])))
       return "real_pool";
     return "definition";
   }
-  // Where the channels of the images that a node reads lie last: always, where there is one pixel.
-  Layout layout_of_images(const NodeView&) const { return Layout::kChannelsLast; }
   Step make_step(const std::vector<NodeId>& nodes) const {
     Step step;
     step.nodes = nodes;
@@ -298,6 +309,7 @@ class HostPlanner {
       if (!states.contains(state)) states[state] = add_buffer(id, BufferRole::kState);
       home_[id] = states[state];
     }
+    find_last_reads();
     for (std::size_t at = 0; at < plan_.steps.size(); ++at) {
       Step& step = plan_.steps[at];
       const Node& first = graph_.nodes[step.nodes[0]];
@@ -313,6 +325,12 @@ class HostPlanner {
           plan_.buffers[home_[input]].last_step = at;
         }
       }
+      if (const std::size_t buffer = buffer_of_sum(at); buffer != kNone) {
+        home_[graph_.nodes[step.nodes.back()].outputs[0]] = buffer;
+        plan_.buffers[buffer].last_step = at;
+        step.writes.push_back(buffer);
+        continue;
+      }
       for (const ValueId result : graph_.nodes[step.nodes.back()].outputs) {
         const bool with_caller = is_output(result) && !options_.keep_values;
         home_[result] = add_buffer(result, with_caller ? BufferRole::kOutput : BufferRole::kValue);
@@ -324,6 +342,42 @@ class HostPlanner {
     for (const StateUpdate& update : graph_.updates)
       if (const auto state = states.find(update.state); state != states.end())
         add_copy(update.value, state->second);
+  }
+
+  // The last step that reads what lies at a value's place, aliases included; past the end for
+  // what is kept.
+  void find_last_reads() {
+    std::vector<ValueId> place(graph_.values.size());
+    std::iota(place.begin(), place.end(), ValueId{0});
+    std::vector<std::size_t> last(graph_.values.size(), 0);
+    for (std::size_t at = 0; at < plan_.steps.size(); ++at) {
+      const Step& step = plan_.steps[at];
+      const Node& first = graph_.nodes[step.nodes[0]];
+      if (step.form == "alias") place[first.outputs[0]] = place[first.inputs[0]];
+      for (const NodeId id : step.nodes)
+        for (const ValueId input : graph_.nodes[id].inputs)
+          if (input != kNone) last[place[input]] = at;
+    }
+    for (const ValueId end : ends_) last[place[end]] = plan_.steps.size();
+    last_reads_.resize(place.size());
+    for (ValueId value = 0; value < place.size(); ++value) last_reads_[value] = last[place[value]];
+  }
+
+  // A dense step that adds a value which nobody reads afterwards writes its sum there: kNone for
+  // all other steps.
+  std::size_t buffer_of_sum(std::size_t at) const {
+    const Step& step = plan_.steps[at];
+    if (options_.keep_values || !step.form.starts_with("dense")) return kNone;
+    const Followers followers = followers_of(module_, graph_, step.nodes);
+    const ValueId addend = followers.addend;
+    if (addend == kNone || home_[addend] == kNone || is_output(followers.result) ||
+        last_reads_[addend] != at || bytes_of(addend) != bytes_of(followers.result) ||
+        plan_.buffers[home_[addend]].role != BufferRole::kValue)
+      return kNone;
+    // What is multiplied must not be overwritten.
+    for (const ValueId input : graph_.nodes[step.nodes[0]].inputs)
+      if (input != kNone && home_[input] == home_[addend]) return kNone;
+    return home_[addend];
   }
 
   // Outputs that no step wrote at the caller's: inputs, constants, values listed twice.
@@ -389,7 +443,8 @@ class HostPlanner {
   const HostPlanOptions& options_;
   bool is_lowered_ = true;
   Plan plan_;
-  std::vector<std::size_t> home_;  // by value: its buffer
+  std::vector<std::size_t> home_;        // by value: its buffer
+  std::vector<std::size_t> last_reads_;  // by value: a step
   std::vector<std::vector<NodeId>> readers_;
   std::set<ValueId> ends_;      // outputs, and what updates states
   std::vector<bool> is_alias_;  // by node: its result is its input, element for element

@@ -1,5 +1,3 @@
-#include <cstring>
-
 #include "tandem/base/error.h"
 #include "tandem/ops/pool.h"
 #include "tandem/runtime/real_nodes.h"
@@ -85,11 +83,12 @@ class PoolStep final : public StepProgram {
     images_ = x[0];
     channels_ = x[1];
     const std::string_view op = node.node.op->name();
-    is_average_ = op == "AveragePool" || op == "GlobalAveragePool";
+    const bool is_global = is_global_average(node) || op == "GlobalMaxPool";
+    is_average_ = op == "AveragePool" || is_global_average(node);
     const std::vector<std::int64_t> extents(x.begin() + 2, x.end());
     in_positions_ = 1;
     for (const std::int64_t extent : extents) in_positions_ *= extent;
-    if (op.starts_with("Global")) {
+    if (is_global) {
       windows_.resize(1);
       for (std::int64_t i = 0; i < in_positions_; ++i) windows_[0].push_back(i);
       factors_ = {1 / static_cast<float>(in_positions_)};
@@ -126,14 +125,11 @@ class PoolStep final : public StepProgram {
  private:
   void pool(const float* image, const std::vector<std::int64_t>& window, float factor,
             float* to) const {
-    std::memcpy(to, image + window[0] * channels_,
-                static_cast<std::size_t>(channels_) * sizeof(float));
-    for (std::size_t i = 1; i < window.size(); ++i) {
-      const float* row = image + window[i] * channels_;
-      is_average_ ? accumulate_sum(row, to, channels_) : accumulate_max(row, to, channels_);
-    }
+    const auto count = static_cast<std::int64_t>(window.size());
     if (is_average_)
-      for (std::int64_t c = 0; c < channels_; ++c) to[c] *= factor;
+      sum_of_rows(image, window.data(), count, factor, channels_, to);
+    else
+      max_of_rows(image, window.data(), count, channels_, to);
   }
 
   ValueId x_ = kNone, y_ = kNone;

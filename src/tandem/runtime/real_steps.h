@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "tandem/kernels/dense.h"
 #include "tandem/plan/plan.h"
 #include "tandem/runtime/step_program.h"
 
@@ -15,6 +16,7 @@ struct StepContext {
   const Graph& graph;
   const Step& step;
   const std::vector<Layout>& layouts;  // by value
+  PackedConstants& packed;
 
   NodeView node(std::size_t position = 0) const {
     return {module, graph, graph.nodes[step.nodes[position]]};
@@ -26,6 +28,10 @@ struct StepContext {
   // Where a value lies: a constant's own elements, or what the run says.
   const float* constant(ValueId value) const;
 };
+
+// What a step of a plan runs, one after the other, by its form.
+using StepPrograms = std::vector<std::unique_ptr<StepProgram>>;
+StepPrograms make_step_programs(const StepContext& context);
 
 std::unique_ptr<StepProgram> make_dense_convolution(const StepContext& context);
 std::unique_ptr<StepProgram> make_dense_product(const StepContext& context);

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <vector>
 
+#include "tandem/base/error.h"
 #include "tandem/base/threads.h"
 
 namespace tandem {
@@ -37,11 +39,34 @@ class Walk {
       steps_.emplace_back(operands_, 0);
     }
     for (std::size_t d = 0; d + 1 < extents_.size(); ++d) runs_ *= extents_[d];
+    ensure(operands_ <= kMostOperands && extents_.size() <= kMostAxes,
+           "a walk has too many operands or axes");
   }
 
   std::int64_t run_length() const { return extents_.back(); }
   std::int64_t run_step(std::size_t operand) const { return steps_.back()[operand]; }
   std::int64_t runs() const { return runs_; }
+
+  // Of two operands, a source and a result: whether the two innermost axes change places, so that
+  // planes are transposed. A plane has plane_rows() runs.
+  bool turns() const {
+    return extents_.size() >= 2 && steps_.back()[1] == 1 && steps_.back()[0] != 1 &&
+           steps_[extents_.size() - 2][0] == 1;
+  }
+  std::int64_t plane_rows() const { return extents_[extents_.size() - 2]; }
+  std::int64_t plane_step(std::size_t operand) const {
+    return steps_[extents_.size() - 2][operand];
+  }
+  std::int64_t planes() const { return runs_ / plane_rows(); }
+  std::array<std::int64_t, 2> plane_offsets(std::int64_t plane) const {
+    std::array<std::int64_t, 2> offsets{};
+    for (std::size_t d = extents_.size() - 2; d-- > 0;) {
+      for (std::size_t o = 0; o < offsets.size(); ++o)
+        offsets[o] += plane % extents_[d] * steps_[d][o];
+      plane /= extents_[d];
+    }
+    return offsets;
+  }
 
   // visit(offsets, count): parts of runs of at most `block` elements, which begin `offsets`
   // elements into each operand. About `part` elements are one part of the work.
@@ -51,7 +76,7 @@ class Walk {
     if (runs_ == 1) {
       const std::int64_t grain = std::max(part / block, std::int64_t{1}) * block;
       parallel_for(0, length, grain, [&](std::int64_t from, std::int64_t to) {
-        std::vector<std::int64_t> offsets(operands_);
+        Offsets offsets;
         for (std::int64_t i = from; i < to; i += block) {
           for (std::size_t o = 0; o < operands_; ++o) offsets[o] = i * run_step(o);
           visit(offsets.data(), std::min(block, to - i));
@@ -61,8 +86,8 @@ class Walk {
     }
     const std::int64_t grain = std::max(part / length, std::int64_t{1});
     parallel_for(0, runs_, grain, [&](std::int64_t from, std::int64_t to) {
-      std::vector<std::int64_t> offsets(operands_), start(operands_);
-      std::vector<std::int64_t> index = start_of(from, start);
+      Offsets offsets, start{};
+      Index index = start_of(from, start);
       for (std::int64_t run = from; run < to; ++run) {
         for (std::int64_t i = 0; i < length; i += block) {
           for (std::size_t o = 0; o < operands_; ++o) offsets[o] = start[o] + i * run_step(o);
@@ -74,17 +99,22 @@ class Walk {
   }
 
  private:
-  std::vector<std::int64_t> start_of(std::int64_t run, std::vector<std::int64_t>& start) const {
-    std::vector<std::int64_t> index(extents_.size() - 1);
-    for (std::size_t d = index.size(); d-- > 0;) {
+  // Of bounded size, so that a walk takes no memory.
+  static constexpr std::size_t kMostOperands = 20, kMostAxes = 32;
+  using Offsets = std::array<std::int64_t, kMostOperands>;
+  using Index = std::array<std::int64_t, kMostAxes>;
+
+  Index start_of(std::int64_t run, Offsets& start) const {
+    Index index{};
+    for (std::size_t d = extents_.size() - 1; d-- > 0;) {
       index[d] = run % extents_[d];
       run /= extents_[d];
       for (std::size_t o = 0; o < operands_; ++o) start[o] += index[d] * steps_[d][o];
     }
     return index;
   }
-  void advance(std::vector<std::int64_t>& index, std::vector<std::int64_t>& start) const {
-    for (std::size_t d = index.size(); d-- > 0;) {
+  void advance(Index& index, Offsets& start) const {
+    for (std::size_t d = extents_.size() - 1; d-- > 0;) {
       for (std::size_t o = 0; o < operands_; ++o) start[o] += steps_[d][o];
       if (++index[d] < extents_[d]) return;
       for (std::size_t o = 0; o < operands_; ++o) start[o] -= extents_[d] * steps_[d][o];

@@ -1,0 +1,104 @@
+// Counts what a run takes from the heap once it has run before.
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tandem/base/threads.h"
+#include "tandem/graph/printer.h"
+#include "tandem/ops/register.h"
+#include "tandem/runtime/host_network.h"
+#include "tandem/runtime/host_plan.h"
+#include "tandem/runtime/program.h"
+
+namespace {
+
+std::atomic<bool> counts{false};
+std::atomic<std::size_t> allocations{0}, largest{0};
+
+void* allocate(std::size_t size) {
+  if (counts) {
+    ++allocations;
+    if (size > largest) largest = size;
+  }
+  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;  // NOLINT: is operator new
+  throw std::bad_alloc();
+}
+
+}  // namespace
+
+// NOLINTBEGIN(misc-new-delete-overloads): the other forms call these
+void* operator new(std::size_t size) { return allocate(size); }
+void* operator new[](std::size_t size) { return allocate(size); }
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+// NOLINTEND(misc-new-delete-overloads)
+
+namespace tandem {
+namespace {
+
+struct Taken {
+  std::size_t allocations, largest;
+};
+
+// Of the third run on two threads.
+Taken taken_by_a_run(const std::string& text) {
+  const HostNetwork network = prepare_for_host(parse_module(text));
+  const Program program(network.module, plan_host(network.module, {.layouts = network.layouts}));
+  Program::Workspace workspace = program.workspace();
+  std::vector<Tensor> values;
+  std::vector<const std::byte*> from;
+  std::vector<std::byte*> to;
+  const Graph& graph = network.module.main();
+  for (const auto* ends : {&graph.inputs, &graph.outputs})
+    for (const ValueId id : *ends)
+      values.emplace_back(graph.values[id].type.format, graph.values[id].type.static_shape());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (i < graph.inputs.size())
+      from.push_back(values[i].bytes().data());
+    else
+      to.push_back(values[i].mutable_bytes().data());
+  }
+  const int before = thread_count();
+  set_thread_count(2);
+  for (int run = 0; run < 2; ++run) program.run(from, to, workspace);
+  allocations = largest = 0;
+  counts = true;
+  program.run(from, to, workspace);
+  counts = false;
+  set_thread_count(before);
+  return {allocations, largest};
+}
+
+class SteadyState : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { register_operators(); }
+};
+
+TEST_F(SteadyState, OwnKernelsTakeNoMemory) {
+  const Taken taken = taken_by_a_run(
+      "tandem-module 1\ngraph @main(%x : f32[1,16,64,64], %z : f32[16,1,1]) -> (%y) {\n"
+      "  %a : f32[1,16,64,64] = Mul(%x, %z)\n  %b : f32[1,16,64,64] = Sigmoid(%a)\n"
+      "  %c : f32[1,64,16,64] = Transpose(%b) {perm = [0,2,1,3]}\n"
+      "  %d : f32[1,64,16,64] = Softmax(%c)\n"
+      "  %e : f32[1,64,16,32] = Slice(%d) {starts = [3], ends = [35], axes = [3]}\n"
+      "  %y : f32[1,64,16,1] = ReduceMean(%e) {axes = [3]}\n}\n");
+  EXPECT_EQ(taken.allocations, 0U);
+}
+
+// oneDNN keeps the list of a call's arguments on the heap, nothing that grows with the tensors.
+TEST_F(SteadyState, DenseCallsTakeTheirArgumentsAlone) {
+  const Taken taken = taken_by_a_run(
+      "tandem-module 1\nconstant @w : f32[4,1,1,1] = [1,2,3,4]\n"
+      "graph @main(%x : f32[1,1,64,64], %m : f32[64,64]) -> (%y) {\n  %w = constant @w\n"
+      "  %a : f32[1,4,64,64] = Conv(%x, %w)\n  %b : f32[1,4,64,64] = Relu(%a)\n"
+      "  %y : f32[1,4,64,64] = MatMul(%b, %m)\n}\n");
+  EXPECT_LT(taken.largest, 1024U);
+}
+
+}  // namespace
+}  // namespace tandem

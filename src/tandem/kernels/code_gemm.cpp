@@ -15,8 +15,8 @@ namespace {
 constexpr std::int64_t kWidth = PackedCodes::kPanel;
 
 void portable_product(const std::uint8_t* a, std::int64_t rows, std::int64_t a_stride,
-                   const std::int8_t* panel, std::int64_t quads, std::int32_t* c,
-                   std::int64_t c_stride) {
+                      const std::int8_t* panel, std::int64_t quads, std::int32_t* c,
+                      std::int64_t c_stride) {
   for (std::int64_t r = 0; r < rows; ++r, a += a_stride, c += c_stride) {
     std::int32_t sums[kWidth] = {};
     for (std::int64_t k = 0; k < quads; ++k)
@@ -68,8 +68,8 @@ constexpr auto kVnniTiles1 = vnni_tiles<1>(std::make_integer_sequence<int, 12>()
 // As many panels at once as fill the registers with sums.
 template <std::size_t kMostRows>
 void vnni_product(const std::array<VnniTile, kMostRows>& tiles, const std::uint8_t* a,
-               std::int64_t rows, std::int64_t a_stride, const std::int8_t* panels,
-               std::int64_t pitch, std::int64_t quads, std::int32_t* c, std::int64_t c_stride) {
+                  std::int64_t rows, std::int64_t a_stride, const std::int8_t* panels,
+                  std::int64_t pitch, std::int64_t quads, std::int32_t* c, std::int64_t c_stride) {
   for (std::int64_t row = 0; row < rows; row += static_cast<std::int64_t>(kMostRows)) {
     const std::int64_t now = std::min(static_cast<std::int64_t>(kMostRows), rows - row);
     tiles[static_cast<std::size_t>(now - 1)](a + row * a_stride, a_stride, panels, pitch, quads,
@@ -83,7 +83,7 @@ void multiply_vnni(const std::uint8_t* a, std::int64_t rows, std::int64_t a_stri
   const std::int64_t pitch = b.padded_depth() * kWidth, quads = (b.depth + 3) / 4;
   std::int64_t done = 0;
   while (done < count) {
-    const std::int8_t* panels = b.panels.data() + (first + done) * pitch;
+    const std::int8_t* panels = b.panel(first + done);
     std::int32_t* to = c + done * kWidth;
     if (count - done >= 4) {
       vnni_product(kVnniTiles4, a, rows, a_stride, panels, pitch, quads, to, c_stride);
@@ -163,11 +163,12 @@ TANDEM_AMX void multiply_amx(const std::uint8_t* a, std::int64_t rows, std::int6
       shaped = now;
     }
     for (std::int64_t panel = 0; panel < count; panel += 2) {
-      const std::int8_t* panels = b.panels.data() + (first + panel) * pitch;
+      const std::int8_t* panels = b.panel(first + panel);
       std::int32_t* to = c + row * c_stride + panel * kWidth;
       const bool two_rows = now > 16, two_panels = count - panel > 1;
-      const auto tile = two_rows ? two_panels ? amx_tile<true, true> : amx_tile<true, false>
-                                 : two_panels ? amx_tile<false, true> : amx_tile<false, false>;
+      const auto tile = two_rows     ? two_panels ? amx_tile<true, true> : amx_tile<true, false>
+                            : two_panels ? amx_tile<false, true>
+                                     : amx_tile<false, false>;
       tile(a + row * a_stride, a_stride, panels, pitch, blocks, to, c_stride);
     }
   }
@@ -216,8 +217,10 @@ void multiply_avx2(const std::uint8_t* a, std::int64_t rows, std::int64_t a_stri
   std::int64_t row = 0;
   for (; row + 3 <= rows; row += 3)
     avx2_tile<3>(a + row * a_stride, a_stride, panel, c + row * c_stride, c_stride);
-  if (rows - row == 2) avx2_tile<2>(a + row * a_stride, a_stride, panel, c + row * c_stride, c_stride);
-  if (rows - row == 1) avx2_tile<1>(a + row * a_stride, a_stride, panel, c + row * c_stride, c_stride);
+  if (rows - row == 2)
+    avx2_tile<2>(a + row * a_stride, a_stride, panel, c + row * c_stride, c_stride);
+  if (rows - row == 1)
+    avx2_tile<1>(a + row * a_stride, a_stride, panel, c + row * c_stride, c_stride);
 }
 #endif
 
@@ -248,14 +251,14 @@ PackedCodes pack_codes(const std::int8_t* b, std::int64_t depth, std::int64_t co
       packed.sums[static_cast<std::size_t>(j)] += b[k * row_stride + j * column_stride];
   const std::int64_t padded = packed.padded_depth(), panels = packed.panel_count();
   const bool pairs = packed.set == InstructionSet::kAvx2;
-  if (!pairs) packed.panels.resize(static_cast<std::size_t>(panels * padded * kWidth));
+  if (!pairs) packed.lines.resize(static_cast<std::size_t>(panels * padded * kWidth / 64));
   for (std::int64_t panel = 0; panel < panels; ++panel) {
     const auto rows = panel_rows(b, depth, padded, columns, row_stride, column_stride, panel);
     if (pairs) {
       packed.paired.push_back(pair_panel(rows, padded, most));
       continue;
     }
-    std::int8_t* to = packed.panels.data() + panel * padded * kWidth;
+    std::int8_t* to = packed.lines.data()->bytes + panel * padded * kWidth;
     for (std::int64_t k = 0; k < padded; ++k)
       for (std::int64_t j = 0; j < kWidth; ++j)
         to[(k / 4 * kWidth + j) * 4 + k % 4] = rows[static_cast<std::size_t>(k * kWidth + j)];
@@ -278,10 +281,9 @@ void multiply_codes(const std::uint8_t* a, std::int64_t rows, std::int64_t a_str
     return;
   }
 #endif
-  const std::int64_t pitch = b.padded_depth() * kWidth;
   for (std::int64_t p = 0; p < count; ++p)
-    portable_product(a, rows, a_stride, b.panels.data() + (first + p) * pitch, (b.depth + 3) / 4,
-                  c + p * kWidth, c_stride);
+    portable_product(a, rows, a_stride, b.panel(first + p), (b.depth + 3) / 4, c + p * kWidth,
+                     c_stride);
 }
 
 }  // namespace tandem

@@ -15,8 +15,8 @@ namespace {
 constexpr std::int64_t kChannels = CodeRescale::kLanes;
 
 void portable_rescale(const CodeRescale& rescale, std::int64_t vector, std::int64_t channels,
-                   const std::int32_t* x, std::int64_t rows, std::int64_t x_stride,
-                   std::uint8_t* to, std::int64_t to_stride) {
+                      const std::int32_t* x, std::int64_t rows, std::int64_t x_stride,
+                      std::uint8_t* to, std::int64_t to_stride) {
   const CodeRescale::Lanes& lanes = rescale.lanes(vector);
   for (std::int64_t r = 0; r < rows; ++r, x += x_stride, to += to_stride) {
     for (std::size_t j = 0; j < static_cast<std::size_t>(channels); ++j) {
@@ -31,9 +31,9 @@ void portable_rescale(const CodeRescale& rescale, std::int64_t vector, std::int6
 }
 
 #if defined(__x86_64__)
-TANDEM_VNNI void vnni_rescale(const CodeRescale& rescale, std::int64_t vector, std::int64_t channels,
-                           const std::int32_t* x, std::int64_t rows, std::int64_t x_stride,
-                           std::uint8_t* to, std::int64_t to_stride) {
+TANDEM_VNNI void vnni_rescale(const CodeRescale& rescale, std::int64_t vector,
+                              std::int64_t channels, const std::int32_t* x, std::int64_t rows,
+                              std::int64_t x_stride, std::uint8_t* to, std::int64_t to_stride) {
   const RescaleVnni constants(rescale, vector);
   const auto mask = static_cast<__mmask16>((1U << channels) - 1);
   for (std::int64_t r = 0; r < rows; ++r, x += x_stride, to += to_stride) {
@@ -42,9 +42,9 @@ TANDEM_VNNI void vnni_rescale(const CodeRescale& rescale, std::int64_t vector, s
   }
 }
 
-TANDEM_AVX2 void avx2_rescale(const CodeRescale& rescale, std::int64_t vector, std::int64_t channels,
-                           const std::int32_t* x, std::int64_t rows, std::int64_t x_stride,
-                           std::uint8_t* to, std::int64_t to_stride) {
+TANDEM_AVX2 void avx2_rescale(const CodeRescale& rescale, std::int64_t vector,
+                              std::int64_t channels, const std::int32_t* x, std::int64_t rows,
+                              std::int64_t x_stride, std::uint8_t* to, std::int64_t to_stride) {
   const RescaleAvx2 first(rescale, vector, 0), second(rescale, vector, 1);
   const __m256i byte = _mm256_set1_epi32(0xFF);
   for (std::int64_t r = 0; r < rows; ++r, x += x_stride, to += to_stride) {
@@ -81,8 +81,9 @@ TANDEM_VNNI void vnni_map(const std::uint8_t* from, std::int64_t count, const st
 }
 #endif
 
-using RescaleKernelOfSet = void (*)(const CodeRescale&, std::int64_t, std::int64_t, const std::int32_t*,
-                      std::int64_t, std::int64_t, std::uint8_t*, std::int64_t);
+using RescaleKernelOfSet = void (*)(const CodeRescale&, std::int64_t, std::int64_t,
+                                    const std::int32_t*, std::int64_t, std::int64_t, std::uint8_t*,
+                                    std::int64_t);
 
 RescaleKernelOfSet rescale_kernel() {
 #if defined(__x86_64__)
@@ -118,8 +119,8 @@ void rescale_codes(const CodeRescale& rescale, std::int64_t first, std::int64_t 
                    std::uint8_t* to, std::int64_t to_stride) {
   const RescaleKernelOfSet kernel = rescale_kernel();
   for (std::int64_t c = 0; c < channels; c += kChannels) {
-    kernel(rescale, (first + c) / kChannels, std::min(kChannels, channels - c), x + c, rows, x_stride,
-           to + c, to_stride);
+    kernel(rescale, (first + c) / kChannels, std::min(kChannels, channels - c), x + c, rows,
+           x_stride, to + c, to_stride);
   }
 }
 

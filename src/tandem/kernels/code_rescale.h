@@ -33,9 +33,7 @@ class CodeRescale {
   // Of 32-bit sums x with |x * multiplier + addend| < 2^61.
   CodeRescale(std::span<const RescaleLine> channels, std::int32_t low, std::int32_t high);
 
-  const Lanes& lanes(std::int64_t vector) const {
-    return lanes_[static_cast<std::size_t>(vector)];
-  }
+  const Lanes& lanes(std::int64_t vector) const { return lanes_[static_cast<std::size_t>(vector)]; }
   std::int32_t low() const { return low_; }
   std::int32_t high() const { return high_; }
 

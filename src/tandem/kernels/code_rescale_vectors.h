@@ -44,8 +44,8 @@ struct RescaleVnni {
   }
   TANDEM_VNNI_INLINE __m512i codes(__m512i x) const {
     const __m512i even = _mm512_add_epi64(_mm512_mul_epi32(x, multiplier), even_addend);
-    const __m512i odd = _mm512_add_epi64(
-        _mm512_mul_epi32(_mm512_srli_epi64(x, 32), odd_multiplier), odd_addend);
+    const __m512i odd =
+        _mm512_add_epi64(_mm512_mul_epi32(_mm512_srli_epi64(x, 32), odd_multiplier), odd_addend);
     const __m512i joined = _mm512_mask_mov_epi32(_mm512_srav_epi64(even, even_shift), 0xAAAA,
                                                  _mm512_srav_epi64(odd, odd_shift));
     return _mm512_min_epi32(_mm512_max_epi32(joined, low), high);
@@ -76,8 +76,8 @@ struct RescaleAvx2 {
   }
   TANDEM_AVX2_INLINE __m256i codes(__m256i x) const {
     const __m256i even = _mm256_add_epi64(_mm256_mul_epi32(x, multiplier), even_addend);
-    const __m256i odd = _mm256_add_epi64(
-        _mm256_mul_epi32(_mm256_srli_epi64(x, 32), odd_multiplier), odd_addend);
+    const __m256i odd =
+        _mm256_add_epi64(_mm256_mul_epi32(_mm256_srli_epi64(x, 32), odd_multiplier), odd_addend);
     const __m256i joined = _mm256_blend_epi32(_mm256_srlv_epi64(even, even_shift),
                                               _mm256_srlv_epi64(odd, odd_shift), 0xAA);
     const __m256i code = _mm256_sub_epi32(joined, bias);

@@ -26,8 +26,9 @@ class Block {
   std::array<std::pair<int, int>, kBlock / 2> paired(std::int64_t& proven) const {
     auto pairs = greedy();
     repair(pairs);
-    const auto end = std::stable_partition(
-        pairs.begin(), pairs.end(), [&](const auto& pair) { return fits(pair.first, pair.second); });
+    const auto end = std::stable_partition(pairs.begin(), pairs.end(), [&](const auto& pair) {
+      return fits(pair.first, pair.second);
+    });
     proven = end - pairs.begin();
     return pairs;
   }

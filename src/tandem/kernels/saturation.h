@@ -17,8 +17,8 @@ namespace tandem {
 struct PairedPanel {
   static constexpr std::int64_t kColumns = 16, kBlock = 16;
   struct Step {
-    std::uint32_t offset = 0;              // a multiple of kBlock
-    std::array<std::uint8_t, 4> picks{};   // below kBlock
+    std::uint32_t offset = 0;             // a multiple of kBlock
+    std::array<std::uint8_t, 4> picks{};  // below kBlock
   };
   std::vector<Step> steps;
   std::vector<std::int8_t> weights;   // [steps][kColumns][4]
@@ -28,8 +28,8 @@ struct PairedPanel {
   std::int64_t pairs = 0, unproven = 0;
 };
 
-// Pairs the rows of a panel, `weights` [depth][kColumns] with depth a multiple of kBlock, anew within
-// each block, large ones with small ones, so that as many pairs as it finds are proven for
+// Pairs the rows of a panel, `weights` [depth][kColumns] with depth a multiple of kBlock, anew
+// within each block, large ones with small ones, so that as many pairs as it finds are proven for
 // activations from 0 to `most` (at most 255).
 PairedPanel pair_panel(std::span<const std::int8_t> weights, std::int64_t depth, int most);
 

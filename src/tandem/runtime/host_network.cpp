@@ -9,8 +9,10 @@
 #include "tandem/runtime/real_nodes.h"
 #include "tandem/transform/constant_fold.h"
 #include "tandem/transform/expand.h"
+#include "tandem/transform/floor_rescales.h"
 #include "tandem/transform/fold_batch_norm.h"
 #include "tandem/transform/recognize.h"
+#include "tandem/transform/tabulate_codes.h"
 
 namespace tandem {
 namespace {
@@ -136,6 +138,8 @@ bool computes_reals(const Module& module) {
 
 HostNetwork prepare_for_host(Module module) {
   if (!computes_reals(module)) {
+    tabulate_codes(module);
+    floor_rescales(module);
     const std::size_t count = module.main().values.size();
     return {std::move(module), std::vector<Layout>(count, Layout::kRowMajor)};
   }

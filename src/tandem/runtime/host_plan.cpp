@@ -12,6 +12,7 @@
 #include "tandem/plan/lifetime_planner.h"
 #include "tandem/plan/mcu_groups.h"
 #include "tandem/plan/movement_map.h"
+#include "tandem/runtime/code_groups.h"
 #include "tandem/runtime/real_nodes.h"
 
 namespace tandem {
@@ -116,6 +117,13 @@ class HostPlanner {
   void make_steps() {
     std::vector<std::vector<NodeId>> by_last(graph_.nodes.size());
     std::vector<bool> taken(graph_.nodes.size());
+    if (options_.fuse) {
+      for (const CodeGroup& group : code_groups(module_, ends_, readers_)) {
+        for (const NodeId node : group.nodes) taken[node] = true;
+        by_last[group.nodes.back()] = group.nodes;
+        code_forms_[group.nodes.front()] = group.form;
+      }
+    }
     for (NodeId id = 0; id < graph_.nodes.size(); ++id) {
       if (taken[id]) continue;
       std::vector<NodeId> nodes{id};
@@ -239,6 +247,10 @@ class HostPlanner {
     Step step;
     step.nodes = nodes;
     step.unit = "cpu";
+    if (const auto form = code_forms_.find(nodes[0]); form != code_forms_.end()) {
+      step.form = form->second;
+      return step;
+    }
     const Node& first = graph_.nodes[nodes[0]];
     const Domain domain = first.op->traits().domain;
     if (domain == Domain::kMovement) {
@@ -391,7 +403,8 @@ class HostPlanner {
   Plan plan_;
   std::vector<std::size_t> home_;  // by value: its buffer
   std::vector<std::vector<NodeId>> readers_;
-  std::set<ValueId> ends_;      // outputs, and what updates states
+  std::map<NodeId, std::string> code_forms_;  // by the first node of a group of codes
+  std::set<ValueId> ends_;                    // outputs, and what updates states
   std::vector<bool> is_alias_;  // by node: its result is its input, element for element
 };
 

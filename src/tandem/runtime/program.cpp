@@ -5,6 +5,7 @@
 
 #include "tandem/base/error.h"
 #include "tandem/kernels/integer_lanes.h"
+#include "tandem/runtime/code_steps.h"
 #include "tandem/runtime/real_steps.h"
 #include "tandem/runtime/step_program.h"
 
@@ -129,7 +130,9 @@ std::int64_t Program::position_of(const Buffer& buffer) const {
 void Program::add_step(const Step& step) {
   const Graph& graph = module_.main();
   const StepContext context{module_, graph, step, layouts_};
-  if (step.form == "dense_convolution") {
+  if (step.form.starts_with("code_")) {
+    steps_.push_back(make_code_step(context));
+  } else if (step.form == "dense_convolution") {
     steps_.push_back(make_dense_convolution(context));
   } else if (step.form == "dense_product") {
     steps_.push_back(make_dense_product(context));

@@ -1,0 +1,94 @@
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <random>
+
+#include "tandem/base/error.h"
+#include "tandem/base/threads.h"
+#include "tandem/files/model_file.h"
+#include "tandem/graph/evaluate.h"
+#include "tandem/graph/printer.h"
+#include "tandem/ops/register.h"
+#include "tandem/runtime/host_network.h"
+#include "tandem/runtime/host_plan.h"
+#include "tandem/runtime/program.h"
+#include "tandem/transform/lower.h"
+
+namespace tandem {
+namespace {
+
+void run(int argc, char** argv) {
+  register_operators();
+  const std::string path = argv[1], what = argc > 2 ? argv[2] : "time";
+  const int threads = argc > 3 ? std::atoi(argv[3]) : 1;
+  set_thread_count(threads);
+  Module network = read_model(path);
+  std::map<std::string, std::int64_t> symbols;
+  for (const Symbol& symbol : network.symbols) symbols[symbol.name] = symbol.min;
+  network = specialize(network, symbols);
+  LowerRequest request;
+  for (const std::string& input : uncoded_inputs(network))
+    request.inputs[input] = {Format::integer(8, false), Tensor::scalar(1.0 / 255, Format::parse("f64"))};
+  const Module original = is_lowered(network) ? network : lower(network, request);
+  const HostNetwork host = prepare_for_host(original);
+  const Module& lowered = host.module;
+  if (what == "dump") {
+    std::cout << print_module(lowered, true);
+    std::cout << print_plan(lowered, plan_host(lowered));
+    return;
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  const Program program(lowered, plan_host(lowered));
+  std::cerr << "prepared in " << std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() << " s\n";
+  auto workspace = program.workspace();
+  std::mt19937_64 engine(7);
+  std::vector<Tensor> inputs, outputs;
+  std::vector<const std::byte*> from;
+  std::vector<std::byte*> to;
+  const Graph& graph = lowered.main();
+  for (const ValueId id : graph.inputs) {
+    const TensorType& type = graph.values[id].type;
+    std::vector<std::int64_t> integers(static_cast<std::size_t>(element_count(type.static_shape())));
+    const auto range = type.format.integer_range();
+    std::normal_distribution<double> normal((double(range.min) + double(range.max)) / 2, double(range.max - range.min) / 8);
+    for (auto& i : integers) i = std::clamp<std::int64_t>(std::llround(normal(engine)), range.min, range.max);
+    inputs.push_back(Tensor::from_integers(type.format, type.static_shape(), integers));
+  }
+  for (const ValueId id : graph.outputs) outputs.emplace_back(graph.values[id].type.format, graph.values[id].type.static_shape());
+  for (auto& t : inputs) from.push_back(t.bytes().data());
+  for (auto& t : outputs) to.push_back(t.mutable_bytes().data());
+  if (what == "check") {
+    const auto expected = evaluate(original, original.main(), inputs);
+    program.run(from, to, workspace);
+    std::int64_t differ = 0, all = 0;
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      const auto a = outputs[i].to_integers(), b = expected[i].to_integers();
+      for (std::size_t j = 0; j < a.size(); ++j) differ += a[j] != b[j], ++all;
+    }
+    std::cout << path << ": " << differ << " of " << all << " codes differ\n";
+    return;
+  }
+  const int runs = argc > 4 ? std::atoi(argv[4]) : 30;
+  std::vector<double> times;
+  for (int i = 0; i < runs; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    program.run(from, to, workspace);
+    times.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  std::sort(times.begin(), times.end());
+  std::printf("%s: min %.2f ms median %.2f ms\n", path.c_str(), times[0] * 1e3, times[times.size() / 2] * 1e3);
+}
+
+}  // namespace
+}  // namespace tandem
+
+int main(int argc, char** argv) {
+  try {
+    tandem::run(argc, argv);
+  } catch (const std::exception& e) {
+    std::cerr << e.what() << "\n";
+    return 1;
+  }
+}

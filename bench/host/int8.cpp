@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <cstdio>
 #include <fstream>
+#include <map>
 #include <iostream>
 #include <random>
 
@@ -76,6 +78,24 @@ void run(int argc, char** argv) {
     const auto start = std::chrono::steady_clock::now();
     program.run(from, to, workspace);
     times.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  if (what == "profile") {
+    std::map<std::size_t, double> sums;
+    std::vector<StepSpan> spans;
+    for (int i = 0; i < runs; ++i) {
+      program.run(from, to, workspace, &spans);
+      for (std::size_t s = 0; s < spans.size(); ++s) sums[s] += spans[s].end - spans[s].begin;
+    }
+    std::map<std::string, double> by_form;
+    for (const auto& [s, time] : sums) {
+      const Step& step = program.plan().steps[s];
+      const Node& node = graph.nodes[step.nodes.empty() ? 0 : step.nodes[0]];
+      by_form[step.form] += time / runs;
+      std::string shapes;
+      for (const ValueId v : node.inputs) if (v != kNone && shapes.size() < 60) shapes += graph.values[v].type.to_string() + " ";
+      std::printf("%8.1f us %-18s %s %s -> %s\n", time / runs * 1e6, step.form.c_str(), std::string(node.op->name()).c_str(), shapes.c_str(), graph.values[graph.nodes[step.nodes.empty() ? 0 : step.nodes.back()].outputs[0]].type.to_string().c_str());
+    }
+    for (const auto& [form, time] : by_form) std::printf("%8.1f us %s\n", time * 1e6, form.c_str());
   }
   std::sort(times.begin(), times.end());
   std::printf("%s: min %.2f ms median %.2f ms\n", path.c_str(), times[0] * 1e3, times[times.size() / 2] * 1e3);

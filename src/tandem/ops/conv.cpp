@@ -1,12 +1,12 @@
+#include "tandem/ops/conv.h"
+
 #include <algorithm>
 #include <memory>
 
 #include "tandem/graph/registry.h"
-#include "tandem/kernels/convolution.h"
 #include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/operators.h"
 #include "tandem/ops/support.h"
-#include "tandem/ops/window.h"
 
 namespace tandem {
 namespace {
@@ -65,7 +65,7 @@ class Conv final : public Operator {
           if (window.rank() > 2) {
             convolve_volume<T>(node, window, reals[0], reals[1], bias, y);
           } else {
-            convolve<T>(convolution(node, window, x, w), reals[0].data<T>().data(),
+            convolve<T>(convolution_of(node, window, x, w), reals[0].data<T>().data(),
                         reals[1].data<T>().data(), bias, y.mutable_data<T>().data());
           }
           return std::vector<Tensor>{std::move(y)};
@@ -104,36 +104,11 @@ class Conv final : public Operator {
     }
   }
 
-  // Over the last one or two spatial axes.
-  static Convolution convolution(const NodeView& node, const Window& window, const Shape& x,
-                                 const Shape& w) {
-    Convolution shape = {.batch = x[0],
-                         .channels = x[1],
-                         .width = x.back(),
-                         .filters = w[0],
-                         .group = node.integer("group"),
-                         .kernel_width = w.back(),
-                         .stride_width = window.strides.back(),
-                         .dilation_width = window.dilations.back(),
-                         .pad_left = window.pads_begin.back()};
-    const std::vector<std::int64_t> outputs = window.output_extents({x.begin() + 2, x.end()});
-    shape.out_width = outputs.back();
-    if (window.rank() == 1) return shape;
-    const std::size_t d = window.rank() - 2;
-    shape.height = x[d + 2];
-    shape.kernel_height = w[d + 2];
-    shape.stride_height = window.strides[d];
-    shape.dilation_height = window.dilations[d];
-    shape.pad_top = window.pads_begin[d];
-    shape.out_height = outputs[d];
-    return shape;
-  }
-
   // More than two spatial axes: a sum of convolutions over the last two.
   template <typename T>
   static void convolve_volume(const NodeView& node, const Window& window, const Tensor& x,
                               const Tensor& w, const T* bias, Tensor& y) {
-    Convolution plane = convolution(node, window, x.shape(), w.shape());
+    Convolution plane = convolution_of(node, window, x.shape(), w.shape());
     plane.batch = 1;
     const std::size_t lead = window.rank() - 2;
     const Shape& extents = x.shape();
@@ -229,6 +204,30 @@ std::vector<SampleCase> Conv::samples() const {
 }
 
 }  // namespace
+
+Convolution convolution_of(const NodeView& node, const Window& window, const Shape& x,
+                           const Shape& w) {
+  Convolution shape = {.batch = x[0],
+                       .channels = x[1],
+                       .width = x.back(),
+                       .filters = w[0],
+                       .group = node.integer("group"),
+                       .kernel_width = w.back(),
+                       .stride_width = window.strides.back(),
+                       .dilation_width = window.dilations.back(),
+                       .pad_left = window.pads_begin.back()};
+  const std::vector<std::int64_t> outputs = window.output_extents({x.begin() + 2, x.end()});
+  shape.out_width = outputs.back();
+  if (window.rank() == 1) return shape;
+  const std::size_t d = window.rank() - 2;
+  shape.height = x[d + 2];
+  shape.kernel_height = w[d + 2];
+  shape.stride_height = window.strides[d];
+  shape.dilation_height = window.dilations[d];
+  shape.pad_top = window.pads_begin[d];
+  shape.out_height = outputs[d];
+  return shape;
+}
 
 void register_convolution_operators() { operators().add(std::make_unique<Conv>()); }
 

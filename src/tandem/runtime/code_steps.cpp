@@ -125,14 +125,6 @@ class CodePairStep final : public StepProgram {
   UniformTail tail_;
 };
 
-std::unique_ptr<StepProgram> make_code_pair(const StepContext& context) {
-  const std::size_t rescale = rescale_of(context.graph, context.step.nodes);
-  const ValueId sum = context.node(rescale).node.inputs[0];
-  const auto pair = code_pair(context.module, context.graph, sum, {}, consumers(context.graph));
-  return std::make_unique<CodePairStep>(
-      context, *pair, *code_tail(context.module, context.graph, context.step.nodes));
-}
-
 // The sum of the pixels of each channel, then its codes.
 class CodeMeanStep final : public StepProgram {
  public:
@@ -216,14 +208,21 @@ class CodePoolStep final : public StepProgram {
 
 }  // namespace
 
-std::unique_ptr<StepProgram> make_code_step(const StepContext& context) {
-  const std::string& form = context.step.form;
-  if (form == "code_depthwise") return make_code_depthwise(context);
-  if (form == "code_pair") return make_code_pair(context);
-  if (form == "code_table") return std::make_unique<CodeTableStep>(context);
-  if (form == "code_mean") return std::make_unique<CodeMeanStep>(context);
-  if (form == "code_pool") return std::make_unique<CodePoolStep>(context);
-  return make_code_product(context);
+std::unique_ptr<StepProgram> make_code_pair(const StepContext& context) {
+  const std::size_t rescale = rescale_of(context.graph, context.step.nodes);
+  const ValueId sum = context.node(rescale).node.inputs[0];
+  const auto pair = code_pair(context.module, context.graph, sum, {}, consumers(context.graph));
+  return std::make_unique<CodePairStep>(
+      context, *pair, *code_tail(context.module, context.graph, context.step.nodes));
+}
+std::unique_ptr<StepProgram> make_code_mean(const StepContext& context) {
+  return std::make_unique<CodeMeanStep>(context);
+}
+std::unique_ptr<StepProgram> make_code_pool(const StepContext& context) {
+  return std::make_unique<CodePoolStep>(context);
+}
+std::unique_ptr<StepProgram> make_code_table(const StepContext& context) {
+  return std::make_unique<CodeTableStep>(context);
 }
 
 }  // namespace tandem

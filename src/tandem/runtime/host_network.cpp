@@ -4,8 +4,6 @@
 #include <map>
 #include <set>
 
-#include "tandem/graph/builder.h"
-#include "tandem/graph/operator.h"
 #include "tandem/runtime/real_nodes.h"
 #include "tandem/transform/constant_fold.h"
 #include "tandem/transform/expand.h"
@@ -13,6 +11,7 @@
 #include "tandem/transform/fold_batch_norm.h"
 #include "tandem/transform/recognize.h"
 #include "tandem/transform/tabulate_codes.h"
+#include "tandem/transform/rewriter.h"
 
 namespace tandem {
 namespace {
@@ -31,40 +30,22 @@ bool is_pool(std::string_view op) {
 class LayoutChooser {
  public:
   explicit LayoutChooser(const Module& module)
-      : old_(module), graph_(module.main()), values_(graph_.values.size(), kNone) {
-    network_.module.symbols = module.symbols;
-    network_.module.metadata = module.metadata;
-    network_.module.constants = module.constants;
-    network_.module.states = module.states;
-    id_ = Builder::add_graph(network_.module, "main");
-  }
+      : graph_(module.main()), rewriter_(module), builder_(rewriter_.builder()) {}
 
   HostNetwork run() {
-    Builder builder(network_.module, id_);
-    builder_ = &builder;
-    for (const ValueId input : graph_.inputs)
-      values_[input] = builder.input(graph_.values[input].name, graph_.values[input].type);
-    for (ValueId id = 0; id < graph_.values.size(); ++id) {
-      const Value& value = graph_.values[id];
-      if (value.constant != kNone) values_[id] = builder.constant(value.constant);
-      if (value.state != kNone) values_[id] = builder.read_state(value.state);
-    }
     for (const Node& node : graph_.nodes) add(node);
-    Graph& graph = builder.graph();
-    for (const ValueId output : graph_.outputs) builder.output(in(Layout::kRowMajor, output));
-    for (const StateUpdate& update : graph_.updates)
-      graph.updates.push_back({update.state, in(Layout::kRowMajor, update.value)});
-    network_.layouts.resize(graph.values.size(), Layout::kRowMajor);
-    return std::move(network_);
+    Module module = rewriter_.finish([this](ValueId id) { return in(Layout::kRowMajor, id); });
+    layouts_.resize(module.main().values.size(), Layout::kRowMajor);
+    return {std::move(module), std::move(layouts_)};
   }
 
  private:
   Layout layout(ValueId id) const {
-    return id < network_.layouts.size() ? network_.layouts[id] : Layout::kRowMajor;
+    return id < layouts_.size() ? layouts_[id] : Layout::kRowMajor;
   }
   void set_layout(ValueId id, Layout layout) {
-    if (network_.layouts.size() <= id) network_.layouts.resize(id + 1, Layout::kRowMajor);
-    network_.layouts[id] = layout;
+    if (layouts_.size() <= id) layouts_.resize(id + 1, Layout::kRowMajor);
+    layouts_[id] = layout;
   }
 
   // Both orders are one where the channels or all other positions are single.
@@ -79,12 +60,12 @@ class LayoutChooser {
   // The new value in a layout: itself, or behind an Identity that reorders it.
   ValueId in(Layout wanted, ValueId old_id) {
     if (old_id == kNone) return kNone;
-    const ValueId id = values_[old_id];
-    if (layout(id) == wanted || builder_->graph().values[id].constant != kNone) return id;
-    if (!orders_differ(builder_->type(id))) return id;
+    const ValueId id = rewriter_.at(old_id);
+    if (layout(id) == wanted || builder_.graph().values[id].constant != kNone) return id;
+    if (!orders_differ(builder_.type(id))) return id;
     const auto key = std::pair(id, wanted);
     if (const auto known = reordered_.find(key); known != reordered_.end()) return known->second;
-    const ValueId result = builder_->add("Identity", {id}, {}, "reorder");
+    const ValueId result = builder_.add("Identity", {id}, {}, "reorder");
     set_layout(result, wanted);
     reordered_[key] = result;
     return result;
@@ -98,7 +79,7 @@ class LayoutChooser {
     const std::size_t rank = node.graph.values[node.node.outputs[0]].type.shape.size();
     for (const ValueId input : node.node.inputs) {
       if (input == kNone || node.graph.values[input].constant != kNone) continue;
-      if (layout(values_[input]) == Layout::kChannelsLast &&
+      if (layout(rewriter_.at(input)) == Layout::kChannelsLast &&
           node.graph.values[input].type.shape.size() == rank &&
           orders_differ(node.graph.values[input].type))
         return Layout::kChannelsLast;
@@ -107,25 +88,16 @@ class LayoutChooser {
   }
 
   void add(const Node& node) {
-    const NodeView view{old_, graph_, node};
-    const Layout wanted = wanted_layout(view);
-    builder_->set_scope(node.scope);
+    const Layout wanted = wanted_layout(rewriter_.old_view(node));
     std::vector<ValueId> inputs;
     for (const ValueId input : node.inputs) inputs.push_back(in(wanted, input));
-    const auto outputs = builder_->add_node(node.op->name(), inputs, node.attributes, node.name);
-    for (std::size_t i = 0; i < outputs.size(); ++i) {
-      values_[node.outputs[i]] = outputs[i];
-      builder_->graph().values[outputs[i]].name = graph_.values[node.outputs[i]].name;
-      set_layout(outputs[i], wanted);
-    }
+    for (const ValueId output : rewriter_.copy(node, std::move(inputs))) set_layout(output, wanted);
   }
 
-  const Module& old_;
   const Graph& graph_;
-  HostNetwork network_;
-  GraphId id_ = 0;
-  Builder* builder_ = nullptr;
-  std::vector<ValueId> values_;  // of the new graph, by old value
+  Rewriter rewriter_;
+  Builder& builder_;
+  std::vector<Layout> layouts_;  // by new value
   std::map<std::pair<ValueId, Layout>, ValueId> reordered_;
 };
 

@@ -228,21 +228,20 @@ class HostPlanner {
 
   std::string real_form(NodeId id) const {
     const NodeView node = view(id);
-    if (is_dense_convolution(node) && layout(node.node.outputs[0]) == layout_of_images(node))
-      return "dense_convolution";
+    // Kernels for images want their channels last.
+    const auto is_image = [&](ValueId value) { return layout(value) == Layout::kChannelsLast; };
+    if (is_dense_convolution(node) && is_image(node.node.outputs[0])) return "dense_convolution";
     if (is_dense_product(node)) return "dense_product";
     if (lane_call(node)) return "real_lanes";
     const std::string_view op = node.node.op->name();
     if (is_row_operator(node)) return "real_rows";
     const bool pools = op == "MaxPool" || op == "AveragePool" || op.starts_with("Global");
     if (pools && is_f32(node) && node.node.outputs.size() == 1 && node.input(0).shape.size() >= 3 &&
-        layout(node.node.inputs[0]) == layout_of_images(node) &&
-        (op.starts_with("Global") || layout(node.node.outputs[0]) == layout_of_images(node)))
+        is_image(node.node.inputs[0]) &&
+        (op.starts_with("Global") || is_image(node.node.outputs[0])))
       return "real_pool";
     return "definition";
   }
-  // Where the channels of the images that a node reads lie last: always, where there is one pixel.
-  Layout layout_of_images(const NodeView&) const { return Layout::kChannelsLast; }
   Step make_step(const std::vector<NodeId>& nodes) const {
     Step step;
     step.nodes = nodes;

@@ -11,6 +11,11 @@
 
 namespace tandem {
 
+// When a step ran, in seconds from the start of the run; both 0 for one that has nothing to do.
+struct StepSpan {
+  double begin = 0, end = 0;
+};
+
 // A host plan made ready to run: weights packed, constants laid out along the lanes. It computes
 // exactly what evaluate() computes. Immutable, so threads may share it.
 class Program {
@@ -28,9 +33,11 @@ class Program {
   Workspace workspace() const;
 
   // Runs one sample: the stored elements of each input and output of "main", row-major. The states
-  // go on from the workspace's last run.
+  // go on from the workspace's last run. `spans` receives when each step of the plan ran.
   void run(std::span<const std::byte* const> inputs, std::span<std::byte* const> outputs,
-           Workspace& workspace) const;
+           Workspace& workspace, std::vector<StepSpan>* spans = nullptr) const;
+  // Lets the next run start at the initial states.
+  void restart(Workspace& workspace) const;
 
   // After a run with a plan that keeps all values: the tensor of a value that a step wrote.
   Tensor read(ValueId value, const Workspace& workspace) const;
@@ -47,15 +54,15 @@ class Program {
     const Tensor* constant;  // instead of `from`
   };
   std::int64_t position_of(const Buffer& buffer) const;
-  void add_step(const Step& step);
-  void add_movement(const struct StepContext& context);
+  std::vector<StepSpan> run_timed(Workspace& workspace) const;
 
   const Module& module_;
   Plan plan_;
   std::vector<Layout> layouts_;  // by value
   std::vector<BufferPlace> places_;
   std::vector<std::pair<ValueId, std::size_t>> values_;  // and the buffers in which they lie
-  std::vector<std::unique_ptr<StepProgram>> steps_;
+  // The steps that compute, and which of the plan they are.
+  std::vector<std::pair<std::unique_ptr<StepProgram>, std::size_t>> steps_;
   std::vector<Copy> copies_;          // at the end of a run
   std::vector<std::size_t> updated_;  // states that it changes
 };

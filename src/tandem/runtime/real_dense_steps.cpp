@@ -1,5 +1,5 @@
 #include "tandem/base/error.h"
-#include "tandem/ops/window.h"
+#include "tandem/ops/conv.h"
 #include "tandem/runtime/real_nodes.h"
 #include "tandem/runtime/real_steps.h"
 
@@ -34,35 +34,6 @@ class DenseStep final : public StepProgram {
   const float* constant_addend_ = nullptr;
 };
 
-Convolution convolution_of(const NodeView& node) {
-  Shape x = node.input(0).static_shape(), w = node.input(1).static_shape();
-  Window window = window_of(node, Shape(w.begin() + 2, w.end()));
-  if (x.size() == 3) {
-    x.insert(x.begin() + 2, 1);
-    w.insert(w.begin() + 2, 1);
-    for (auto* list : {&window.kernel, &window.strides, &window.dilations})
-      list->insert(list->begin(), 1);
-    for (auto* list : {&window.pads_begin, &window.pads_end}) list->insert(list->begin(), 0);
-  }
-  const auto out = window.output_extents({x[2], x[3]});
-  return {.batch = x[0],
-          .channels = x[1],
-          .height = x[2],
-          .width = x[3],
-          .filters = w[0],
-          .group = node.integer("group"),
-          .kernel_height = w[2],
-          .kernel_width = w[3],
-          .stride_height = window.strides[0],
-          .stride_width = window.strides[1],
-          .dilation_height = window.dilations[0],
-          .dilation_width = window.dilations[1],
-          .pad_top = window.pads_begin[0],
-          .pad_left = window.pads_begin[1],
-          .out_height = out[0],
-          .out_width = out[1]};
-}
-
 const float* floats(const NodeView& node, std::size_t input) {
   const Tensor* constant = node.has_input(input) ? node.constant(input) : nullptr;
   return constant == nullptr ? nullptr : constant->data<float>().data();
@@ -73,8 +44,10 @@ const float* floats(const NodeView& node, std::size_t input) {
 std::unique_ptr<StepProgram> make_dense_convolution(const StepContext& context) {
   const NodeView node = context.node();
   const Followers followers = followers_of(context.module, context.graph, context.step.nodes);
-  auto call =
-      dense_convolution(convolution_of(node), floats(node, 1), floats(node, 2), followers.epilogue);
+  const Shape x = node.input(0).static_shape(), w = node.input(1).static_shape();
+  const Window window = window_of(node, Shape(w.begin() + 2, w.end()));
+  auto call = dense_convolution(convolution_of(node, window, x, w), floats(node, 1),
+                                floats(node, 2), followers.epilogue);
   return std::make_unique<DenseStep>(context, std::move(call), followers);
 }
 

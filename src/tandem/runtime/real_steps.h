@@ -27,6 +27,10 @@ struct StepContext {
   const float* constant(ValueId value) const;
 };
 
+// What a step of a plan runs, one after the other, by its form.
+using StepPrograms = std::vector<std::unique_ptr<StepProgram>>;
+StepPrograms make_step_programs(const StepContext& context);
+
 std::unique_ptr<StepProgram> make_dense_convolution(const StepContext& context);
 std::unique_ptr<StepProgram> make_dense_product(const StepContext& context);
 std::unique_ptr<StepProgram> make_real_lanes(const StepContext& context);

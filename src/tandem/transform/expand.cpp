@@ -1,7 +1,7 @@
 #include "tandem/transform/expand.h"
 
 #include "tandem/base/error.h"
-#include "tandem/graph/builder.h"
+#include "tandem/transform/rewriter.h"
 
 namespace tandem {
 namespace {
@@ -18,40 +18,22 @@ bool expand_once(Module& module, const std::function<bool(const NodeView&)>& kee
   for (const Node& node : graph.nodes)
     expanded = expanded || is_composite({old, graph, node}, keeps);
   if (!expanded) return false;
-  Module result;
-  result.symbols = old.symbols;
-  result.metadata = old.metadata;
-  result.constants = old.constants;
-  result.states = old.states;
-  const GraphId id = Builder::add_graph(result, "main");
-  Builder builder(result, id);
-  std::vector<ValueId> values(graph.values.size(), kNone);
-  for (const ValueId input : graph.inputs)
-    values[input] = builder.input(graph.values[input].name, graph.values[input].type);
-  for (ValueId value = 0; value < graph.values.size(); ++value) {
-    if (graph.values[value].constant != kNone)
-      values[value] = builder.constant(graph.values[value].constant);
-    if (graph.values[value].state != kNone)
-      values[value] = builder.read_state(graph.values[value].state);
-  }
+  Rewriter rewriter(old);
   for (const Node& node : graph.nodes) {
-    const NodeView view{old, graph, node};
     std::vector<ValueId> inputs;
-    for (const ValueId input : node.inputs)
-      inputs.push_back(input == kNone ? kNone : values[input]);
-    builder.set_scope(node.scope);
+    for (const ValueId input : node.inputs) inputs.push_back(rewriter.at(input));
+    const NodeView view = rewriter.old_view(node);
+    if (!is_composite(view, keeps)) {
+      rewriter.copy(node, std::move(inputs));
+      continue;
+    }
+    rewriter.builder().set_scope(node.scope);
     const auto outputs =
-        is_composite(view, keeps)
-            ? node.op->body(builder, view, node.op->forms(view).front(), inputs)
-            : builder.add_node(node.op->name(), inputs, node.attributes, node.name);
+        node.op->body(rewriter.builder(), view, node.op->forms(view).front(), inputs);
     ensure(outputs.size() == node.outputs.size(), "a body has another number of outputs");
-    for (std::size_t i = 0; i < outputs.size(); ++i) values[node.outputs[i]] = outputs[i];
+    for (std::size_t i = 0; i < outputs.size(); ++i) rewriter.set(node.outputs[i], outputs[i]);
   }
-  for (const ValueId output : graph.outputs) builder.output(values[output]);
-  for (const StateUpdate& update : graph.updates)
-    builder.graph().updates.push_back({update.state, values[update.value]});
-  for (const auto& [value, coding] : graph.codings) builder.graph().codings[values[value]] = coding;
-  module = std::move(result);
+  module = rewriter.finish();
   return true;
 }
 

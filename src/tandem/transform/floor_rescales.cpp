@@ -8,7 +8,7 @@
 #include "tandem/graph/operator.h"
 #include "tandem/ops/broadcast.h"
 #include "tandem/ops/coded.h"
-#include "tandem/transform/graph_copy.h"
+#include "tandem/transform/rewriter.h"
 
 namespace tandem {
 namespace {
@@ -79,7 +79,7 @@ class Floor {
 class Pass {
  public:
   explicit Pass(const Module& module)
-      : copy_(module), graph_(module.main()), readers_(consumers(graph_)) {
+      : rewriter_(module), graph_(module.main()), readers_(consumers(graph_)) {
     ends_.insert(graph_.outputs.begin(), graph_.outputs.end());
     for (const StateUpdate& update : graph_.updates) ends_.insert(update.value);
   }
@@ -91,13 +91,13 @@ class Pass {
       const auto chain =
           graph_.nodes[id].op->name() == "Rescale" ? floored(id) : std::vector<NodeId>();
       replaced.insert(chain.begin(), chain.end());
-      if (chain.empty()) copy_.keep(graph_.nodes[id]);
+      if (chain.empty()) rewriter_.copy(graph_.nodes[id]);
     }
-    return copy_.finish();
+    return rewriter_.finish();
   }
 
  private:
-  NodeView view(NodeId id) const { return {copy_.source(), graph_, graph_.nodes[id]}; }
+  NodeView view(NodeId id) const { return {rewriter_.old(), graph_, graph_.nodes[id]}; }
 
   // Takes in a node behind the Rescale; false where it is no part of the codes.
   bool take(NodeId id, Codes& codes) const {
@@ -160,12 +160,12 @@ class Pass {
     }
     const ValueId result = graph_.nodes[last].outputs[0];
     const Format format = graph_.values[result].type.format;
-    Builder& builder = copy_.builder();
+    Builder& builder = rewriter_.builder();
     builder.set_scope(head.node.scope);
     const ValueId addend = integer_constant(builder, shape, floors, "addend");
     ValueId made = builder.add("Rescale",
-                               {copy_.value(head.node.inputs[0]), copy_.value(head.node.inputs[1]),
-                                addend, copy_.value(head.node.inputs[3])},
+                               {rewriter_.at(head.node.inputs[0]), rewriter_.at(head.node.inputs[1]),
+                                addend, rewriter_.at(head.node.inputs[3])},
                                {{"format", format},
                                 {"rounding", std::string("floor")},
                                 {"overflow", std::string("saturate")}},
@@ -174,7 +174,7 @@ class Pass {
     if (codes.low > full.min || codes.high < full.max)
       made = builder.add("Clamp", {made},
                          {{"format", format}, {"min", codes.low}, {"max", codes.high}});
-    copy_.replace(result, made);
+    rewriter_.set(result, made);
     return true;
   }
 
@@ -188,7 +188,7 @@ class Pass {
     return result;
   }
 
-  GraphCopy copy_;
+  Rewriter rewriter_;
   const Graph& graph_;
   std::vector<std::vector<NodeId>> readers_;
   std::set<ValueId> ends_;
@@ -196,6 +196,9 @@ class Pass {
 
 }  // namespace
 
-void floor_rescales(Module& module) { module = Pass(module).run(); }
+void floor_rescales(Module& module) {
+  module = Pass(module).run();
+  remove_unused(module);
+}
 
 }  // namespace tandem

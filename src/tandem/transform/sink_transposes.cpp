@@ -5,9 +5,8 @@
 #include <optional>
 
 #include "tandem/base/error.h"
-#include "tandem/graph/builder.h"
-#include "tandem/graph/operator.h"
 #include "tandem/ops/integer.h"
+#include "tandem/transform/rewriter.h"
 
 namespace tandem {
 namespace {
@@ -73,57 +72,18 @@ struct Carried {
 
 class Sinker {
  public:
-  explicit Sinker(const Module& module) : old_(module), graph_(module.main()) {
-    new_.symbols = module.symbols;
-    new_.metadata = module.metadata;
-    new_.constants = module.constants;
-    new_.states = module.states;
-    id_ = Builder::add_graph(new_, "main");
+  explicit Sinker(const Module& module)
+      : old_(module), graph_(module.main()), rewriter_(module), builder_(&rewriter_.builder()) {
+    for (ValueId id = 0; id < graph_.values.size(); ++id)
+      values_.push_back({rewriter_.at(id), {}, {}});
   }
 
   Module run() {
-    Builder builder(new_, id_);
-    builder_ = &builder;
-    values_.resize(graph_.values.size());
-    for (const ValueId input : graph_.inputs)
-      values_[input].base = builder.input(graph_.values[input].name, graph_.values[input].type);
-    for (ValueId id = 0; id < graph_.values.size(); ++id) {
-      if (graph_.values[id].constant != kNone)
-        values_[id].base = builder.constant(graph_.values[id].constant);
-      if (graph_.values[id].state != kNone)
-        values_[id].base = builder.read_state(graph_.values[id].state);
-    }
     for (const Node& node : graph_.nodes) move_node(node);
-    for (const ValueId output : graph_.outputs) {
-      const ValueId plain = written(output);
-      builder.output(plain);
-      rename(plain, graph_.values[output].name);
-    }
-    for (const StateUpdate& update : graph_.updates)
-      builder.graph().updates.push_back({update.state, written(update.value)});
-    for (const auto& [value, coding] : graph_.codings) {
-      const auto in = std::find(graph_.inputs.begin(), graph_.inputs.end(), value);
-      const auto out = std::find(graph_.outputs.begin(), graph_.outputs.end(), value);
-      if (in != graph_.inputs.end())
-        builder.graph()
-            .codings[builder.graph().inputs[static_cast<std::size_t>(in - graph_.inputs.begin())]] =
-            coding;
-      if (out != graph_.outputs.end())
-        builder.graph().codings[builder.graph().outputs[static_cast<std::size_t>(
-            out - graph_.outputs.begin())]] = coding;
-    }
-    return std::move(new_);
+    return rewriter_.finish([this](ValueId id) { return written(id); });
   }
 
  private:
-  void rename(ValueId id, const std::string& wanted) {
-    Graph& graph = builder_->graph();
-    if (graph.values[id].producer == kNone) return;
-    for (const Value& value : graph.values)
-      if (value.name == wanted) return;
-    graph.values[id].name = wanted;
-  }
-
   bool is_constant(ValueId id) const { return graph_.values[id].constant != kNone; }
 
   // The value in its original order, for operators that need it so.
@@ -187,9 +147,8 @@ class Sinker {
     std::vector<ValueId> inputs;
     for (const ValueId input : node.inputs)
       inputs.push_back(input == kNone ? kNone : written(input));
-    const auto outputs = builder_->add_node(node.op->name(), inputs, node.attributes, node.name);
-    for (std::size_t i = 0; i < outputs.size(); ++i)
-      values_[node.outputs[i]] = {outputs[i], {}, {}};
+    rewriter_.copy(node, std::move(inputs));
+    for (const ValueId output : node.outputs) values_[output] = {rewriter_.at(output), {}, {}};
   }
 
   bool move_transpose(const Node& node) {
@@ -348,10 +307,9 @@ class Sinker {
 
   const Module& old_;
   const Graph& graph_;
-  Module new_;
-  GraphId id_ = 0;
-  Builder* builder_ = nullptr;
-  std::vector<Carried> values_;
+  Rewriter rewriter_;
+  Builder* builder_;
+  std::vector<Carried> values_;  // by old value
 };
 
 }  // namespace

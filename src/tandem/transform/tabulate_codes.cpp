@@ -8,7 +8,7 @@
 
 #include "tandem/graph/evaluate.h"
 #include "tandem/graph/operator.h"
-#include "tandem/transform/graph_copy.h"
+#include "tandem/transform/rewriter.h"
 
 namespace tandem {
 namespace {
@@ -26,7 +26,7 @@ struct Function {
 
 class Pass {
  public:
-  explicit Pass(const Module& module) : copy_(module), graph_(module.main()) {}
+  explicit Pass(const Module& module) : rewriter_(module), graph_(module.main()) {}
 
   Module run() {
     for (const Node& node : graph_.nodes) {
@@ -34,10 +34,10 @@ class Pass {
       if (function && !is_plain(*function)) {
         write(node, *function);
       } else {
-        copy_.keep(node);
+        rewriter_.copy(node);
       }
     }
-    return copy_.finish();
+    return rewriter_.finish();
   }
 
  private:
@@ -47,7 +47,7 @@ class Pass {
     if (function.nodes.size() == 1 && op(function.nodes[0]) == "Table") return true;
     return std::ranges::all_of(function.nodes, [&](NodeId id) { return op(id) == "Clamp"; });
   }
-  NodeView view(const Node& node) const { return {copy_.source(), graph_, node}; }
+  NodeView view(const Node& node) const { return {rewriter_.old(), graph_, node}; }
 
   static bool computes_elements(const Node& node) {
     const Traits traits = node.op->traits();
@@ -86,7 +86,7 @@ class Pass {
   // Appends the operands that are computed; false where a constant differs between elements.
   bool open_operands(const Node& node, std::vector<ValueId>& open) const {
     for (const ValueId input : node.inputs) {
-      const Tensor* constant = constant_of(copy_.source(), graph_, input);
+      const Tensor* constant = constant_of(rewriter_.old(), graph_, input);
       if (constant == nullptr) {
         open.push_back(input);
       } else if (constant->size() != (has_rows(node) ? constant->shape().back() : 1)) {
@@ -115,7 +115,7 @@ class Pass {
       const Node& part = graph_.nodes[id];
       std::vector<ValueId> inputs;
       for (const ValueId input : part.inputs) {
-        if (const Tensor* constant = constant_of(copy_.source(), graph_, input)) {
+        if (const Tensor* constant = constant_of(rewriter_.old(), graph_, input)) {
           const Shape shape = has_rows(part) ? Shape{1, constant->size()} : Shape{1};
           values[input] = builder.constant(constant->reshaped(shape));
         }
@@ -134,20 +134,23 @@ class Pass {
     Shape shape(result.type.shape.size(), 1);
     const Tensor flat = table(node, function);
     shape.push_back(flat.size());
-    Builder& builder = copy_.builder();
+    Builder& builder = rewriter_.builder();
     builder.set_scope(node.scope);
     const ValueId constant = builder.constant(flat.reshaped(shape), "table");
-    const ValueId made = builder.add("Table", {copy_.value(function.argument), constant},
+    const ValueId made = builder.add("Table", {rewriter_.at(function.argument), constant},
                                      {{"format", result.type.format}}, node.name);
-    copy_.replace(node.outputs[0], made);
+    rewriter_.set(node.outputs[0], made);
   }
 
-  GraphCopy copy_;
+  Rewriter rewriter_;
   const Graph& graph_;
 };
 
 }  // namespace
 
-void tabulate_codes(Module& module) { module = Pass(module).run(); }
+void tabulate_codes(Module& module) {
+  module = Pass(module).run();
+  remove_unused(module);
+}
 
 }  // namespace tandem

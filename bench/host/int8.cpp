@@ -12,6 +12,7 @@
 #include "tandem/files/model_file.h"
 #include "tandem/graph/evaluate.h"
 #include "tandem/graph/printer.h"
+#include "tandem/kernels/instruction_set.h"
 #include "tandem/ops/register.h"
 #include "tandem/runtime/host_network.h"
 #include "tandem/runtime/host_plan.h"
@@ -26,6 +27,8 @@ void run(int argc, char** argv) {
   const std::string path = argv[1], what = argc > 2 ? argv[2] : "time";
   const int threads = argc > 3 ? std::atoi(argv[3]) : 1;
   set_thread_count(threads);
+  if (argc > 5)
+    for (const InstructionSet set : kInstructionSets) if (name(set) == argv[5]) set_instruction_set(set);
   Module network = read_model(path);
   std::map<std::string, std::int64_t> symbols;
   for (const Symbol& symbol : network.symbols) symbols[symbol.name] = symbol.min;

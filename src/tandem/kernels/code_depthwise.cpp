@@ -49,24 +49,25 @@ struct VnniBlock {
   const std::int8_t* weights;
   std::int64_t quads, vector;
   __mmask64 mask;
-  bool is_signed;
 };
 
+template <bool kSigned>
 TANDEM_VNNI void vnni_pixels(const VnniBlock& block, const std::uint8_t* from,
                              const std::int64_t* offsets, std::int64_t stride, std::int64_t pixels,
                              std::uint8_t* to, std::int64_t to_stride) {
   const RescaleVnni first(block.rescale, block.vector), second(block.rescale, block.vector + 1),
       third(block.rescale, block.vector + 2), fourth(block.rescale, block.vector + 3);
-  const __m512i flip = _mm512_set1_epi8(static_cast<char>(block.is_signed ? 0x80 : 0));
+  [[maybe_unused]] const __m512i flip = _mm512_set1_epi8(static_cast<char>(0x80));
   const __m512i byte = _mm512_set1_epi32(0xFF);
   for (std::int64_t p = 0; p < pixels; ++p, from += stride, to += to_stride) {
     __m512i sums[4];
     for (auto& sum : sums) sum = _mm512_setzero_si512();
     for (std::int64_t q = 0; q < block.quads; ++q) {
       __m512i taps[4];
-      for (int t = 0; t < 4; ++t)
-        taps[t] =
-            _mm512_xor_si512(_mm512_maskz_loadu_epi8(block.mask, from + offsets[4 * q + t]), flip);
+      for (int t = 0; t < 4; ++t) {
+        taps[t] = _mm512_maskz_loadu_epi8(block.mask, from + offsets[4 * q + t]);
+        if constexpr (kSigned) taps[t] = _mm512_xor_si512(taps[t], flip);
+      }
       const __m512i low01 = _mm512_unpacklo_epi8(taps[0], taps[1]);
       const __m512i high01 = _mm512_unpackhi_epi8(taps[0], taps[1]);
       const __m512i low23 = _mm512_unpacklo_epi8(taps[2], taps[3]);
@@ -141,11 +142,6 @@ TANDEM_AVX2 void avx2_pixels(const Avx2Block& block, const std::uint8_t* from,
 }
 #endif
 
-std::int64_t block_of(InstructionSet set) {
-  if (set >= InstructionSet::kVnni) return kVnniBlock;
-  return set == InstructionSet::kAvx2 ? kAvx2Block : 1;
-}
-
 // Weights as the kernels of a block read them: `join` taps of a channel side by side.
 template <typename Weight>
 std::vector<Weight> joined_taps(std::span<const std::int8_t> weights, std::int64_t taps,
@@ -165,12 +161,17 @@ std::vector<Weight> joined_taps(std::span<const std::int8_t> weights, std::int64
 
 }  // namespace
 
+std::int64_t DepthwiseCodes::block() {
+  if (instruction_set() >= InstructionSet::kVnni) return kVnniBlock;
+  return instruction_set() == InstructionSet::kAvx2 ? kAvx2Block : 1;
+}
+
 DepthwiseCodes::DepthwiseCodes(std::span<const std::int8_t> weights, std::int64_t channels,
                                bool signed_codes, std::span<const RescaleLine> lines,
                                std::int32_t low, std::int32_t high)
     : taps_(static_cast<std::int64_t>(weights.size()) / channels),
       channels_(channels),
-      block_(block_of(instruction_set())),
+      block_(block()),
       signed_codes_(signed_codes) {
   ensure(taps_ <= kMostTaps, "a depthwise kernel with too many taps");
   if (block_ == 1) {
@@ -204,9 +205,10 @@ void DepthwiseCodes::run(const std::uint8_t* from, const std::int64_t* offsets, 
   for (std::int64_t c = 0; block_ > 1 && c < channels_; c += block_) {
     const std::int64_t count = std::min(block_, channels_ - c);
     if (block_ == kVnniBlock) {
-      const VnniBlock block{rescale_, bytes_.data() + c * groups * 4,    groups,
-                            c / 16,   ~std::uint64_t{0} >> (64 - count), signed_codes_};
-      vnni_pixels(block, from + c, filled, stride, pixels, to + c, channels_);
+      const VnniBlock block{rescale_, bytes_.data() + c * groups * 4, groups, c / 16,
+                            ~std::uint64_t{0} >> (64 - count)};
+      const auto kernel = signed_codes_ ? vnni_pixels<true> : vnni_pixels<false>;
+      kernel(block, from + c, filled, stride, pixels, to + c, channels_);
     } else {
       const Avx2Block block{rescale_,     words_.data() + c * groups * 2, groups, c / 16, count,
                             signed_codes_};

@@ -19,6 +19,9 @@ class DepthwiseCodes {
   DepthwiseCodes(std::span<const std::int8_t> weights, std::int64_t channels, bool signed_codes,
                  std::span<const RescaleLine> lines, std::int32_t low, std::int32_t high);
 
+  // Channels that the kernel of the instruction set that is chosen now computes at once.
+  static std::int64_t block();
+
   std::int64_t taps() const { return taps_; }
   std::int64_t channels() const { return channels_; }
 

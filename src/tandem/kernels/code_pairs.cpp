@@ -44,8 +44,26 @@ struct AddKernel {
 
 struct GreatestKernel {
   template <typename X>
-  [[gnu::always_inline]] static inline void run(const X* x, std::int64_t count, X* y) {
-    for (std::int64_t i = 0; i < count; ++i) y[i] = x[i] > y[i] ? x[i] : y[i];
+  [[gnu::always_inline]] static inline void run(const X* x, const std::int64_t* offsets,
+                                                std::int64_t taps, std::int64_t count, X* to) {
+    constexpr std::int64_t kBlock = 32;
+    std::int64_t begin = 0;
+    for (; begin + kBlock <= count; begin += kBlock) {
+      X greatest[kBlock];
+      for (std::int64_t i = 0; i < kBlock; ++i) greatest[i] = x[offsets[0] + begin + i];
+      for (std::int64_t t = 1; t < taps; ++t) {
+        const X* codes = x + offsets[t] + begin;
+        for (std::int64_t i = 0; i < kBlock; ++i)
+          greatest[i] = codes[i] > greatest[i] ? codes[i] : greatest[i];
+      }
+      for (std::int64_t i = 0; i < kBlock; ++i) to[begin + i] = greatest[i];
+    }
+    for (; begin < count; ++begin) {
+      X greatest = x[offsets[0] + begin];
+      for (std::int64_t t = 1; t < taps; ++t)
+        greatest = x[offsets[t] + begin] > greatest ? x[offsets[t] + begin] : greatest;
+      to[begin] = greatest;
+    }
   }
 };
 
@@ -84,12 +102,13 @@ void add_codes(const std::uint8_t* x, bool x_signed, std::int64_t count, std::in
   with_sign(x, x_signed, [&](const auto* a) { run_kernel<AddKernel>(a, count, sum); });
 }
 
-void greatest_codes(const std::uint8_t* x, bool is_signed, std::int64_t count, std::uint8_t* y) {
+void greatest_codes(const std::uint8_t* x, bool is_signed, const std::int64_t* offsets,
+                    std::int64_t taps, std::int64_t count, std::uint8_t* to) {
   if (is_signed) {
-    run_kernel<GreatestKernel>(reinterpret_cast<const std::int8_t*>(x), count,
-                               reinterpret_cast<std::int8_t*>(y));
+    run_kernel<GreatestKernel>(reinterpret_cast<const std::int8_t*>(x), offsets, taps, count,
+                               reinterpret_cast<std::int8_t*>(to));
   } else {
-    run_kernel<GreatestKernel>(x, count, y);
+    run_kernel<GreatestKernel>(x, offsets, taps, count, to);
   }
 }
 

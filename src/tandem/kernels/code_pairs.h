@@ -21,7 +21,8 @@ void scale_codes(const std::uint8_t* x, bool x_signed, const std::int32_t* facto
 // sum[i] += x[i]
 void add_codes(const std::uint8_t* x, bool x_signed, std::int64_t count, std::int32_t* sum);
 
-// y[i] = max(x[i], y[i])
-void greatest_codes(const std::uint8_t* x, bool is_signed, std::int64_t count, std::uint8_t* y);
+// to[i] = the greatest of x[offsets[t] + i] over at least one tap t
+void greatest_codes(const std::uint8_t* x, bool is_signed, const std::int64_t* offsets,
+                    std::int64_t taps, std::int64_t count, std::uint8_t* to);
 
 }  // namespace tandem

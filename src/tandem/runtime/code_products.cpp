@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <cstring>
+#include <numeric>
 
 #include "tandem/base/error.h"
 #include "tandem/base/threads.h"
@@ -59,7 +61,9 @@ BlockMemory& block_memory() {
   return memory;
 }
 
-// The rows of a left operand: of a matrix, or the windows of a convolution.
+// The rows of a left operand: of a matrix, or the windows of a convolution. Copies may write
+// kSlack elements more than there are.
+constexpr std::int64_t kSlack = 64;
 class RowSource {
  public:
   virtual ~RowSource() = default;
@@ -67,17 +71,34 @@ class RowSource {
   // Writes a row's elements of one group.
   virtual void copy(const std::uint8_t* x, std::int64_t row, std::int64_t group,
                     std::uint8_t* to) const = 0;
+  std::int64_t size() const { return size_; }  // elements of x
   // Elements from row to row where rows lie in x as they are; 0 where they do not.
   virtual std::int64_t plain_stride() const = 0;
+
+ protected:
+  explicit RowSource(std::int64_t size) : size_(size) {}
+  // In whole pieces where they can be read, as short copies of any length take longest.
+  static std::uint8_t* copy_run(const std::uint8_t* from, std::int64_t count,
+                                const std::uint8_t* end, std::uint8_t* to) {
+    constexpr std::int64_t kPiece = 32;
+    static_assert(kPiece <= kSlack);
+    if (count > 8 * kPiece || end - from < count + kPiece) return std::copy_n(from, count, to);
+    for (std::int64_t i = 0; i < count; i += kPiece) std::memcpy(to + i, from + i, kPiece);
+    return to + count;
+  }
+
+ private:
+  std::int64_t size_;
 };
 
 class MatrixRows final : public RowSource {
  public:
-  MatrixRows(std::int64_t rows, std::int64_t depth) : rows_(rows), depth_(depth) {}
+  MatrixRows(std::int64_t rows, std::int64_t depth)
+      : RowSource(rows * depth), rows_(rows), depth_(depth) {}
   std::int64_t rows() const override { return rows_; }
   void copy(const std::uint8_t* x, std::int64_t row, std::int64_t,
             std::uint8_t* to) const override {
-    std::copy_n(x + row * depth_, depth_, to);
+    copy_run(x + row * depth_, depth_, x + size(), to);
   }
   std::int64_t plain_stride() const override { return depth_; }
 
@@ -88,7 +109,8 @@ class MatrixRows final : public RowSource {
 class WindowRows final : public RowSource {
  public:
   WindowRows(const NodeView& node, const Window& window)
-      : windows_(node.input(0).static_shape(), window),
+      : RowSource(element_count(node.input(0).static_shape())),
+        windows_(node.input(0).static_shape(), window),
         images_(node.input(0).static_shape()[0]),
         per_group_(node.input(1).static_shape().back()),
         pad_(static_cast<std::uint8_t>(node.integer("pad_value"))) {
@@ -112,7 +134,8 @@ class WindowRows final : public RowSource {
     const std::uint8_t* from = x + row / windows_.pixels() * windows_.image_size() +
                                windows_.origin(pixel) + group * per_group_;
     if (windows_.is_inside(pixel)) {
-      for (const auto& [offset, length] : runs_) to = std::copy_n(from + offset, length, to);
+      for (const auto& [offset, length] : runs_)
+        to = copy_run(from + offset, length, x + size(), to);
       return;
     }
     for (std::int64_t tap = 0; tap < windows_.taps(); ++tap) {
@@ -224,12 +247,13 @@ class CodeProductStep final : public StepProgram {
   const std::uint8_t* left(const std::uint8_t* x, std::int64_t first, std::int64_t rows,
                            std::int64_t group, const PackedCodes& packed,
                            std::int64_t& stride) const {
-    if (!is_signed_ && rows_->plain_stride() > 0 && packed.depth == packed.padded_depth()) {
+    if (!is_signed_ && rows_->plain_stride() > 0) {
       stride = rows_->plain_stride();
-      return x + first * stride;
+      if ((first + rows - 1) * stride + packed.padded_depth() <= rows_->size())
+        return x + first * stride;
     }
     stride = packed.padded_depth();
-    std::uint8_t* a = block_memory().row_bytes(kMostRows * stride);
+    std::uint8_t* a = block_memory().row_bytes(kMostRows * stride + kSlack);
     for (std::int64_t row = 0; row < rows; ++row)
       rows_->copy(x, first + row, group, a + row * stride);
     if (is_signed_)
@@ -294,7 +318,9 @@ class CodeDepthwiseStep final : public StepProgram {
         images_(head.input(0).static_shape()[0]),
         channels_(head.input(0).static_shape().back()),
         windows_(head.input(0).static_shape(), window_of_filters(head)),
-        kernel_(kernel_of(head, channels_, tail)),
+        repeats_(windows_.stride() == channels_ ? repeats_of(channels_) : 1),
+        kernel_(kernel_of(head, channels_, tail, 1)),
+        wide_kernel_(kernel_of(head, channels_, tail, repeats_)),
         table_(tail.table),
         pads_(static_cast<std::size_t>(channels_),
               static_cast<std::uint8_t>(head.integer("pad_value"))) {}
@@ -303,9 +329,21 @@ class CodeDepthwiseStep final : public StepProgram {
     const Shape w = node.input(1).static_shape();
     return window_of(node, {w.begin() + 1, w.end() - 1});
   }
-  static DepthwiseCodes kernel_of(const NodeView& head, std::int64_t channels,
-                                  const CodeTail& tail) {
-    const auto weights = taps_of(*head.constant(1), channels);
+  // So many neighbouring pixels that lie side by side fill the registers.
+  static std::int64_t repeats_of(std::int64_t channels) {
+    return std::lcm(channels, DepthwiseCodes::block()) / channels;
+  }
+  static DepthwiseCodes kernel_of(const NodeView& head, std::int64_t own_channels, CodeTail tail,
+                                  std::int64_t repeats) {
+    const std::int64_t channels = own_channels * repeats;
+    const auto own = taps_of(*head.constant(1), own_channels);
+    std::vector<std::int8_t> weights;
+    for (auto tap = own.begin(); tap != own.end(); tap += own_channels)
+      for (std::int64_t i = 0; i < repeats; ++i)
+        weights.insert(weights.end(), tap, tap + own_channels);
+    const auto lines = tail.lines;
+    for (std::int64_t i = 1; i < repeats && lines.size() > 1; ++i)
+      tail.lines.insert(tail.lines.end(), lines.begin(), lines.end());
     std::vector<std::int32_t> sums(static_cast<std::size_t>(channels), 0);
     for (std::size_t i = 0; i < weights.size(); ++i) sums[i % sums.size()] += weights[i];
     const bool is_signed = is_signed_byte(head.input(0).format);
@@ -323,7 +361,11 @@ class CodeDepthwiseStep final : public StepProgram {
       if (windows_.is_inside(pixel)) {
         const std::int64_t most = std::min(end - p, windows_.pixels() - pixel);
         const std::int64_t count = windows_.run_length(pixel, most);
-        kernel_.run(from, windows_.offsets().data(), windows_.stride(), count, results);
+        const std::int64_t wide = count / repeats_, done = wide * repeats_;
+        const std::int64_t* offsets = windows_.offsets().data();
+        wide_kernel_.run(from, offsets, windows_.stride() * repeats_, wide, results);
+        kernel_.run(from + done * windows_.stride(), offsets, windows_.stride(), count - done,
+                    results + done * channels_);
         p += count;
         continue;
       }
@@ -340,7 +382,8 @@ class CodeDepthwiseStep final : public StepProgram {
   ValueId x_, result_;
   std::int64_t images_, channels_;
   CodeWindows windows_;
-  DepthwiseCodes kernel_;
+  std::int64_t repeats_;
+  DepthwiseCodes kernel_, wide_kernel_;  // of one pixel, and of several
   std::optional<std::array<std::uint8_t, 256>> table_;
   std::vector<std::uint8_t> pads_;  // one pixel in the padding
 };

@@ -187,17 +187,21 @@ class CodePoolStep final : public StepProgram {
     const std::int64_t pixel = p % windows_.pixels();
     const std::uint8_t* from =
         x + p / windows_.pixels() * windows_.image_size() + windows_.origin(pixel);
-    bool is_first = true;
-    for (std::int64_t tap = 0; tap < windows_.taps(); ++tap) {
-      if (!windows_.is_inside(pixel) && !windows_.has_tap(pixel, tap)) continue;
-      const std::uint8_t* codes = from + windows_.offsets()[static_cast<std::size_t>(tap)];
-      if (is_first) {
-        std::copy_n(codes, channels_, to);
-      } else {
-        greatest_codes(codes, is_signed_, channels_, to);
-      }
-      is_first = false;
-    }
+    if (windows_.is_inside(pixel))
+      return greatest_codes(from, is_signed_, windows_.offsets().data(), windows_.taps(), channels_,
+                            to);
+    std::vector<std::int64_t>& offsets = border_offsets();
+    offsets.clear();
+    for (std::int64_t tap = 0; tap < windows_.taps(); ++tap)
+      if (windows_.has_tap(pixel, tap))
+        offsets.push_back(windows_.offsets()[static_cast<std::size_t>(tap)]);
+    greatest_codes(from, is_signed_, offsets.data(), static_cast<std::int64_t>(offsets.size()),
+                   channels_, to);
+  }
+  // Of the running thread, kept between runs.
+  static std::vector<std::int64_t>& border_offsets() {
+    thread_local std::vector<std::int64_t> offsets;
+    return offsets;
   }
 
   ValueId x_, result_;

@@ -10,6 +10,7 @@
 #include "tandem/transform/floor_rescales.h"
 #include "tandem/transform/fold_batch_norm.h"
 #include "tandem/transform/recognize.h"
+#include "tandem/transform/split_rescales.h"
 #include "tandem/transform/tabulate_codes.h"
 #include "tandem/transform/rewriter.h"
 
@@ -110,6 +111,7 @@ bool computes_reals(const Module& module) {
 
 HostNetwork prepare_for_host(Module module) {
   if (!computes_reals(module)) {
+    split_rescales(module);
     tabulate_codes(module);
     floor_rescales(module);
     const std::size_t count = module.main().values.size();

@@ -76,9 +76,9 @@ class Floor {
   IntegerRange x_;
 };
 
-class Pass {
+class FloorRescales {
  public:
-  explicit Pass(const Module& module)
+  explicit FloorRescales(const Module& module)
       : rewriter_(module), graph_(module.main()), readers_(consumers(graph_)) {
     ends_.insert(graph_.outputs.begin(), graph_.outputs.end());
     for (const StateUpdate& update : graph_.updates) ends_.insert(update.value);
@@ -163,13 +163,14 @@ class Pass {
     Builder& builder = rewriter_.builder();
     builder.set_scope(head.node.scope);
     const ValueId addend = integer_constant(builder, shape, floors, "addend");
-    ValueId made = builder.add("Rescale",
-                               {rewriter_.at(head.node.inputs[0]), rewriter_.at(head.node.inputs[1]),
-                                addend, rewriter_.at(head.node.inputs[3])},
-                               {{"format", format},
-                                {"rounding", std::string("floor")},
-                                {"overflow", std::string("saturate")}},
-                               graph_.nodes[last].name);
+    ValueId made =
+        builder.add("Rescale",
+                    {rewriter_.at(head.node.inputs[0]), rewriter_.at(head.node.inputs[1]), addend,
+                     rewriter_.at(head.node.inputs[3])},
+                    {{"format", format},
+                     {"rounding", std::string("floor")},
+                     {"overflow", std::string("saturate")}},
+                    graph_.nodes[last].name);
     const IntegerRange full = format.integer_range();
     if (codes.low > full.min || codes.high < full.max)
       made = builder.add("Clamp", {made},
@@ -197,7 +198,7 @@ class Pass {
 }  // namespace
 
 void floor_rescales(Module& module) {
-  module = Pass(module).run();
+  module = FloorRescales(module).run();
   remove_unused(module);
 }
 

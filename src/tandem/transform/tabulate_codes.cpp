@@ -24,9 +24,9 @@ struct Function {
   std::vector<NodeId> nodes;  // ascending
 };
 
-class Pass {
+class TabulateCodes {
  public:
-  explicit Pass(const Module& module) : rewriter_(module), graph_(module.main()) {}
+  explicit TabulateCodes(const Module& module) : rewriter_(module), graph_(module.main()) {}
 
   Module run() {
     for (const Node& node : graph_.nodes) {
@@ -149,7 +149,7 @@ class Pass {
 }  // namespace
 
 void tabulate_codes(Module& module) {
-  module = Pass(module).run();
+  module = TabulateCodes(module).run();
   remove_unused(module);
 }
 

@@ -1,6 +1,11 @@
 #include "tandem/kernels/code_pairs.h"
 
+#include <algorithm>
+
 #include "tandem/kernels/instruction_set.h"
+#if defined(__x86_64__)
+#include "tandem/kernels/code_rescale_vectors.h"
+#endif
 
 namespace tandem {
 namespace {
@@ -42,30 +47,48 @@ struct AddKernel {
   }
 };
 
-struct GreatestKernel {
-  template <typename X>
-  [[gnu::always_inline]] static inline void run(const X* x, const std::int64_t* offsets,
-                                                std::int64_t taps, std::int64_t count, X* to) {
-    constexpr std::int64_t kBlock = 32;
-    std::int64_t begin = 0;
-    for (; begin + kBlock <= count; begin += kBlock) {
-      X greatest[kBlock];
-      for (std::int64_t i = 0; i < kBlock; ++i) greatest[i] = x[offsets[0] + begin + i];
-      for (std::int64_t t = 1; t < taps; ++t) {
-        const X* codes = x + offsets[t] + begin;
-        for (std::int64_t i = 0; i < kBlock; ++i)
-          greatest[i] = codes[i] > greatest[i] ? codes[i] : greatest[i];
-      }
-      for (std::int64_t i = 0; i < kBlock; ++i) to[begin + i] = greatest[i];
-    }
-    for (; begin < count; ++begin) {
-      X greatest = x[offsets[0] + begin];
-      for (std::int64_t t = 1; t < taps; ++t)
-        greatest = x[offsets[t] + begin] > greatest ? x[offsets[t] + begin] : greatest;
-      to[begin] = greatest;
-    }
+template <typename X>
+void portable_greatest(const X* x, const std::int64_t* offsets, std::int64_t taps,
+                       std::int64_t count, X* to) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    X greatest = x[offsets[0] + i];
+    for (std::int64_t t = 1; t < taps; ++t) greatest = std::max(greatest, x[offsets[t] + i]);
+    to[i] = greatest;
   }
-};
+}
+
+#if defined(__x86_64__)
+template <bool kSigned>
+TANDEM_VNNI void vnni_greatest(const std::uint8_t* x, const std::int64_t* offsets,
+                               std::int64_t taps, std::int64_t count, std::uint8_t* to) {
+  for (std::int64_t i = 0; i < count; i += 64) {
+    const __mmask64 mask = ~std::uint64_t{0} >> (64 - std::min<std::int64_t>(64, count - i));
+    __m512i greatest = _mm512_maskz_loadu_epi8(mask, x + offsets[0] + i);
+    for (std::int64_t t = 1; t < taps; ++t) {
+      const __m512i codes = _mm512_maskz_loadu_epi8(mask, x + offsets[t] + i);
+      greatest = kSigned ? _mm512_max_epi8(greatest, codes) : _mm512_max_epu8(greatest, codes);
+    }
+    _mm512_mask_storeu_epi8(to + i, mask, greatest);
+  }
+}
+
+// Returns how many codes it took; the others are fewer than a vector.
+template <bool kSigned>
+TANDEM_AVX2 std::int64_t avx2_greatest(const std::uint8_t* x, const std::int64_t* offsets,
+                                       std::int64_t taps, std::int64_t count, std::uint8_t* to) {
+  std::int64_t i = 0;
+  for (; i + 32 <= count; i += 32) {
+    const auto load = [&](std::int64_t t) TANDEM_AVX2 {
+      return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + offsets[t] + i));
+    };
+    __m256i greatest = load(0);
+    for (std::int64_t t = 1; t < taps; ++t)
+      greatest = kSigned ? _mm256_max_epi8(greatest, load(t)) : _mm256_max_epu8(greatest, load(t));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i), greatest);
+  }
+  return i;
+}
+#endif
 
 // Calls visit with the codes as what they are.
 template <typename Visit>
@@ -104,11 +127,22 @@ void add_codes(const std::uint8_t* x, bool x_signed, std::int64_t count, std::in
 
 void greatest_codes(const std::uint8_t* x, bool is_signed, const std::int64_t* offsets,
                     std::int64_t taps, std::int64_t count, std::uint8_t* to) {
+#if defined(__x86_64__)
+  if (instruction_set() >= InstructionSet::kVnni)
+    return (is_signed ? vnni_greatest<true> : vnni_greatest<false>)(x, offsets, taps, count, to);
+  if (instruction_set() >= InstructionSet::kAvx2) {
+    const std::int64_t done = (is_signed ? avx2_greatest<true> : avx2_greatest<false>)(
+        x, offsets, taps, count, to);
+    x += done;
+    to += done;
+    count -= done;
+  }
+#endif
   if (is_signed) {
-    run_kernel<GreatestKernel>(reinterpret_cast<const std::int8_t*>(x), offsets, taps, count,
-                               reinterpret_cast<std::int8_t*>(to));
+    portable_greatest(reinterpret_cast<const std::int8_t*>(x), offsets, taps, count,
+                      reinterpret_cast<std::int8_t*>(to));
   } else {
-    run_kernel<GreatestKernel>(x, offsets, taps, count, to);
+    portable_greatest(x, offsets, taps, count, to);
   }
 }
 

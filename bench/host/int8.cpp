@@ -33,19 +33,16 @@ void run(int argc, char** argv) {
   std::map<std::string, std::int64_t> symbols;
   for (const Symbol& symbol : network.symbols) symbols[symbol.name] = symbol.min;
   network = specialize(network, symbols);
-  LowerRequest request;
-  for (const std::string& input : uncoded_inputs(network))
-    request.inputs[input] = {Format::integer(8, false), Tensor::scalar(1.0 / 255, Format::parse("f64"))};
-  const Module original = is_lowered(network) ? network : lower(network, request);
+  const Module original = network;
   const HostNetwork host = prepare_for_host(original);
   const Module& lowered = host.module;
   if (what == "dump") {
     std::cout << print_module(lowered, true);
-    std::cout << print_plan(lowered, plan_host(lowered));
+    std::cout << print_plan(lowered, plan_host(lowered, {.layouts = host.layouts}));
     return;
   }
   const auto begin = std::chrono::steady_clock::now();
-  const Program program(lowered, plan_host(lowered));
+  const Program program(lowered, plan_host(lowered, {.layouts = host.layouts}));
   std::cerr << "prepared in " << std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() << " s\n";
   auto workspace = program.workspace();
   std::mt19937_64 engine(7);
@@ -55,6 +52,13 @@ void run(int argc, char** argv) {
   const Graph& graph = lowered.main();
   for (const ValueId id : graph.inputs) {
     const TensorType& type = graph.values[id].type;
+    if (type.format.is_float()) {
+      std::normal_distribution<double> normal;
+      std::vector<double> reals(static_cast<std::size_t>(element_count(type.static_shape())));
+      for (auto& r : reals) r = normal(engine);
+      inputs.push_back(Tensor::from_reals(type.format, type.static_shape(), reals));
+      continue;
+    }
     std::vector<std::int64_t> integers(static_cast<std::size_t>(element_count(type.static_shape())));
     const auto range = type.format.integer_range();
     std::normal_distribution<double> normal((double(range.min) + double(range.max)) / 2, double(range.max - range.min) / 8);
@@ -65,11 +69,11 @@ void run(int argc, char** argv) {
   for (auto& t : inputs) from.push_back(t.bytes().data());
   for (auto& t : outputs) to.push_back(t.mutable_bytes().data());
   if (what == "check") {
-    const auto expected = evaluate(original, original.main(), inputs);
+    const auto expected = evaluate(lowered, graph, inputs);
     program.run(from, to, workspace);
     std::int64_t differ = 0, all = 0;
     for (std::size_t i = 0; i < outputs.size(); ++i) {
-      const auto a = outputs[i].to_integers(), b = expected[i].to_integers();
+      const auto a = outputs[i].to_reals(), b = expected[i].to_reals();
       for (std::size_t j = 0; j < a.size(); ++j) differ += a[j] != b[j], ++all;
     }
     std::cout << path << ": " << differ << " of " << all << " codes differ\n";

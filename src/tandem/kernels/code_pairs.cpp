@@ -131,8 +131,8 @@ void greatest_codes(const std::uint8_t* x, bool is_signed, const std::int64_t* o
   if (instruction_set() >= InstructionSet::kVnni)
     return (is_signed ? vnni_greatest<true> : vnni_greatest<false>)(x, offsets, taps, count, to);
   if (instruction_set() >= InstructionSet::kAvx2) {
-    const std::int64_t done = (is_signed ? avx2_greatest<true> : avx2_greatest<false>)(
-        x, offsets, taps, count, to);
+    const std::int64_t done =
+        (is_signed ? avx2_greatest<true> : avx2_greatest<false>)(x, offsets, taps, count, to);
     x += done;
     to += done;
     count -= done;

@@ -73,6 +73,7 @@ class Groups {
   std::optional<CodeGroup> group_of(NodeId id) const {
     const std::string_view op = graph_.nodes[id].op->name();
     if (op == "Rescale") return pair(id);
+    if (is_code_border(view(id))) return CodeGroup{"code_border", {id}};
     if (op == "Table" && is_byte(format(graph_.nodes[id].inputs[0])) && byte_table(view(id)) &&
         graph_.values[graph_.nodes[id].inputs[0]].constant == kNone)
       return CodeGroup{"code_table", {id}};

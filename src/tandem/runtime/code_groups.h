@@ -54,6 +54,9 @@ std::optional<CodePair> code_pair(const Module& module, const Graph& graph, Valu
                                   const std::set<ValueId>& kept,
                                   const std::vector<std::vector<NodeId>>& readers);
 
+// Whether a Quantize or Dequantize is one that code_borders.cpp runs: of bytes, with one scale.
+bool is_code_border(const NodeView& node);
+
 // Whether a value is stored as single bytes, and whether those are signed.
 bool is_byte(const Format& format);
 bool is_signed_byte(const Format& format);

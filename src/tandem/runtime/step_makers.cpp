@@ -119,6 +119,7 @@ StepPrograms make_step_programs(const StepContext& context) {
       {"code_mean", single<make_code_mean>},
       {"code_pool", single<make_code_pool>},
       {"code_table", single<make_code_table>},
+      {"code_border", single<make_code_border>},
       {"movement", movement},
       {"product16", integer_lanes},
       {"product", integer_lanes},

@@ -12,8 +12,11 @@
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
+#include "tandem/base/threads.h"
 #include "tandem/files/model_file.h"
 #include "tandem/graph/printer.h"
+#include "tandem/kernels/peak.h"
+#include "tandem/verify/host_bench.h"
 
 #include "python/bindings/arguments.h"
 #include "python/bindings/arrays.h"
@@ -93,9 +96,10 @@ std::vector<Tensor> inputs_of(const Network& network, nb::handle given) {
 }
 
 nb::typed<nb::dict, nb::str, nb::ndarray<nb::numpy>> run(const Network& network,
-                                                         const ArraysArgument& arrays) {
+                                                         const ArraysArgument& arrays,
+                                                         const std::string& execution) {
   const std::vector<Tensor> inputs = inputs_of(network, arrays);
-  std::vector<Tensor> outputs = without_gil([&] { return network.run(inputs); });
+  std::vector<Tensor> outputs = without_gil([&] { return network.run(inputs, execution); });
   const Graph& graph = network.module().main();
   nb::dict results;
   for (std::size_t i = 0; i < outputs.size(); ++i) {
@@ -103,6 +107,68 @@ nb::typed<nb::dict, nb::str, nb::ndarray<nb::numpy>> run(const Network& network,
     results[nb::str(name.c_str(), name.size())] = array_of(std::move(outputs[i]));
   }
   return results;
+}
+
+void check_runs(std::int64_t runs) {
+  if (runs < 0)
+    throw Error("runs = ", runs, ": give a positive number, or 0 for two seconds' worth");
+}
+
+nb::typed<nb::dict, nb::str, nb::any> bench_run(const Network& network,
+                                                const ArraysArgument& arrays, std::int64_t runs) {
+  check_runs(runs);
+  const std::vector<Tensor> inputs = inputs_of(network, arrays);
+  HostBench measured;
+  without_gil([&] {
+    network.with_kernels(inputs, [&](CpuExecution& kernels, const Samples& sample) {
+      measured = bench(kernels, sample, runs);
+    });
+    return true;
+  });
+  nb::dict result;
+  result["seconds"] = measured.seconds;
+  result["operations"] = measured.operations;
+  result["peak_operations_per_second"] = measured.peak;
+  result["instructions"] = vector_instructions();
+  return result;
+}
+
+nb::typed<nb::list, nb::dict> profile_run(const Network& network, const ArraysArgument& arrays,
+                                          std::int64_t runs) {
+  check_runs(runs);
+  const std::vector<Tensor> inputs = inputs_of(network, arrays);
+  std::vector<StepTime> steps;
+  without_gil([&] {
+    network.with_kernels(inputs, [&](CpuExecution& kernels, const Samples& sample) {
+      steps = profile(kernels, sample, runs);
+    });
+    return true;
+  });
+  nb::list result;
+  for (const StepTime& step : steps) {
+    nb::dict entry;
+    entry["name"] = step.name;
+    entry["op"] = step.op;
+    entry["followers"] = step.followers;
+    entry["kernel"] = step.form;
+    entry["seconds"] = step.seconds;
+    entry["operations"] = step.operations;
+    result.append(entry);
+  }
+  return result;
+}
+
+void bind_threads(nb::module_& module) {
+  module.def("thread_count", &thread_count, "How many threads compute.");
+  module.def(
+      "set_thread_count",
+      [](int count) {
+        if (count < 1) throw Error("set_thread_count(", count, "): give at least 1");
+        set_thread_count(count);
+      },
+      nb::arg("count"),
+      "How many threads compute from now on, in the whole process; at first one for each "
+      "processor. Results do not depend on it.");
 }
 
 }  // namespace
@@ -183,14 +249,24 @@ void bind_module(nb::module_& module) {
       .def_prop_ro(
           "metadata", [](const Network& network) { return network.module().metadata; },
           "Where it comes from: producer, preprocessing and the like.")
-      .def("run", &run, nb::arg("inputs"),
+      .def("run", &run, nb::arg("inputs"), nb::kw_only(), nb::arg("execution") = "auto",
            "Runs the network once: arrays by input name in, arrays by output name out.\n\n"
            "Arrays are NumPy's, or speak DLPack; contiguous ones are read in place. Their dtypes "
            "and shapes must be the declared ones (nothing is converted); shapes bind the symbols. "
-           "Lists and numbers are read in the declared dtype. A module of integers runs on this "
-           "CPU's kernels where they take all of it, anything else by the operators' definitions; "
-           "both compute the same bits. States start at their initial values. Raises Error where "
-           "an input is missing, unknown or of another type.")
+           "Lists and numbers are read in the declared dtype. `execution` is \"cpu\", this CPU's "
+           "kernels, prepared once for each shape of the inputs; \"reference\", the operators' "
+           "definitions; or \"auto\", cpu where the kernels take all of the module. Both compute "
+           "the same integers, and reals within rounding. States start at their initial values. "
+           "Raises Error where an input is missing, unknown or of another type.")
+      .def("bench", &bench_run, nb::arg("inputs"), nb::kw_only(), nb::arg("runs") = 0,
+           "Times single runs on this CPU's kernels (about two seconds' worth unless `runs` says "
+           "how many): \"seconds\" of each, ascending; \"operations\" of f32 in one run, the "
+           "\"peak_operations_per_second\" that the threads reach in fused multiply-adds, and the "
+           "vector \"instructions\" used.")
+      .def("profile", &profile_run, nb::arg("inputs"), nb::kw_only(), nb::arg("runs") = 0,
+           "Times each step of a run on this CPU's kernels, in their order: \"name\" and \"op\" "
+           "of its node, the operators that run behind it (\"followers\"), \"kernel\", "
+           "\"seconds\" on average and \"operations\".")
       .def(
           "text",
           [](const Network& network, bool elide) { return print_module(network.module(), elide); },
@@ -203,6 +279,7 @@ void bind_module(nb::module_& module) {
         return concat("Module(", network.source(), ": ", read.main().nodes.size(), " nodes)");
       });
 
+  bind_threads(module);
   module.def("load", &load_bound, nb::arg("source"), nb::kw_only(),
              nb::arg("bind") = std::map<std::string, std::int64_t>{},
              "Reads a network: the path of a file .onnx, .tflite or .tandem, or its bytes, or an "

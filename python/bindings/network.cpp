@@ -1,41 +1,78 @@
 #include "python/bindings/network.h"
 
+#include <algorithm>
+
+#include "tandem/base/error.h"
+#include "tandem/base/text.h"
 #include "tandem/graph/evaluate.h"
+#include "tandem/plan/target.h"
 #include "tandem/runtime/host_plan.h"
-#include "tandem/transform/lower.h"
 
 namespace tandem::python {
 namespace {
 
-// The kernels of a module that they can take as it is; nullptr for any other.
-std::unique_ptr<CpuExecution> kernels_for(const Module& module) {
-  const bool fits = module.states.empty() && is_lowered(module) && check_host(module).empty();
-  return fits ? std::make_unique<CpuExecution>(module) : nullptr;
-}
-
-bool has_declared_types(const Module& module, std::span<const Tensor> inputs) {
-  const Graph& graph = module.main();
-  if (inputs.size() != graph.inputs.size()) return false;
-  for (std::size_t i = 0; i < inputs.size(); ++i)
-    if (type_of(inputs[i]) != graph.values[graph.inputs[i]].type) return false;
-  return true;
+// What prevents the kernels from running a module whose symbols are bound.
+std::vector<Issue> kernel_issues(const Module& bound) {
+  std::vector<Issue> issues = check_host(bound);
+  for (const State& state : bound.states)
+    issues.push_back({state.name, "state", "run() starts it anew each time", "use \"reference\""});
+  return issues;
 }
 
 }  // namespace
 
-std::vector<Tensor> Network::run(std::span<const Tensor> inputs) const {
-  std::call_once(shared_->kernels_made, [&] { shared_->kernels = kernels_for(module()); });
-  // evaluate() says what is wrong with an input.
-  if (shared_->kernels == nullptr || !has_declared_types(module(), inputs))
-    return evaluate(module(), module().main(), inputs);
-  std::vector<Tensor> one;
+Network::Kernels& Network::kernels_for(const Symbols& symbols) const {
+  constexpr std::size_t kMostKept = 8;
+  std::list<Kernels>& kept = shared_->kernels;
+  const auto known = std::ranges::find(kept, symbols, &Kernels::symbols);
+  if (known != kept.end()) {
+    kept.splice(kept.begin(), kept, known);
+    return kept.front();
+  }
+  Module bound = symbols.empty() ? module() : specialize(module(), symbols);
+  Kernels kernels{symbols, kernel_issues(bound), nullptr};
+  if (kernels.issues.empty()) kernels.execution = std::make_unique<CpuExecution>(std::move(bound));
+  kept.push_front(std::move(kernels));
+  if (kept.size() > kMostKept) kept.pop_back();
+  return kept.front();
+}
+
+void Network::with_kernels(std::span<const Tensor> inputs,
+                           const std::function<void(CpuExecution&, const Samples&)>& use) const {
+  if (!run_on_kernels(inputs, use))
+    throw_issues(kernels_for(symbols_of(module().main(), inputs)).issues, "cpu");
+}
+
+bool Network::run_on_kernels(std::span<const Tensor> inputs,
+                             const std::function<void(CpuExecution&, const Samples&)>& use) const {
+  const Symbols symbols = symbols_of(module().main(), inputs);
+  Samples sample;
   for (const Tensor& input : inputs) {
     Shape shape = input.shape();
     shape.insert(shape.begin(), 1);
-    one.push_back(input.reshaped(shape));
+    sample.push_back(input.reshaped(shape));
   }
   const std::scoped_lock lock(shared_->kernels_run);
-  std::vector<Tensor> outputs = shared_->kernels->run(one);
+  const Kernels& kernels = kernels_for(symbols);
+  if (kernels.execution != nullptr) use(*kernels.execution, sample);
+  return kernels.execution != nullptr;
+}
+
+std::vector<Tensor> Network::run(std::span<const Tensor> inputs,
+                                 const std::string& execution) const {
+  const std::vector<std::string> known = {"auto", "cpu", "reference"};
+  if (std::ranges::find(known, execution) == known.end())
+    throw Error("no execution is called '", execution, "'", suggestion(execution, known));
+  if (execution == "reference") return evaluate(module(), module().main(), inputs);
+  std::vector<Tensor> outputs;
+  const auto compute = [&](CpuExecution& kernels, const Samples& sample) {
+    outputs = kernels.run(sample);
+  };
+  if (execution == "cpu") {
+    with_kernels(inputs, compute);
+  } else if (!run_on_kernels(inputs, compute)) {
+    return evaluate(module(), module().main(), inputs);
+  }
   for (Tensor& output : outputs)
     output = output.reshaped(Shape(output.shape().begin() + 1, output.shape().end()));
   return outputs;

@@ -125,6 +125,26 @@ TEST_F(CompareVerb, RefusesWhatMakesNoSense) {
   }
 }
 
+TEST_F(CompareVerb, ComparesTheRealsOfFloatAndKernels) {
+  const std::string text =
+      "tandem-module 1\nsymbol N in [1,8]\nconstant @m : f32[3,2] = [1,2,3,4,5,6]\n"
+      "graph @main(%x : f32[N,3]) -> (%y) {\n  %m = constant @m\n"
+      "  %s : f32[N,2] = MatMul(%x, %m) \"product\"\n  %y : f32[N,2] = Exp(%s) \"exp\"\n}\n";
+  const std::string net = write("real.tandem", text);
+  const CliRun run = run_cli({"compare", net, "--executions", "float,cpu", "--data", "random:5",
+                              "--layers", "--tolerance", "1", "--json"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const auto json = run.json();
+  EXPECT_EQ(json["pairs"][0]["compared_values"], 10);
+  EXPECT_LT(json["pairs"][0]["max_difference"].get<double>(), 1);
+  ASSERT_EQ(json["layers"].size(), 2U);
+  EXPECT_EQ(json["layers"][0]["layer"], "product");
+  // e^12 rounds differently; without a tolerance that is no failure.
+  const CliRun counted =
+      run_cli({"compare", net, "--executions", "float,cpu", "--data", "random:5"});
+  EXPECT_EQ(counted.exit_code, 0) << counted.err;
+}
+
 TEST_F(CompareVerb, RefusesNetworksWithOtherOutputs) {
   const std::string text =
       "tandem-module 1\nsymbol N in [1,8]\ngraph @main(%x : int8[N,3]) -> (%y) {\n"

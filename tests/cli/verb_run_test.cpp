@@ -144,7 +144,7 @@ TEST_F(RunVerb, LowersAQuantizedNetworkOnTheFly) {
 TEST_F(RunVerb, NamesCompressWhereANetworkDoesNotLower) {
   const std::string text =
       "tandem-module 1\ngraph @main(%x : f32[1,2]) -> (%y) {\n  %y : f32[1,2] = Relu(%x)\n}\n";
-  for (const std::string execution : {"reference", "cpu", "c", "qemu"}) {
+  for (const std::string execution : {"reference", "c", "qemu"}) {
     const CliRun run = run_cli(
         {"run", write("real.tandem", text), "--data", "random:2", "--execution", execution});
     EXPECT_EQ(run.exit_code, 2) << execution;
@@ -186,7 +186,15 @@ TEST_F(RunVerb, RefusesWhatMakesNoSense) {
        "no meaning for the execution reference"},
       {{"run", net, "--data", "random:2", "--execution", "c", "--device", "stm32f764"},
        "did you mean 'stm32f746'?"},
-      {{"run", net, "--data", "random:2", "--execution", "cpu", "--profile"}, "--profile"},
+      {{"run", net, "--data", "random:2", "--execution", "c", "--profile"}, "--profile"},
+      {{"run", net, "--data", "random:2", "--bench"}, "add --execution cpu"},
+      {{"run", net, "--execution", "cpu"}, "--bench or --profile"},
+      {{"run", net, "--execution", "cpu", "--bench", "--output", out}, "nothing to compute"},
+      {{"run", net, "--execution", "cpu", "--bench", "--profile-trace", path("trace.json")},
+       "--profile-trace"},
+      {{"run", net, "--data", "random:2", "--runs", "3"}, "--runs"},
+      {{"run", net, "--execution", "cpu", "--bench", "--runs", "0"}, "--runs 0"},
+      {{"run", net, "--data", "random:2", "--threads", "0"}, "--threads 0"},
       {{"run", net, "--data", "random:x"}, "random"},
       {{"run", net, "--data", "mnst:dir"}, "did you mean 'mnist'?"},
       {{"run", net, "--data", "random:2", "--split", "tests"}, "did you mean 'test'?"},
@@ -204,6 +212,57 @@ TEST_F(RunVerb, RefusesWhatMakesNoSense) {
     EXPECT_THAT(run.err, HasSubstr(refusal.message)) << ::testing::PrintToString(refusal.arguments);
     EXPECT_FALSE(std::filesystem::exists(out));
   }
+}
+
+// A convolution, its activation and a product.
+std::string real_network() {
+  return "tandem-module 1\nsymbol N in [1,64]\n"
+         "constant @w : f32[1,1,2,2] = [1,-1,0.5,2]\nconstant @m : f32[4,1] = [1,2,3,4]\n"
+         "graph @main(%x : f32[N,1,3,3]) -> (%y) {\n"
+         "  %w = constant @w\n  %m = constant @m\n"
+         "  %c : f32[N,1,2,2] = Conv(%x, %w) \"conv\"\n  %r : f32[N,1,2,2] = Relu(%c) \"relu\"\n"
+         "  %f : f32[N,4] = Reshape(%r) {shape = [\"d0\", \"4\"]} \"flat\"\n"
+         "  %y : f32[N,1] = MatMul(%f, %m) \"product\"\n}\n";
+}
+
+// By hand: x counts from 0; each window [a,b,c,d] gives a - b + c/2 + 2d = -1 + c/2 + 2d, that is
+// 8.5, 11, 16, 18.5; 8.5 + 22 + 48 + 74 = 152.5.
+TEST_F(RunVerb, RunsARealNetworkOnKernelsAsItIs) {
+  const Tensor x =
+      Tensor::from_reals(Format(), {1, 1, 3, 3}, std::vector<double>{0, 1, 2, 3, 4, 5, 6, 7, 8});
+  const CliRun run =
+      run_cli({"run", write("real.tandem", real_network()), "--input", arrays({{"x", x}}),
+               "--output", path("out.npz"), "--execution", "cpu", "--threads", "2"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const NamedTensors out = read_npz(path("out.npz"));
+  ASSERT_EQ(out.size(), 1U);
+  EXPECT_EQ(out[0].second.shape(), (Shape{1, 1}));
+  EXPECT_EQ(out[0].second.to_reals(), std::vector<double>{152.5});
+}
+
+TEST_F(RunVerb, TimesARealNetworkWithoutData) {
+  const CliRun run = run_cli({"run", write("real.tandem", real_network()), "--execution", "cpu",
+                              "--bench", "--profile", "--profile-trace", path("trace.json"),
+                              "--runs", "7", "--threads", "1", "--json"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const auto json = run.json();
+  const auto& bench = json["bench"];
+  EXPECT_EQ(bench["runs"], 7);
+  EXPECT_EQ(bench["threads"], 1);
+  // 4 positions of 4 multiplications, and 4 of the product.
+  EXPECT_EQ(bench["operations"], 2 * (4 * 4 + 4));
+  EXPECT_GT(bench["peak_operations_per_second"].get<double>(), 1e9);
+  EXPECT_LE(bench["least_seconds"].get<double>(), bench["median_seconds"].get<double>());
+  ASSERT_EQ(json["profile"].size(), 2U);
+  EXPECT_GE(json["profile"][0]["seconds"].get<double>(),
+            json["profile"][1]["seconds"].get<double>());
+  const auto trace = nlohmann::json::parse(read_file(path("trace.json")));
+  ASSERT_EQ(trace["traceEvents"].size(), 2U);
+  EXPECT_EQ(trace["traceEvents"][0]["name"], "conv");
+  EXPECT_EQ(trace["traceEvents"][0]["args"]["followers"][0], "Relu");
+  EXPECT_GE(
+      trace["traceEvents"][1]["ts"].get<double>(),
+      trace["traceEvents"][0]["ts"].get<double>() + trace["traceEvents"][0]["dur"].get<double>());
 }
 
 TEST_F(RunVerb, RefusesArraysThatDoNotFit) {

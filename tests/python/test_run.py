@@ -63,6 +63,37 @@ def test_integers_run_on_kernels_and_carry_their_coding():
     assert (float(port.scale), float(port.offset)) == (0.5, -1.0)
 
 
+def test_reals_run_on_kernels_for_each_shape(affine):
+    model, weights, bias = affine
+    network = tandem.load(model)
+    before = tandem.thread_count()
+    for batch in (4, 1, 300, 4):
+        x = np.random.default_rng(batch).normal(size=(batch, 3)).astype("f4")
+        y = network.run({"x": x}, execution="cpu")["y"]
+        np.testing.assert_allclose(y, x @ weights + bias, rtol=1e-5, atol=1e-6)
+        tandem.set_thread_count(3)
+        np.testing.assert_array_equal(network.run({"x": x}, execution="cpu")["y"], y)
+        tandem.set_thread_count(before)
+        np.testing.assert_allclose(network.run({"x": x}, execution="reference")["y"], y, rtol=1e-5,
+                                   atol=1e-6)
+    measured = network.bench({"x": x}, runs=5)
+    assert len(measured["seconds"]) == 5 and measured["operations"] == 2 * 4 * 3 * 2
+    assert measured["peak_operations_per_second"] > 1e9
+    (step,) = network.profile({"x": x}, runs=5)
+    assert (step["op"], step["kernel"]) == ("Gemm", "dense_product") and step["seconds"] > 0
+
+
+def test_refuses_what_cannot_be_run_or_timed(affine):
+    network = tandem.load(affine[0])
+    x = np.zeros((2, 3), "f4")
+    with pytest.raises(tandem.Error, match="did you mean 'cpu'"):
+        network.run({"x": x}, execution="cpuu")
+    with pytest.raises(tandem.Error, match="runs = -1"):
+        network.bench({"x": x}, runs=-1)
+    with pytest.raises(tandem.Error, match="at least 1"):
+        tandem.set_thread_count(0)
+
+
 @pytest.mark.parametrize("element_type, dtype", [
     (TensorProto.FLOAT, np.float32), (TensorProto.DOUBLE, np.float64),
     (TensorProto.FLOAT16, np.float16), (TensorProto.BFLOAT16, ml_dtypes.bfloat16),

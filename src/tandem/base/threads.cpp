@@ -17,15 +17,13 @@
 namespace tandem {
 namespace {
 
-using Body = std::function<void(std::int64_t, std::int64_t)>;
-
 thread_local bool inside_parallel_for = false;
 
 // One call of parallel_for. Parts are claimed in order, so every part before a failed one has been
 // claimed and still runs: the first failure in position is known when all have ended.
 class Job {
  public:
-  Job(std::int64_t begin, std::int64_t end, std::int64_t grain, const Body& body)
+  Job(std::int64_t begin, std::int64_t end, std::int64_t grain, RangeBody body)
       : begin_(begin),
         end_(end),
         grain_(grain),
@@ -60,17 +58,28 @@ class Job {
   }
 
   const std::int64_t begin_, end_, grain_, parts_;
-  const Body& body_;
+  const RangeBody body_;
   std::atomic<std::int64_t> next_{0};
   std::atomic<std::int64_t> failed_part_{std::numeric_limits<std::int64_t>::max()};
   std::mutex mutex_;
   std::exception_ptr failure_;
 };
 
-// Helper threads that sleep between jobs; the calling thread works too.
+// Tells the processor that a loop only waits.
+void pause_briefly() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+// Helper threads; the calling thread works too. Between jobs that follow each other closely they
+// wait awake, then they sleep. A job ends when all parts are done, whether all helpers have come to
+// help or not.
 class Pool {
  public:
-  explicit Pool(int threads) : count_(threads) {
+  explicit Pool(int threads)
+      : count_(threads),
+        waits_awake_(threads <= static_cast<int>(std::thread::hardware_concurrency())) {
     for (int i = 1; i < threads; ++i) helpers_.emplace_back([this] { help(); });
   }
 
@@ -78,6 +87,7 @@ class Pool {
     {
       const std::lock_guard lock(mutex_);
       is_ending_ = true;
+      ++generation_;
     }
     wake_.notify_all();
     for (std::thread& helper : helpers_) helper.join();
@@ -86,44 +96,62 @@ class Pool {
   int count() const { return count_; }
 
   void run(Job& job) {
+    bool asleep = false;
     {
       const std::lock_guard lock(mutex_);
       job_ = &job;
       ++generation_;
-      busy_ = static_cast<int>(helpers_.size());
+      asleep = sleeping_ > 0;
     }
-    wake_.notify_all();
+    if (asleep) wake_.notify_all();
     job.work();
     std::unique_lock lock(mutex_);
-    done_.wait(lock, [this] { return busy_ == 0; });
-    job_ = nullptr;
+    job_ = nullptr;  // who comes now comes too late
+    lock.unlock();
+    wait_awake([this] { return helping_ == 0; });
+    lock.lock();
+    done_.wait(lock, [this] { return helping_ == 0; });
   }
 
  private:
+  // Until `holds` does, but for no longer than it takes to fall asleep and wake up again.
+  template <typename Condition>
+  void wait_awake(const Condition& holds) const {
+    constexpr int kTurns = 4000;
+    for (int turn = 0; waits_awake_ && turn < kTurns && !holds(); ++turn) pause_briefly();
+  }
+
   void help() {
     std::uint64_t seen = 0;
     while (true) {
+      wait_awake([&] { return generation_ != seen; });
       Job* job = nullptr;
       {
         std::unique_lock lock(mutex_);
-        wake_.wait(lock, [&] { return is_ending_ || generation_ != seen; });
+        ++sleeping_;
+        wake_.wait(lock, [&] { return generation_ != seen; });
+        --sleeping_;
         if (is_ending_) return;
         seen = generation_;
         job = job_;
+        if (job == nullptr) continue;
+        ++helping_;
       }
       job->work();
       const std::lock_guard lock(mutex_);
-      if (--busy_ == 0) done_.notify_one();
+      if (--helping_ == 0) done_.notify_one();
     }
   }
 
   const int count_;
+  const bool waits_awake_;  // not where threads share processors
   std::vector<std::thread> helpers_;
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   Job* job_ = nullptr;
-  std::uint64_t generation_ = 0;
-  int busy_ = 0;
+  std::atomic<std::uint64_t> generation_{0};
+  std::atomic<int> helping_{0};
+  int sleeping_ = 0;
   bool is_ending_ = false;
 };
 
@@ -157,7 +185,7 @@ void set_thread_count(int count) {
   shared().count = count;
 }
 
-void parallel_for(std::int64_t begin, std::int64_t end, std::int64_t grain, const Body& body) {
+void parallel_for(std::int64_t begin, std::int64_t end, std::int64_t grain, RangeBody body) {
   ensure(grain >= 1, "parallel_for: grain below 1");
   if (begin >= end) return;
   Job job(begin, end, grain, body);

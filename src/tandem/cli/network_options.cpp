@@ -118,6 +118,7 @@ std::unique_ptr<Execution> make_any_execution(const std::string& name, const Mod
     device_of_execution(name, device);
     return std::make_unique<FloatExecution>(module);
   }
+  if (computes_reals(name, module)) return make_execution(name, for_one_sample(module));
   ExecutionOptions options;
   options.device = device_of_execution(name, device);
   options.stall_seed = stall_seed;

@@ -46,7 +46,8 @@ struct StallFlag {
   std::uint64_t seed_for(const std::vector<std::string>& executions) const;
 };
 
-// "float" over a network as read, or an execution of a lowered module (verify/execution.h).
+// "float" or, where computes_reals() says so, "cpu" over a network as read, or an execution of a
+// lowered module (verify/execution.h).
 // `stall_seed` matters to the circuit alone.
 std::unique_ptr<Execution> make_any_execution(const std::string& name, const Module& module,
                                               const std::string& device,

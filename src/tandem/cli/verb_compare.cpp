@@ -53,6 +53,7 @@ class CompareVerb final : public Verb {
     return "  tandem compare network.onnx --executions reference,c,qemu --data mnist:DIR --limit "
            "100\n"
            "  tandem compare network.onnx lowered.tandem --data mnist:DIR --layers\n"
+           "  tandem compare network.onnx --executions float,cpu --data random:4 --tolerance 1e-4\n"
            "Executions of integers must agree in every bit: a difference ends with exit code 1 "
            "and\n"
            "names the first layer that differs. float may take part; its outputs are coded as the\n"
@@ -61,6 +62,10 @@ class CompareVerb final : public Verb {
            "where they are real and as reference where they are of integers, on the reals that "
            "their\n"
            "outputs stand for; values that differ by more than --tolerance end with exit code 1.\n"
+           "float and cpu of a network without quantizers compute its reals, within rounding: "
+           "what\n"
+           "differs is counted, and ends with exit code 1 where --tolerance says how much is too "
+           "much.\n"
            "Of a network with states the samples are consecutive calls of one stream, which starts "
            "at\n"
            "the initial states in each execution.";
@@ -72,8 +77,7 @@ class CompareVerb final : public Verb {
                  "Two or more of float, " + join(execution_names(), ", "));
     data_.add_to(options, true);
     options.flag("--layers", layers_, "Compare every layer too");
-    options.number("--tolerance", tolerance_,
-                   "Greatest difference of two networks that is none [0]");
+    options.number("--tolerance", tolerance_, "Greatest difference of reals that is none [0]");
     options.text("--device", "DEVICE", device_,
                  "What is planned for; a default of the kind that the execution needs");
     stalls_.add_to(options);
@@ -83,8 +87,6 @@ class CompareVerb final : public Verb {
   VerbResult run(const CommonOptions&) override {
     if (other_.empty() == executions_.empty())
       throw Error("tandem compare takes either --executions A,B,... or a second MODEL");
-    if (tolerance_ && !executions_.empty())
-      throw Error("--tolerance is for two networks; executions agree in every bit");
     if (stalls_.seed && executions_.empty())
       throw Error("--stalls is for --executions with circuit among them");
     if (tolerance_ && !(*tolerance_ >= 0)) throw Error("--tolerance must not be negative");
@@ -118,8 +120,16 @@ class CompareVerb final : public Verb {
   VerbResult compare_executions_of_one() {
     const std::vector<std::string> wanted = names();
     const std::uint64_t stall_seed = stalls_.seed_for(wanted);
+    Module network = model_.load();
+    const bool reals = std::ranges::all_of(wanted, [&](const std::string& name) {
+      return computes_reals(name, network) && codings_.texts.empty();
+    });
+    if (reals) return compare_reals(std::move(network), wanted);
+    if (tolerance_)
+      throw Error(
+          "--tolerance is for networks of reals; executions of integers agree in every bit");
     const PreparedNetwork prepared =
-        prepare_network(model_.load(), data_.data_options(), codings_.codings(), true);
+        prepare_network(std::move(network), data_.data_options(), codings_.codings(), true);
     const Module& lowered = *prepared.lowered;
     std::vector<Outcome> outcomes;
     for (const std::string& name : wanted) {
@@ -147,6 +157,37 @@ class CompareVerb final : public Verb {
     result.json["pairs"] = pairs;
     result.text += table.text();
     if (layers_) add_execution_layers(lowered, outcomes, result);
+    return result;
+  }
+
+  // Executions of the network's own reals agree within rounding.
+  VerbResult compare_reals(Module read, const std::vector<std::string>& wanted) const {
+    const PreparedNetwork prepared =
+        prepare_network(std::move(read), data_.data_options(), {}, false);
+    const Module network = for_one_sample(prepared.network);
+    std::vector<Outcome> outcomes;
+    for (const std::string& name : wanted) {
+      Outcome outcome;
+      outcome.name = name;
+      outcome.is_float = true;
+      outcome.module = &network;
+      outcome.inputs = prepared.samples->reals(network);
+      outcome.execution = make_any_execution(name, network, device_for(name));
+      outcome.outputs = outcome.execution->run(outcome.inputs);
+      outcomes.push_back(std::move(outcome));
+    }
+    VerbResult result = started(*prepared.samples);
+    TextTable table({"first", "second", "compared values", "differing", "max difference"});
+    const Difference difference = outputs_difference(outcomes[0], outcomes[1]);
+    Json pair{{"first", outcomes[0].name}, {"second", outcomes[1].name}};
+    pair.update(difference.json());
+    pair["must_be_equal"] = false;
+    result.json["pairs"] = Json::array({pair});
+    table.add({outcomes[0].name, outcomes[1].name, grouped(difference.compared),
+               grouped(difference.differing), shortest(difference.most)});
+    result.text += table.text();
+    if (tolerance_ && difference.differing > 0) result.exit_code = kFailed;
+    if (layers_) add_model_layers(outcomes[0], outcomes[1], result);
     return result;
   }
 

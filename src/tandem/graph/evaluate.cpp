@@ -35,6 +35,17 @@ void bind_input(const Value& value, const Tensor& tensor,
 
 }  // namespace
 
+std::map<std::string, std::int64_t> symbols_of(const Graph& graph, std::span<const Tensor> inputs) {
+  if (inputs.size() != graph.inputs.size()) {
+    throw Error("function '", graph.name, "' takes ", graph.inputs.size(), " inputs, not ",
+                inputs.size());
+  }
+  std::map<std::string, std::int64_t> symbols;
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    bind_input(graph.values[graph.inputs[i]], inputs[i], symbols);
+  return symbols;
+}
+
 std::vector<Tensor> evaluate_node(const Module& module, const Graph& graph, const Node& node,
                                   std::span<const Tensor> inputs) {
   try {
@@ -60,21 +71,14 @@ std::vector<Tensor> evaluate_node(const Module& module, const Graph& graph, cons
 std::vector<Tensor> evaluate(const Module& module, const Graph& graph,
                              std::span<const Tensor> inputs, std::vector<Tensor>* states,
                              const std::function<void(ValueId, const Tensor&)>& observe) {
-  if (inputs.size() != graph.inputs.size()) {
-    throw Error("function '", graph.name, "' takes ", graph.inputs.size(), " inputs, not ",
-                inputs.size());
-  }
+  symbols_of(graph, inputs);
   std::vector<Tensor> fresh;
   if (states == nullptr) {
     fresh = initial_states(module);
     states = &fresh;
   }
   std::vector<Tensor> values(graph.values.size());
-  std::map<std::string, std::int64_t> symbols;
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    bind_input(graph.values[graph.inputs[i]], inputs[i], symbols);
-    values[graph.inputs[i]] = inputs[i];
-  }
+  for (std::size_t i = 0; i < inputs.size(); ++i) values[graph.inputs[i]] = inputs[i];
   std::vector<std::size_t> uses(graph.values.size());
   for (const Node& node : graph.nodes)
     for (const ValueId v : node.inputs)

@@ -21,6 +21,10 @@ std::vector<Tensor> evaluate(const Module& module, const Graph& graph,
                              std::span<const Tensor> inputs, std::vector<Tensor>* states = nullptr,
                              const std::function<void(ValueId, const Tensor&)>& observe = {});
 
+// What the shapes of the inputs say the symbols are. Throws Error on a wrong type, or another
+// number of inputs than the graph has.
+std::map<std::string, std::int64_t> symbols_of(const Graph& graph, std::span<const Tensor> inputs);
+
 // One node alone.
 std::vector<Tensor> evaluate_node(const Module& module, const Graph& graph, const Node& node,
                                   std::span<const Tensor> inputs);

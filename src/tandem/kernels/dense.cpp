@@ -36,14 +36,39 @@ const dnnl::stream& stream() {
   return stream;
 }
 
-// Memory for one primitive at a time of the calling thread.
+// Memory of the calling thread, which grows as asked for.
+class ThreadMemory {
+ public:
+  void* take(std::size_t bytes) {
+    constexpr std::size_t kAlignment = 64;
+    if (memory_.size() < bytes + kAlignment) memory_.resize(bytes + kAlignment);
+    auto address = reinterpret_cast<std::uintptr_t>(memory_.data());
+    address += (kAlignment - address % kAlignment) % kAlignment;
+    return reinterpret_cast<void*>(address);
+  }
+
+ private:
+  std::vector<std::byte> memory_;
+};
+
+// For one primitive at a time.
 void* scratchpad(std::size_t bytes) {
-  constexpr std::size_t kAlignment = 64;
-  thread_local std::vector<std::byte> memory;
-  if (memory.size() < bytes + kAlignment) memory.resize(bytes + kAlignment);
-  auto address = reinterpret_cast<std::uintptr_t>(memory.data());
-  address += (kAlignment - address % kAlignment) % kAlignment;
-  return reinterpret_cast<void*>(address);
+  thread_local ThreadMemory memory;
+  return memory.take(bytes);
+}
+
+// For the result of one tile at a time.
+float* result_memory(std::int64_t elements) {
+  thread_local ThreadMemory memory;
+  return static_cast<float*>(memory.take(static_cast<std::size_t>(elements) * sizeof(float)));
+}
+
+// A matrix to a place where its rows lie further apart, or back.
+void copy_rows(const float* from, std::int64_t from_stride, float* to, std::int64_t to_stride,
+               std::int64_t rows, std::int64_t columns) {
+  const auto bytes = static_cast<std::size_t>(columns) * sizeof(float);
+  for (std::int64_t row = 0; row < rows; ++row)
+    std::memcpy(to + row * to_stride, from + row * from_stride, bytes);
 }
 
 // What is added is copied to the result's place first: oneDNN's fast kernels take a sum with what
@@ -123,6 +148,8 @@ struct DenseCall::Parts {
     std::int64_t x = 0, right = 0, y = 0;
     std::size_t weights = 0, bias = 0;  // indices of constants; unused where there are none
     std::int64_t y_rows = 0, y_columns = 0, y_stride = 0;  // the elements that it writes
+    // The primitive writes them side by side: they are computed apart and copied to their place.
+    bool apart = false;
   };
 
   std::vector<Variant> variants;
@@ -153,7 +180,9 @@ struct DenseCall::Parts {
     };
     place(kept.x, x + tile.x);
     give(DNNL_ARG_SRC, kept.x);
-    place(kept.y, y + tile.y);
+    float* result = tile.apart ? result_memory(tile.y_rows * tile.y_columns) : y + tile.y;
+    const std::int64_t stride = tile.apart ? tile.y_columns : tile.y_stride;
+    place(kept.y, result);
     give(DNNL_ARG_DST, kept.y);
     if (has_weights) {
       give(DNNL_ARG_WEIGHTS, constants[tile.weights]);
@@ -162,13 +191,8 @@ struct DenseCall::Parts {
       give(DNNL_ARG_WEIGHTS, kept.right);
     }
     if (has_bias) give(DNNL_ARG_BIAS, constants[tile.bias]);
-    if (adds && addend != y) {
-      const auto bytes = static_cast<std::size_t>(tile.y_columns) * sizeof(float);
-      for (std::int64_t row = 0; row < tile.y_rows; ++row) {
-        const std::int64_t at = tile.y + row * tile.y_stride;
-        std::memcpy(y + at, addend + at, bytes);
-      }
-    }
+    if (adds && addend + tile.y != result)
+      copy_rows(addend + tile.y, tile.y_stride, result, stride, tile.y_rows, tile.y_columns);
     if (const std::size_t bytes = variant.scratch.get_size(); bytes > 0) {
       kept.scratch.set_data_handle(scratchpad(bytes));
       give(DNNL_ARG_SCRATCHPAD, kept.scratch);
@@ -176,6 +200,8 @@ struct DenseCall::Parts {
     const auto status = dnnl_primitive_execute(variant.primitive.get(), stream().get(),
                                                static_cast<int>(count), arguments.data());
     ensure(status == dnnl_success, "oneDNN refused to run a primitive that it made");
+    if (tile.apart)
+      copy_rows(result, stride, y + tile.y, tile.y_stride, tile.y_rows, tile.y_columns);
   }
 };
 
@@ -215,42 +241,60 @@ void DenseCall::run(const float* x, const float* right, const float* addend, flo
 
 namespace {
 
-struct ConvolutionRows {
-  std::int64_t in_begin, in_rows, pad_before, pad_after, out_rows;
-  friend bool operator==(const ConvolutionRows&, const ConvolutionRows&) = default;
+// The filters and output rows that one tile computes, and the input rows that they read.
+struct ConvolutionTile {
+  std::int64_t filters, in_begin, in_rows, pad_before, pad_after, out_rows;
 };
 
-// The input rows that output rows [out.begin, out.end) read.
-ConvolutionRows rows_of(const Convolution& c, Range out) {
+ConvolutionTile tile_of(const Convolution& c, Range filters, Range out) {
   const std::int64_t reach = (c.kernel_height - 1) * c.dilation_height + 1;
   const std::int64_t first = out.begin * c.stride_height - c.pad_top;
   const std::int64_t last = (out.end - 1) * c.stride_height - c.pad_top + reach;
   const std::int64_t begin = std::clamp<std::int64_t>(first, 0, c.height - 1);
   const std::int64_t end = std::clamp<std::int64_t>(last, begin + 1, c.height);
-  return {begin, end - begin, begin - first, last - end, out.size()};
+  return {filters.size(), begin, end - begin, begin - first, last - end, out.size()};
 }
 
-DenseCall::Parts::Variant convolution_variant(const Convolution& c, const ConvolutionRows& rows,
+// One primitive serves all tiles that differ in where they begin alone.
+bool same_primitive(const ConvolutionTile& a, const ConvolutionTile& b) {
+  return a.filters == b.filters && a.in_rows == b.in_rows && a.pad_before == b.pad_before &&
+         a.pad_after == b.pad_after && a.out_rows == b.out_rows;
+}
+
+// Weights of `filters` filters, as they are given or as the primitive wants them.
+Memory::dims weight_shape(const Convolution& c, std::int64_t filters) {
+  const std::int64_t channels = c.channels / c.group;
+  if (c.group == 1) return {filters, channels, c.kernel_height, c.kernel_width};
+  return {c.group, filters / c.group, channels, c.kernel_height, c.kernel_width};
+}
+
+DenseCall::Parts::Variant convolution_variant(const Convolution& c, const ConvolutionTile& tile,
                                               bool has_bias, const Epilogue& epilogue) {
-  const Description x({1, c.channels, rows.in_rows, c.width}, kFloat, Tag::nhwc);
-  const Description y({1, c.filters, rows.out_rows, c.out_width}, kFloat, Tag::nhwc);
-  const Memory::dims plain = {c.filters, c.channels / c.group, c.kernel_height, c.kernel_width};
-  const Memory::dims grouped = {c.group, c.filters / c.group, plain[1], plain[2], plain[3]};
-  const Description w(c.group > 1 ? grouped : plain, kFloat, Tag::any);
+  const Description x({1, c.channels, tile.in_rows, c.width}, kFloat, Tag::nhwc);
+  const Description y({1, tile.filters, tile.out_rows, c.out_width}, kFloat, Tag::nhwc);
+  const Description w(weight_shape(c, tile.filters), kFloat, Tag::any);
   const std::int64_t reach = (c.kernel_width - 1) * c.dilation_width + 1;
   const std::int64_t pad_right = (c.out_width - 1) * c.stride_width + reach - c.width - c.pad_left;
   const Memory::dims strides = {c.stride_height, c.stride_width};
   const Memory::dims dilations = {c.dilation_height - 1, c.dilation_width - 1};
-  const Memory::dims before = {rows.pad_before, c.pad_left}, after = {rows.pad_after, pad_right};
+  const Memory::dims before = {tile.pad_before, c.pad_left}, after = {tile.pad_after, pad_right};
   const auto kind = dnnl::prop_kind::forward_inference;
   const auto algorithm = dnnl::algorithm::convolution_direct;
   using Call = dnnl::convolution_forward;
   const auto description =
-      has_bias ? Call::desc(kind, algorithm, x, w, {{c.filters}, kFloat, Tag::a}, y, strides,
+      has_bias ? Call::desc(kind, algorithm, x, w, {{tile.filters}, kFloat, Tag::a}, y, strides,
                             dilations, before, after)
                : Call::desc(kind, algorithm, x, w, y, strides, dilations, before, after);
   const Call::primitive_desc made(description, attributes(epilogue), cpu());
   return {Call(made), x, made.weights_desc(), y, made.scratchpad_desc()};
+}
+
+// Whether tiles are ranges of filters, not of rows: where the weights are what has to be read.
+bool cuts_filters(const Convolution& c) {
+  constexpr std::int64_t kLeastFilters = 128;
+  if (c.group > 1 || c.filters < kLeastFilters) return false;
+  const std::int64_t weights = c.filters * c.channels * c.kernel_height * c.kernel_width;
+  return weights > c.height * c.width * c.channels + c.out_height * c.out_width * c.filters;
 }
 
 }  // namespace
@@ -263,36 +307,51 @@ std::unique_ptr<DenseCall> dense_convolution(const Convolution& c, const float* 
   parts->has_bias = bias != nullptr;
   parts->adds = epilogue.adds;
   const std::int64_t x_row = c.width * c.channels, y_row = c.out_width * c.filters;
+  const std::int64_t filter_size = c.channels / c.group * c.kernel_height * c.kernel_width;
   const double operations =
-      2.0 * static_cast<double>(c.out_height * y_row) *
-      static_cast<double>(c.channels / c.group * c.kernel_height * c.kernel_width);
-  const Memory::dims plain = {c.filters, c.channels / c.group, c.kernel_height, c.kernel_width};
-  const Memory::dims grouped = {c.group, c.filters / c.group, plain[1], plain[2], plain[3]};
-  const Description given = c.group > 1 ? Description(grouped, kFloat, Tag::goihw)
-                                        : Description(plain, kFloat, Tag::oihw);
-  std::vector<ConvolutionRows> shapes;
-  std::vector<std::size_t> weights;
-  const std::size_t bias_at =
-      bias == nullptr
-          ? 0
-          : parts->constant({{c.filters}, kFloat, Tag::a}, {{c.filters}, kFloat, Tag::a}, bias);
-  for (const Range out : spans(c.out_height, part_count(operations, c.out_height))) {
-    ConvolutionRows rows = rows_of(c, out);
-    const std::int64_t in_begin = std::exchange(rows.in_begin, 0);
-    const auto known = std::find(shapes.begin(), shapes.end(), rows);
-    const auto variant = static_cast<std::size_t>(known - shapes.begin());
-    if (known == shapes.end()) {
-      shapes.push_back(rows);
-      parts->variants.push_back(convolution_variant(c, rows, bias != nullptr, epilogue));
-      const Description& wanted = parts->variants.back().right;
-      std::size_t same = 0;
-      while (same < variant && parts->variants[same].right != wanted) ++same;
-      weights.push_back(same < variant ? weights[same] : parts->constant(given, wanted, w));
+      2.0 * static_cast<double>(c.out_height * y_row) * static_cast<double>(filter_size);
+  constexpr std::int64_t kFilters = 64;
+  const bool by_filters = cuts_filters(c);
+  const std::int64_t wanted = part_count(operations, by_filters ? c.filters : c.out_height);
+  std::vector<ConvolutionTile> known;  // by variant
+  for (const Range filters : spans(c.filters, by_filters ? wanted : 1, kFilters)) {
+    std::size_t bias_at = 0;
+    if (bias != nullptr) {
+      const Description plain({filters.size()}, kFloat, Tag::a);
+      bias_at = parts->constant(plain, plain, bias + filters.begin);
     }
-    for (std::int64_t image = 0; image < c.batch; ++image) {
-      parts->tiles.push_back({variant, image * c.height * x_row + in_begin * x_row, 0,
-                              image * c.out_height * y_row + out.begin * y_row, weights[variant],
-                              bias_at, 1, out.size() * y_row, 0});
+    const Description given(weight_shape(c, filters.size()), kFloat,
+                            c.group > 1 ? Tag::goihw : Tag::oihw);
+    std::vector<std::pair<Description, std::size_t>> packed;  // the weights of these filters
+    for (const Range out : spans(c.out_height, by_filters ? 1 : wanted)) {
+      const ConvolutionTile tile = tile_of(c, filters, out);
+      const auto same = std::ranges::find_if(
+          known, [&](const ConvolutionTile& other) { return same_primitive(tile, other); });
+      const auto variant = static_cast<std::size_t>(same - known.begin());
+      if (same == known.end()) {
+        known.push_back(tile);
+        parts->variants.push_back(convolution_variant(c, tile, bias != nullptr, epilogue));
+      }
+      const Description& order = parts->variants[variant].right;
+      auto weights =
+          std::ranges::find_if(packed, [&](const auto& entry) { return entry.first == order; });
+      if (weights == packed.end()) {
+        packed.emplace_back(order, parts->constant(given, order, w + filters.begin * filter_size));
+        weights = packed.end() - 1;
+      }
+      for (std::int64_t image = 0; image < c.batch; ++image) {
+        DenseCall::Parts::Tile part;
+        part.variant = variant;
+        part.x = image * c.height * x_row + tile.in_begin * x_row;
+        part.y = (image * c.out_height + out.begin) * y_row + filters.begin;
+        part.weights = weights->second;
+        part.bias = bias_at;
+        part.apart = filters.size() < c.filters;
+        part.y_rows = part.apart ? out.size() * c.out_width : 1;
+        part.y_columns = part.apart ? filters.size() : out.size() * y_row;
+        part.y_stride = c.filters;
+        parts->tiles.push_back(part);
+      }
     }
   }
   return std::unique_ptr<DenseCall>(new DenseCall(std::move(parts)));
@@ -320,11 +379,49 @@ DenseCall::Parts::Variant product_variant(const DenseProduct& p, Range rows, Ran
   return {Call(made), x, made.weights_desc(), y, made.scratchpad_desc()};
 }
 
+// A batch of products of two computed operands: each tile is some of them.
+std::unique_ptr<DenseCall::Parts> product_batch(const DenseProduct& p, const Epilogue& epilogue) {
+  auto parts = std::make_unique<DenseCall::Parts>();
+  parts->adds = epilogue.adds;
+  const std::int64_t x_size = p.rows * p.depth, right_size = p.depth * p.columns,
+                     y_size = p.rows * p.columns;
+  constexpr double kLeastOperations = 1e6;
+  const double operations = 2.0 * static_cast<double>(y_size) * static_cast<double>(p.depth);
+  const auto together = static_cast<std::int64_t>(kLeastOperations / operations) + 1;
+  const Memory::dims strides = p.right_is_transposed ? Memory::dims{right_size, 1, p.depth}
+                                                     : Memory::dims{right_size, p.columns, 1};
+  std::vector<std::int64_t> known;  // products of each variant
+  for (const Range range : spans(p.batch, (p.batch + together - 1) / together)) {
+    const auto same = std::ranges::find(known, range.size());
+    const auto variant = static_cast<std::size_t>(same - known.begin());
+    if (same == known.end()) {
+      known.push_back(range.size());
+      const Description x({range.size(), p.rows, p.depth}, kFloat, Tag::abc);
+      const Description w({range.size(), p.depth, p.columns}, kFloat, strides);
+      const Description y({range.size(), p.rows, p.columns}, kFloat, Tag::abc);
+      using Call = dnnl::matmul;
+      const Call::primitive_desc made(Call::desc(x, w, y), attributes(epilogue), cpu());
+      parts->variants.push_back({Call(made), x, w, y, made.scratchpad_desc()});
+    }
+    DenseCall::Parts::Tile tile;
+    tile.variant = variant;
+    tile.x = range.begin * x_size;
+    tile.right = range.begin * right_size;
+    tile.y = range.begin * y_size;
+    tile.y_rows = 1;
+    tile.y_columns = range.size() * y_size;
+    parts->tiles.push_back(tile);
+  }
+  return parts;
+}
+
 }  // namespace
 
 std::unique_ptr<DenseCall> dense_product(const DenseProduct& p, const float* w, const float* bias,
                                          const Epilogue& epilogue) {
   stream();
+  if (!p.shares_right && w == nullptr && bias == nullptr)
+    return std::unique_ptr<DenseCall>(new DenseCall(product_batch(p, epilogue)));
   auto parts = std::make_unique<DenseCall::Parts>();
   parts->has_weights = w != nullptr;
   parts->has_bias = bias != nullptr;

@@ -47,7 +47,7 @@ struct RealCall {
 // be a or b.
 void apply(const RealCall& call, const float* a, const float* b, float* y, std::int64_t count);
 
-// y = e^(x - max) / sum over `count` elements, which lie side by side.
+// y = e^(x - max) / sum over `count` elements, which lie side by side; 0 where that is subnormal.
 void softmax_row(const float* x, float* y, std::int64_t count);
 
 // y = (x - mean) / sqrt(variance + epsilon) * scale + bias over `count` elements; scale and bias

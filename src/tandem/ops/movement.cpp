@@ -174,6 +174,27 @@ SliceAxis slice_axis(std::int64_t start, std::int64_t end, std::int64_t step, st
   return {begin, step, begin > stop ? (begin - stop - 1) / -step + 1 : 0};
 }
 
+std::vector<std::size_t> cut_axes(const NodeView& node, std::size_t rank) {
+  const std::size_t count = node.integers("starts").size();
+  std::vector<std::int64_t> given = node.integers("axes");
+  if (given.empty()) {
+    given.resize(count);
+    std::iota(given.begin(), given.end(), 0);
+  }
+  const auto& steps = node.integers("steps");
+  if (node.integers("ends").size() != count || given.size() != count ||
+      (!steps.empty() && steps.size() != count)) {
+    throw Error("starts, ends, axes and steps must have equally many entries");
+  }
+  std::vector<std::size_t> axes;
+  for (const std::int64_t axis : given) {
+    axes.push_back(normalized_axis(axis, rank));
+    if (std::count(axes.begin(), axes.end(), axes.back()) > 1)
+      throw Error("axis ", axes.back(), " is cut twice");
+  }
+  return axes;
+}
+
 class Slice final : public Operator {
  public:
   std::string_view name() const override { return "Slice"; }
@@ -208,19 +229,8 @@ class Slice final : public Operator {
   }
   std::vector<Tensor> evaluate(const NodeView& node,
                                std::span<const Tensor> inputs) const override {
-    Shape shape = inputs[0].shape();
-    auto strides = row_major_strides(shape);
-    const auto& steps = node.integers("steps");
-    const auto axes = cut_axes(node, shape.size());
-    std::int64_t offset = 0;
-    for (std::size_t i = 0; i < axes.size(); ++i) {
-      const SliceAxis cut = slice_axis(node.integers("starts")[i], node.integers("ends")[i],
-                                       steps.empty() ? 1 : steps[i], shape[axes[i]]);
-      offset += cut.begin * strides[axes[i]];
-      strides[axes[i]] *= cut.step;
-      shape[axes[i]] = cut.count;
-    }
-    return {strided_copy(inputs[0], std::move(shape), offset, strides)};
+    const StridedPart part = slice_of(node, inputs[0].shape());
+    return {strided_copy(inputs[0], part.shape, part.offset, part.strides)};
   }
   std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
     return lower_movement(site);
@@ -245,27 +255,6 @@ class Slice final : public Operator {
 
  private:
   static constexpr std::int64_t kWhole = 0x7fffffff;  // what exporters write for "to the end"
-
-  static std::vector<std::size_t> cut_axes(const NodeView& node, std::size_t rank) {
-    const std::size_t count = node.integers("starts").size();
-    std::vector<std::int64_t> given = node.integers("axes");
-    if (given.empty()) {
-      given.resize(count);
-      std::iota(given.begin(), given.end(), 0);
-    }
-    const auto& steps = node.integers("steps");
-    if (node.integers("ends").size() != count || given.size() != count ||
-        (!steps.empty() && steps.size() != count)) {
-      throw Error("starts, ends, axes and steps must have equally many entries");
-    }
-    std::vector<std::size_t> axes;
-    for (const std::int64_t axis : given) {
-      axes.push_back(normalized_axis(axis, rank));
-      if (std::count(axes.begin(), axes.end(), axes.back()) > 1)
-        throw Error("axis ", axes.back(), " is cut twice");
-    }
-    return axes;
-  }
 };
 
 class Split final : public Operator {
@@ -415,6 +404,20 @@ class BlockMove : public Operator {
 };
 
 }  // namespace
+
+StridedPart slice_of(const NodeView& node, const Shape& from) {
+  StridedPart part{from, 0, row_major_strides(from)};
+  const auto& steps = node.integers("steps");
+  const auto axes = cut_axes(node, from.size());
+  for (std::size_t i = 0; i < axes.size(); ++i) {
+    const SliceAxis cut = slice_axis(node.integers("starts")[i], node.integers("ends")[i],
+                                     steps.empty() ? 1 : steps[i], from[axes[i]]);
+    part.offset += cut.begin * part.strides[axes[i]];
+    part.strides[axes[i]] *= cut.step;
+    part.shape[axes[i]] = cut.count;
+  }
+  return part;
+}
 
 void register_movement_operators() {
   operators().add(std::make_unique<Transpose>());

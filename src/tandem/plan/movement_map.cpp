@@ -4,6 +4,8 @@
 #include <string_view>
 
 #include "tandem/base/error.h"
+#include "tandem/ops/movement.h"
+#include "tandem/ops/strides.h"
 #include "tandem/tensor/tensor.h"
 
 namespace tandem {
@@ -288,6 +290,14 @@ std::optional<std::vector<MovementBox>> movement_boxes(const NodeView& node, std
   if (op == "Transpose") return {{transposition_box(node, result)}};
   if (op == "Reshape" || op == "Identity")
     return {{MovementBox{Shape(result.size(), 0), result, 0, 0, row_major_strides(result)}}};
+  if (op == "Slice") {
+    const StridedPart part = slice_of(node, node.input(0).static_shape());
+    return {{MovementBox{Shape(result.size(), 0), result, 0, part.offset, part.strides}}};
+  }
+  if (op == "Expand") {
+    const auto strides = broadcast_strides(node.input(0).static_shape(), result);
+    return {{MovementBox{Shape(result.size(), 0), result, 0, 0, strides}}};
+  }
   const auto map = movement_map(node, output);
   if (!map) return std::nullopt;
   return decompose(*map, result, most);

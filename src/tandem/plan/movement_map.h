@@ -38,7 +38,7 @@ std::optional<std::vector<MovementBox>> decompose(const MovementMap& map,
                                                   std::size_t most);
 
 // The boxes of one output of a data movement, without a map where its attributes tell them (Concat,
-// Split, Transpose, Reshape, Identity).
+// Split, Slice, Expand, Transpose, Reshape, Identity).
 std::optional<std::vector<MovementBox>> movement_boxes(const NodeView& node, std::size_t output,
                                                        std::size_t most);
 

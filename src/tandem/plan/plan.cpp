@@ -49,6 +49,13 @@ std::vector<std::int64_t> strides_of(const std::vector<std::int64_t>& shape, Lay
   return strides;
 }
 
+bool has_one_order(const std::vector<std::int64_t>& shape) {
+  if (shape.size() < 3) return true;
+  std::int64_t positions = 1;
+  for (std::size_t d = 2; d < shape.size(); ++d) positions *= shape[d];
+  return shape[1] <= 1 || positions <= 1;
+}
+
 std::int64_t start_of(const Step& step, std::size_t buffer) {
   const auto found = step.starts.find(buffer);
   return found == step.starts.end() ? 0 : found->second;

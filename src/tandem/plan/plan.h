@@ -29,6 +29,9 @@ enum class Layout {
 // Steps in elements from one position of each axis to the next.
 std::vector<std::int64_t> strides_of(const std::vector<std::int64_t>& shape, Layout layout);
 
+// Whether the elements of this shape lie in the same order in all layouts.
+bool has_one_order(const std::vector<std::int64_t>& shape);
+
 // One value (or scratch, or constant) in one memory of the device.
 struct Buffer {
   std::string name;

@@ -1,8 +1,11 @@
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <type_traits>
 
 #include "tandem/base/error.h"
 #include "tandem/graph/evaluate.h"
+#include "tandem/kernels/transpose.h"
 #include "tandem/plan/movement_map.h"
 #include "tandem/runtime/real_steps.h"
 #include "tandem/runtime/walk.h"
@@ -57,6 +60,12 @@ class BoxesStep final : public StepProgram {
       const T* from = reinterpret_cast<const T*>(source) + box.from;
       T* to = result + box.to;
       const Walk& walk = *box.walk;
+      if constexpr (std::is_same_v<T, std::uint32_t>) {
+        if (walk.turns()) {
+          transpose(walk, from, to);
+          continue;
+        }
+      }
       const std::int64_t in = walk.run_step(0), out = walk.run_step(1);
       walk.visit(walk.run_length(), kPartElements,
                  [&](const std::int64_t* offsets, std::int64_t count) {
@@ -69,6 +78,22 @@ class BoxesStep final : public StepProgram {
                    }
                  });
     }
+  }
+
+  // Planes whose columns in the source are rows of the result, each in parts of some columns.
+  static void transpose(const Walk& walk, const std::uint32_t* from, std::uint32_t* to) {
+    const std::int64_t rows = walk.run_length(), columns = walk.plane_rows();
+    const std::int64_t grain = std::max(kPartElements / rows, std::int64_t{1});
+    const std::int64_t parts = (columns + grain - 1) / grain;
+    parallel_for(0, walk.planes() * parts, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t part = begin; part < end; ++part) {
+        const std::int64_t column = part % parts * grain;
+        const std::array<std::int64_t, 2> offsets = walk.plane_offsets(part / parts);
+        transpose32(from + offsets[0] + column, walk.run_step(0),
+                    to + offsets[1] + column * walk.plane_step(1), walk.plane_step(1), rows,
+                    std::min(grain, columns - column));
+      }
+    });
   }
 
   ValueId result_;

@@ -71,25 +71,35 @@ class HostPlanner {
     return options_.layouts.empty() ? Layout::kRowMajor : options_.layouts[value];
   }
 
+  Shape shape(ValueId value) const { return graph_.values[value].type.static_shape(); }
+
   bool keeps_places(NodeId id) const {
     const Node& node = graph_.nodes[id];
     if (node.op->traits().domain != Domain::kMovement || node.outputs.size() != 1) return false;
     const ValueId input = node.inputs[0];
     if (input == kNone || graph_.values[input].constant != kNone) return false;
     if (!is_lowered_) return keeps_real_places(node);
-    const auto map = movement_map(view(id), 0);
-    const auto size = element_count(graph_.values[input].type.static_shape());
-    return map && map->is_identity(static_cast<std::size_t>(size));
+    const Shape result = shape(node.outputs[0]);
+    const std::int64_t size = element_count(result);
+    if (size == 0 || size != element_count(shape(input))) return false;
+    const auto boxes = movement_boxes(view(id), 0, 1);
+    if (!boxes || boxes->size() != 1) return false;
+    const MovementBox& box = boxes->front();
+    const auto strides = row_major_strides(result);
+    bool same = box.input == 0 && box.base == 0;
+    for (std::size_t d = 0; d < result.size(); ++d)
+      same = same && (result[d] == 1 || box.strides[d] == strides[d]);
+    return same;
   }
 
   bool keeps_real_places(const Node& node) const {
     const std::string_view op = node.op->name();
     const ValueId x = node.inputs[0], y = node.outputs[0];
-    if (op == "Reshape" || op == "Identity") return layout(x) == layout(y);
+    if (op == "Reshape" || op == "Identity")
+      return layout(x) == layout(y) || (has_one_order(shape(x)) && has_one_order(shape(y)));
     if (op != "Transpose") return false;
     // The same bytes in another layout.
-    const Shape from = graph_.values[x].type.static_shape(),
-                to = graph_.values[y].type.static_shape();
+    const Shape from = shape(x), to = shape(y);
     const auto axes = permutation_of({module_, graph_, node});
     const auto in = strides_of(from, layout(x)), out = strides_of(to, layout(y));
     for (std::size_t d = 0; d < axes.size(); ++d)
@@ -234,6 +244,7 @@ class HostPlanner {
     if (is_dense_product(node)) return "dense_product";
     if (lane_call(node)) return "real_lanes";
     const std::string_view op = node.node.op->name();
+    if (is_global_average(node) && is_image(node.node.inputs[0])) return "real_pool";
     if (is_row_operator(node)) return "real_rows";
     const bool pools = op == "MaxPool" || op == "AveragePool" || op.starts_with("Global");
     if (pools && is_f32(node) && node.node.outputs.size() == 1 && node.input(0).shape.size() >= 3 &&

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "tandem/base/error.h"
+#include "tandem/base/interrupt.h"
 #include "tandem/runtime/real_steps.h"
 
 namespace tandem {
@@ -21,6 +22,7 @@ Program::Program(const Module& module, Plan plan) : module_(module), plan_(std::
     if (homes[buffer.value] == kNone) homes[buffer.value] = i;
   }
   for (std::size_t at = 0; at < plan_.steps.size(); ++at) {
+    throw_if_interrupted();  // packing weights takes its time
     const Step& step = plan_.steps[at];
     if (step.kind == StepKind::kMove) {
       const Buffer& from = plan_.buffers[step.reads[0]];

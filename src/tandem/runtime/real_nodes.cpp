@@ -1,6 +1,7 @@
 #include "tandem/runtime/real_nodes.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <map>
 
@@ -131,6 +132,19 @@ std::optional<Epilogue> activation_of(const NodeView& node) {
     default: return std::nullopt;
   }
   return epilogue;
+}
+
+bool is_global_average(const NodeView& node) {
+  const std::string_view op = node.node.op->name();
+  const std::size_t rank = node.input(0).shape.size();
+  if (!is_f32(node) || rank < 3) return false;
+  if (op != "ReduceMean") return op == "GlobalAveragePool";
+  std::vector<bool> reduced(rank, false);
+  for (const std::int64_t axis : node.integers("axes"))
+    reduced[static_cast<std::size_t>(axis < 0 ? axis + static_cast<std::int64_t>(rank) : axis)] =
+        true;
+  return !reduced[0] && !reduced[1] &&
+         std::all_of(reduced.begin() + 2, reduced.end(), std::identity());
 }
 
 bool is_row_operator(const NodeView& node) {

@@ -29,6 +29,9 @@ std::optional<LaneCall> lane_call(const NodeView& node);
 // The activation that a dense call can apply to its result, where this node is one of it.
 std::optional<Epilogue> activation_of(const NodeView& node);
 
+// The mean over all spatial axes of images [N,C,spatial...]: GlobalAveragePool, or a ReduceMean.
+bool is_global_average(const NodeView& node);
+
 // Softmax, LayerNormalization or a reduction of f32 along the last axes, with constant parameters.
 bool is_row_operator(const NodeView& node);
 

@@ -85,11 +85,12 @@ class PoolStep final : public StepProgram {
     images_ = x[0];
     channels_ = x[1];
     const std::string_view op = node.node.op->name();
-    is_average_ = op == "AveragePool" || op == "GlobalAveragePool";
+    const bool is_global = is_global_average(node) || op == "GlobalMaxPool";
+    is_average_ = op == "AveragePool" || is_global_average(node);
     const std::vector<std::int64_t> extents(x.begin() + 2, x.end());
     in_positions_ = 1;
     for (const std::int64_t extent : extents) in_positions_ *= extent;
-    if (op.starts_with("Global")) {
+    if (is_global) {
       windows_.resize(1);
       for (std::int64_t i = 0; i < in_positions_; ++i) windows_[0].push_back(i);
       factors_ = {1 / static_cast<float>(in_positions_)};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -42,6 +43,27 @@ class Walk {
   std::int64_t run_length() const { return extents_.back(); }
   std::int64_t run_step(std::size_t operand) const { return steps_.back()[operand]; }
   std::int64_t runs() const { return runs_; }
+
+  // Of two operands, a source and a result: whether the two innermost axes change places, so that
+  // planes are transposed. A plane has plane_rows() runs.
+  bool turns() const {
+    return extents_.size() >= 2 && steps_.back()[1] == 1 && steps_.back()[0] != 1 &&
+           steps_[extents_.size() - 2][0] == 1;
+  }
+  std::int64_t plane_rows() const { return extents_[extents_.size() - 2]; }
+  std::int64_t plane_step(std::size_t operand) const {
+    return steps_[extents_.size() - 2][operand];
+  }
+  std::int64_t planes() const { return runs_ / plane_rows(); }
+  std::array<std::int64_t, 2> plane_offsets(std::int64_t plane) const {
+    std::array<std::int64_t, 2> offsets{};
+    for (std::size_t d = extents_.size() - 2; d-- > 0;) {
+      for (std::size_t o = 0; o < offsets.size(); ++o)
+        offsets[o] += plane % extents_[d] * steps_[d][o];
+      plane /= extents_[d];
+    }
+    return offsets;
+  }
 
   // visit(offsets, count): parts of runs of at most `block` elements, which begin `offsets`
   // elements into each operand. About `part` elements are one part of the work.

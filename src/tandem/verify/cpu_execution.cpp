@@ -1,7 +1,5 @@
 #include "tandem/verify/cpu_execution.h"
 
-#include <chrono>
-
 #include "tandem/base/threads.h"
 #include "tandem/runtime/host_plan.h"
 
@@ -13,21 +11,38 @@ std::size_t sample_bytes(const Tensor& samples, std::int64_t count) {
   return count == 0 ? 0 : samples.bytes().size() / static_cast<std::size_t>(count);
 }
 
-// Runs samples [begin, end) one after the other.
-void run_samples(const Program& program, std::span<const Tensor> inputs,
-                 std::span<std::byte* const> outputs, std::span<const std::size_t> output_bytes,
-                 std::int64_t begin, std::int64_t end, std::int64_t count) {
-  Program::Workspace workspace = program.workspace();
-  std::vector<const std::byte*> from(inputs.size());
-  std::vector<std::byte*> to(outputs.size());
-  for (std::int64_t sample = begin; sample < end; ++sample) {
-    const auto at = static_cast<std::size_t>(sample);
-    for (std::size_t i = 0; i < inputs.size(); ++i)
-      from[i] = inputs[i].bytes().data() + at * sample_bytes(inputs[i], count);
-    for (std::size_t i = 0; i < outputs.size(); ++i) to[i] = outputs[i] + at * output_bytes[i];
-    program.run(from, to, workspace);
+// Where the samples of inputs and outputs begin, one after the other.
+class SampleWalk {
+ public:
+  SampleWalk(std::span<const Tensor> inputs, std::span<Tensor> outputs, std::int64_t count) {
+    for (const Tensor& input : inputs) {
+      from_.push_back(input.bytes().data());
+      input_bytes_.push_back(sample_bytes(input, count));
+    }
+    for (Tensor& output : outputs) {
+      to_.push_back(output.mutable_bytes().data());
+      output_bytes_.push_back(sample_bytes(output, count));
+    }
   }
-}
+
+  // Runs samples [begin, end) one after the other.
+  void run(const Program& program, Program::Workspace& workspace, std::int64_t begin,
+           std::int64_t end, std::vector<StepSpan>* spans = nullptr) const {
+    std::vector<const std::byte*> from(from_);
+    std::vector<std::byte*> to(to_);
+    for (std::int64_t sample = begin; sample < end; ++sample) {
+      const auto at = static_cast<std::size_t>(sample);
+      for (std::size_t i = 0; i < from.size(); ++i) from[i] = from_[i] + at * input_bytes_[i];
+      for (std::size_t i = 0; i < to.size(); ++i) to[i] = to_[i] + at * output_bytes_[i];
+      program.run(from, to, workspace, spans);
+    }
+  }
+
+ private:
+  std::vector<const std::byte*> from_;
+  std::vector<std::byte*> to_;
+  std::vector<std::size_t> input_bytes_, output_bytes_;  // of one sample
+};
 
 }  // namespace
 
@@ -36,56 +51,54 @@ CpuExecution::CpuExecution(Module module)
       network_(prepare_for_host(module_)),
       program_(network_.module, plan_host(network_.module, {.layouts = network_.layouts})) {}
 
-Samples CpuExecution::compute(std::span<const Tensor> inputs) {
-  const std::int64_t count = check_samples(module_, inputs);
+Samples CpuExecution::empty_outputs(std::int64_t count) const {
   const Graph& graph = module_.main();
-  Samples results;
+  Samples outputs;
   for (const ValueId output : graph.outputs) {
     const TensorType& type = graph.values[output].type;
     Shape shape = type.static_shape();
     shape.insert(shape.begin(), count);
-    results.emplace_back(type.format, shape);
+    outputs.emplace_back(type.format, shape);
   }
-  std::vector<std::byte*> to;
-  std::vector<std::size_t> bytes;
-  for (Tensor& result : results) {
-    to.push_back(result.mutable_bytes().data());
-    bytes.push_back(sample_bytes(result, count));
-  }
-  const auto run = [&](std::int64_t begin, std::int64_t end) {
-    run_samples(program_, inputs, to, bytes, begin, end, count);
-  };
-  if (!module_.states.empty()) {
-    run(0, count);
-    return results;
-  }
+  return outputs;
+}
+
+Samples CpuExecution::compute(std::span<const Tensor> inputs) {
+  const std::int64_t count = check_samples(module_, inputs);
+  Samples outputs = empty_outputs(count);
+  const SampleWalk walk(inputs, outputs, count);
   // One sample alone runs on all threads, many run side by side.
   constexpr std::int64_t kGrain = 16;
-  if (count < kGrain)
-    run(0, count);
-  else
-    parallel_for(0, count, kGrain, run);
-  return results;
+  if (module_.states.empty() && count >= kGrain) {
+    parallel_for(0, count, kGrain, [&](std::int64_t begin, std::int64_t end) {
+      Program::Workspace workspace = program_.workspace();
+      walk.run(program_, workspace, begin, end);
+    });
+    return outputs;
+  }
+  if (!workspace_) workspace_ = program_.workspace();
+  program_.restart(*workspace_);
+  walk.run(program_, *workspace_, 0, count);
+  return outputs;
+}
+
+std::vector<StepSpan> CpuExecution::run_timed(std::span<const Tensor> inputs) {
+  const std::int64_t count = check_samples(module_, inputs);
+  Samples outputs = empty_outputs(count);
+  if (!workspace_) workspace_ = program_.workspace();
+  program_.restart(*workspace_);
+  std::vector<StepSpan> spans;
+  SampleWalk(inputs, outputs, count).run(program_, *workspace_, 0, 1, &spans);
+  return spans;
 }
 
 std::map<ValueId, Tensor> CpuExecution::trace(std::span<const Tensor> inputs) {
   const Graph& graph = module_.main();
   const Program program(module_, plan_host(module_, {.fuse = false, .keep_values = true}));
   Program::Workspace workspace = program.workspace();
-  Samples outputs;
-  std::vector<std::byte*> to;
-  for (const ValueId output : graph.outputs)
-    outputs.emplace_back(graph.values[output].type.format,
-                         graph.values[output].type.static_shape());
-  for (Tensor& output : outputs) to.push_back(output.mutable_bytes().data());
   const std::int64_t count = check_samples(module_, inputs);
-  for (std::int64_t sample = 0; sample < count; ++sample) {
-    std::vector<const std::byte*> from;
-    for (const Tensor& input : inputs)
-      from.push_back(input.bytes().data() +
-                     static_cast<std::size_t>(sample) * sample_bytes(input, count));
-    program.run(from, to, workspace);
-  }
+  Samples outputs = empty_outputs(count);
+  SampleWalk(inputs, outputs, count).run(program, workspace, 0, count);
   std::map<ValueId, Tensor> values;
   for (const Node& node : graph.nodes)
     for (const ValueId value : node.outputs) values.emplace(value, program.read(value, workspace));

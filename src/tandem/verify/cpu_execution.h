@@ -9,8 +9,9 @@
 
 namespace tandem {
 
-// The kernels of this processor, following a host plan; samples are spread over the threads,
-// where no states lead from one to the next.
+// The kernels of this processor, following a host plan: exact on integers, within rounding on
+// reals, the same bits for any number of threads. Samples are spread over the threads, where no
+// states lead from one to the next; few run one after the other, each on all threads.
 class CpuExecution final : public Execution {
  public:
   // Throws Error with all nodes that the kernels cannot take.
@@ -18,13 +19,22 @@ class CpuExecution final : public Execution {
   std::string name() const override { return "cpu"; }
   std::map<ValueId, Tensor> trace(std::span<const Tensor> inputs) override;
 
+  // The network as its kernels like it, and the plan that they follow.
+  const Module& prepared() const { return network_.module; }
+  const Plan& plan() const { return program_.plan(); }
+  // Runs the first sample, and says when each step of the plan ran.
+  std::vector<StepSpan> run_timed(std::span<const Tensor> inputs);
+
  protected:
   Samples compute(std::span<const Tensor> inputs) override;
 
  private:
+  Samples empty_outputs(std::int64_t count) const;
+
   Module module_;
   HostNetwork network_;
   Program program_;
+  std::optional<Program::Workspace> workspace_;  // of samples that run one after the other
 };
 
 }  // namespace tandem

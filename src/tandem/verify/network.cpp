@@ -6,6 +6,7 @@
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
 #include "tandem/data/batch.h"
+#include "tandem/graph/operator.h"
 #include "tandem/ops/broadcast.h"
 #include "tandem/verify/float_execution.h"
 
@@ -89,6 +90,20 @@ Tensor plain_codes(const BatchLayout& layout, std::int64_t begin, std::int64_t e
 }
 
 }  // namespace
+
+bool computes_reals(std::string_view execution, const Module& network) {
+  if (execution == "float") return true;
+  if (execution != "cpu" || is_lowered(network)) return false;
+  return std::ranges::none_of(network.main().nodes, [&](const Node& node) {
+    return node.op->traits().domain == Domain::kBorder &&
+           constant_of(network, network.main(), node.inputs[0]) == nullptr;
+  });
+}
+
+Module for_one_sample(const Module& network) {
+  const std::string batch = batch_symbol(network);
+  return batch.empty() ? network : specialize(network, {{batch, 1}});
+}
 
 Module lowered_network(const Module& network, const InputCodings& codings) {
   const std::string batch = batch_symbol(network);

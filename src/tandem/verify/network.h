@@ -21,6 +21,13 @@ using InputCodings = std::map<std::string, InputCoding>;  // by input name
 // a batch of more than one, or every node without integer form.
 Module lowered_network(const Module& network, const InputCodings& codings = {});
 
+// Whether an execution computes a network's own reals, not its integer form: float always does, cpu
+// where no value of the network is quantized.
+bool computes_reals(std::string_view execution, const Module& network);
+
+// The network with the symbol of its batch, if it has one, bound to 1.
+Module for_one_sample(const Module& network);
+
 // The codings that sets of integer samples (one per input) give to real inputs of a network. None
 // for sets of reals, and for inputs that are integers themselves.
 InputCodings codings_of(const Module& network, const std::vector<DataSet>& inputs);

@@ -1,0 +1,313 @@
+#!/usr/bin/env python3
+"""Networks on this processor beside ONNX Runtime: agreement, latency, memory.
+
+    tools/bench_host.py --tandem build/release/python build/networks/*.onnx --write docs/host.md
+
+Each network runs in a process of its own for each program and number of threads; the two take turns
+while the other one sleeps, so that both meet the same moments of the machine. Inputs come from the
+file NAME.npz beside NAME.onnx. Networks slower than the peer are printed with their profile.
+"""
+
+import argparse
+import json
+import math
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+OURS, PEER, EXACT_PEER = "tandem", "onnxruntime", "onnxruntime-exact"
+DEFAULT_INPUTS = "reals drawn from a normal distribution"
+
+
+# ---- One program in its process ----
+
+def peak_memory():
+    """The most resident memory that this process ever had, in bytes (VmHWM)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024
+    raise SystemExit("/proc/self/status has no VmHWM")
+
+
+class Tandem:
+    def __init__(self, tandem_folder, threads):
+        sys.path.insert(0, tandem_folder)
+        import tandem  # pylint: disable=import-error,import-outside-toplevel
+        self.tandem = tandem
+        tandem.set_thread_count(threads)
+
+    def load(self, model):
+        self.network = self.tandem.load(model)
+
+    def run(self, inputs):
+        return self.network.run(inputs, execution="cpu")
+
+    def about(self, inputs):
+        measured = self.network.bench(inputs, runs=1)
+        return {"operations": measured["operations"],
+                "peak": measured["peak_operations_per_second"],
+                "instructions": measured["instructions"],
+                "version": self.tandem.__version__}
+
+    def profile(self, inputs):
+        return self.network.profile(inputs, runs=20)
+
+
+class OnnxRuntime:
+    def __init__(self, threads, exact=False):
+        import onnxruntime  # pylint: disable=import-outside-toplevel
+        self.onnxruntime = onnxruntime
+        self.options = onnxruntime.SessionOptions()
+        self.options.intra_op_num_threads = threads
+        self.options.log_severity_level = 3
+        if exact:
+            self.options.add_session_config_entry("session.x64quantprecision", "1")
+
+    def load(self, model):
+        self.session = self.onnxruntime.InferenceSession(
+            model, self.options, providers=["CPUExecutionProvider"])
+        self.names = [output.name for output in self.session.get_outputs()]
+
+    def run(self, inputs):
+        return dict(zip(self.names, self.session.run(self.names, inputs)))
+
+    def about(self, _):
+        return {"version": self.onnxruntime.__version__}
+
+    def profile(self, _):
+        return []
+
+
+def work(arguments):
+    """Answers the requests on standard input, one JSON object a line."""
+    import numpy as np  # pylint: disable=import-outside-toplevel
+    engine = (Tandem(arguments.tandem, arguments.threads) if arguments.engine == OURS
+              else OnnxRuntime(arguments.threads, arguments.engine == EXACT_PEER))
+    with np.load(arguments.inputs) as archive:
+        inputs = dict(archive)
+    empty = peak_memory()
+    engine.load(arguments.models[0])
+    outputs = engine.run(inputs)
+    for line in sys.stdin:
+        request = json.loads(line)
+        answer = None
+        if request["do"] == "time":
+            answer, end = [], time.perf_counter() + request["seconds"]
+            while time.perf_counter() < end or len(answer) < 3:
+                start = time.perf_counter()
+                engine.run(inputs)
+                answer.append(time.perf_counter() - start)
+        elif request["do"] == "outputs":
+            np.savez(request["file"], **outputs)
+        elif request["do"] == "memory":
+            answer = peak_memory() - empty
+        elif request["do"] == "about":
+            answer = engine.about(inputs)
+        elif request["do"] == "profile":
+            answer = engine.profile(inputs)
+        print(json.dumps(answer), flush=True)
+
+
+class Worker:
+    """A program that holds one network."""
+
+    def __init__(self, arguments, engine, model, inputs, threads):
+        command = [sys.executable, __file__, "--worker", "--engine", engine, "--tandem",
+                   arguments.tandem, "--threads", str(threads), "--inputs", str(inputs),
+                   str(model)]
+        self.process = subprocess.Popen(  # pylint: disable=consider-using-with
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, do, **more):
+        print(json.dumps({"do": do, **more}), file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit(f"{self.process.args[4]} failed on {self.process.args[-1]}")
+        return json.loads(answer)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+# ---- A network in both ----
+
+def inputs_of(model, folder):
+    """The file of a network's inputs: the one beside it, or one made here."""
+    import numpy as np  # pylint: disable=import-outside-toplevel
+    beside = model.with_suffix(".npz")
+    if beside.exists():
+        return beside
+    import onnx  # pylint: disable=import-outside-toplevel
+    generator, arrays = np.random.default_rng(1), {}
+    for port in onnx.load(model, load_external_data=False).graph.input:
+        shape = [dim.dim_value or 1 for dim in port.type.tensor_type.shape.dim]
+        arrays[port.name] = generator.standard_normal(shape).astype("f4")
+    made = Path(folder) / f"{model.stem}.npz"
+    np.savez(made, **arrays)
+    return made
+
+
+def greatest_error(ours, peer):
+    """The greatest difference of two files of outputs, relative to the greatest magnitude of each."""
+    import numpy as np  # pylint: disable=import-outside-toplevel
+    worst = 0.0
+    with np.load(ours) as a, np.load(peer) as b:
+        for name in b.files:
+            if a[name].shape != b[name].shape:
+                return math.inf
+            x, y = a[name].astype("f8"), b[name].astype("f8")
+            if y.size:
+                scale = np.abs(y).max() or 1.0
+                worst = max(worst, float(np.abs(x - y).max() / scale))
+    return worst
+
+
+def compare(arguments, model, threads, folder):
+    """One network in both programs: a row of the table."""
+    inputs = inputs_of(model, folder)
+    ours = Worker(arguments, OURS, model, inputs, threads)
+    row = {"network": model.stem, "threads": threads, **ours.ask("about")}
+    peer = Worker(arguments, PEER, model, inputs, threads)
+    row["peer_version"] = peer.ask("about")["version"]
+    files = [f"{folder}/ours.npz", f"{folder}/peer.npz"]
+    ours.ask("outputs", file=files[0])
+    peer.ask("outputs", file=files[1])
+    row["error"] = greatest_error(*files)
+    row["memory"], row["peer_memory"] = ours.ask("memory"), peer.ask("memory")
+    rounds = []
+    for _ in range(arguments.rounds):
+        pair = []
+        for worker in (ours, peer):
+            worker.ask("time", seconds=arguments.seconds / 4)  # wakes its threads and caches
+            pair.append(statistics.median(worker.ask("time", seconds=arguments.seconds)))
+        rounds.append(pair)
+    row["seconds"] = statistics.median(pair[0] for pair in rounds)
+    row["peer_seconds"] = statistics.median(pair[1] for pair in rounds)
+    row["ratio"] = statistics.median(pair[1] / pair[0] for pair in rounds)
+    row["share"] = row["operations"] / row["seconds"] / row["peak"]
+    if row["ratio"] < 1:
+        row["profile"] = ours.ask("profile")
+    ours.close()
+    peer.close()
+    return row
+
+
+# ---- The report ----
+
+def geometric_mean(values):
+    return math.exp(statistics.fmean(map(math.log, values)))
+
+
+def table_of(rows):
+    lines = ["| network | max relative error | threads | ms | ONNX Runtime ms | ratio | share of peak "
+             "| MB | ONNX Runtime MB |", "|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
+    for row in rows:
+        lines.append(
+            f"| {row['network']} | {row['error']:.1e} | {row['threads']} "
+            f"| {row['seconds'] * 1e3:.2f} | {row['peer_seconds'] * 1e3:.2f} | {row['ratio']:.2f} "
+            f"| {row['share']:.0%} | {row['memory'] / 1e6:.0f} | {row['peer_memory'] / 1e6:.0f} |")
+    return lines
+
+
+def summary_of(rows):
+    lines = []
+    for threads in sorted({row["threads"] for row in rows}):
+        ratios = [row["ratio"] for row in rows if row["threads"] == threads]
+        lines.append(f"{threads} thread{'s' if threads > 1 else ''}: geometric mean "
+                     f"{geometric_mean(ratios):.2f}, least {min(ratios):.2f}, "
+                     f"{len(ratios)} networks")
+    return lines
+
+
+def profile_of(row, most=12):
+    total = sum(step["seconds"] for step in row["profile"]) or 1
+    lines = [f"{row['network']}, {row['threads']} threads, ratio {row['ratio']:.2f}:"]
+    for step in sorted(row["profile"], key=lambda step: -step["seconds"])[:most]:
+        operators = "+".join([step["op"], *step["followers"]])
+        lines.append(f"  {step['seconds'] * 1e3:8.3f} ms {step['seconds'] / total:6.1%}  "
+                     f"{step['operations'] / step['seconds'] / 1e9:6.1f} GFLOP/s  {operators} "
+                     f"({step['kernel']}) {step['name']}")
+    return lines
+
+
+def document_of(rows):
+    first = rows[0]
+    machine = f"{processor()}, {first['instructions']}"
+    text = ["# Networks on this processor", "",
+            "Written by `make bench-host` (tools/bench_host.py); do not edit.", "",
+            f"Processor: {machine}. Peer: ONNX Runtime {first['peer_version']}. The ratio is its "
+            "time over ours, so above 1 we are faster; the share is of the fused multiply-adds "
+            "that the same threads reach. Memory is the process's peak (VmHWM) minus that before "
+            "the network is read. The error is the greatest difference relative to the greatest "
+            "magnitude of an output.", "", *table_of(rows), ""]
+    for line in summary_of(rows):
+        text.append(f"- {line}")
+    losses = [row for row in rows if row["ratio"] < 1]
+    if losses:
+        text += ["", "## Where the peer is faster", "", "```"]
+        for row in losses:
+            text += profile_of(row)
+        text.append("```")
+    return "\n".join(text) + "\n"
+
+
+def processor():
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", metavar="MODEL.onnx")
+    parser.add_argument("--tandem", required=True, metavar="DIR",
+                        help="the folder of the Python package, such as build/release/python")
+    parser.add_argument("--threads", default="1,2", help="numbers of threads [%(default)s]")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each program [%(default)s]")
+    parser.add_argument("--seconds", type=float, default=0.4,
+                        help="of each turn [%(default)s]")
+    parser.add_argument("--write", metavar="FILE.md", help="where the document goes")
+    parser.add_argument("--json", metavar="FILE", help="where all that was measured goes")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--engine", help=argparse.SUPPRESS)
+    parser.add_argument("--inputs", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main():
+    arguments = parse_arguments()
+    if arguments.worker:
+        arguments.threads = int(arguments.threads)
+        work(arguments)
+        return
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for model in map(Path, arguments.models):
+            for threads in map(int, arguments.threads.split(",")):
+                rows.append(compare(arguments, model, threads, folder))
+                row = rows[-1]
+                print(f"{row['network']:20} {threads} threads  {row['seconds'] * 1e3:8.2f} ms  "
+                      f"{row['peer_seconds'] * 1e3:8.2f} ms  ratio {row['ratio']:.2f}  "
+                      f"share {row['share']:4.0%}  error {row['error']:.1e}  "
+                      f"{row['memory'] / 1e6:5.0f} MB  {row['peer_memory'] / 1e6:5.0f} MB",
+                      flush=True)
+    for line in summary_of(rows):
+        print(line)
+    for row in rows:
+        if row["ratio"] < 1:
+            print("\n".join(profile_of(row)))
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(rows, indent=1) + "\n")
+    if arguments.write:
+        Path(arguments.write).write_text(document_of(rows))
+
+
+if __name__ == "__main__":
+    main()

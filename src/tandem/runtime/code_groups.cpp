@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "tandem/kernels/instruction_set.h"
 #include "tandem/ops/integer.h"
 #include "tandem/runtime/periodic.h"
 
@@ -87,7 +88,19 @@ class Groups {
     if (!rescale) return std::nullopt;
     nodes.push_back(*rescale);
     if (!add_tail(nodes)) return std::nullopt;
-    return CodeGroup{*form, nodes};
+    CodeGroup group{*form, nodes};
+    if (*form != "code_depthwise" && instruction_set() == InstructionSet::kAvx2)
+      count_pairs(view(id), group);
+    return group;
+  }
+
+  static void count_pairs(const NodeView& head, CodeGroup& group) {
+    for (const PackedCodes& packed : packed_weights(head)) {
+      for (const PairedPanel& panel : packed.paired) {
+        group.pairs += panel.pairs;
+        group.proven_pairs += panel.pairs - panel.unproven;
+      }
+    }
   }
 
   // Clamp and Table behind a Rescale.
@@ -249,6 +262,29 @@ class Pair {
 std::vector<CodeGroup> code_groups(const Module& module, const std::set<ValueId>& kept,
                                    const std::vector<std::vector<NodeId>>& readers) {
   return Groups(module, kept, readers).run();
+}
+
+std::vector<PackedCodes> packed_weights(const NodeView& head) {
+  const bool multiplies = head.node.op->name() == "IntMatMul";
+  const Tensor& constant = *head.constant(1);
+  const Shape w = constant.shape();
+  std::vector<std::int8_t> weights;
+  weights.reserve(static_cast<std::size_t>(constant.size()));
+  for (const std::int64_t integer : constant.to_integers())
+    weights.push_back(static_cast<std::int8_t>(integer));
+  const std::int64_t groups = multiplies ? 1 : head.integer("group");
+  const std::int64_t columns = (multiplies ? w[1] : w[0]) / groups;
+  const std::int64_t depth = multiplies ? w[0] : element_count(w) / w[0];
+  // Signed codes are flipped to unsigned ones.
+  const Format& x = head.input(0).format;
+  const int most = is_signed_byte(x) ? 255 : static_cast<int>(x.integer_range().max);
+  std::vector<PackedCodes> packed;
+  for (std::int64_t group = 0; group < groups; ++group) {
+    const std::int8_t* from = weights.data() + group * columns * depth;
+    packed.push_back(multiplies ? pack_codes(from, depth, columns, columns, 1, most)
+                                : pack_codes(from, depth, columns, 1, depth, most));
+  }
+  return packed;
 }
 
 std::size_t rescale_of(const Graph& graph, const std::vector<NodeId>& nodes) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tandem/graph/operator.h"
+#include "tandem/kernels/code_gemm.h"
 #include "tandem/kernels/code_pairs.h"
 #include "tandem/kernels/code_rescale.h"
 
@@ -18,11 +19,16 @@ namespace tandem {
 struct CodeGroup {
   std::string form;           // of host_plan.h
   std::vector<NodeId> nodes;  // ascending
+  // With AVX2, of products: pairs of weights, and how many of them are proven not to saturate.
+  std::int64_t pairs = 0, proven_pairs = 0;
 };
 
 // All groups of "main". `kept` are values that must be stored, besides those read elsewhere.
 std::vector<CodeGroup> code_groups(const Module& module, const std::set<ValueId>& kept,
                                    const std::vector<std::vector<NodeId>>& readers);
+
+// The constant weights of a convolution or product as one packed operand for each group.
+std::vector<PackedCodes> packed_weights(const NodeView& head);
 
 // What becomes of a sum: a Rescale that rounds down to codes.
 struct CodeTail {

@@ -165,26 +165,20 @@ class CodeProductStep final : public StepProgram {
     x_ = head.node.inputs[0];
     result_ = context.graph.nodes[context.step.nodes.back()].outputs[0];
     is_signed_ = is_signed_byte(head.input(0).format);
-    const Tensor& constant = *head.constant(1);
-    const Shape w = constant.shape();
-    const auto weights = weights_of(constant);
-    groups_ = multiplies ? 1 : head.integer("group");
-    outputs_ = multiplies ? w[1] : w[0];
-    const std::int64_t depth = multiplies ? w[0] : element_count(w) / w[0];
-    const std::int64_t columns = outputs_ / groups_;
-    // Signed codes are flipped to unsigned ones.
-    const int most = is_signed_ ? 255 : static_cast<int>(head.input(0).format.integer_range().max);
+    const Shape w = head.input(1).static_shape();
+    packed_ = packed_weights(head);
+    groups_ = static_cast<std::int64_t>(packed_.size());
+    const std::int64_t depth = packed_[0].depth, columns = packed_[0].columns;
+    outputs_ = columns * groups_;
     const auto tail = *code_tail(context.module, context.graph, context.step.nodes);
     for (std::int64_t group = 0; group < groups_; ++group) {
-      const std::int8_t* from = weights.data() + group * columns * depth;
-      packed_.push_back(multiplies ? pack_codes(from, depth, columns, columns, 1, most)
-                                   : pack_codes(from, depth, columns, 1, depth, most));
       CodeTail own = tail;
       if (own.lines.size() > 1)
         own.lines = {tail.lines.begin() + group * columns,
                      tail.lines.begin() + (group + 1) * columns};
-      rescales_.emplace_back(lines_for(own, columns, is_signed_, packed_.back().sums), tail.low,
-                             tail.high);
+      rescales_.emplace_back(
+          lines_for(own, columns, is_signed_, packed_[static_cast<std::size_t>(group)].sums),
+          tail.low, tail.high);
     }
     table_ = tail.table;
     if (multiplies) {

@@ -131,7 +131,7 @@ class HostPlanner {
       for (const CodeGroup& group : code_groups(module_, ends_, readers_)) {
         for (const NodeId node : group.nodes) taken[node] = true;
         by_last[group.nodes.back()] = group.nodes;
-        code_forms_[group.nodes.front()] = group.form;
+        code_groups_[group.nodes.front()] = group;
       }
     }
     for (NodeId id = 0; id < graph_.nodes.size(); ++id) {
@@ -257,8 +257,12 @@ class HostPlanner {
     Step step;
     step.nodes = nodes;
     step.unit = "cpu";
-    if (const auto form = code_forms_.find(nodes[0]); form != code_forms_.end()) {
-      step.form = form->second;
+    if (const auto group = code_groups_.find(nodes[0]); group != code_groups_.end()) {
+      step.form = group->second.form;
+      if (group->second.pairs > 0) {
+        step.tile["pairs"] = group->second.pairs;
+        step.tile["proven_pairs"] = group->second.proven_pairs;
+      }
       return step;
     }
     const Node& first = graph_.nodes[nodes[0]];
@@ -413,8 +417,8 @@ class HostPlanner {
   Plan plan_;
   std::vector<std::size_t> home_;  // by value: its buffer
   std::vector<std::vector<NodeId>> readers_;
-  std::map<NodeId, std::string> code_forms_;  // by the first node of a group of codes
-  std::set<ValueId> ends_;                    // outputs, and what updates states
+  std::map<NodeId, CodeGroup> code_groups_;  // by their first node
+  std::set<ValueId> ends_;                   // outputs, and what updates states
   std::vector<bool> is_alias_;  // by node: its result is its input, element for element
 };
 

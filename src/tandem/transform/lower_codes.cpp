@@ -77,12 +77,14 @@ class CodeLowering {
     }
     builder().set_scope(node.scope);
     LoweringSite site(view, builder(), options_, std::move(inputs));
+    const std::size_t inputs_before = builder().graph().inputs.size();
     try {
       const auto outputs = node.op->lower(site);
       if (!outputs) return;
       for (std::size_t i = 0; i < outputs->size(); ++i) coded_[node.outputs[i]] = (*outputs)[i];
     } catch (const Error&) {
-      return;  // it has no integer form here: it stays real
+      // It has no integer form here and stays real. What stood for its parts goes.
+      builder().graph().inputs.resize(inputs_before);
     }
   }
 
@@ -128,8 +130,7 @@ void fold_dequantized(Module& module) {
     for (const ValueId input : node.inputs)
       inputs.push_back(input == kNone ? Tensor() : *constant_of(module, graph, input));
     Value& value = graph.values[node.outputs[0]];
-    value.constant =
-        module.add_constant(evaluate_node(module, graph, node, inputs)[0], value.name);
+    value.constant = module.add_constant(evaluate_node(module, graph, node, inputs)[0], value.name);
     value.producer = kNone;
     node.outputs.clear();
   }

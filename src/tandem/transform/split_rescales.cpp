@@ -25,17 +25,14 @@ class SplitRescales {
   }
 
  private:
-  // The Concat along the last axis whose only reader is this node.
+  // The Concat whose only reader is this node.
   const Node* concat_before(const Node& node) const {
     const Value& value = graph_.values[node.inputs[0]];
     if (value.producer == kNone || readers_[node.inputs[0]].size() != 1 ||
         ends_.contains(node.inputs[0]))
       return nullptr;
     const Node& concat = graph_.nodes[value.producer];
-    if (concat.op->name() != "Concat" || !value.type.is_static()) return nullptr;
-    const std::int64_t axis = rewriter_.old_view(concat).integer("axis");
-    const auto rank = static_cast<std::int64_t>(value.type.shape.size());
-    return axis == rank - 1 || axis == -1 ? &concat : nullptr;
+    return concat.op->name() == "Concat" && value.type.is_static() ? &concat : nullptr;
   }
 
   bool split(const Node& node) {
@@ -45,33 +42,42 @@ class SplitRescales {
     const NodeView view = rewriter_.old_view(node);
     Builder& builder = rewriter_.builder();
     builder.set_scope(node.scope);
+    const std::int64_t rank = static_cast<std::int64_t>(
+                           graph_.values[node.inputs[0]].type.shape.size()),
+                       written = rewriter_.old_view(*concat).integer("axis");
+    const auto axis = static_cast<std::size_t>(written < 0 ? written + rank : written);
     std::vector<ValueId> parts;
     std::int64_t begin = 0;
     for (const ValueId part : concat->inputs) {
-      const std::int64_t channels = graph_.values[part].type.static_shape().back();
+      const std::int64_t count = graph_.values[part].type.static_shape()[axis];
       std::vector<ValueId> operands{rewriter_.at(part)};
       for (std::size_t i = 1; i <= 3; ++i)
-        operands.push_back(builder.constant(slice(*view.constant(i), begin, channels), "part"));
+        operands.push_back(builder.constant(
+            slice(*view.constant(i), static_cast<std::size_t>(rank), axis, begin, count), "part"));
       parts.push_back(builder.add("Rescale", operands, node.attributes, node.name));
-      begin += channels;
+      begin += count;
     }
     rewriter_.set(node.outputs[0], builder.add("Concat", parts, concat->attributes, concat->name));
     return true;
   }
 
-  // Channels [begin, begin + count) of a constant; one element where they are all alike.
-  static Tensor slice(const Tensor& constant, std::int64_t begin, std::int64_t count) {
-    if (constant.size() == 1) return constant;
+  // Positions [begin, begin + count) along an axis of what a constant broadcasts to; one element
+  // where they are all alike.
+  static Tensor slice(const Tensor& constant, std::size_t rank, std::size_t axis,
+                      std::int64_t begin, std::int64_t count) {
     Shape shape = constant.shape();
-    const std::int64_t width = shape.back();
-    if (width == 1) return constant;
+    shape.insert(shape.begin(), rank - shape.size(), 1);
+    if (shape[axis] == 1) return constant;
+    std::int64_t inner = 1;
+    for (std::size_t d = axis + 1; d < rank; ++d) inner *= shape[d];
     const auto integers = constant.to_integers();
     std::vector<std::int64_t> kept;
-    for (std::size_t row = 0; row < integers.size(); row += static_cast<std::size_t>(width)) {
-      const auto from = integers.begin() + static_cast<std::ptrdiff_t>(row) + begin;
-      kept.insert(kept.end(), from, from + count);
+    const auto block = static_cast<std::size_t>(shape[axis] * inner);
+    for (std::size_t row = 0; row < integers.size(); row += block) {
+      const auto from = integers.begin() + static_cast<std::ptrdiff_t>(row) + begin * inner;
+      kept.insert(kept.end(), from, from + count * inner);
     }
-    shape.back() = count;
+    shape[axis] = count;
     if (std::ranges::all_of(kept, [&](std::int64_t v) { return v == kept.front(); })) {
       std::ranges::fill(shape, 1);
       kept.resize(1);

@@ -69,7 +69,8 @@ class TabulateCodes {
       const Value& value = graph_.values[id];
       if (value.type.shape != shape || nodes.size() > kMostNodes) return std::nullopt;
       const bool goes_on = value.producer != kNone && computes_elements(producer(id)) &&
-                           (!is_code(value.type.format) || producer(id).op->name() == "Table");
+                           (!is_code(value.type.format) || producer(id).op->name() == "Table" ||
+                            tabulated_.contains(id));
       if (goes_on) {
         const bool is_new = nodes.insert(value.producer).second;
         if (is_new && !open_operands(producer(id), open)) return std::nullopt;
@@ -140,10 +141,12 @@ class TabulateCodes {
     const ValueId made = builder.add("Table", {rewriter_.at(function.argument), constant},
                                      {{"format", result.type.format}}, node.name);
     rewriter_.set(node.outputs[0], made);
+    tabulated_.insert(node.outputs[0]);
   }
 
   Rewriter rewriter_;
   const Graph& graph_;
+  std::set<ValueId> tabulated_;
 };
 
 }  // namespace

@@ -1,9 +1,20 @@
 #pragma once
 
+#include <string_view>
+
 namespace tandem {
 
-// What the kernels of this room may use. Every kernel gives the same bits with every set.
-enum class InstructionSet { kPortable, kAvx2 };
+// What the kernels of this room may use, each more than the one before. Every kernel gives the same
+// bits with every set; one that has no code for a set takes that for the widest set below.
+enum class InstructionSet {
+  kPortable,
+  kAvx2,
+  kVnni,  // AVX-512 (F, BW, DQ, VL, VBMI) with VNNI
+  kAmx    // and tiles of 8-bit integers
+};
+inline constexpr InstructionSet kInstructionSets[] = {
+    InstructionSet::kPortable, InstructionSet::kAvx2, InstructionSet::kVnni, InstructionSet::kAmx};
+std::string_view name(InstructionSet set);  // "portable", "avx2", "vnni", "amx"
 
 // The widest set that this processor has, or what set_instruction_set() chose.
 InstructionSet instruction_set();
@@ -25,7 +36,7 @@ __attribute__((target("avx2"))) void run_with_avx2(Arguments... arguments) {
 template <typename Kernel, typename... Arguments>
 void run_kernel(Arguments... arguments) {
 #if defined(__x86_64__)
-  if (instruction_set() == InstructionSet::kAvx2) return run_with_avx2<Kernel>(arguments...);
+  if (instruction_set() >= InstructionSet::kAvx2) return run_with_avx2<Kernel>(arguments...);
 #endif
   Kernel::run(arguments...);
 }

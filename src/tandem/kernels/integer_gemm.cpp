@@ -4,7 +4,7 @@
 #include <cstring>
 
 #if defined(__x86_64__)
-#include <immintrin.h>
+#include "tandem/kernels/code_rescale_vectors.h"
 #endif
 
 #include "tandem/kernels/instruction_set.h"
@@ -79,7 +79,7 @@ constexpr Tile kAvx2Tiles[] = {avx2_tile<1>, avx2_tile<2>, avx2_tile<3>,
 
 const Tile* tiles() {
 #if defined(__x86_64__)
-  if (instruction_set() == InstructionSet::kAvx2) return kAvx2Tiles;
+  if (instruction_set() >= InstructionSet::kAvx2) return kAvx2Tiles;
 #endif
   return kPortableTiles;
 }

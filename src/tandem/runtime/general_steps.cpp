@@ -197,6 +197,11 @@ std::unique_ptr<StepProgram> make_boxes(const StepContext& context, std::size_t 
       order.emplace_back(-strides[d], d);
     }
     std::sort(order.begin(), order.end());
+    // Long runs read side by side are better than short ones written side by side.
+    constexpr std::int64_t kShort = 16;
+    if (order.size() > 1 && box.extents[order.back().second] < kShort &&
+        steps[order[order.size() - 2].second] == 1)
+      std::rotate(order.begin(), order.end() - 1, order.end());
     std::vector<std::int64_t> extents, in, out;
     for (const auto& [key, d] : order) {
       extents.push_back(box.extents[d]);

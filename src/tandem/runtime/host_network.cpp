@@ -9,8 +9,13 @@
 #include "tandem/runtime/real_nodes.h"
 #include "tandem/transform/constant_fold.h"
 #include "tandem/transform/expand.h"
+#include "tandem/transform/floor_rescales.h"
 #include "tandem/transform/fold_batch_norm.h"
+#include "tandem/transform/lower.h"
+#include "tandem/transform/lower_codes.h"
 #include "tandem/transform/recognize.h"
+#include "tandem/transform/split_rescales.h"
+#include "tandem/transform/tabulate_codes.h"
 #include "tandem/transform/rewriter.h"
 
 namespace tandem {
@@ -200,15 +205,21 @@ class LayoutChooser {
   std::map<std::pair<ValueId, Layout>, ValueId> reordered_;
 };
 
-bool computes_reals(const Module& module) {
+bool computes(const Module& module, Domain domain) {
   return std::any_of(module.main().nodes.begin(), module.main().nodes.end(),
-                     [](const Node& node) { return node.op->traits().domain == Domain::kReal; });
+                     [&](const Node& node) { return node.op->traits().domain == domain; });
 }
 
 }  // namespace
 
 HostNetwork prepare_for_host(Module module) {
-  if (!computes_reals(module)) {
+  if (is_quantized(module) && !is_lowered(module)) lower_codes(module);
+  if (computes(module, Domain::kInteger)) {
+    split_rescales(module);
+    tabulate_codes(module);
+    floor_rescales(module);
+  }
+  if (!computes(module, Domain::kReal)) {
     const std::size_t count = module.main().values.size();
     return {std::move(module), std::vector<Layout>(count, Layout::kRowMajor)};
   }

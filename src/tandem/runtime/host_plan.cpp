@@ -13,6 +13,7 @@
 #include "tandem/plan/lifetime_planner.h"
 #include "tandem/plan/mcu_groups.h"
 #include "tandem/plan/movement_map.h"
+#include "tandem/runtime/code_groups.h"
 #include "tandem/runtime/real_nodes.h"
 
 namespace tandem {
@@ -127,6 +128,13 @@ class HostPlanner {
   void make_steps() {
     std::vector<std::vector<NodeId>> by_last(graph_.nodes.size());
     std::vector<bool> taken(graph_.nodes.size());
+    if (options_.fuse) {
+      for (const CodeGroup& group : code_groups(module_, ends_, readers_)) {
+        for (const NodeId node : group.nodes) taken[node] = true;
+        by_last[group.nodes.back()] = group.nodes;
+        code_groups_[group.nodes.front()] = group;
+      }
+    }
     for (NodeId id = 0; id < graph_.nodes.size(); ++id) {
       if (taken[id]) continue;
       std::vector<NodeId> nodes{id};
@@ -250,6 +258,14 @@ class HostPlanner {
     Step step;
     step.nodes = nodes;
     step.unit = "cpu";
+    if (const auto group = code_groups_.find(nodes[0]); group != code_groups_.end()) {
+      step.form = group->second.form;
+      if (group->second.pairs > 0) {
+        step.tile["pairs"] = group->second.pairs;
+        step.tile["proven_pairs"] = group->second.proven_pairs;
+      }
+      return step;
+    }
     const Node& first = graph_.nodes[nodes[0]];
     const Domain domain = first.op->traits().domain;
     if (domain == Domain::kMovement) {
@@ -446,7 +462,8 @@ class HostPlanner {
   std::vector<std::size_t> home_;        // by value: its buffer
   std::vector<std::size_t> last_reads_;  // by value: a step
   std::vector<std::vector<NodeId>> readers_;
-  std::set<ValueId> ends_;      // outputs, and what updates states
+  std::map<NodeId, CodeGroup> code_groups_;  // by their first node
+  std::set<ValueId> ends_;                   // outputs, and what updates states
   std::vector<bool> is_alias_;  // by node: its result is its input, element for element
 };
 

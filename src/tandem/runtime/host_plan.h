@@ -29,6 +29,12 @@ struct HostPlanOptions {
 //   lanes      element by element
 //   movement   data movement
 //   alias      a movement that keeps every element in its place
+// from codes of 8 bits to codes of 8 bits, by the instructions that the processor has for them
+//   code_convolution, code_product, code_depthwise  with constant weights
+//   code_pair    a sum or product of two values, or of one with one code for each channel
+//   code_mean    the sum of all pixels
+//   code_table, code_pool  an element-wise function; a maximum pool
+//   code_border  reals to codes, or codes to reals
 // and in "lane_bits" (32 or 64) how wide they compute; the nodes after the first are element-wise
 // or aliases and work on the first one's results block by block. On f32
 //   dense_convolution, dense_product  by oneDNN, with what follows in its epilogue

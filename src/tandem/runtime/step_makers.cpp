@@ -3,6 +3,7 @@
 
 #include "tandem/base/error.h"
 #include "tandem/kernels/integer_lanes.h"
+#include "tandem/runtime/code_steps.h"
 #include "tandem/runtime/real_steps.h"
 
 namespace tandem {
@@ -111,6 +112,14 @@ StepPrograms make_step_programs(const StepContext& context) {
       {"real_pool", single<make_real_pool>},
       {"real_rows", single<make_real_rows>},
       {"definition", single<make_definition>},
+      {"code_convolution", single<make_code_product>},
+      {"code_product", single<make_code_product>},
+      {"code_depthwise", single<make_code_depthwise>},
+      {"code_pair", single<make_code_pair>},
+      {"code_mean", single<make_code_mean>},
+      {"code_pool", single<make_code_pool>},
+      {"code_table", single<make_code_table>},
+      {"code_border", single<make_code_border>},
       {"movement", movement},
       {"product16", integer_lanes},
       {"product", integer_lanes},

@@ -30,6 +30,12 @@ std::vector<ValueId> Rewriter::copy(const Node& node, std::vector<ValueId> input
   return outputs;
 }
 
+std::vector<ValueId> Rewriter::copy(const Node& node) {
+  std::vector<ValueId> inputs;
+  for (const ValueId input : node.inputs) inputs.push_back(at(input));
+  return copy(node, std::move(inputs));
+}
+
 Module Rewriter::finish() {
   return finish([this](ValueId old) { return at(old); });
 }

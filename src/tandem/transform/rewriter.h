@@ -28,6 +28,8 @@ class Rewriter {
 
   // Appends a node like this one over other inputs; its results stand for the old ones.
   std::vector<ValueId> copy(const Node& node, std::vector<ValueId> inputs);
+  // The same over what stands for its inputs.
+  std::vector<ValueId> copy(const Node& node);
 
   // The new module. `end` is asked for the new value of each output and update; by default at().
   // Outputs keep their names.

@@ -179,7 +179,12 @@ class Sinker {
     for (std::size_t d = 1; d < x.perm.size(); ++d) perm.push_back(x.perm[d] - 1);
     Shape to;
     const Order picks = transposed_indices(inner, perm, to);
-    const ValueId flat = builder_->add("Reshape", {x.base}, node.attributes, node.name);
+    // The shape as it is written may speak of axes by their place.
+    const ValueId flat =
+        builder_->add("Reshape", {x.base},
+                      {{"shape", std::vector<std::string>{type.shape[0].to_string(),
+                                                          std::to_string(element_count(inner))}}},
+                      node.name);
     values_[node.outputs[0]] = {flat, {}, is_identity(picks) ? Order{} : picks};
     return true;
   }

@@ -1,0 +1,193 @@
+// A quantized network of reals on this processor's kernels, for tools/bench_host_int8.py:
+//
+//   tandem_host_quantized MODEL.onnx INPUTS.npz THREADS [INSTRUCTION_SET]
+//
+// answers the lines of standard input, each with one line of JSON:
+//   time SECONDS     the seconds of each run for about so long, at least three
+//   outputs FILE     writes the outputs as .npz
+//   reference        how many elements of the outputs differ from the definition's
+//   about            the instruction set; pairs of weights and those proven not to saturate (AVX2)
+//   profile          the seconds of each step, the longest first
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+#include <sstream>
+
+#include <nlohmann/json.hpp>
+
+#include "tandem/base/error.h"
+#include "tandem/base/file.h"
+#include "tandem/base/text.h"
+#include "tandem/base/threads.h"
+#include "tandem/files/model_file.h"
+#include "tandem/files/numpy.h"
+#include "tandem/graph/evaluate.h"
+#include "tandem/kernels/instruction_set.h"
+#include "tandem/ops/register.h"
+#include "tandem/runtime/host_network.h"
+#include "tandem/runtime/host_plan.h"
+#include "tandem/runtime/program.h"
+
+namespace tandem {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// With the smallest size for every symbol.
+Module bound(const Module& network) {
+  std::map<std::string, std::int64_t> sizes;
+  for (const Symbol& symbol : network.symbols) sizes[symbol.name] = symbol.min;
+  return specialize(network, sizes);
+}
+
+class Session {
+ public:
+  Session(const std::string& model, const std::string& inputs)
+      : host_(prepare_for_host(bound(read_model(model)))),
+        program_(host_.module, plan_host(host_.module, {.layouts = host_.layouts})),
+        workspace_(program_.workspace()) {
+    const NamedTensors arrays = read_npz(inputs);
+    for (const ValueId id : graph().inputs) {
+      const Value& value = graph().values[id];
+      const Tensor& array = find_array(arrays, value.name, inputs);
+      if (type_of(array) != value.type)
+        throw Error(inputs, ": '", value.name, "' is ", type_of(array).to_string(),
+                    ", the network takes ", value.type.to_string());
+      inputs_.push_back(array);
+    }
+    for (const ValueId id : graph().outputs) {
+      const TensorType& type = graph().values[id].type;
+      outputs_.emplace_back(type.format, type.static_shape());
+    }
+    for (const Tensor& input : inputs_) from_.push_back(input.bytes().data());
+    for (Tensor& output : outputs_) to_.push_back(output.mutable_bytes().data());
+  }
+
+  Json answer(const std::string& line) {
+    std::istringstream words(line);
+    std::string request, argument;
+    words >> request >> argument;
+    if (request == "time") return time(parse_real(argument, "time"));
+    if (request == "outputs") return write_outputs(argument);
+    if (request == "reference") return compare_with_definition();
+    if (request == "about") return about();
+    if (request == "profile") return profile();
+    throw Error("there is no request '", request, "'");
+  }
+
+ private:
+  const Graph& graph() const { return host_.module.main(); }
+  void run(std::vector<StepSpan>* spans = nullptr) { program_.run(from_, to_, workspace_, spans); }
+
+  Json time(double seconds) {
+    Json times = Json::array();
+    for (const auto start = Clock::now(); seconds_since(start) < seconds || times.size() < 3;) {
+      const auto begin = Clock::now();
+      run();
+      times.push_back(seconds_since(begin));
+    }
+    return times;
+  }
+
+  Json write_outputs(const std::string& file) {
+    run();
+    NamedTensors arrays;
+    for (std::size_t i = 0; i < outputs_.size(); ++i)
+      arrays.emplace_back(graph().values[graph().outputs[i]].name, outputs_[i]);
+    const auto bytes = write_npz(arrays);
+    write_file_atomic(file, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    return outputs_.size();
+  }
+
+  Json compare_with_definition() {
+    run();
+    const auto expected = evaluate(host_.module, graph(), inputs_);
+    std::int64_t differing = 0, compared = 0;
+    for (std::size_t i = 0; i < outputs_.size(); ++i) {
+      compared += outputs_[i].size();
+      for (std::int64_t at = 0; at < outputs_[i].size(); ++at)
+        if (outputs_[i].real(at) != expected[i].real(at)) ++differing;
+    }
+    return {{"differing", differing}, {"compared", compared}};
+  }
+
+  Json about() const {
+    std::int64_t pairs = 0, proven = 0;
+    for (const Step& step : program_.plan().steps) {
+      const auto add = [&](const char* key, std::int64_t& sum) {
+        if (const auto found = step.tile.find(key); found != step.tile.end()) sum += found->second;
+      };
+      add("pairs", pairs);
+      add("proven_pairs", proven);
+    }
+    return {{"instructions", name(instruction_set())}, {"pairs", pairs}, {"proven_pairs", proven}};
+  }
+
+  Json profile() {
+    constexpr int kRuns = 20;
+    std::vector<double> seconds(program_.plan().steps.size());
+    std::vector<StepSpan> spans;
+    for (int i = 0; i < kRuns; ++i) {
+      run(&spans);
+      for (std::size_t s = 0; s < spans.size(); ++s)
+        seconds[s] += (spans[s].end - spans[s].begin) / kRuns;
+    }
+    Json steps = Json::array();
+    for (std::size_t s = 0; s < seconds.size(); ++s) {
+      const Step& step = program_.plan().steps[s];
+      if (step.nodes.empty()) continue;
+      const Node& node = graph().nodes[step.nodes[0]];
+      const Value& result = graph().values[graph().nodes[step.nodes.back()].outputs[0]];
+      steps.push_back({{"seconds", seconds[s]},
+                       {"form", step.form},
+                       {"op", node.op->name()},
+                       {"node", node.name},
+                       {"result", result.type.to_string()}});
+    }
+    std::stable_sort(steps.begin(), steps.end(),
+                     [](const Json& a, const Json& b) { return a["seconds"] > b["seconds"]; });
+    return steps;
+  }
+
+  HostNetwork host_;
+  Program program_;
+  Program::Workspace workspace_;
+  std::vector<Tensor> inputs_, outputs_;
+  std::vector<const std::byte*> from_;
+  std::vector<std::byte*> to_;
+};
+
+InstructionSet parse_instruction_set(const std::string& text) {
+  for (const InstructionSet set : kInstructionSets)
+    if (name(set) == text) return set;
+  throw Error("there is no instruction set '", text, "'; there are portable, avx2, vnni, amx");
+}
+
+void serve(std::span<char*> arguments) {
+  if (arguments.size() < 4)
+    throw Error("usage: tandem_host_quantized MODEL.onnx INPUTS.npz THREADS [INSTRUCTION_SET]");
+  register_operators();
+  set_thread_count(static_cast<int>(parse_real(arguments[3], "THREADS")));
+  if (arguments.size() > 4) set_instruction_set(parse_instruction_set(arguments[4]));
+  Session session(arguments[1], arguments[2]);
+  for (std::string line; std::getline(std::cin, line);)
+    std::cout << session.answer(line).dump() << std::endl;
+}
+
+}  // namespace
+}  // namespace tandem
+
+int main(int count, char** arguments) {
+  try {
+    tandem::serve({arguments, static_cast<std::size_t>(count)});
+    return 0;
+  } catch (const std::exception& error) {
+    std::cerr << "tandem_host_quantized: " << error.what() << "\n";
+    return 1;
+  }
+}

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tandem/graph/operator.h"
+#include "tandem/kernels/code_gemm.h"
+#include "tandem/kernels/code_pairs.h"
+#include "tandem/kernels/code_rescale.h"
+
+namespace tandem {
+
+// Internal to the room: nodes of a lowered function that run as one from codes of 8 bits to codes
+// of 8 bits.
+
+struct CodeGroup {
+  std::string form;           // of host_plan.h
+  std::vector<NodeId> nodes;  // ascending
+  // With AVX2, of products: pairs of weights, and how many of them are proven not to saturate.
+  std::int64_t pairs = 0, proven_pairs = 0;
+};
+
+// All groups of "main". `kept` are values that must be stored, besides those read elsewhere.
+std::vector<CodeGroup> code_groups(const Module& module, const std::set<ValueId>& kept,
+                                   const std::vector<std::vector<NodeId>>& readers);
+
+// The constant weights of a convolution or product as one packed operand for each group.
+std::vector<PackedCodes> packed_weights(const NodeView& head);
+
+// What becomes of a sum: a Rescale that rounds down to codes.
+struct CodeTail {
+  std::vector<RescaleLine> lines;  // one, or one for each channel
+  std::int32_t low = 0, high = 0;
+  std::optional<std::array<std::uint8_t, 256>> table;  // of the codes' bytes
+
+  RescaleLine line(std::int64_t channel) const {
+    return lines[lines.size() == 1 ? 0 : static_cast<std::size_t>(channel)];
+  }
+};
+
+// Of the nodes of a group from its Rescale on; nullopt where a kernel cannot take them.
+std::optional<CodeTail> code_tail(const Module& module, const Graph& graph,
+                                  const std::vector<NodeId>& nodes);
+// The position of the group's Rescale in its nodes; their number where there is none.
+std::size_t rescale_of(const Graph& graph, const std::vector<NodeId>& nodes);
+
+// A Table of codes as its bytes; nullopt where elements have tables of their own.
+std::optional<std::array<std::uint8_t, 256>> byte_table(const NodeView& node);
+
+// The sum that a Rescale reads, as a function of one or two values of codes.
+struct CodePair {
+  ValueId x = kNone, y = kNone;
+  PairTerms terms;
+  std::vector<NodeId> nodes;  // those that nothing else reads
+};
+std::optional<CodePair> code_pair(const Module& module, const Graph& graph, ValueId sum,
+                                  const std::set<ValueId>& kept,
+                                  const std::vector<std::vector<NodeId>>& readers);
+
+// Whether a Quantize or Dequantize is one that code_borders.cpp runs: of bytes, with one scale.
+bool is_code_border(const NodeView& node);
+
+// Whether a value is stored as single bytes, and whether those are signed.
+bool is_byte(const Format& format);
+bool is_signed_byte(const Format& format);
+
+}  // namespace tandem

@@ -4,7 +4,7 @@
 #include <map>
 #include <set>
 
-#include "tandem/graph/builder.h"
+#include "tandem/graph/bodies.h"
 #include "tandem/graph/operator.h"
 #include "tandem/runtime/real_nodes.h"
 #include "tandem/transform/constant_fold.h"
@@ -110,7 +110,7 @@ class LayoutChooser {
     builder_->set_scope(node.scope);
     std::vector<ValueId> inputs;
     for (const ValueId input : node.inputs) inputs.push_back(in(wanted, input));
-    const auto outputs = builder_->add_node(node.op->name(), inputs, node.attributes, node.name);
+    const auto outputs = copy_node(*builder_, old_, node, inputs);
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       values_[node.outputs[i]] = outputs[i];
       builder_->graph().values[outputs[i]].name = graph_.values[node.outputs[i]].name;

@@ -1,13 +1,13 @@
 #include "tandem/transform/expand.h"
 
 #include "tandem/base/error.h"
-#include "tandem/graph/builder.h"
+#include "tandem/graph/bodies.h"
 
 namespace tandem {
 namespace {
 
 bool is_composite(const NodeView& node, const std::function<bool(const NodeView&)>& keeps) {
-  return !node.node.op->forms(node).empty() && node.node.bodies.empty() && !keeps(node);
+  return !node.node.op->forms(node).empty() && !keeps(node);
 }
 
 // One round: bodies may hold composites again. False when there was nothing to expand.
@@ -43,7 +43,7 @@ bool expand_once(Module& module, const std::function<bool(const NodeView&)>& kee
     const auto outputs =
         is_composite(view, keeps)
             ? node.op->body(builder, view, node.op->forms(view).front(), inputs)
-            : builder.add_node(node.op->name(), inputs, node.attributes, node.name);
+            : copy_node(builder, old, node, inputs);
     ensure(outputs.size() == node.outputs.size(), "a body has another number of outputs");
     for (std::size_t i = 0; i < outputs.size(); ++i) values[node.outputs[i]] = outputs[i];
   }

@@ -13,11 +13,12 @@ wrong, where, and what to do about it.
 """
 
 from ._tandem import (CheckResult, CompileResult, CompressResult, Error, Estimate, Figure,
-                      FitResult, InternalError, Issue, Module, Port, RefusedModel, StepEstimate,
-                      __version__, check, compile, compress, estimate, fit, load, lower)
+                      FitResult, InternalError, Issue, Module, OnnxProgram, Port, RefusedModel,
+                      StepEstimate, __version__, check, compile, compress, estimate, fit, load, lower)
 
 __all__ = ["CheckResult", "CompileResult", "CompressResult", "Error", "Estimate", "Figure",
-           "FitResult", "InternalError", "Issue", "Module", "Port", "RefusedModel", "StepEstimate",
+           "FitResult", "InternalError", "Issue", "Module", "OnnxProgram", "Port", "RefusedModel",
+           "StepEstimate",
            "__version__", "check", "compile", "compress", "estimate", "fit", "load", "lower"]
 
 for _name in __all__:  # shown as what they are imported as

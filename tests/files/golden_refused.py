@@ -347,7 +347,7 @@ g (bool c, float[2] x) => (float[2] y) {
   y = If (c) <then_branch = one () => (float[2] t) { t = Upsamble (x) },
               else_branch = two () => (float[2] e) { e = Neg (x) }>
 }""")
-    # A hundred thousand nodes out of a few: loops of 4000 steps in each other.
+    # Two hundred million nodes out of a few: loops of 600 steps in each other.
     inner = "q = Neg (p)"
     for depth in range(3):
         inner = f"""n{depth} = Constant <value = int64 {{600}}> ()

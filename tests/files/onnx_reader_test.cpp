@@ -87,6 +87,19 @@ TEST_F(OnnxReader, LayersComputeWhatOnnxruntimeComputes) {
   for (const GoldenCase& c : cases) ASSERT_NO_THROW(expect_equal(c, 5e-6)) << c.name;
 }
 
+// Codes are equal: the tolerance is less than one.
+TEST_F(OnnxReader, OperatorsOfOnnxruntimeComputeWhatItComputes) {
+  const auto cases = golden_cases("contrib");
+  EXPECT_GT(cases.size(), 60u);
+  for (const GoldenCase& c : cases) ASSERT_NO_THROW(expect_equal(c, 5e-6)) << c.name;
+}
+
+TEST_F(OnnxReader, TreesAndLinearModelsComputeWhatOnnxruntimeComputes) {
+  const auto cases = golden_cases("ml");
+  EXPECT_GT(cases.size(), 15u);
+  for (const GoldenCase& c : cases) ASSERT_NO_THROW(expect_equal(c, 2e-6)) << c.name;
+}
+
 TEST_F(OnnxReader, ControlFlowComputesWhatOnnxruntimeComputes) {
   const auto cases = golden_cases("control");
   EXPECT_GT(cases.size(), 12u);

@@ -159,15 +159,6 @@ void quick_gelu(OnnxNode& node) {
   node.set(0, node.add("Mul", {x, node.add("Sigmoid", {inner})}));
 }
 
-void bias_softmax(OnnxNode& node) {
-  node.ignore("is_inner_broadcast");  // said by the shapes
-  const std::int64_t axis = node.integer("axis", 1);
-  const auto rank = static_cast<std::int64_t>(node.type(0).shape.size());
-  if (axis != -1 && axis != rank - 1)
-    OnnxNode::refuse(concat("its axis is ", axis, ", not the last"), "normalise the last axis");
-  node.set(0, node.add("Softmax", {with_bias(node)}, {{"axis", std::int64_t{-1}}}));
-}
-
 // ---- Normalisations --------------------------------------------------------------------------
 
 // The sum of input, skip and bias, normalised.
@@ -234,7 +225,6 @@ void add_contrib_handlers(OnnxHandlers& handlers) {
   handlers["ms:FastGelu"] = fast_gelu;
   handlers["ms:BiasGelu"] = bias_gelu;
   handlers["ms:QuickGelu"] = quick_gelu;
-  handlers["ms:BiasSoftmax"] = bias_softmax;
   handlers["ms:SkipLayerNormalization"] = handlers["ms:SkipSimplifiedLayerNormalization"] =
       skip_normalization;
   handlers["ms:EmbedLayerNormalization"] = embed_layer_normalization;

@@ -193,31 +193,12 @@ class MultiHead {
   }
 
  private:
-  // One of `count` that stand beside each other for each head: [N,S,heads,count,D].
-  ValueId unpacked(ValueId all, std::int64_t index) {
-    const std::vector<Dim> shape = node_.type_of_value(all).shape;
-    return node_.reshape(sliced(node_, all, 3, index, index + 1),
-                         {shape[0], shape[1], shape[2] * shape[4]});
-  }
-
   void take_operands() {
-    const ValueId q = node_.value(0);
-    if (node_.type(0).shape.size() == 5) {
-      heads_.q = unpacked(q, 0);
-      heads_.k = unpacked(q, 1);
-      heads_.v = unpacked(q, 2);
-      return;
-    }
-    heads_.q = q;
-    if (!node_.has(1)) OnnxNode::refuse("it has no key", "give it q, k and v");
-    if (node_.type(1).shape.size() == 5) {
-      heads_.k = unpacked(node_.value(1), 0);
-      heads_.v = unpacked(node_.value(1), 1);
-    } else {
-      if (!node_.has(2)) OnnxNode::refuse("it has no value", "give it q, k and v");
-      heads_.k = node_.value(1);
-      heads_.v = node_.value(2);
-    }
+    for (const std::size_t i : {1, 2})
+      if (!node_.has(i)) OnnxNode::refuse("it has no key or value", "give it q, k and v");
+    heads_.q = node_.value(0);
+    heads_.k = node_.value(1);
+    heads_.v = node_.value(2);
   }
 
   void add_biases() {

@@ -316,12 +316,24 @@ class ScanReader {
 
 void scan(OnnxNode& node) { ScanReader(node).read(); }
 
+// Of tensors: one that is there, or none.
+void optional_has_element(OnnxNode& node) {
+  node.set(0, node.add_constant(truth_tensor(node.has(0))));
+}
+
+void optional_get_element(OnnxNode& node) {
+  if (!node.has(0)) OnnxNode::refuse("its input is absent", "give it a tensor");
+  node.set_named(0, node.input_name(0));
+}
+
 }  // namespace
 
 void add_control_flow_handlers(OnnxHandlers& handlers) {
   handlers["If"] = if_node;
   handlers["Loop"] = loop;
   handlers["Scan"] = scan;
+  handlers["OptionalHasElement"] = optional_has_element;
+  handlers["OptionalGetElement"] = optional_get_element;
 }
 
 }  // namespace tandem

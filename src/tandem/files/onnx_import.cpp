@@ -1,6 +1,7 @@
 #include "tandem/files/onnx_import.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "tandem/base/text.h"
@@ -21,6 +22,9 @@ constexpr std::string_view kRemedy =
 const OnnxHandlers& handlers() {
   static const OnnxHandlers kTable = [] {
     OnnxHandlers table;
+    add_contrib_handlers(table);
+    add_contrib_attention_handlers(table);
+    add_contrib_quantized_handlers(table);
     add_control_flow_handlers(table);
     add_elementwise_handlers(table);
     add_image_handlers(table);
@@ -35,6 +39,8 @@ const OnnxHandlers& handlers() {
     add_selection_handlers(table);
     add_signal_handlers(table);
     add_shape_handlers(table);
+    add_text_handlers(table);
+    add_tree_ensemble_handlers(table);
     add_tree_handlers(table);
     add_quantization_handlers(table);
     return table;
@@ -56,9 +62,10 @@ std::string handler_key(const onnx::NodeProto& proto) {
   if (is_qonnx_domain(domain)) return concat(kQonnxPrefix, proto.op_type());
   if (domain == "ai.onnx.ml") return concat("ml:", proto.op_type());
   if (domain == "ai.onnx.preview") return concat("preview:", proto.op_type());
-  const bool is_shared = proto.op_type() == "QuantizeLinear" ||
+  if (domain != "com.microsoft") return "";
+  const bool is_shared = proto.op_type() == "QuantizeLinear" || proto.op_type() == "Trilu" ||
                          proto.op_type() == "DequantizeLinear" || proto.op_type() == "Gelu";
-  return domain == "com.microsoft" && is_shared ? proto.op_type() : "";
+  return is_shared ? proto.op_type() : concat("ms:", proto.op_type());
 }
 
 OnnxHandler find_handler(const onnx::NodeProto& proto) {
@@ -71,6 +78,15 @@ std::string scope_of(std::string_view node) {
   while (node.starts_with('/')) node.remove_prefix(1);
   const std::size_t slash = node.rfind('/');
   return slash == std::string_view::npos ? "" : std::string(node.substr(0, slash));
+}
+
+// Before operator set 7 only operators are read that it left as they were.
+bool is_unchanged_since_first(std::string_view op) {
+  constexpr std::array<std::string_view, 16> kUnchanged = {
+      "Constant",   "Flatten", "GlobalAveragePool", "GlobalMaxPool", "Identity", "LRN",
+      "LogSoftmax", "MatMul",  "Not",               "Shape",         "Size",     "Softmax",
+      "Softplus",   "Softsign", "Transpose",        "Unsqueeze"};
+  return std::ranges::find(kUnchanged, op) != kUnchanged.end();
 }
 
 bool is_any(const onnx::NodeProto& proto, const std::set<std::string>& names) {
@@ -436,6 +452,11 @@ void OnnxImporter::import_node(const onnx::GraphProto& graph, int index) {
       throw Refusal("the model imports no operator set of ONNX",
                     "save the model with its opset_import");
     }
+    constexpr std::int64_t kOldestOpset = 7;
+    if (domain.empty() && opset->second < kOldestOpset && !is_unchanged_since_first(proto.op_type()))
+      throw Refusal(concat("operator set ", opset->second, "; sets from ", kOldestOpset,
+                           " on are read"),
+                    "convert the model with onnx.version_converter");
     const OnnxNode fresh(*this, proto, label,
                          opset == opsets_.end() ? 1 : opset->second);
     OnnxNode node = fresh;

@@ -121,6 +121,7 @@ class OnnxNode {
   const onnx::GraphProto& graph(std::string_view attribute);
   const std::string& input_name(std::size_t input) const;  // of one that is present
   std::string name_constant(std::string_view wanted, Tensor tensor);
+  std::string name_value(std::string_view wanted, ValueId value);
   const Tensor* constant_named(const std::string& name) const;
   ValueId value_named(const std::string& name);
   void set_named(std::size_t output, const std::string& name);
@@ -143,6 +144,8 @@ class OnnxNode {
   }
 
  private:
+  std::string name_as(std::string_view wanted, OnnxValue value);
+
   OnnxImporter* importer_;
   const onnx::NodeProto* proto_;
   std::string label_;
@@ -155,7 +158,10 @@ using OnnxHandler = void (*)(OnnxNode&);
 using OnnxHandlers = std::map<std::string, OnnxHandler, std::less<>>;
 
 // The parts of the table of handlers, one per file. ONNX's own operators have their name as key,
-// QONNX's the prefix "qonnx:", those of ai.onnx.ml "ml:", those of ai.onnx.preview "preview:".
+// QONNX's the prefix "qonnx:", those of ai.onnx.ml "ml:", those of ai.onnx.preview "preview:", ONNX Runtime's "ms:".
+void add_contrib_handlers(OnnxHandlers& handlers);
+void add_contrib_attention_handlers(OnnxHandlers& handlers);
+void add_contrib_quantized_handlers(OnnxHandlers& handlers);
 void add_control_flow_handlers(OnnxHandlers& handlers);
 void add_elementwise_handlers(OnnxHandlers& handlers);
 void add_image_handlers(OnnxHandlers& handlers);
@@ -170,6 +176,8 @@ void add_recurrent_handlers(OnnxHandlers& handlers);
 void add_selection_handlers(OnnxHandlers& handlers);
 void add_signal_handlers(OnnxHandlers& handlers);
 void add_shape_handlers(OnnxHandlers& handlers);
+void add_text_handlers(OnnxHandlers& handlers);
+void add_tree_ensemble_handlers(OnnxHandlers& handlers);
 void add_tree_handlers(OnnxHandlers& handlers);
 void add_quantization_handlers(OnnxHandlers& handlers);
 
@@ -240,7 +248,7 @@ class OnnxImporter {
   const onnx::GraphProto* open_ = nullptr;  // the graph whose nodes are imported
   std::deque<onnx::GraphProto> inside_;     // copies of graphs inside nodes, with names of their own
   std::set<std::string> names_;             // all of the model, once a graph inside was met
-  std::int64_t nodes_left_ = std::int64_t{1} << 17;  // of such copies
+  std::int64_t nodes_left_ = std::int64_t{1} << 15;  // of such copies
   std::map<std::string, Dim> symbols_;  // by ONNX's name of the dimension
   std::map<std::string, std::string> symbol_bounds_;
   std::unordered_map<std::string, Format> annotations_;  // QONNX's data types of tensors

@@ -68,10 +68,20 @@ const std::string& OnnxNode::input_name(std::size_t input) const {
 }
 
 std::string OnnxNode::name_constant(std::string_view wanted, Tensor tensor) {
-  std::string name = importer_->fresh_name(concat(label_, "/", wanted));
   OnnxValue value;
   value.dims = dims_of(tensor);
   value.constant = std::move(tensor);
+  return name_as(wanted, std::move(value));
+}
+
+std::string OnnxNode::name_value(std::string_view wanted, ValueId value) {
+  OnnxValue named;
+  named.value = value;
+  return name_as(wanted, std::move(named));
+}
+
+std::string OnnxNode::name_as(std::string_view wanted, OnnxValue value) {
+  std::string name = importer_->fresh_name(concat(label_, "/", wanted));
   value.depth = importer_->depth();
   importer_->values_[name] = std::move(value);
   return name;

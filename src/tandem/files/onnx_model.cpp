@@ -15,19 +15,10 @@
 namespace tandem {
 namespace {
 
-// The oldest operator set whose semantics the reader knows.
-constexpr std::int64_t kOldestOpset = 7;
-
 void check_versions(const onnx::ModelProto& model) {
   if (model.ir_version() < 3) {
     throw Error("IR version ", model.ir_version(),
                 "; versions from 3 on are read (convert it with onnx.version_converter)");
-  }
-  const auto sets = operator_sets(model);
-  const auto own = sets.find("");
-  if (own != sets.end() && own->second < kOldestOpset) {
-    throw Error("operator set ", own->second, "; sets from ", kOldestOpset,
-                " on are read (convert it with onnx.version_converter)");
   }
 }
 

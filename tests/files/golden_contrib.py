@@ -224,7 +224,26 @@ def quantized() -> None:
          block_size=block)
 
 
+def recurrent() -> None:
+    def lstm(name: str, directions: int, per_channel: bool, states: bool, **attributes: Any) -> None:
+        units, count, dtype = 3, 2, np.int8
+        scales = (directions, 4 * units) if per_channel else (directions,)
+        weights = [codes(directions, size, 4 * units, seed=size, dtype=dtype)
+                   for size in (count, units)]
+        scale = [np.abs(noise(*scales, seed=seed)) * 0.01 + 0.002 for seed in (5, 6)]
+        zero = np.zeros(scales, dtype)
+        first = [noise(directions, 1, units, seed=seed) if states else None for seed in (7, 8)]
+        case(name, "DynamicQuantizeLSTM",
+             [("x", noise(5, 1, count)), *weights, noise(directions, 8 * units, seed=4), None,
+              *first, None, scale[0], zero, scale[1], zero], 3, hidden_size=units, **attributes)
+
+    lstm("DynamicQuantizeLSTM", 1, False, False)
+    lstm("DynamicQuantizeLSTM_reverse", 1, True, True, direction="reverse")
+    lstm("DynamicQuantizeLSTM_both", 2, True, True, direction="bidirectional")
+
+
 def arrays() -> dict[str, np.ndarray]:
+    recurrent()
     layers()
     attention()
     quantized()

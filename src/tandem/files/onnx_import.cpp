@@ -24,6 +24,7 @@ const OnnxHandlers& handlers() {
     OnnxHandlers table;
     add_contrib_handlers(table);
     add_contrib_attention_handlers(table);
+    add_contrib_lstm_handlers(table);
     add_contrib_quantized_handlers(table);
     add_control_flow_handlers(table);
     add_elementwise_handlers(table);

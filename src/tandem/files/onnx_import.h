@@ -2,6 +2,7 @@
 
 #include <deque>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -47,6 +48,9 @@ struct OnnxBodyInput {
   std::vector<std::string> sources;
 };
 
+// What a body computes, over the values of its inputs.
+using OnnxBodyBuilder = std::function<std::vector<ValueId>(const std::vector<ValueId>&)>;
+
 // Thrown where a graph inside a node holds refused nodes, which are noted already.
 class RefusedBody : public Error {
  public:
@@ -75,7 +79,8 @@ class OnnxNode {
   // arithmetic on symbolic dimensions.
   ValueId value(std::size_t input);
   std::vector<ValueId> values();
-  const TensorType& type(std::size_t input);
+  // Types are copies: the next value moves those of the graph.
+  TensorType type(std::size_t input);
   // An input's elements where they are constant, else nullptr.
   const Tensor* constant(std::size_t input) const;
   // The same, refused when they are not: `what` names the input ("the scale").
@@ -110,7 +115,7 @@ class OnnxNode {
   // the whole model, so that no small file takes much memory.
   void charge(std::int64_t elements);
   ValueId reshape(ValueId value, const std::vector<Dim>& shape);
-  const TensorType& type_of_value(ValueId value);
+  TensorType type_of_value(ValueId value);
   const Tensor* constant_of_value(ValueId value);
 
   // The node's outputs.
@@ -133,6 +138,9 @@ class OnnxNode {
   // Imports a graph as a body. Its first output is made a scalar where `first_is_scalar`.
   OnnxBody import_body(const onnx::GraphProto& graph, const std::vector<OnnxBodyInput>& inputs,
                        std::string_view part, bool first_is_scalar = false);
+  // A body that `build` writes with this node's functions.
+  OnnxBody build_body(const std::vector<TensorType>& inputs, std::string_view part,
+                      const OnnxBodyBuilder& build);
   // Gives bodies the same captured inputs; their values here.
   std::vector<ValueId> share_captures(std::span<OnnxBody> bodies);
   // Says that the model's inputs before this one decide whether the node can be read.
@@ -161,6 +169,7 @@ using OnnxHandlers = std::map<std::string, OnnxHandler, std::less<>>;
 // QONNX's the prefix "qonnx:", those of ai.onnx.ml "ml:", those of ai.onnx.preview "preview:", ONNX Runtime's "ms:".
 void add_contrib_handlers(OnnxHandlers& handlers);
 void add_contrib_attention_handlers(OnnxHandlers& handlers);
+void add_contrib_lstm_handlers(OnnxHandlers& handlers);
 void add_contrib_quantized_handlers(OnnxHandlers& handlers);
 void add_control_flow_handlers(OnnxHandlers& handlers);
 void add_elementwise_handlers(OnnxHandlers& handlers);

@@ -130,45 +130,54 @@ std::vector<std::string> OnnxNode::inline_graph(const onnx::GraphProto& graph,
   return output_names(copy, importer_->poisoned_);
 }
 
-OnnxBody OnnxNode::import_body(const onnx::GraphProto& graph,
-                               const std::vector<OnnxBodyInput>& inputs, std::string_view part,
-                               bool first_is_scalar) {
+OnnxBody OnnxNode::build_body(const std::vector<TensorType>& inputs, std::string_view part,
+                              const OnnxBodyBuilder& build) {
   OnnxImporter& importer = *importer_;
-  const std::size_t refused = importer.refused_.size();
-  const std::string prefix = concat(label_, "/", part);
   Module& module = importer.module_;
   OnnxBody body;
   body.graph = module.graphs.size();
   module.graphs.emplace_back();
-  module.graphs.back().name = unique_graph_name(module, prefix);
+  module.graphs.back().name = unique_graph_name(module, concat(label_, "/", part));
   importer.levels_.push_back(std::make_unique<OnnxImporter::Level>(
       OnnxImporter::Level{Builder(module, body.graph), {}, {}}));
   struct Leave {
     OnnxImporter& from;
     ~Leave() { from.levels_.pop_back(); }
   } const leave{importer};
-  std::vector<std::string> names;
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    names.push_back(importer.fresh_name(concat(prefix, "/input ", i)));
-    OnnxValue value;
-    value.depth = importer.depth();
-    value.value = builder().input(names.back(), inputs[i].type);
-    importer.values_[names.back()] = std::move(value);
-    importer.sources_[names.back()] = inputs[i].sources;
-  }
-  const auto& copy = importer.open_graph(graph, names, prefix);
-  importer.import_nodes(copy);
-  if (importer.refused_.size() > refused) throw RefusedBody();
-  for (const std::string& name : output_names(copy, importer.poisoned_)) {
-    ValueId value = importer.materialize(name);
-    const bool is_first = builder().graph().outputs.empty();
-    if (is_first && first_is_scalar && builder().type(value).shape == std::vector<Dim>{1})
-      value = reshape(value, {});
-    // Each has a node of its own.
-    builder().output(builder().add("Identity", {value}, {}, name));
-  }
+  std::vector<ValueId> values;
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    values.push_back(builder().input(concat("input ", i), inputs[i]));
+  // Each output has a node of its own.
+  for (const ValueId value : build(values))
+    builder().output(builder().add("Identity", {value}, {}, "output"));
   body.captured = importer.levels_.back()->captured;
   return body;
+}
+
+OnnxBody OnnxNode::import_body(const onnx::GraphProto& graph,
+                               const std::vector<OnnxBodyInput>& inputs, std::string_view part,
+                               bool first_is_scalar) {
+  const std::size_t refused = importer_->refused_.size();
+  const std::string prefix = concat(label_, "/", part);
+  std::vector<TensorType> types;
+  for (const OnnxBodyInput& input : inputs) types.push_back(input.type);
+  return build_body(types, part, [&](const std::vector<ValueId>& given) {
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      names.push_back(name_value(concat(part, "/input ", i), given[i]));
+      importer_->sources_[names.back()] = inputs[i].sources;
+    }
+    const auto& copy = importer_->open_graph(graph, names, prefix);
+    importer_->import_nodes(copy);
+    if (importer_->refused_.size() > refused) throw RefusedBody();
+    std::vector<ValueId> outputs;
+    for (const std::string& name : output_names(copy, importer_->poisoned_))
+      outputs.push_back(importer_->materialize(name));
+    const bool is_list = !outputs.empty() &&
+                         builder().type(outputs[0]).shape == std::vector<Dim>{1};
+    if (first_is_scalar && is_list) outputs[0] = reshape(outputs[0], {});
+    return outputs;
+  });
 }
 
 std::vector<ValueId> OnnxNode::share_captures(std::span<OnnxBody> bodies) {

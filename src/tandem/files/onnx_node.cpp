@@ -42,7 +42,7 @@ std::vector<ValueId> OnnxNode::values() {
   return all;
 }
 
-const TensorType& OnnxNode::type(std::size_t input) {
+TensorType OnnxNode::type(std::size_t input) {
   if (!has(input)) refuse(concat("input ", input, " is absent"), "give the node that input");
   return builder().type(value(input));
 }
@@ -210,7 +210,7 @@ ValueId OnnxNode::add_constant(Tensor tensor) {
   return builder().constant(std::move(tensor), label_);
 }
 
-const TensorType& OnnxNode::type_of_value(ValueId value) { return builder().type(value); }
+TensorType OnnxNode::type_of_value(ValueId value) { return builder().type(value); }
 
 const Tensor* OnnxNode::constant_of_value(ValueId value) {
   return constant_of(importer_->module_, builder().graph(), value);

@@ -289,16 +289,12 @@ class Loop final : public Operator {
     return outputs;
   }
 
-  // Of as many steps as it may take.
+  // Of as many steps as it may take; of one where data alone decide.
   Work work(const NodeView& node) const override {
-    auto steps = known_steps(node);
-    if (const Tensor* trips = node.constant(kTrips); !steps && trips != nullptr)
-      steps = std::max<std::int64_t>(trips->integer(0), 0);
-    if (!steps) {
-      throw Error("data decide how often it runs, so its work is unknown; give it a constant number "
-                  "of trips");
-    }
-    return work_of(node, body_operations(node, body_graph(node), *steps));
+    const Tensor* trips = node.constant(kTrips);
+    const std::int64_t most = trips == nullptr ? 1 : std::max<std::int64_t>(trips->integer(0), 0);
+    return work_of(node,
+                   body_operations(node, body_graph(node), known_steps(node).value_or(most)));
   }
 
   std::vector<SampleCase> samples() const override;

@@ -37,9 +37,9 @@ REPO = Path(__file__).resolve().parent.parent
 STATUSES = ("passed", "rounding", "refused", "wrong", "crashed", "excluded")
 
 
-ROUNDING = ("Beyond the test's tolerance, and nowhere by more than one f32 rounding of the greatest "
-            "number of the tensor: ONNX's expectation holds the noise of its own sum where the exact "
-            "result is 0, and its tolerance is relative.")
+ROUNDING = ("Beyond the test's tolerance, and nowhere by more than one f32 rounding of the "
+            "greatest number of the tensor: ONNX's expectation holds the noise of its own sum "
+            "where the exact result is 0, and its tolerance is relative.")
 
 
 @dataclass

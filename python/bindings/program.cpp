@@ -50,7 +50,7 @@ std::vector<Tensor> inputs_of(const OnnxProgram& program, nb::handle given) {
 }
 
 nb::typed<nb::dict, nb::str, nb::ndarray<nb::numpy>> run_program(Program& self,
-                                                         const ArraysArgument& arrays) {
+                                                                 const ArraysArgument& arrays) {
   const std::vector<Tensor> inputs = inputs_of(self.program, arrays);
   std::vector<std::string> names;
   std::vector<Tensor> outputs = without_gil([&] {
@@ -70,19 +70,21 @@ nb::typed<nb::dict, nb::str, nb::ndarray<nb::numpy>> run_program(Program& self,
 void bind_program(nb::module_& module) {
   nb::class_<Program>(
       module, "OnnxProgram",
-      "An ONNX model whose shapes may depend on the values of its inputs (a Reshape to a shape that "
+      "An ONNX model whose shapes may depend on the values of its inputs (a Reshape to a shape "
+      "that "
       "is fed): such inputs are bound, that is the model is read anew for each set of their "
       "values. Where none is, it is what load() reads.")
-      .def("__init__",
-           [](Program* self, const SourceArgument& source) {
-             const NetworkSource from = source_of(source);
-             new (self) Program(without_gil([&] {
-               return from.path.empty()
-                          ? OnnxProgram({from.view.begin(), from.view.end()}, "model in memory")
-                          : OnnxProgram(from.path);
-             }));
-           },
-           nb::arg("source"), "A path, bytes, or an onnx.ModelProto.")
+      .def(
+          "__init__",
+          [](Program* self, const SourceArgument& source) {
+            const NetworkSource from = source_of(source);
+            new (self) Program(without_gil([&] {
+              return from.path.empty()
+                         ? OnnxProgram({from.view.begin(), from.view.end()}, "model in memory")
+                         : OnnxProgram(from.path);
+            }));
+          },
+          nb::arg("source"), "A path, bytes, or an onnx.ModelProto.")
       .def_prop_ro(
           "inputs", [](const Program& self) { return self.program.inputs(); },
           "The names of the inputs, in the order of the file.")

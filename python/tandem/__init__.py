@@ -14,7 +14,8 @@ wrong, where, and what to do about it.
 
 from ._tandem import (CheckResult, CompileResult, CompressResult, Error, Estimate, Figure,
                       FitResult, InternalError, Issue, Module, OnnxProgram, Port, RefusedModel,
-                      StepEstimate, __version__, check, compile, compress, estimate, fit, load, lower)
+                      StepEstimate, __version__, check, compile, compress, estimate, fit, load,
+                      lower)
 
 __all__ = ["CheckResult", "CompileResult", "CompressResult", "Error", "Estimate", "Figure",
            "FitResult", "InternalError", "Issue", "Module", "OnnxProgram", "Port", "RefusedModel",

@@ -216,8 +216,8 @@ def quantized() -> None:
          [("x", noise(2, depth)), packed, np.abs(noise(rows * 2, seed=2)) + 0.1], K=depth, N=rows,
          bits=4, block_size=block)
     case("MatMulNBits_zeros", "MatMulNBits",
-         [("x", noise(2, depth)), packed, np.abs(noise(rows * 2, seed=2)) + 0.1, codes(rows, seed=4),
-          None, noise(rows)], K=depth, N=rows, bits=4, block_size=block)
+         [("x", noise(2, depth)), packed, np.abs(noise(rows * 2, seed=2)) + 0.1,
+          codes(rows, seed=4), None, noise(rows)], K=depth, N=rows, bits=4, block_size=block)
     case("MatMulNBits_bytes", "MatMulNBits",
          [("x", noise(1, 2, depth)), codes(rows, 2, block),
           np.abs(noise(rows * 2, seed=2)) * 0.05 + 0.01], K=depth, N=rows, bits=8,
@@ -225,7 +225,8 @@ def quantized() -> None:
 
 
 def recurrent() -> None:
-    def lstm(name: str, directions: int, per_channel: bool, states: bool, **attributes: Any) -> None:
+    def lstm(name: str, directions: int, per_channel: bool, states: bool,
+             **attributes: Any) -> None:
         units, count, dtype = 3, 2, np.int8
         scales = (directions, 4 * units) if per_channel else (directions,)
         weights = [codes(directions, size, 4 * units, seed=size, dtype=dtype)

@@ -71,7 +71,8 @@ g (float[2] x, float[2] w) => (float[2] y, float[3000, 2] z) {
   n = Constant <value = int64 {3000}> ()
   c = Constant <value_int = 1> ()
   t = Cast <to = 9> (c)
-  y, z = Loop (n, t, x) <body = b (int64 i, bool m, float[2] p) => (bool o, float[2] q, float[2] r) {
+  y, z = Loop (n, t, x) <
+    body = b (int64 i, bool m, float[2] p) => (bool o, float[2] q, float[2] r) {
     o = Identity (m)
     a = Mul (p, w)
     q = Tanh (a)
@@ -129,7 +130,8 @@ g (float[3] s, float[B, T, 3] x) => (float[3] y, float[3, B, T] z) {
     "scan_two": ("""
 g (float[2] s, float[4, 2] x, float[4, 1] v) => (float[2] y, float[4, 2] z, float[4, 2] u) {
   y, z, u = Scan <num_scan_inputs = 2, scan_output_directions = [1, 0],
-               body = b (float[2] p, float[2] r, float[1] t) => (float[2] q, float[2] o, float[2] n) {
+               body = b (float[2] p, float[2] r, float[1] t)
+                 => (float[2] q, float[2] o, float[2] n) {
     a = Mul (p, t)
     q = Add (a, r)
     o = Identity (q)

@@ -12,8 +12,8 @@ arrays.npz, compressed.npz   arrays as NumPy writes them
 
 Some of the models are written to tests/fuzz/corpus/onnx, too.
 
-All but the last three hold one compressed array, the bytes of an uncompressed .npz archive (a quarter of
-the size of an archive compressed array by array). Each case is a group of arrays there:
+All but the last two hold one compressed array, the bytes of an uncompressed .npz archive (a quarter
+of the size of an archive compressed array by array). Each case is a group of arrays there:
 <case>/model holds the bytes of a model, <case>/in/<name> and <case>/out/<name> its tensors,
 <case>/error the expected message. Run by hand when cases change:
 .venv/bin/python tests/files/make_golden.py

@@ -33,8 +33,7 @@ class Bodies : public ::testing::Test {
 };
 
 Tensor truth(bool value) {
-  return Tensor::from_integers(Format::parse("bool"), {},
-                               std::vector<std::int64_t>{value ? 1 : 0});
+  return Tensor::from_integers(Format::parse("bool"), {}, std::vector<std::int64_t>{value ? 1 : 0});
 }
 
 std::vector<double> run(const Module& module, bool c, bool d) {

@@ -19,8 +19,7 @@ ValueId permuted(OnnxNode& node, ValueId x, const Axes& perm) {
   return perm == same ? x : node.add("Transpose", {x}, {{"perm", perm}});
 }
 
-ValueId sliced(OnnxNode& node, ValueId x, std::int64_t axis, std::int64_t begin,
-               std::int64_t end) {
+ValueId sliced(OnnxNode& node, ValueId x, std::int64_t axis, std::int64_t begin, std::int64_t end) {
   return node.add("Slice", {x},
                   {{"starts", Axes{begin}}, {"ends", Axes{end}}, {"axes", Axes{axis}}});
 }
@@ -60,8 +59,8 @@ ValueId activated(OnnxNode& node, ValueId x, const std::vector<double>& paramete
   if (name == "HardSigmoid")
     return node.add(name, {x}, {{"alpha", parameter(0, 0.2)}, {"beta", parameter(1, 0.5)}});
   if (name == "Clip" && parameters.size() == 2)
-    return node.add(name, {x, constant_like(node, parameters[0], x),
-                           constant_like(node, parameters[1], x)});
+    return node.add(
+        name, {x, constant_like(node, parameters[0], x), constant_like(node, parameters[1], x)});
   OnnxNode::refuse(concat("its activation is ", name), "put the function behind it as a node");
 }
 
@@ -154,8 +153,7 @@ void bias_gelu(OnnxNode& node) { node.set(0, node.add("Gelu", {with_bias(node)})
 // x * sigmoid(alpha * x)
 void quick_gelu(OnnxNode& node) {
   const ValueId x = node.value(0);
-  const ValueId inner =
-      node.add("Mul", {x, constant_like(node, node.real("alpha", 1.702), x)});
+  const ValueId inner = node.add("Mul", {x, constant_like(node, node.real("alpha", 1.702), x)});
   node.set(0, node.add("Mul", {x, node.add("Sigmoid", {inner})}));
 }
 
@@ -196,9 +194,8 @@ ValueId mask_lengths(OnnxNode& node, std::size_t mask, const std::vector<Dim>& i
 void embed_layer_normalization(OnnxNode& node) {
   const std::vector<Dim> ids = node.type(0).shape;
   if (ids.size() != 2) OnnxNode::refuse("its ids are not [batch, length]", "give it two axes");
-  const ValueId positions =
-      node.has(8) ? looked_up(node, node.value(3), node.value(8))
-                  : sliced(node, node.value(3), 0, 0, ids[1].constant());
+  const ValueId positions = node.has(8) ? looked_up(node, node.value(3), node.value(8))
+                                        : sliced(node, node.value(3), 0, 0, ids[1].constant());
   ValueId sum = node.add("Add", {looked_up(node, node.value(2), node.value(0)), positions});
   if (node.has(1) != node.has(4))
     OnnxNode::refuse("its segments or their embedding are absent", "give it both or neither");

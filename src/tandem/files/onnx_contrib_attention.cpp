@@ -27,14 +27,14 @@ struct Heads {
 
 std::vector<ValueId> attend(OnnxNode& node, const Heads& heads) {
   const bool is_flat = node.type_of_value(heads.q).shape.size() == 3;
-  return node.add_node(
-      "Attention", {heads.q, heads.k, heads.v, heads.bias, heads.past_k, heads.past_v},
-      {{"scale", heads.scale},
-       {"softcap", heads.softcap},
-       {"is_causal", std::int64_t{heads.is_causal ? 1 : 0}},
-       {"left_window_size", heads.window},
-       {"q_num_heads", is_flat ? heads.heads : std::int64_t{0}},
-       {"kv_num_heads", is_flat ? heads.groups : std::int64_t{0}}});
+  return node.add_node("Attention",
+                       {heads.q, heads.k, heads.v, heads.bias, heads.past_k, heads.past_v},
+                       {{"scale", heads.scale},
+                        {"softcap", heads.softcap},
+                        {"is_causal", std::int64_t{heads.is_causal ? 1 : 0}},
+                        {"left_window_size", heads.window},
+                        {"q_num_heads", is_flat ? heads.heads : std::int64_t{0}},
+                        {"kv_num_heads", is_flat ? heads.groups : std::int64_t{0}}});
 }
 
 void add_bias(OnnxNode& node, Heads& heads, ValueId bias) {
@@ -43,7 +43,8 @@ void add_bias(OnnxNode& node, Heads& heads, ValueId bias) {
 
 // Scores where a mask of 0 and 1 forbids a key get a number added, as ONNX Runtime has it.
 ValueId filtered(OnnxNode& node, ValueId allowed, double filter, ValueId like) {
-  return node.add("Where", {allowed, constant_like(node, 0, like), constant_like(node, filter, like)});
+  return node.add("Where",
+                  {allowed, constant_like(node, 0, like), constant_like(node, filter, like)});
 }
 
 // [batch, keys], [batch, queries, keys] of 0 and 1, or [batch] numbers of keys.
@@ -126,8 +127,8 @@ void packed_attention(OnnxNode& node, ValueId all, Axes sizes, std::size_t mask,
   const std::vector<Dim> shape = node.type_of_value(all).shape;
   if (shape.size() != 3) OnnxNode::refuse("its input has not three axes", "give it [N,S,size]");
   if (sizes.empty()) sizes.assign(3, shape[2].constant() / 3);
-  if (sizes.size() != 3 || Dim(std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0})) !=
-                               shape[2])
+  if (sizes.size() != 3 ||
+      Dim(std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0})) != shape[2])
     OnnxNode::refuse("its sizes of q, k and v do not fit its weights", "correct qkv_hidden_sizes");
   const auto parts = parts_of(node, all, sizes);
   heads.q = parts[0];
@@ -284,8 +285,8 @@ class GroupQuery {
     heads_.is_causal = node.integer("causal", 1) != 0;
     const std::int64_t window = node.integer("local_window_size", -1);
     heads_.window = window > 0 ? window - 1 : -1;  // its window counts the query's own place
-    for (const char* name : {"smooth_softmax", "qk_output", "kv_cache_bit_width",
-                             "sliding_window_cache"})
+    for (const char* name :
+         {"smooth_softmax", "qk_output", "kv_cache_bit_width", "sliding_window_cache"})
       if (node.integer(name, 0) > 0)
         OnnxNode::refuse(concat("its ", name, " is set"), "export the model without it");
     for (const char* name : {"k_quant_type", "v_quant_type"})
@@ -325,8 +326,8 @@ class GroupQuery {
     }
     const std::int64_t size =
         node_.type(0).shape[2].constant() / (heads_.heads + 2 * heads_.groups);
-    const auto parts = parts_of(node_, heads_.q, {heads_.heads * size, heads_.groups * size,
-                                                  heads_.groups * size});
+    const auto parts = parts_of(node_, heads_.q,
+                                {heads_.heads * size, heads_.groups * size, heads_.groups * size});
     heads_.q = parts[0];
     heads_.k = parts[1];
     heads_.v = parts[2];
@@ -341,9 +342,10 @@ class GroupQuery {
     if (is_prompt) return;
     if (!total || total->elements.size() != 1 || total->elements[0] != past + q[1]) {
       node_.note_deciding(6);
-      OnnxNode::refuse("its total_sequence_length is not known to be that of the past and the new "
-                       "keys together",
-                       "give it as a constant, and a past without free places");
+      OnnxNode::refuse(
+          "its total_sequence_length is not known to be that of the past and the new "
+          "keys together",
+          "give it as a constant, and a past without free places");
     }
     if (q[0] == Dim(1)) return;
     const Tensor& lengths = node_.required_constant(5, "seqlens_k of several samples");

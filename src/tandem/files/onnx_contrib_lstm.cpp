@@ -57,8 +57,7 @@ class QuantizedLstm {
   // Codes less their zero point, as f64, which holds every sum that 32 bits hold.
   ValueId exact(ValueId codes, ValueId zero) {
     const Attributes wide = {{"to", Format::parse("f64")}};
-    return node_.add("Sub",
-                     {node_.add("Cast", {codes}, wide), node_.add("Cast", {zero}, wide)});
+    return node_.add("Sub", {node_.add("Cast", {codes}, wide), node_.add("Cast", {zero}, wide)});
   }
 
   ValueId product(ValueId a, ValueId b, ValueId scale) {
@@ -84,8 +83,7 @@ class QuantizedLstm {
         product(exact(h.codes, h.zero), weights, node_.add("Mul", {h.scale, scale}));
     const ValueId gates = node_.add("Add", {driven, recurrent});
     const auto gate = [&](std::int64_t index, std::string_view function) {
-      return node_.add(function,
-                       {sliced(node_, gates, 1, index * units_, (index + 1) * units_)});
+      return node_.add(function, {sliced(node_, gates, 1, index * units_, (index + 1) * units_)});
     };
     const ValueId kept = node_.add("Mul", {gate(2, "Sigmoid"), c});
     const ValueId added = node_.add("Mul", {gate(0, "Sigmoid"), gate(3, "Tanh")});
@@ -100,9 +98,9 @@ class QuantizedLstm {
     ValueId driven = product(x, w, node_.add("Mul", {x_scale, one(kWScale, d)}));
     if (node_.has(3)) {
       const ValueId bias = one(3, d);
-      driven = node_.add("Add", {driven, node_.add("Add", {sliced(node_, bias, 0, 0, 4 * units_),
-                                                           sliced(node_, bias, 0, 4 * units_,
-                                                                  8 * units_)})});
+      driven = node_.add(
+          "Add", {driven, node_.add("Add", {sliced(node_, bias, 0, 0, 4 * units_),
+                                            sliced(node_, bias, 0, 4 * units_, 8 * units_)})});
     }
     std::vector<ValueId> inputs = {first(5, d), first(6, d), driven, r, one(kRScale, d)};
     std::vector<TensorType> types;

@@ -20,16 +20,15 @@ ValueId scalar_parameter(OnnxNode& node, ValueId parameter) {
 
 // Input `first` as reals; its scale and zero point stand behind it.
 ValueId decoded(OnnxNode& node, std::size_t first) {
-  return node.add("Dequantize", {node.value(first),
-                                 scalar_parameter(node, real_parameter(node, first + 1)),
-                                 scalar_parameter(node, zero_parameter(node, first + 2))});
+  return node.add("Dequantize",
+                  {node.value(first), scalar_parameter(node, real_parameter(node, first + 1)),
+                   scalar_parameter(node, zero_parameter(node, first + 2))});
 }
 
 // Codes of the format of input `like` with the scale at input `scale`, the zero point behind it.
 ValueId coded(OnnxNode& node, ValueId x, std::size_t scale, std::size_t like) {
   const ValueId zero = scalar_parameter(node, zero_parameter(node, scale + 1));
-  Attributes attributes = {
-      {"format", node.type(node.has(scale + 1) ? scale + 1 : like).format}};
+  Attributes attributes = {{"format", node.type(node.has(scale + 1) ? scale + 1 : like).format}};
   if (zero != kNone) attributes["zero_added"] = std::string("after_rounding");
   return node.add("Quantize", {x, scalar_parameter(node, real_parameter(node, scale)), zero},
                   std::move(attributes));
@@ -110,9 +109,7 @@ ValueId exact(OnnxNode& node, ValueId codes, ValueId zero) {
   return zero == kNone ? x : node.add("Sub", {x, node.add("Cast", {zero}, wide)});
 }
 
-ValueId as_f32(OnnxNode& node, ValueId x) {
-  return node.add("Cast", {x}, {{"to", Format()}});
-}
+ValueId as_f32(OnnxNode& node, ValueId x) { return node.add("Cast", {x}, {{"to", Format()}}); }
 
 // Exact sums times the scales of both operands, and the bias.
 ValueId scaled_product(OnnxNode& node, ValueId a, ValueId b, ValueId scale, std::size_t bias) {
@@ -190,8 +187,7 @@ class BlockProduct {
     if (bits_ != 2 && bits_ != 4 && bits_ != 8)
       OnnxNode::refuse(concat("its weights have ", bits_, " bits"), "use 2, 4 or 8");
     constexpr std::int64_t kMost = std::int64_t{1} << 31;
-    if (depth_ < 1 || rows_ < 1 || block_ < 1 || depth_ > kMost || rows_ > kMost ||
-        block_ > kMost)
+    if (depth_ < 1 || rows_ < 1 || block_ < 1 || depth_ > kMost || rows_ > kMost || block_ > kMost)
       OnnxNode::refuse("its K, N or block_size is not positive", "correct the attributes");
     blocks_ = (depth_ - 1) / block_ + 1;
     node.ignore("accuracy_level");  // lets a runtime round x, which is not done here

@@ -72,7 +72,8 @@ void if_node(OnnxNode& node) {
   }
 }
 
-// ---- Loop ----------------------------------------------------------------------------------------
+// ---- Loop
+// ----------------------------------------------------------------------------------------
 
 class LoopReader {
  public:
@@ -100,8 +101,8 @@ class LoopReader {
     const std::int64_t trips = trips_ == nullptr ? kEndless : trips_->integer(0);
     const std::int64_t most = kMostUnrolledNodes / std::max(body_.node_size(), 1);
     if (trips > most && trips != kEndless) return false;
-    std::string condition = node_.name_constant(
-        "condition", node_.has(1) ? *node_.constant(1) : truth_tensor(true));
+    std::string condition =
+        node_.name_constant("condition", node_.has(1) ? *node_.constant(1) : truth_tensor(true));
     std::vector<std::string> carried;
     for (std::size_t i = 0; i < carried_; ++i) carried.push_back(node_.input_name(2 + i));
     std::vector<std::vector<std::string>> rows(stacked_);
@@ -143,9 +144,9 @@ class LoopReader {
     for (const auto& dim : declared.shape().dim())
       shape.push_back(dim.has_dim_value() ? dim.dim_value() : -1);
     if (!format || !declared.has_shape() || std::ranges::find(shape, -1) != shape.end())
-      OnnxNode::refuse(concat("it takes no step, and the shape of its '", info.name(),
-                              "' is not declared"),
-                       "declare the shapes of its body's outputs");
+      OnnxNode::refuse(
+          concat("it takes no step, and the shape of its '", info.name(), "' is not declared"),
+          "declare the shapes of its body's outputs");
     return node_.add_constant(Tensor(*format, shape));
   }
 
@@ -164,9 +165,8 @@ class LoopReader {
       std::array bodies = {node_.import_body(body_, taken, "body", true)};
       const auto captured = node_.share_captures(bodies);
       inputs.insert(inputs.end(), captured.begin(), captured.end());
-      const auto outputs =
-          node_.add_node("Loop", inputs, {{"carried", static_cast<std::int64_t>(carried_)}},
-                         {bodies[0].graph});
+      const auto outputs = node_.add_node(
+          "Loop", inputs, {{"carried", static_cast<std::int64_t>(carried_)}}, {bodies[0].graph});
       for (std::size_t i = 0; i < outputs.size(); ++i) node_.set(i, outputs[i]);
     } catch (const Error&) {
       for (std::size_t i = 0; i < node_.input_count(); ++i) node_.note_deciding(i);
@@ -182,14 +182,15 @@ class LoopReader {
 
 void loop(OnnxNode& node) { LoopReader(node).read(); }
 
-// ---- Scan ----------------------------------------------------------------------------------------
+// ---- Scan
+// ----------------------------------------------------------------------------------------
 
 class ScanReader {
  public:
   explicit ScanReader(OnnxNode& node) : node_(node), body_(node.graph("body")) {
     const std::int64_t scanned = node.integer("num_scan_inputs");
-    const auto given = static_cast<std::int64_t>(node.input_count()) -
-                       static_cast<std::int64_t>(first());
+    const auto given =
+        static_cast<std::int64_t>(node.input_count()) - static_cast<std::int64_t>(first());
     if (scanned < 1 || scanned > given)
       OnnxNode::refuse(concat("it scans ", scanned, " of ", given, " inputs"),
                        "correct num_scan_inputs");
@@ -302,9 +303,9 @@ class ScanReader {
   ValueId sample(ValueId value, std::int64_t index) {
     const std::vector<Dim> shape = node_.type_of_value(value).shape;
     if (shape.empty()) OnnxNode::refuse("an input has no axis of samples", "give it one");
-    const ValueId row =
-        node_.add("Slice", {value},
-                  {{"starts", Integers{index}}, {"ends", Integers{index + 1}}, {"axes", Integers{0}}});
+    const ValueId row = node_.add(
+        "Slice", {value},
+        {{"starts", Integers{index}}, {"ends", Integers{index + 1}}, {"axes", Integers{0}}});
     return node_.reshape(row, {shape.begin() + 1, shape.end()});
   }
 

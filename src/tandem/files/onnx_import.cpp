@@ -84,9 +84,12 @@ std::string scope_of(std::string_view node) {
 // Before operator set 7 only operators are read that it left as they were.
 bool is_unchanged_since_first(std::string_view op) {
   constexpr std::array<std::string_view, 16> kUnchanged = {
-      "Constant",   "Flatten", "GlobalAveragePool", "GlobalMaxPool", "Identity", "LRN",
-      "LogSoftmax", "MatMul",  "Not",               "Shape",         "Size",     "Softmax",
-      "Softplus",   "Softsign", "Transpose",        "Unsqueeze"};
+      "Constant",      "Flatten",  "GlobalAveragePool",
+      "GlobalMaxPool", "Identity", "LRN",
+      "LogSoftmax",    "MatMul",   "Not",
+      "Shape",         "Size",     "Softmax",
+      "Softplus",      "Softsign", "Transpose",
+      "Unsqueeze"};
   return std::ranges::find(kUnchanged, op) != kUnchanged.end();
 }
 
@@ -121,8 +124,8 @@ OnnxImporter::OnnxImporter(onnx::ModelProto& model, std::filesystem::path folder
       folder_(std::move(folder)),
       opsets_(operator_sets(model)),
       binding_(binding) {
-  levels_.push_back(
-      std::make_unique<Level>(Level{Builder(module_, Builder::add_graph(module_, "main")), {}, {}}));
+  levels_.push_back(std::make_unique<Level>(
+      Level{Builder(module_, Builder::add_graph(module_, "main")), {}, {}}));
   const auto own = opsets_.find("");
   if (own != opsets_.end() && own->second > kNewestOpset) {
     throw Error("operator set ", own->second, " is newer than ", kNewestOpset,
@@ -454,12 +457,12 @@ void OnnxImporter::import_node(const onnx::GraphProto& graph, int index) {
                     "save the model with its opset_import");
     }
     constexpr std::int64_t kOldestOpset = 7;
-    if (domain.empty() && opset->second < kOldestOpset && !is_unchanged_since_first(proto.op_type()))
-      throw Refusal(concat("operator set ", opset->second, "; sets from ", kOldestOpset,
-                           " on are read"),
-                    "convert the model with onnx.version_converter");
-    const OnnxNode fresh(*this, proto, label,
-                         opset == opsets_.end() ? 1 : opset->second);
+    if (domain.empty() && opset->second < kOldestOpset &&
+        !is_unchanged_since_first(proto.op_type()))
+      throw Refusal(
+          concat("operator set ", opset->second, "; sets from ", kOldestOpset, " on are read"),
+          "convert the model with onnx.version_converter");
+    const OnnxNode fresh(*this, proto, label, opset == opsets_.end() ? 1 : opset->second);
     OnnxNode node = fresh;
     builder().set_scope(scope_of(proto.name()));
     if (!domain.empty() || !import_shape_arithmetic(node, proto)) {

@@ -166,7 +166,8 @@ using OnnxHandler = void (*)(OnnxNode&);
 using OnnxHandlers = std::map<std::string, OnnxHandler, std::less<>>;
 
 // The parts of the table of handlers, one per file. ONNX's own operators have their name as key,
-// QONNX's the prefix "qonnx:", those of ai.onnx.ml "ml:", those of ai.onnx.preview "preview:", ONNX Runtime's "ms:".
+// QONNX's the prefix "qonnx:", those of ai.onnx.ml "ml:", those of ai.onnx.preview "preview:", ONNX
+// Runtime's "ms:".
 void add_contrib_handlers(OnnxHandlers& handlers);
 void add_contrib_attention_handlers(OnnxHandlers& handlers);
 void add_contrib_lstm_handlers(OnnxHandlers& handlers);
@@ -255,10 +256,10 @@ class OnnxImporter {
   std::unordered_map<std::string, OnnxValue> values_;
   std::unordered_map<std::string, std::vector<std::string>> sources_;  // what a value is made from
   const onnx::GraphProto* open_ = nullptr;  // the graph whose nodes are imported
-  std::deque<onnx::GraphProto> inside_;     // copies of graphs inside nodes, with names of their own
-  std::set<std::string> names_;             // all of the model, once a graph inside was met
+  std::deque<onnx::GraphProto> inside_;  // copies of graphs inside nodes, with names of their own
+  std::set<std::string> names_;          // all of the model, once a graph inside was met
   std::int64_t nodes_left_ = std::int64_t{1} << 15;  // of such copies
-  std::map<std::string, Dim> symbols_;  // by ONNX's name of the dimension
+  std::map<std::string, Dim> symbols_;               // by ONNX's name of the dimension
   std::map<std::string, std::string> symbol_bounds_;
   std::unordered_map<std::string, Format> annotations_;  // QONNX's data types of tensors
   std::set<std::string> poisoned_;  // outputs of refused nodes, and of all that need them

@@ -173,8 +173,8 @@ OnnxBody OnnxNode::import_body(const onnx::GraphProto& graph,
     std::vector<ValueId> outputs;
     for (const std::string& name : output_names(copy, importer_->poisoned_))
       outputs.push_back(importer_->materialize(name));
-    const bool is_list = !outputs.empty() &&
-                         builder().type(outputs[0]).shape == std::vector<Dim>{1};
+    const bool is_list =
+        !outputs.empty() && builder().type(outputs[0]).shape == std::vector<Dim>{1};
     if (first_is_scalar && is_list) outputs[0] = reshape(outputs[0], {});
     return outputs;
   });
@@ -196,7 +196,8 @@ std::vector<ValueId> OnnxNode::share_captures(std::span<OnnxBody> bodies) {
     for (std::size_t i = 0; i < all.size(); ++i) {
       const auto place = std::ranges::find(body.captured, all[i]);
       if (place != body.captured.end())
-        inside.graph().inputs.push_back(own[static_cast<std::size_t>(place - body.captured.begin())]);
+        inside.graph().inputs.push_back(
+            own[static_cast<std::size_t>(place - body.captured.begin())]);
       else
         inside.input(all[i], TensorType(builder().type(values[i])));
     }

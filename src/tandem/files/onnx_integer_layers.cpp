@@ -131,9 +131,9 @@ DynamicCodes quantized_dynamically(OnnxNode& node, ValueId x) {
   const ValueId scale = node.add("Where", {is_point, number(1), step});
   const ValueId place = node.add("Div", {node.add("Neg", {low}), scale});
   const ValueId zero = node.add("Round", {node.add("Clip", {place, number(0), number(255)})});
-  const ValueId codes = node.add(
-      "Quantize", {x, scale, zero},
-      {{"format", Format::parse("uint8")}, {"zero_added", std::string("after_rounding")}});
+  const ValueId codes =
+      node.add("Quantize", {x, scale, zero},
+               {{"format", Format::parse("uint8")}, {"zero_added", std::string("after_rounding")}});
   return {codes, scale, zero};
 }
 

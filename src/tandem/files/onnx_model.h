@@ -27,9 +27,7 @@ std::string node_label(const onnx::GraphProto& graph, int index);
 // order where it is one. `is_outer` tells what is defined around a graph inside another. Throws
 // Error naming a value that is defined twice or not at all, or the nodes of a cycle.
 std::vector<int> sorted_nodes(
-    const onnx::GraphProto& graph,
-    const std::function<bool(const std::string&)>& is_outer = [](const std::string&) {
-      return false;
-    });
+    const onnx::GraphProto& graph, const std::function<bool(const std::string&)>& is_outer =
+                                       [](const std::string&) { return false; });
 
 }  // namespace tandem

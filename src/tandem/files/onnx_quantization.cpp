@@ -92,8 +92,7 @@ void quantize_linear(OnnxNode& node) {
   Attributes attributes = {{"format", format}};
   const bool saturates = node.integer("saturate", 1) != 0;
   if (format.is_float()) {
-    if (!saturates)
-      OnnxNode::refuse("it does not saturate", "quantize with saturate = 1");
+    if (!saturates) OnnxNode::refuse("it does not saturate", "quantize with saturate = 1");
     attributes["overflow"] = std::string(name(Overflow::kSaturateSymmetric));
   } else if (zero != kNone) {
     attributes["zero_added"] = std::string("after_rounding");

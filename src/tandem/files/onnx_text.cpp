@@ -33,9 +33,9 @@ class GramCounter {
       OnnxNode::refuse(concat("its input is ", node_.type(0).to_string()), "give it [N,C] or [C]");
     rows_ = shape.size() == 2 ? shape[0] : Dim(1);
     length_ = shape.back().constant();
-    const ValueId x = node_.reshape(
-        node_.add("Cast", {node_.value(0)}, {{"to", Format::integer(64, true)}}),
-        {rows_, Dim(length_)});
+    const ValueId x =
+        node_.reshape(node_.add("Cast", {node_.value(0)}, {{"to", Format::integer(64, true)}}),
+                      {rows_, Dim(length_)});
     if (columns_.empty()) OnnxNode::refuse("its pool is empty", "give it n-grams");
     std::vector<ValueId> counts;
     for (std::int64_t n = 1; n <= static_cast<std::int64_t>(starts_.size()); ++n) {
@@ -101,8 +101,8 @@ class GramCounter {
   ValueId matches(ValueId x, std::int64_t n, std::int64_t step, std::int64_t places) {
     ValueId all = kNone;
     for (std::int64_t j = 0; j < n; ++j) {
-      const ValueId part = node_.reshape(sliced(node_, x, 1, j * step, j * step + places),
-                                         {rows_, 1, Dim(places)});
+      const ValueId part =
+          node_.reshape(sliced(node_, x, 1, j * step, j * step + places), {rows_, 1, Dim(places)});
       Integers wanted;
       for (std::int64_t g = 0; g < grams(n); ++g)
         wanted.push_back(
@@ -113,22 +113,20 @@ class GramCounter {
       all = all == kNone ? same : node_.add("And", {all, same});
     }
     const ValueId real = node_.add("Cast", {all}, {{"to", Format()}});
-    return node_.add("ReduceSum", {real},
-                     {{"axes", Integers{2}}, {"keepdims", std::int64_t{0}}});
+    return node_.add("ReduceSum", {real}, {{"axes", Integers{2}}, {"keepdims", std::int64_t{0}}});
   }
 
   // The counts in their columns: times 1 where the n-gram of a row counts for a column.
   ValueId placed(const std::vector<ValueId>& counts) {
-    const ValueId all = counts.size() == 1
-                            ? counts[0]
-                            : node_.add("Concat", counts, {{"axis", std::int64_t{1}}});
+    const ValueId all =
+        counts.size() == 1 ? counts[0] : node_.add("Concat", counts, {{"axis", std::int64_t{1}}});
     const auto count = static_cast<std::int64_t>(counted_.size());
     node_.charge(count * size());
     std::vector<double> ones(static_cast<std::size_t>(count * size()));
     for (std::int64_t g = 0; g < count; ++g)
       ones[static_cast<std::size_t>(g * size() + counted_[static_cast<std::size_t>(g)])] = 1;
-    return node_.add("MatMul", {all, node_.add_constant(
-                                         Tensor::from_reals(Format(), {count, size()}, ones))});
+    return node_.add(
+        "MatMul", {all, node_.add_constant(Tensor::from_reals(Format(), {count, size()}, ones))});
   }
 
   ValueId weighted(ValueId counts) {
@@ -143,8 +141,8 @@ class GramCounter {
     for (std::size_t g = 0; g < given.size(); ++g)
       weights[static_cast<std::size_t>(columns_[g])] = given[g];
     if (mode == "IDF") counts = node_.add("Min", {counts, constant_like(node_, 1, counts)});
-    return node_.add(
-        "Mul", {counts, node_.add_constant(Tensor::from_reals(Format(), {size()}, weights))});
+    return node_.add("Mul",
+                     {counts, node_.add_constant(Tensor::from_reals(Format(), {size()}, weights))});
   }
 
   OnnxNode& node_;
@@ -159,8 +157,6 @@ void tf_idf_vectorizer(OnnxNode& node) { GramCounter(node).read(); }
 
 }  // namespace
 
-void add_text_handlers(OnnxHandlers& handlers) {
-  handlers["TfIdfVectorizer"] = tf_idf_vectorizer;
-}
+void add_text_handlers(OnnxHandlers& handlers) { handlers["TfIdfVectorizer"] = tf_idf_vectorizer; }
 
 }  // namespace tandem

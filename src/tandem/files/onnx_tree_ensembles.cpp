@@ -88,7 +88,7 @@ class ListedTrees {
   static constexpr int kMostDepth = 1000;
 
   void read_modes(std::size_t count) {
-    constexpr std::array<std::string_view, 6> kModes = {"BRANCH_LEQ", "BRANCH_LT",  "BRANCH_GTE",
+    constexpr std::array<std::string_view, 6> kModes = {"BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE",
                                                         "BRANCH_GT",  "BRANCH_EQ", "BRANCH_NEQ"};
     const auto* modes = node_.attribute("nodes_modes");
     if (modes == nullptr || static_cast<std::size_t>(modes->strings_size()) != count)
@@ -107,8 +107,9 @@ class ListedTrees {
     std::vector<std::int64_t> order;
     for (std::size_t i = 0; i < trees_.size(); ++i) {
       if (!places_.emplace(Key{trees_[i], numbers_[i]}, i).second)
-        OnnxNode::refuse(concat("node ", numbers_[i], " of tree ", trees_[i], " stands there twice"),
-                         "keep one of them");
+        OnnxNode::refuse(
+            concat("node ", numbers_[i], " of tree ", trees_[i], " stands there twice"),
+            "keep one of them");
       if (std::ranges::find(order, trees_[i]) == order.end()) order.push_back(trees_[i]);
       if (modes_[i] == kLeaf) continue;
       led_to.insert({trees_[i], truths_[i]});
@@ -276,12 +277,14 @@ void tree_classifier(OnnxNode& node) {
   const std::set<std::int64_t> used(trees.targets().begin(), trees.targets().end());
   const bool is_single = classes == 2;
   if (is_single && used != std::set<std::int64_t>{0})
-    OnnxNode::refuse("its scores of two classes are not all under class 0, about which runtimes "
-                     "differ",
-                     "give the score of the second class alone, as converters do");
+    OnnxNode::refuse(
+        "its scores of two classes are not all under class 0, about which runtimes "
+        "differ",
+        "give the score of the second class alone, as converters do");
   ValueId scores = trees.add(real_features(node), classes, "sum");
-  if (base.size() != (is_single ? std::min<std::size_t>(base.size(), 1)
-                                : base.empty() ? 0 : labels.size()))
+  if (base.size() != (is_single      ? std::min<std::size_t>(base.size(), 1)
+                      : base.empty() ? 0
+                                     : labels.size()))
     OnnxNode::refuse("it has not a base value for each score", "correct base_values");
   if (is_single) scores = sliced(node, scores, 1, 0, 1);
   if (!base.empty()) scores = node.add("Add", {scores, row_constant(node, base, scores)});
@@ -297,16 +300,14 @@ void linear_classifier(OnnxNode& node) {
   auto intercepts = float_list(node, "intercepts");
   const ValueId x = as_single(node, real_features(node));
   const std::int64_t features = node.type(0).shape[1].constant();
-  const auto rows =
-      features == 0 ? 0 : static_cast<std::int64_t>(coefficients.size()) / features;
+  const auto rows = features == 0 ? 0 : static_cast<std::int64_t>(coefficients.size()) / features;
   const bool is_single = labels.size() == 2 && rows == 1;
   if (rows * features != static_cast<std::int64_t>(coefficients.size()) || rows < 1 ||
       (!is_single && rows != static_cast<std::int64_t>(labels.size())) ||
       (!intercepts.empty() && static_cast<std::int64_t>(intercepts.size()) != rows))
     OnnxNode::refuse("its coefficients or intercepts do not fit its classes and features",
                      "correct the attributes");
-  const ValueId w =
-      node.add_constant(Tensor::from_reals(Format(), {rows, features}, coefficients));
+  const ValueId w = node.add_constant(Tensor::from_reals(Format(), {rows, features}, coefficients));
   ValueId scores = node.add("MatMul", {x, permuted(node, w, {1, 0})});
   if (!intercepts.empty())
     scores = node.add("Add", {scores, row_constant(node, intercepts, scores)});

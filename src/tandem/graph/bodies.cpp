@@ -57,10 +57,9 @@ std::vector<ValueId> inline_graph(Builder& builder, const Module& from, const Gr
   for (ValueId id = 0; id < graph.values.size(); ++id) {
     const ConstantId constant = graph.values[id].constant;
     if (constant == kNone) continue;
-    values[id] = &builder.module() == &from
-                     ? builder.constant(constant)
-                     : builder.constant(from.constants[constant].tensor,
-                                        from.constants[constant].name);
+    values[id] = &builder.module() == &from ? builder.constant(constant)
+                                            : builder.constant(from.constants[constant].tensor,
+                                                               from.constants[constant].name);
   }
   for (const Node& node : graph.nodes) {
     std::vector<ValueId> operands;

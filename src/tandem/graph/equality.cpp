@@ -135,8 +135,7 @@ class Comparison {
       const Tensor* a = constant_of(a_, left_, left.inputs[i]);
       const Tensor* b = constant_of(b_, right_, right.inputs[i]);
       const bool is_parameter = i > 0 && left.op->traits().domain == Domain::kBorder;
-      const bool alike =
-          is_parameter && a != nullptr && b != nullptr && are_alike(*a, *b, i == 2);
+      const bool alike = is_parameter && a != nullptr && b != nullptr && are_alike(*a, *b, i == 2);
       if (!alike) pending_.emplace_back(left.inputs[i], right.inputs[i]);
     }
     return std::nullopt;

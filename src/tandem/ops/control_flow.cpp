@@ -28,8 +28,8 @@ void require_bodies(const NodeView& node, std::size_t count) {
     throw Error("it has ", node.node.bodies.size(), " bodies, not ", count);
   for (std::size_t i = 0; i < count; ++i) {
     const Graph& body = body_graph(node, i);
-    const bool reads_state = std::ranges::any_of(
-        body.values, [](const Value& value) { return value.state != kNone; });
+    const bool reads_state =
+        std::ranges::any_of(body.values, [](const Value& value) { return value.state != kNone; });
     if (reads_state || !body.updates.empty())
       throw Error("its body '", body.name, "' has states; pass them in and out of it instead");
   }
@@ -38,8 +38,7 @@ void require_bodies(const NodeView& node, std::size_t count) {
 void require_types(const NodeView& node, const Graph& body, const std::vector<ValueId>& ids,
                    const Types& wanted, std::string_view what) {
   if (ids.size() != wanted.size())
-    throw Error("its body '", body.name, "' has ", ids.size(), " ", what, "s, not ",
-                wanted.size());
+    throw Error("its body '", body.name, "' has ", ids.size(), " ", what, "s, not ", wanted.size());
   for (std::size_t i = 0; i < ids.size(); ++i) {
     const Value& value = body.values[ids[i]];
     if (value.type != wanted[i]) {
@@ -129,7 +128,8 @@ void require_unrollable(std::int64_t steps) {
                 " that are unrolled; run it as it is, or split it");
 }
 
-// ---- If ------------------------------------------------------------------------------------------
+// ---- If
+// ------------------------------------------------------------------------------------------
 
 class If final : public Operator {
  public:
@@ -183,7 +183,8 @@ class If final : public Operator {
   }
 };
 
-// ---- Loop ----------------------------------------------------------------------------------------
+// ---- Loop
+// ----------------------------------------------------------------------------------------
 
 enum LoopInput : std::uint8_t { kTrips, kCondition, kCarried };
 
@@ -225,8 +226,9 @@ class Loop final : public Operator {
     if (body.outputs.size() == kept) return results;
     const auto steps = known_steps(node);
     if (!steps) {
-      throw Error("data decide how often it runs, and so how long its stacked outputs are; give it "
-                  "a constant number of trips");
+      throw Error(
+          "data decide how often it runs, and so how long its stacked outputs are; give it "
+          "a constant number of trips");
     }
     for (std::size_t i = kept; i < body.outputs.size(); ++i)
       results.push_back(stacked_type(*steps, body.values[body.outputs[i]].type));
@@ -237,8 +239,8 @@ class Loop final : public Operator {
                                std::span<const Tensor> inputs) const override {
     const Graph& body = body_graph(node);
     const auto count = static_cast<std::size_t>(node.integer("carried"));
-    const std::int64_t trips =
-        node.has_input(kTrips) ? inputs[kTrips].integer(0) : std::numeric_limits<std::int64_t>::max();
+    const std::int64_t trips = node.has_input(kTrips) ? inputs[kTrips].integer(0)
+                                                      : std::numeric_limits<std::int64_t>::max();
     std::vector<Tensor> operands = {step_tensor(0), truth_tensor(true)};
     if (node.has_input(kCondition)) operands[1] = inputs[kCondition];
     if (inputs.size() > kCarried)
@@ -293,8 +295,7 @@ class Loop final : public Operator {
   Work work(const NodeView& node) const override {
     const Tensor* trips = node.constant(kTrips);
     const std::int64_t most = trips == nullptr ? 1 : std::max<std::int64_t>(trips->integer(0), 0);
-    return work_of(node,
-                   body_operations(node, body_graph(node), known_steps(node).value_or(most)));
+    return work_of(node, body_operations(node, body_graph(node), known_steps(node).value_or(most)));
   }
 
   std::vector<SampleCase> samples() const override;
@@ -352,8 +353,7 @@ std::vector<SampleCase> Loop::samples() const {
                        concat("%three = constant @three\n  ", node, " body @step"), outputs);
   };
   return {{text(counted, "%x : f32[N,2], %w : f32[2]",
-                "%y : f32[N,2], %z : f32[3,N,2] = Loop(%three, _, %x, %w) {carried = 1}",
-                "%y, %z"),
+                "%y : f32[N,2], %z : f32[3,N,2] = Loop(%three, _, %x, %w) {carried = 1}", "%y, %z"),
            ""},
           {text(shrinking, "%c : bool[], %x : f32[]",
                 "%y : f32[] = Loop(%three, %c, %x) {carried = 1}", "%y"),
@@ -366,7 +366,8 @@ std::vector<SampleCase> Loop::samples() const {
            "output 'z' of its body 'step' is f32[N,2], not f32[2]"}};
 }
 
-// ---- Scan ----------------------------------------------------------------------------------------
+// ---- Scan
+// ----------------------------------------------------------------------------------------
 
 class Scan final : public Operator {
  public:
@@ -393,8 +394,8 @@ class Scan final : public Operator {
     const Dim steps = taken[states].shape.empty() ? Dim(0) : taken[states].shape.front();
     for (std::size_t i = states; i < states + scanned; ++i) {
       if (taken[i].shape.empty() || taken[i].shape.front() != steps)
-        throw Error("scanned input ", i, " is ", taken[i].to_string(), ", not [",
-                    steps.to_string(), ",...]");
+        throw Error("scanned input ", i, " is ", taken[i].to_string(), ", not [", steps.to_string(),
+                    ",...]");
       taken[i].shape.erase(taken[i].shape.begin());
     }
     require_types(node, body, body.inputs, taken, "input");
@@ -427,7 +428,8 @@ class Scan final : public Operator {
       }
       std::vector<Tensor> results = tandem::evaluate(node.module, body, operands);
       for (std::size_t i = 0; i < states; ++i) operands[i] = std::move(results[i]);
-      for (std::size_t i = 0; i < rows.size(); ++i) rows[i].push_back(std::move(results[states + i]));
+      for (std::size_t i = 0; i < rows.size(); ++i)
+        rows[i].push_back(std::move(results[states + i]));
     }
     std::vector<Tensor> outputs(operands.begin(),
                                 operands.begin() + static_cast<std::ptrdiff_t>(states));

@@ -112,8 +112,7 @@ class TreeEnsemble final : public Operator {
     const auto nodes = static_cast<std::int64_t>(node.integers("features").size());
     const auto entries = static_cast<std::int64_t>(node.integers("leaf_targets").size());
     const Integers& starts = node.integers("leaf_starts");
-    const std::int64_t leaves =
-        starts.empty() ? entries : static_cast<std::int64_t>(starts.size());
+    const std::int64_t leaves = starts.empty() ? entries : static_cast<std::int64_t>(starts.size());
     check_starts(starts, entries);
     for (const char* name : {"comparisons", "if_true", "if_false"})
       if (static_cast<std::int64_t>(node.integers(name).size()) != nodes)

@@ -40,10 +40,9 @@ bool expand_once(Module& module, const std::function<bool(const NodeView&)>& kee
     for (const ValueId input : node.inputs)
       inputs.push_back(input == kNone ? kNone : values[input]);
     builder.set_scope(node.scope);
-    const auto outputs =
-        is_composite(view, keeps)
-            ? node.op->body(builder, view, node.op->forms(view).front(), inputs)
-            : copy_node(builder, old, node, inputs);
+    const auto outputs = is_composite(view, keeps)
+                             ? node.op->body(builder, view, node.op->forms(view).front(), inputs)
+                             : copy_node(builder, old, node, inputs);
     ensure(outputs.size() == node.outputs.size(), "a body has another number of outputs");
     for (std::size_t i = 0; i < outputs.size(); ++i) values[node.outputs[i]] = outputs[i];
   }

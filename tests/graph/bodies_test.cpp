@@ -71,6 +71,24 @@ TEST_F(Bodies, InsideThemselvesAreRefused) {
               ThrowsMessage<Error>(HasSubstr("graph 'either' is a body inside itself")));
 }
 
+// In either order of the graphs.
+TEST_F(Bodies, TooDeepInEachOtherAreRefused) {
+  for (const bool upward : {false, true}) {
+    Module module = parse_module(kNested);
+    const Graph link = module.graphs[2];  // an If over two bodies
+    constexpr std::size_t kLinks = 100000;
+    const std::size_t first = module.graphs.size();
+    for (std::size_t i = 0; i < kLinks; ++i) {
+      module.graphs.push_back(link);
+      module.graphs.back().name = concat("link ", i);
+      const std::size_t next = upward ? first + i - 1 : first + i + 1;
+      module.graphs.back().nodes[0].bodies[0] = i == (upward ? 0 : kLinks - 1) ? 0 : next;
+    }
+    EXPECT_THAT([&] { bodies_first(module); },
+                ThrowsMessage<Error>(HasSubstr("bodies lie more than 256 deep")));
+  }
+}
+
 TEST_F(Bodies, AreBoundWithTheirModule) {
   const Module bound = specialize(parse_module(kNested), {{"N", 2}});
   verify(bound);

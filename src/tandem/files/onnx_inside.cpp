@@ -137,7 +137,7 @@ OnnxBody OnnxNode::build_body(const std::vector<TensorType>& inputs, std::string
   OnnxBody body;
   body.graph = module.graphs.size();
   module.graphs.emplace_back();
-  module.graphs.back().name = unique_graph_name(module, concat(label_, "/", part));
+  module.graphs.back().name = importer.fresh_name(concat(label_, "/", part));
   importer.levels_.push_back(std::make_unique<OnnxImporter::Level>(
       OnnxImporter::Level{Builder(module, body.graph), {}, {}}));
   struct Leave {

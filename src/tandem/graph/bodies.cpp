@@ -1,7 +1,6 @@
 #include "tandem/graph/bodies.h"
 
 #include <algorithm>
-#include <cstdint>
 
 #include "tandem/base/error.h"
 #include "tandem/graph/operator.h"
@@ -9,28 +8,46 @@
 namespace tandem {
 namespace {
 
-enum class Mark : std::uint8_t { kNew, kOpen, kDone };
+// Walks the graphs, what each holds before itself. Evaluation nests as deep as they do.
+class Walk {
+ public:
+  explicit Walk(const Module& module) : module_(module), heights_(module.graphs.size(), kNew) {}
 
-void visit(const Module& module, GraphId id, std::vector<Mark>& marks,
-           std::vector<GraphId>& order) {
-  if (id >= module.graphs.size() || marks[id] == Mark::kDone) return;
-  if (marks[id] == Mark::kOpen)
-    throw Error("graph '", module.graphs[id].name, "' is a body inside itself");
-  marks[id] = Mark::kOpen;
-  for (const Node& node : module.graphs[id].nodes)
-    for (const GraphId body : node.bodies) visit(module, body, marks, order);
-  marks[id] = Mark::kDone;
-  order.push_back(id);
-}
+  std::vector<GraphId> run() {
+    for (GraphId id = 0; id < module_.graphs.size(); ++id) visit(id, 0);
+    return std::move(order_);
+  }
+
+ private:
+  static constexpr int kNew = -1, kOpen = -2, kDeepest = 256;
+
+  // How many graphs lie in each other from this one on.
+  int visit(GraphId id, int depth) {
+    if (id >= module_.graphs.size()) return 0;
+    int& known = heights_[id];
+    if (known >= 0) return known;
+    if (known == kOpen)
+      throw Error("graph '", module_.graphs[id].name, "' is a body inside itself");
+    known = kOpen;
+    int height = 1;
+    if (depth <= kDeepest)
+      for (const Node& node : module_.graphs[id].nodes)
+        for (const GraphId body : node.bodies)
+          height = std::max(height, 1 + visit(body, depth + 1));
+    if (depth > kDeepest || height > kDeepest)
+      throw Error("bodies lie more than ", kDeepest, " deep in each other");
+    order_.push_back(id);
+    return known = height;
+  }
+
+  const Module& module_;
+  std::vector<int> heights_;
+  std::vector<GraphId> order_;
+};
 
 }  // namespace
 
-std::vector<GraphId> bodies_first(const Module& module) {
-  std::vector<Mark> marks(module.graphs.size(), Mark::kNew);
-  std::vector<GraphId> order;
-  for (GraphId id = 0; id < module.graphs.size(); ++id) visit(module, id, marks, order);
-  return order;
-}
+std::vector<GraphId> bodies_first(const Module& module) { return Walk(module).run(); }
 
 std::string unique_graph_name(const Module& module, const std::string& wanted) {
   const auto taken = [&](const std::string& name) {

@@ -10,7 +10,7 @@ namespace tandem {
 // Graphs inside graphs: the bodies of If, Loop and Scan.
 
 // All graphs in an order in which the bodies of a graph's nodes stand before it. Throws Error where
-// a body holds itself.
+// a body holds itself, or bodies lie too deep in each other.
 std::vector<GraphId> bodies_first(const Module& module);
 
 // Appends the nodes of a graph, which may be of another module, over `inputs` in place of its

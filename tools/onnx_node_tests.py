@@ -34,7 +34,12 @@ import tandem
 from tandem import onnx_backend
 
 REPO = Path(__file__).resolve().parent.parent
-STATUSES = ("passed", "refused", "wrong", "crashed", "excluded")
+STATUSES = ("passed", "rounding", "refused", "wrong", "crashed", "excluded")
+
+
+ROUNDING = ("Beyond the test's tolerance, and nowhere by more than one f32 rounding of the "
+            "greatest number of the tensor: ONNX's expectation holds the noise of its own sum "
+            "where the exact result is 0, and its tolerance is relative.")
 
 
 @dataclass
@@ -84,6 +89,25 @@ def reason_of(error: tandem.Error) -> str:
     return re.sub(r"\[[\w,]*\]", "[...]", text)
 
 
+def shortened(error: AssertionError) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def is_rounding(expected, outputs) -> bool:
+    """Whether reals differ nowhere by more than one rounding of their tensor's greatest number.
+
+    ONNX computes some of what it expects in narrow floats. Where the exact result is 0 beside
+    large ones, such an expectation is the noise of its own sum, which no relative tolerance meets.
+    """
+    for want, got in zip(expected, outputs, strict=True):
+        if want.dtype != np.float32 or got.dtype != want.dtype or got.shape != want.shape:
+            return False
+        step = np.finfo(want.dtype).eps * np.abs(want).max(initial=0)
+        if not (np.abs(want - got) <= step).all():
+            return False
+    return True
+
+
 def run_case(case, op: str) -> Result:
     started = time.monotonic()
     result = Result(case.name, op, "passed")
@@ -91,14 +115,19 @@ def run_case(case, op: str) -> Result:
         network = onnx_backend.prepare(case.model)
         for inputs, expected in case.data_sets:
             outputs = network.run([array_of(value) for value in inputs])
-            Runner.assert_similar_outputs([array_of(value) for value in expected], outputs,
-                                          rtol=case.rtol, atol=case.atol)
+            wanted = [array_of(value) for value in expected]
+            try:
+                Runner.assert_similar_outputs(wanted, outputs, rtol=case.rtol, atol=case.atol)
+            except AssertionError as error:
+                if not is_rounding(wanted, outputs):
+                    raise
+                result.status, result.detail = "rounding", shortened(error)
         result.bound = list(network.bound)
         result.all_bound = len(network.bound) == len(case.model.graph.input) > 0
     except tandem.Error as error:
         result.status, result.detail = "refused", reason_of(error)
     except AssertionError as error:
-        result.status, result.detail = "wrong", " ".join(str(error).split())[:300]
+        result.status, result.detail = "wrong", shortened(error)
     except tandem.InternalError as error:
         result.status, result.detail = "crashed", f"internal error: {error}"
     except Exception:  # the instrument reports it; nothing is to end the run
@@ -198,38 +227,46 @@ def document(results: list[Result]) -> str:
     passed = [result for result in numeric if result.status == "passed"]
     some = sum(bool(result.bound) and not result.all_bound for result in passed)
     every = sum(result.all_bound for result in passed)
+    by_op: dict[str, list[Result]] = collections.defaultdict(list)
+    for result in numeric:
+        by_op[result.op].append(result)
+    whole = sum(all(r.status == "passed" for r in tests) for tests in by_op.values())
+    some_passed = sum(any(r.status == "passed" for r in tests) for tests in by_op.values())
     lines = [
         "# ONNX's operators",
         "",
         f"What the {len(results):,} node tests of PyPI's onnx {onnx.__version__} say, each within "
         "its own tolerance. `tools/onnx_node_tests.py` writes this page.",
         "",
-        "| numeric tests | passed | refused | wrong | crashed |",
-        "|---:|---:|---:|---:|---:|",
+        "| numeric tests | passed | within rounding | refused | wrong | crashed |",
+        "|---:|---:|---:|---:|---:|---:|",
         f"| {len(numeric):,} | {totals['passed']:,} ({len(passed) / max(1, len(numeric)):.1%}) | "
-        f"{totals['refused']:,} | {totals['wrong']:,} | {totals['crashed']:,} |",
+        f"{totals['rounding']:,} | {totals['refused']:,} | {totals['wrong']:,} | "
+        f"{totals['crashed']:,} |",
+        "",
+        f"Of {len(by_op)} operators, {whole} pass all their tests and {some_passed} at least one "
+        f"({some_passed / max(1, len(by_op)):.1%}).",
         "",
         "Networks are read ahead of time, so what shapes depend on must be known then: of the "
         f"tests passed, {some:,} had parameters bound to their values before reading, and "
         f"{every:,} all their inputs, so that reading folded the node.",
         "",
     ]
-    for status, title in (("wrong", "Wrong answers"), ("crashed", "Crashes")):
+    for status, title, why in (("rounding", "Within rounding", ROUNDING),
+                               ("wrong", "Wrong answers", ""), ("crashed", "Crashes", "")):
         found = [result for result in results if result.status == status]
         if found:
             lines += [f"## {title}", ""]
+            lines += [why, ""] if why else []
             lines += [f"- {result.name}: {cell(result.detail)}" for result in found]
             lines.append("")
     lines += ["## By operator", "",
-              "| operator | tests | passed | refused | wrong | crashed | why refused |",
-              "|---|---:|---:|---:|---:|---:|---|"]
-    by_op: dict[str, list[Result]] = collections.defaultdict(list)
-    for result in numeric:
-        by_op[result.op].append(result)
+              "| operator | tests | passed | rounding | refused | wrong | crashed | why refused |",
+              "|---|---:|---:|---:|---:|---:|---:|---|"]
     for op in sorted(by_op, key=str.lower):
         counts = totals_of(by_op[op])
         why = counted(cell(result.detail) for result in by_op[op] if result.status == "refused")
-        numbers = [len(by_op[op]), *(counts[status] for status in STATUSES[:4])]
+        numbers = [len(by_op[op]), *(counts[status] for status in STATUSES[:5])]
         lines.append(f"| {op} | {' | '.join(str(number or '') for number in numbers)} | {why} |")
     lines += ["", "## Not run", "", "| reason | tests |", "|---|---:|"]
     reasons = collections.Counter(r.detail for r in results if r.status == "excluded")
@@ -260,7 +297,7 @@ def main() -> int:
     results.sort(key=lambda result: result.name)
 
     for result in results:
-        if options.verbose or result.status in ("wrong", "crashed"):
+        if options.verbose or result.status in ("rounding", "wrong", "crashed"):
             print(f"{result.status:9}{result.name}  {result.detail}")
     totals = totals_of(results)
     print(", ".join(f"{number} {status}" for status, number in totals.items()))

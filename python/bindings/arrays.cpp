@@ -21,9 +21,16 @@ struct DtypeName {
 };
 
 // Formats of dtypes that bear another name.
-constexpr DtypeName kDtypes[] = {{"float64", "f64", false},     {"float32", "f32", false},
-                                 {"float16", "f16", false},     {"bfloat16", "bf16", true},
-                                 {"float8_e5m2", "e5m2", true}, {"uint64", "uint63", false}};
+constexpr DtypeName kDtypes[] = {{"float64", "f64", false},
+                                 {"float32", "f32", false},
+                                 {"float16", "f16", false},
+                                 {"bfloat16", "bf16", true},
+                                 {"float8_e5m2", "e5m2", true},
+                                 {"uint64", "uint63", false},
+                                 {"float8_e4m3fn", "e4m3", true},
+                                 {"float8_e4m3fnuz", "e4m3fnuz", true},
+                                 {"float8_e5m2fnuz", "e5m2fnuz", true},
+                                 {"float4_e2m1fn", "e2m1", true}};
 
 // The dtypes that are Tandem's formats of the same name.
 bool is_shared_name(std::string_view name) {

@@ -5,6 +5,7 @@
 
 #include "python/bindings/errors.h"
 #include "python/bindings/module.h"
+#include "python/bindings/program.h"
 #include "python/bindings/verbs.h"
 
 NB_MODULE(_tandem, module) {
@@ -13,5 +14,6 @@ NB_MODULE(_tandem, module) {
   module.attr("__version__") = tandem::version();
   tandem::python::bind_errors(module);
   tandem::python::bind_module(module);
+  tandem::python::bind_program(module);
   tandem::python::bind_verbs(module);
 }

@@ -13,97 +13,36 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, helper
 from onnx.backend.base import Backend, BackendRep, namedtupledict
 
-from . import Error, Module, RefusedModel, load
+from . import OnnxProgram
 
-__all__ = ["TandemBackend", "TandemRep", "bind_inputs", "prepare", "run_model", "run_node",
-           "supports_device"]
-
-
-def bind_inputs(model: ModelProto, values: Mapping[str, np.ndarray]) -> ModelProto:
-    """The model with some of its inputs replaced by constants of these values.
-
-    Tandem reads networks ahead of time: what shapes depend on (the shape of a Reshape, the ends of
-    a Slice) has to be known then.
-    """
-    bound = ModelProto()
-    bound.CopyFrom(model)
-    kept = [i for i in bound.graph.input if i.name not in values]
-    types = {i.name: i.type.tensor_type.elem_type for i in bound.graph.input}
-    del bound.graph.input[:]
-    bound.graph.input.extend(kept)
-    for name, value in values.items():
-        array = np.asarray(value, dtype=helper.tensor_dtype_to_np_dtype(types[name]))
-        bound.graph.initializer.append(numpy_helper.from_array(array, name))
-    return bound
-
-
-def _inputs_before(model: ModelProto, value: str) -> set[str]:
-    """Names of the model's inputs from which a value is computed."""
-    producers = {name: node for node in model.graph.node for name in node.output}
-    inputs = {i.name for i in model.graph.input}
-    found: set[str] = set()
-    pending, seen = [value], set()
-    while pending:
-        name = pending.pop()
-        if name in seen or not name:
-            continue
-        seen.add(name)
-        if name in inputs:
-            found.add(name)
-        elif name in producers:
-            pending.extend(producers[name].input)
-    return found
-
-
-def _parameters_of(model: ModelProto, refused: Error) -> set[str]:
-    """Inputs of the model that refused nodes take as parameters: behind their first input."""
-    if not isinstance(refused, RefusedModel):
-        return set()
-    labels = {node["node"] for node in refused.nodes}
-    found: set[str] = set()
-    for index, node in enumerate(model.graph.node):
-        if (node.name or f"#{index}") in labels:
-            for name in node.input[1:]:
-                found |= _inputs_before(model, name)
-    return found
+__all__ = ["TandemBackend", "TandemRep", "prepare", "run_model", "run_node", "supports_device"]
 
 
 class TandemRep(BackendRep):
-    """A model made ready to run.
-
-    `bound` names the inputs that had to be known before the model could be read; it is set by the
-    first run() and empty for most models.
-    """
+    """A model made ready to run."""
 
     def __init__(self, model: ModelProto) -> None:
         self._model = model
-        given = {constant.name for constant in model.graph.initializer}
-        self._inputs = [i.name for i in model.graph.input if i.name not in given]
+        self._program = OnnxProgram(model)
+        self._inputs = self._program.inputs
         self._outputs = [o.name for o in model.graph.output]
-        self.bound: tuple[str, ...] = ()
-        self._network: Module | None = None
-        self._refused: Error | None = None
-        try:
-            self._network = load(model)
-        except Error as refused:
-            self._refused = refused
-            if not self._inputs:
-                raise
+
+    @property
+    def bound(self) -> tuple[str, ...]:
+        """The inputs that had to be known before the model could be read; empty for most models,
+        and for all before the first run()."""
+        return tuple(self._program.bound)
 
     def run(self, inputs: Any, **kwargs: Any) -> tuple[Any, ...]:
         """The outputs in the model's order for its inputs: one array, all in order, or by name."""
         if kwargs:
             raise TypeError(f"run() takes no option {next(iter(kwargs))}")
-        arrays = self._by_name(inputs)
-        network = self._network or self._read_with(arrays)
-        results = network.run({name: value for name, value in arrays.items()
-                               if name not in self.bound})
-        ordered = (results[name] for name in self._outputs)
-        typed = (self._as_declared(name, value) for name, value in zip(self._outputs, ordered))
-        return namedtupledict("Outputs", self._outputs)(*typed)
+        results = self._program.run(self._by_name(inputs))
+        ordered = (self._as_declared(name, results[name]) for name in self._outputs)
+        return namedtupledict("Outputs", self._outputs)(*ordered)
 
     def _by_name(self, inputs: Any) -> dict[str, Any]:
         if isinstance(inputs, Mapping):
@@ -114,43 +53,17 @@ class TandemRep(BackendRep):
             raise ValueError(f"the model takes {len(self._inputs)} inputs, not {len(inputs)}")
         return dict(zip(self._inputs, inputs))
 
-    def _read_with(self, arrays: Mapping[str, Any]) -> Module:
-        """The model with the fewest inputs bound of: the parameters of refused nodes, all."""
-        assert self._refused is not None
-        why = self._refused
-        parameters = _parameters_of(self._model, why)
-        for names in (parameters, set(self._inputs)):
-            if not names:
-                continue
-            values = {name: arrays[name] for name in names}
-            try:
-                network = load(bind_inputs(self._model, values))
-            except Error as refused:
-                if names is parameters:
-                    why = refused
-                continue
-            self.bound = tuple(sorted(values))
-            return network
-        raise why
-
     def _as_declared(self, name: str, value: np.ndarray) -> np.ndarray:
-        """Narrow integers and floats in the dtype that ONNX gives them; all others have it."""
+        """Narrow integers in the dtype that ONNX gives them; all others have it."""
         declared = next(o for o in self._model.graph.output if o.name == name)
         elements = declared.type.tensor_type.elem_type
         if elements in _NARROW:
             return value.astype(helper.tensor_dtype_to_np_dtype(elements))
-        if elements in _CODES and value.dtype == np.uint8:
-            return value.view(helper.tensor_dtype_to_np_dtype(elements))
         return value
 
 
 _NARROW = {onnx.TensorProto.INT2, onnx.TensorProto.UINT2,
            onnx.TensorProto.INT4, onnx.TensorProto.UINT4}
-# Floats that NumPy does not know: Module.run() gives their codes.
-_CODES = {onnx.TensorProto.FLOAT8E4M3FN, onnx.TensorProto.FLOAT8E4M3FNUZ,
-          onnx.TensorProto.FLOAT8E5M2, onnx.TensorProto.FLOAT8E5M2FNUZ,
-          onnx.TensorProto.FLOAT4E2M1}
-
 
 class TandemBackend(Backend):
     """onnx.backend.base.Backend over tandem.load() and Module.run()."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.parser
 from golden_graphs import Graph, model_of
 from onnx import TensorProto, helper, numpy_helper
 
@@ -184,7 +185,7 @@ def nodes() -> None:
         edited(f"three_{part.split()[1].strip(chr(39))}", part, three)
     edited("near_name", "the nearest is Relu",
            lambda m: setattr(m.graph.node[0], "op_type", "Rleu"))
-    edited("control_flow", "control flow is not read",
+    edited("if_without_graphs", "attribute 'then_branch' is missing or no graph",
            lambda m: setattr(m.graph.node[0], "op_type", "If"))
     edited("attribute", "attribute 'slope' has no meaning here", lambda m: None, slope=1.0)
     edited("attribute_kind", "attribute 'alpha' is INT where FLOAT belongs", lambda m: None,
@@ -300,6 +301,71 @@ def functions() -> None:
            calling(lambda f, m: f.node[0].input.__setitem__(0, "q")))
 
 
+def parsed(name: str, message: str, text: str) -> None:
+    model = onnx.parser.parse_model('<ir_version: 8, opset_import: ["" : 17]>\n' + text.strip())
+    refused(name, message, model.SerializeToString(deterministic=True))
+
+
+def control_flow() -> None:
+    step = "<body = b (int64 i, bool m, float[2] p) => (bool o, float[2] q)"
+    parsed("if_captures_itself", "the graph is cyclic: '#0' -> '#0'", """
+g (bool c, float[2] x) => (float[2] y) {
+  y = If (c) <then_branch = one () => (float[2] t) { t = Neg (y) },
+              else_branch = two () => (float[2] e) { e = Neg (x) }>
+}""")
+    parsed("body_cycle", "the graph is cyclic", """
+g (bool c, float[2] x) => (float[2] y) {
+  y = If (c) <then_branch = one () => (float[2] t) { t = Neg (s)  s = Abs (t) },
+              else_branch = two () => (float[2] e) { e = Neg (x) }>
+}""")
+    parsed("branches_differ", "of its body '#0/else' is f32[2], not f32[4]", """
+g (bool c, float[2] x) => (float[] y) {
+  y = If (c) <then_branch = one () => (float[4] t) { t = Concat <axis = 0> (x, x) },
+              else_branch = two () => (float[2] e) { e = Neg (x) }>
+}""")
+    parsed("loop_grows_unbounded", "of its body '#0/body' is f32[4], not f32[2]", f"""
+g (int64 n, float[2] x) => (float[] y) {{
+  y = Loop (n, "", x) {step} {{ o = Identity (m)  q = Concat <axis = 0> (p, p) }}>
+}}""")
+    parsed("loop_stacks_unknown", "data decide how often it runs", """
+g (int64 n, float[2] x) => (float[2] y, float[] z) {
+  y, z = Loop (n, "", x) <body = b (int64 i, bool m, float[2] p)
+                          => (bool o, float[2] q, float[2] r) {
+    o = Identity (m)  q = Neg (p)  r = Abs (p) }>
+}""")
+    parsed("loop_body_inputs", "its graph 'b' takes 3 inputs, not 2", f"""
+g (int64 n, float[2] x) => (float[2] y) {{
+  y = Loop (n, "") {step} {{ o = Identity (m)  q = Neg (p) }}>
+}}""")
+    parsed("body_undefined", "reads 'w', which no node, input or initializer defines", f"""
+g (int64 n, float[2] x) => (float[2] y) {{
+  y = Loop (n, "", x) {step} {{ o = Identity (m)  q = Add (p, w) }}>
+}}""")
+    parsed("body_refused", "node '#0/then/#0' (Upsamble): there is no operator Upsamble", """
+g (bool c, float[2] x) => (float[2] y) {
+  y = If (c) <then_branch = one () => (float[2] t) { t = Upsamble (x) },
+              else_branch = two () => (float[2] e) { e = Neg (x) }>
+}""")
+    # Two hundred million nodes out of a few: loops of 600 steps in each other.
+    inner = "q = Neg (p)"
+    for depth in range(3):
+        inner = f"""n{depth} = Constant <value = int64 {{600}}> ()
+          q = Loop (n{depth}, "", p) <body = b{depth} (int64 i, bool m, float[2] p)
+              => (bool o, float[2] q) {{ o = Identity (m)  {inner} }}>"""
+    parsed("loops_explode", "make too many nodes",
+           f"g (float[2] p) => (float[2] q) {{ {inner} }}")
+    parsed("scan_extents", "scanned input 2 is f32[3,2], not [4,...]", """
+g (float[2] s, float[4, 2] x, float[3, 2] v) => (float[2] y) {
+  y = Scan <num_scan_inputs = 2, body = b (float[2] p, float[2] r, float[2] t) => (float[2] q) {
+    q = Add (p, r) }> (s, x, v)
+}""")
+    parsed("scan_counts", "it scans 3 of 2 inputs", """
+g (float[2] s, float[4, 2] x) => (float[2] y) {
+  y = Scan <num_scan_inputs = 3, body = b (float[2] p, float[2] r) => (float[2] q) {
+    q = Add (p, r) }> (s, x)
+}""")
+
+
 def layers() -> None:
     """Layers whose shapes do not go together, named by the node."""
     def pooled(**attributes: Any) -> Callable[[Any], None]:
@@ -323,6 +389,7 @@ def layers() -> None:
 def arrays() -> dict[str, np.ndarray]:
     functions()
     layers()
+    control_flow()
     files()
     structure()
     inputs()

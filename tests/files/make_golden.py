@@ -2,6 +2,9 @@
 
 operators.npz  graphs of ONNX's operators over several operator sets; outputs by onnxruntime
 layers.npz     graphs of its layers beyond the most common; outputs by onnxruntime
+contrib.npz    nodes of ONNX Runtime's own domain; outputs by onnxruntime
+control.npz    graphs with If, Loop and Scan; outputs by onnxruntime
+ml.npz         trees and linear models of ai.onnx.ml; outputs by onnxruntime
 fed.npz        graphs whose shapes depend on inputs; outputs by onnxruntime
 qonnx.npz      graphs of QONNX's nodes; outputs by the executor of PyPI's qonnx
 refused.npz    models that the reader must refuse, each with a part of the message
@@ -9,8 +12,8 @@ arrays.npz, compressed.npz   arrays as NumPy writes them
 
 Some of the models are written to tests/fuzz/corpus/onnx, too.
 
-The first four hold one compressed array, the bytes of an uncompressed .npz archive (a quarter of
-the size of an archive compressed array by array). Each case is a group of arrays there:
+All but the last two hold one compressed array, the bytes of an uncompressed .npz archive (a quarter
+of the size of an archive compressed array by array). Each case is a group of arrays there:
 <case>/model holds the bytes of a model, <case>/in/<name> and <case>/out/<name> its tensors,
 <case>/error the expected message. Run by hand when cases change:
 .venv/bin/python tests/files/make_golden.py
@@ -18,8 +21,11 @@ the size of an archive compressed array by array). Each case is a group of array
 
 import warnings
 
+import golden_contrib
+import golden_control
 import golden_fed
 import golden_layers
+import golden_ml
 import golden_operators
 import golden_qonnx
 import golden_refused
@@ -63,10 +69,18 @@ SEEDS = {
                   "qdq_uint4_21", "int4_weights"],
     "layers": ["ConvTranspose_pads_11", "MaxPool_indices_12", "LSTM_both_full_14",
                "GRU_functions_14", "Einsum_heads_12", "QLinearConv_10", "functions"],
+    "contrib": ["FusedConv_sum", "FusedMatMul_batches", "SkipLayerNormalization",
+                "EmbedLayerNormalization", "Attention_past", "MultiHeadAttention_mask",
+                "GroupQueryAttention_past", "QLinearAdd", "QLinearConcat", "QGemm",
+                "DynamicQuantizeMatMul_bias", "MatMulNBits_zeros"],
+    "control": ["if_captures", "if_constant", "if_nested", "loop_grows", "loop_long", "loop_while",
+                "loop_inside_if", "scan_axes", "scan_two"],
+    "ml": ["trees_nan", "forest_double", "boosted", "linear_two"],
     "fed": ["reshape", "non_zero"],
     "qonnx": ["quant_4_1_1", "per_channel_zero", "bipolar_0", "trunc1_pool", "trunc2_zero",
               "layers", "annotated_bipolar"],
-    "refused": ["cycle", "three_memory", "external", "filled", "nan_of_constants"]}
+    "refused": ["cycle", "three_memory", "external", "filled", "nan_of_constants",
+                "if_captures_itself", "branches_differ", "loop_stacks_unknown", "body_refused"]}
 
 
 def write_seeds(name: str, arrays: dict[str, np.ndarray]) -> None:
@@ -80,7 +94,9 @@ def main() -> None:
     warnings.simplefilter("ignore")
     FOLDER.mkdir(exist_ok=True)
     write_arrays()
-    for module in (golden_operators, golden_layers, golden_fed, golden_qonnx, golden_refused):
+    for module in (golden_operators, golden_layers, golden_contrib, golden_control,
+                   golden_ml, golden_fed, golden_qonnx,
+                   golden_refused):
         arrays = module.arrays()
         name = module.__name__.removeprefix("golden_")
         write_seeds(name, arrays)

@@ -23,8 +23,10 @@ namespace {
 using test::find_case;
 using test::golden_cases;
 using test::GoldenCase;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::ThrowsMessage;
 
 class OnnxReader : public ::testing::Test {
@@ -83,6 +85,42 @@ TEST_F(OnnxReader, LayersComputeWhatOnnxruntimeComputes) {
   const auto cases = golden_cases("layers");
   EXPECT_GT(cases.size(), 70u);
   for (const GoldenCase& c : cases) ASSERT_NO_THROW(expect_equal(c, 5e-6)) << c.name;
+}
+
+// Codes are equal: the tolerance is less than one.
+TEST_F(OnnxReader, OperatorsOfOnnxruntimeComputeWhatItComputes) {
+  const auto cases = golden_cases("contrib");
+  EXPECT_GT(cases.size(), 60u);
+  for (const GoldenCase& c : cases) ASSERT_NO_THROW(expect_equal(c, 5e-6)) << c.name;
+}
+
+TEST_F(OnnxReader, TreesAndLinearModelsComputeWhatOnnxruntimeComputes) {
+  const auto cases = golden_cases("ml");
+  EXPECT_GT(cases.size(), 15u);
+  for (const GoldenCase& c : cases) ASSERT_NO_THROW(expect_equal(c, 2e-6)) << c.name;
+}
+
+TEST_F(OnnxReader, ControlFlowComputesWhatOnnxruntimeComputes) {
+  const auto cases = golden_cases("control");
+  EXPECT_GT(cases.size(), 12u);
+  for (const GoldenCase& c : cases) ASSERT_NO_THROW(expect_equal(c, 2e-6)) << c.name;
+}
+
+std::vector<std::string> operators_of(const Module& module) {
+  std::vector<std::string> names;
+  for (const Node& node : module.main().nodes) names.emplace_back(node.op->name());
+  return names;
+}
+
+TEST_F(OnnxReader, TakesConstantBranchesAndFewStepsWhileReading) {
+  const auto cases = golden_cases("control");
+  EXPECT_THAT(operators_of(read(find_case(cases, "if_constant"))), ElementsAre("Reshape"));
+  EXPECT_THAT(operators_of(read(find_case(cases, "loop_grows"))), Not(Contains("Loop")));
+  const Module looped = read(find_case(cases, "loop_long"));
+  EXPECT_THAT(operators_of(looped), ElementsAre("Loop"));
+  // What its body reads of the graph around it is an input of the node.
+  EXPECT_EQ(looped.main().nodes[0].inputs.size(), 4u);
+  EXPECT_EQ(looped.graphs.size(), 2u);
 }
 
 // Not a single element may differ: quantizers decide between codes.

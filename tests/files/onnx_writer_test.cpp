@@ -147,6 +147,22 @@ TEST_F(OnnxWriter, KeepsZerosOnTheirSideOfTheRounding) {
 }
 
 // One quantizer that only QONNX can say does not hinder one that only QuantizeLinear can.
+// QuantizeLinear has lists of one length, so one zero point is written once for each channel.
+TEST_F(OnnxWriter, WritesOneZeroPointBesideAScaleForEachChannel) {
+  const std::string constants = "constant @c : f32[4] = [0.5,1,2,4]\nconstant @z : f32[] = [3]";
+  for (const char* zero : {"%z", "%z4"}) {
+    const Module module =
+        network(constants + "\nconstant @z4 : f32[4] = [3,3,3,3]",
+                concat("  %c = constant @c\n  %z = constant @z\n  %z4 = constant @z4\n"
+                       "  %q : uint8[N,4] = Quantize(%x, %c, ",
+                       zero,
+                       ") {format = uint8, zero_added = \"after_rounding\"}\n"
+                       "  %y : f32[N,4] = Dequantize(%q, %c, ",
+                       zero, ")"));
+    EXPECT_EQ(round_trip(module), OnnxDialect::kQdq);
+  }
+}
+
 TEST_F(OnnxWriter, MixesBothWhereItMust) {
   const Module module = network(
       "constant @z : f32[] = [3]",

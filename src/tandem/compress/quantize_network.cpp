@@ -199,8 +199,8 @@ class NetworkQuantizer {
     if (const auto weights = weights_.find(id); weights != weights_.end())
       inputs[1] = add_weights(*weights->second, inputs[1]);
     if (node.op->name() == "Concat") code_constants(node, inputs);
-    const auto outputs = builder_.add_node(node.op->name(), inputs, node.attributes, node.name);
-    builder_.graph().nodes.back().bodies = node.bodies;
+    const auto outputs =
+        builder_.add_node(node.op->name(), inputs, node.attributes, node.name, node.bodies);
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       real_[node.outputs[i]] = outputs[i];
       builder_.graph().values[outputs[i]].name = source_.values[node.outputs[i]].name;

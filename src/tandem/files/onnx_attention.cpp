@@ -1,4 +1,5 @@
 #include <array>
+#include <cmath>
 
 #include "tandem/files/onnx_import.h"
 #include "tandem/files/onnx_tensor.h"
@@ -51,17 +52,64 @@ void attention(OnnxNode& node) {
   for (std::size_t i = 0; i < outputs.size(); ++i) node.set(i, outputs[i]);
 }
 
+// The values of a graph inside the node over one value.
+ValueId modified(OnnxNode& node, std::string_view attribute, ValueId value) {
+  if (!node.has_attribute(attribute)) return value;
+  const std::string name = node.name_value(attribute, value);
+  const auto outputs = node.inline_graph(node.graph(attribute), {name}, attribute);
+  if (outputs.size() != 1)
+    OnnxNode::refuse(concat("its ", attribute, " has ", outputs.size(), " outputs"), "give it one");
+  const ValueId result = node.value_named(outputs[0]);
+  if (node.type_of_value(result) != node.type_of_value(value))
+    OnnxNode::refuse(concat("its ", attribute, " makes ", node.type_of_value(result).to_string(),
+                            " of ", node.type_of_value(value).to_string()),
+                     "keep the type");
+  return result;
+}
+
+// [N,groups,T,D] with each group as often as heads of queries share it.
+ValueId repeated_heads(OnnxNode& node, ValueId x, std::int64_t heads) {
+  const std::vector<Dim> shape = node.type_of_value(x).shape;
+  const std::int64_t groups = shape[1].constant();
+  if (groups < 1 || heads % groups != 0)
+    OnnxNode::refuse(concat(groups, " heads of keys do not divide the ", heads, " of queries"),
+                     "correct the inputs");
+  if (groups == heads) return x;
+  const ValueId apart = node.reshape(x, {shape[0], shape[1], 1, shape[2], shape[3]});
+  const ValueId tiled =
+      node.add("Tile", {apart}, {{"repeats", Integers{1, 1, heads / groups, 1, 1}}});
+  return node.reshape(tiled, {shape[0], heads, shape[2], shape[3]});
+}
+
+// Attention whose scores, or weights, pass through graphs of their own.
+void modified_attention(OnnxNode& node) {
+  const std::vector<Dim> q = node.type(0).shape;
+  const Format format = node.type(0).format;
+  if (format.bits() < 32 || node.has_attribute("softmax_precision"))
+    OnnxNode::refuse("its softmax has another precision than its graph", "use FLOAT or DOUBLE");
+  const double given = positive(node, "scale");
+  const double scale = given > 0 ? given : 1 / std::sqrt(static_cast<double>(q[3].constant()));
+  const ValueId k = repeated_heads(node, node.value(1), q[1].constant());
+  const ValueId v = repeated_heads(node, node.value(2), q[1].constant());
+  const ValueId turned = node.add("Transpose", {k}, {{"perm", Integers{0, 1, 3, 2}}});
+  const ValueId product = node.add("MatMul", {node.value(0), turned});
+  const ValueId factor = node.add_constant(Tensor::scalar(scale, format));
+  const ValueId scores = modified(node, "score_mod", node.add("Mul", {product, factor}));
+  const ValueId weights = node.add("Softmax", {scores}, {{"axis", std::int64_t{-1}}});
+  node.set(0, node.add("MatMul", {modified(node, "prob_mod", weights), v}));
+}
+
 // Attention whose softmax is in f32 at least.
 void flex_attention(OnnxNode& node) {
+  for (const std::size_t i : {0, 1, 2})
+    if (node.type(i).shape.size() != 4)
+      OnnxNode::refuse(concat("its input is ", node.type(i).to_string()), "give it four axes");
   if (node.has_attribute("score_mod") || node.has_attribute("prob_mod"))
-    OnnxNode::refuse("it carries a graph that changes its scores",
-                     "export the model with that graph's operators in their place");
+    return modified_attention(node);
   const bool is_given = node.has_attribute("softmax_precision");
   const std::string format = is_given                                      ? softmax_format(node)
                              : node.type(0).format == Format::parse("f64") ? "f64"
                                                                            : "f32";
-  if (node.type(0).shape.size() != 4)
-    OnnxNode::refuse(concat("its input is ", node.type(0).to_string()), "give it four axes");
   node.set(0, node.add_node("Attention", node.values(),
                             {{"scale", positive(node, "scale")}, {"softmax_format", format}})[0]);
 }
@@ -91,8 +139,6 @@ void causal_conv_with_state(OnnxNode& node) {
   if (type.shape.size() != 3 || weights.shape.size() != 3)
     OnnxNode::refuse("its input or weights have not three axes", "give it [N,C,length]");
   const std::int64_t kept = weights.shape[2].constant() - 1, channels = type.shape[1].constant();
-  if (kept == 0 && node.has_output(1))
-    OnnxNode::refuse("its state has no elements", "leave the state away");
   ValueId longer = x;
   if (kept > 0 && node.has(3))
     longer = node.add("Concat", {node.value(3), x}, {{"axis", std::int64_t{2}}});
@@ -113,20 +159,6 @@ void causal_conv_with_state(OnnxNode& node) {
                         {"axes", Integers{2}}}));
 }
 
-// a * sigmoid(alpha * a) * b
-void swiglu(OnnxNode& node) {
-  const ValueId gate = node.value(0);
-  if (node.type(0) != node.type(1))
-    OnnxNode::refuse("its inputs differ in type", "give it two inputs of one shape");
-  const double alpha = node.real("alpha", 1.0);
-  const Format format = node.type(0).format;
-  const ValueId scaled =
-      alpha == 1.0 ? gate
-                   : node.add("Mul", {gate, node.add_constant(Tensor::scalar(alpha, format))});
-  const ValueId opened = node.add("Mul", {gate, node.add("Sigmoid", {scaled})});
-  node.set(0, node.add("Mul", {opened, node.value(1)}));
-}
-
 }  // namespace
 
 void add_attention_handlers(OnnxHandlers& handlers) {
@@ -135,7 +167,6 @@ void add_attention_handlers(OnnxHandlers& handlers) {
   handlers["RotaryEmbedding"] = rotary_embedding;
   handlers["LinearAttention"] = linear_attention;
   handlers["CausalConvWithState"] = causal_conv_with_state;
-  handlers["SwiGLU"] = swiglu;
 }
 
 }  // namespace tandem

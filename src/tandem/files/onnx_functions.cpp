@@ -9,11 +9,11 @@
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
+#include "tandem/files/onnx_scopes.h"
 
 namespace tandem {
 namespace {
 
-using Names = std::map<std::string, std::string>;
 using Nodes = google::protobuf::RepeatedPtrField<onnx::NodeProto>;
 using FunctionKey = std::tuple<std::string, std::string, std::string>;  // domain, name, overload
 
@@ -44,23 +44,12 @@ class Inliner {
   }
 
   void run() {
-    collect_names(model_.graph());
+    collect_names(model_.graph(), names_);  // which no value of a body may take
     expand_graph(*model_.mutable_graph());
     model_.clear_functions();
   }
 
  private:
-  // Every name of the model, which no value of a body may take.
-  void collect_names(const onnx::GraphProto& graph) {
-    for (const auto& node : graph.node()) {
-      for (const std::string& output : node.output()) names_.insert(output);
-      for (const auto& attribute : node.attribute())
-        if (attribute.has_g()) collect_names(attribute.g());
-    }
-    for (const auto& input : graph.input()) names_.insert(input.name());
-    for (const auto& tensor : graph.initializer()) names_.insert(tensor.name());
-  }
-
   std::string fresh_name(const std::string& wanted) {
     std::string name = wanted;
     for (int i = 2; !names_.insert(name).second; ++i) name = concat(wanted, "_", i);
@@ -97,7 +86,7 @@ class Inliner {
     stack_.push_back(&function);
     const std::string prefix =
         call.name().empty() ? concat(function.name(), "_", ++calls_) : call.name();
-    Names names;
+    OnnxNames names;
     for (int i = 0; i < function.input_size(); ++i)
       names[function.input(i)] = i < call.input_size() ? call.input(i) : "";
     const std::set<std::string> inputs(function.input().begin(), function.input().end());
@@ -120,7 +109,7 @@ class Inliner {
       for (const std::string& output : node.output())
         if (!output.empty() && !names.contains(output))
           names[output] = fresh_name(concat(prefix, "/", output));
-      rename(node, names);
+      substitute_names(node, names);
       node.set_name(concat(prefix, "/", node.name().empty() ? node.op_type() : node.name()));
       expand(std::move(node), to);
     }
@@ -185,29 +174,6 @@ class Inliner {
       bound.rbegin()->set_name(attribute.name());
     }
     node.mutable_attribute()->Swap(&bound);
-  }
-
-  static void rename(onnx::NodeProto& node, const Names& names) {
-    const auto change = [&](std::string& name) {
-      const auto found = names.find(name);
-      if (found != names.end()) name = found->second;
-    };
-    for (std::string& input : *node.mutable_input()) change(input);
-    for (std::string& output : *node.mutable_output()) change(output);
-    for (auto& attribute : *node.mutable_attribute())
-      if (attribute.has_g()) rename_graph(*attribute.mutable_g(), names);
-  }
-
-  // What a graph of a node defines hides the names outside.
-  static void rename_graph(onnx::GraphProto& graph, Names names) {
-    for (const auto& input : graph.input()) names.erase(input.name());
-    for (const auto& tensor : graph.initializer()) names.erase(tensor.name());
-    for (const auto& node : graph.node())
-      for (const std::string& output : node.output()) names.erase(output);
-    for (auto& node : *graph.mutable_node()) rename(node, names);
-    for (auto& output : *graph.mutable_output())
-      if (const auto found = names.find(output.name()); found != names.end())
-        output.set_name(found->second);
   }
 
   onnx::ModelProto& model_;

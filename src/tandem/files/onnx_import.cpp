@@ -1,12 +1,15 @@
 #include "tandem/files/onnx_import.h"
 
 #include <algorithm>
+#include <array>
 #include <functional>
+#include <utility>
 
 #include "tandem/base/text.h"
 #include "tandem/files/onnx_functions.h"
 #include "tandem/files/onnx_model.h"
 #include "tandem/files/onnx_quant.h"
+#include "tandem/files/onnx_scopes.h"
 #include "tandem/files/onnx_tensor.h"
 
 namespace tandem {
@@ -20,6 +23,11 @@ constexpr std::string_view kRemedy =
 const OnnxHandlers& handlers() {
   static const OnnxHandlers kTable = [] {
     OnnxHandlers table;
+    add_contrib_handlers(table);
+    add_contrib_attention_handlers(table);
+    add_contrib_lstm_handlers(table);
+    add_contrib_quantized_handlers(table);
+    add_control_flow_handlers(table);
     add_elementwise_handlers(table);
     add_image_handlers(table);
     add_index_handlers(table);
@@ -33,6 +41,8 @@ const OnnxHandlers& handlers() {
     add_selection_handlers(table);
     add_signal_handlers(table);
     add_shape_handlers(table);
+    add_text_handlers(table);
+    add_tree_ensemble_handlers(table);
     add_tree_handlers(table);
     add_quantization_handlers(table);
     return table;
@@ -54,9 +64,10 @@ std::string handler_key(const onnx::NodeProto& proto) {
   if (is_qonnx_domain(domain)) return concat(kQonnxPrefix, proto.op_type());
   if (domain == "ai.onnx.ml") return concat("ml:", proto.op_type());
   if (domain == "ai.onnx.preview") return concat("preview:", proto.op_type());
-  const bool is_shared = proto.op_type() == "QuantizeLinear" ||
+  if (domain != "com.microsoft") return "";
+  const bool is_shared = proto.op_type() == "QuantizeLinear" || proto.op_type() == "Trilu" ||
                          proto.op_type() == "DequantizeLinear" || proto.op_type() == "Gelu";
-  return domain == "com.microsoft" && is_shared ? proto.op_type() : "";
+  return is_shared ? proto.op_type() : concat("ms:", proto.op_type());
 }
 
 OnnxHandler find_handler(const onnx::NodeProto& proto) {
@@ -71,6 +82,18 @@ std::string scope_of(std::string_view node) {
   return slash == std::string_view::npos ? "" : std::string(node.substr(0, slash));
 }
 
+// Before operator set 7 only operators are read that it left as they were.
+bool is_unchanged_since_first(std::string_view op) {
+  constexpr std::array<std::string_view, 16> kUnchanged = {
+      "Constant",      "Flatten",  "GlobalAveragePool",
+      "GlobalMaxPool", "Identity", "LRN",
+      "LogSoftmax",    "MatMul",   "Not",
+      "Shape",         "Size",     "Softmax",
+      "Softplus",      "Softsign", "Transpose",
+      "Unsqueeze"};
+  return std::ranges::find(kUnchanged, op) != kUnchanged.end();
+}
+
 bool is_any(const onnx::NodeProto& proto, const std::set<std::string>& names) {
   return std::any_of(proto.input().begin(), proto.input().end(),
                      [&](const std::string& input) { return names.contains(input); });
@@ -79,9 +102,6 @@ bool is_any(const onnx::NodeProto& proto, const std::set<std::string>& names) {
 // Why no handler is there, and what to do about it.
 Refusal unknown_operator(const onnx::NodeProto& proto) {
   const std::string& op = proto.op_type();
-  if (op == "If" || op == "Loop" || op == "Scan")
-    return {"control flow is not read",
-            "export the model with its condition or number of steps fixed"};
   if (handler_key(proto).empty()) {
     return {concat("the operator domain '", proto.domain(), "' is unknown"),
             "export the model with operators of ONNX or QONNX, or with functions over them"};
@@ -104,8 +124,9 @@ OnnxImporter::OnnxImporter(onnx::ModelProto& model, std::filesystem::path folder
       graph_(*model.mutable_graph()),
       folder_(std::move(folder)),
       opsets_(operator_sets(model)),
-      builder_(module_, Builder::add_graph(module_, "main")),
       binding_(binding) {
+  levels_.push_back(std::make_unique<Level>(
+      Level{Builder(module_, Builder::add_graph(module_, "main")), {}, {}}));
   const auto own = opsets_.find("");
   if (own != opsets_.end() && own->second > kNewestOpset) {
     throw Error("operator set ", own->second, " is newer than ", kNewestOpset,
@@ -114,12 +135,12 @@ OnnxImporter::OnnxImporter(onnx::ModelProto& model, std::filesystem::path folder
 }
 
 Module OnnxImporter::run(std::string_view source) {
-  const std::vector<int> order = sorted_nodes(graph_);
+  sorted_nodes(graph_);  // throws on what is no graph before anything is read
   read_metadata();
   read_annotations();
-  read_initializers();
+  read_initializers(graph_);
   read_inputs();
-  for (const int index : order) import_node(index);
+  import_nodes(graph_);
   if (!refused_.empty()) {
     throw RefusedModel(source, "read", std::move(refused_), rest(),
                        {deciding_.begin(), deciding_.end()});
@@ -177,13 +198,14 @@ void OnnxImporter::read_annotations() {
   }
 }
 
-void OnnxImporter::read_initializers() {
-  if (graph_.sparse_initializer_size() > 0) {
-    throw Error("initializer '", graph_.sparse_initializer(0).values().name(),
+void OnnxImporter::read_initializers(onnx::GraphProto& graph) {
+  if (graph.sparse_initializer_size() > 0) {
+    throw Error("initializer '", graph.sparse_initializer(0).values().name(),
                 "' is sparse; export the model with dense initializers");
   }
-  for (auto& proto : *graph_.mutable_initializer()) {
+  for (auto& proto : *graph.mutable_initializer()) {
     OnnxValue value;
+    value.depth = depth();
     try {
       value.constant = tensor_of(proto, folder_);
     } catch (const Error& error) {
@@ -195,7 +217,7 @@ void OnnxImporter::read_initializers() {
     proto.set_name(name);
     const auto annotated = annotations_.find(name);
     if (annotated != annotations_.end() && value.constant->format().is_float())
-      value = annotated_constant(builder_, *value.constant, annotated->second, name);
+      value = annotated_constant(builder(), *value.constant, annotated->second, name);
     values_.emplace(name, std::move(value));
   }
 }
@@ -290,18 +312,15 @@ void OnnxImporter::read_input(const onnx::ValueInfoProto& input) {
     values_[input.name()] = std::move(value);
     return;
   }
-  value.value = builder_.input(input.name(), declared_type(input));
+  value.value = builder().input(input.name(), declared_type(input));
   const auto annotated = annotations_.find(input.name());
-  if (annotated != annotations_.end() && builder_.type(value.value).format.is_float())
-    value.value = annotated_value(builder_, value.value, annotated->second, input.name());
+  if (annotated != annotations_.end() && builder().type(value.value).format.is_float())
+    value.value = annotated_value(builder(), value.value, annotated->second, input.name());
   values_[input.name()] = std::move(value);
 }
 
 // Notes the inputs of the model that a value is computed from.
 void OnnxImporter::note_deciding(const std::string& value) {
-  std::map<std::string, const onnx::NodeProto*> producers;
-  for (const auto& node : graph_.node())
-    for (const std::string& output : node.output()) producers.emplace(output, &node);
   std::vector<std::string> pending = {value};
   std::set<std::string> seen;
   while (!pending.empty()) {
@@ -310,12 +329,10 @@ void OnnxImporter::note_deciding(const std::string& value) {
     if (name.empty() || !seen.insert(name).second) continue;
     const auto known = values_.find(name);
     if (known != values_.end() && known->second.constant) continue;
-    if (const auto producer = producers.find(name); producer != producers.end()) {
-      pending.insert(pending.end(), producer->second->input().begin(),
-                     producer->second->input().end());
-    } else {
+    if (const auto source = sources_.find(name); source != sources_.end())
+      pending.insert(pending.end(), source->second.begin(), source->second.end());
+    else
       deciding_.insert(name);
-    }
   }
 }
 
@@ -338,37 +355,55 @@ const OnnxValue& OnnxImporter::find(const std::string& name) const {
   return found->second;
 }
 
-ValueId OnnxImporter::materialize(const std::string& name) {
+ValueId OnnxImporter::materialize(const std::string& name, std::size_t depth) {
   const auto found = values_.find(name);
   ensure(found != values_.end(), concat("ONNX value '", name, "' was not imported"));
   OnnxValue& value = found->second;
+  if (value.depth != depth) return materialize_outer(name, depth);
   if (value.value != kNone) return value.value;
   if (!value.constant) {
     throw Refusal(concat("'", name, "' is arithmetic on symbolic dimensions and used as data"),
                   "export the model with fixed dimensions");
   }
-  value.value = builder_.constant(*value.constant, name);
+  value.value = levels_[depth]->builder.constant(*value.constant, name);
   return value.value;
+}
+
+// A value of a graph around the one at `depth`: a constant in it too, or an input of it.
+ValueId OnnxImporter::materialize_outer(const std::string& name, std::size_t depth) {
+  Level& level = *levels_[depth];
+  if (const auto known = level.outer.find(name); known != level.outer.end()) return known->second;
+  const ValueId outer = materialize(name, depth - 1);
+  const Value& value = levels_[depth - 1]->builder.graph().values[outer];
+  ValueId inner = kNone;
+  if (value.constant != kNone) {
+    inner = level.builder.constant(value.constant);
+  } else {
+    inner = level.builder.input(name, TensorType(value.type));
+    level.captured.push_back(name);
+  }
+  level.outer.emplace(name, inner);
+  return inner;
 }
 
 // Whether a node or the caller needs a value; masks of training are declared and never read.
 bool OnnxImporter::is_read(const std::string& name) const {
   const auto reads = [&](const onnx::NodeProto& node) {
-    return std::find(node.input().begin(), node.input().end(), name) != node.input().end();
+    const auto names = names_read(node);
+    return std::ranges::find(names, name) != names.end();
   };
   const auto is_it = [&](const onnx::ValueInfoProto& output) { return output.name() == name; };
-  return std::any_of(graph_.node().begin(), graph_.node().end(), reads) ||
-         std::any_of(graph_.output().begin(), graph_.output().end(), is_it);
+  return std::any_of(open_->node().begin(), open_->node().end(), reads) ||
+         std::any_of(open_->output().begin(), open_->output().end(), is_it);
 }
 
 void OnnxImporter::poison(const onnx::NodeProto& proto) {
   poisoned_.insert(proto.output().begin(), proto.output().end());
 }
 
-void OnnxImporter::refuse(int index, std::string reason, std::string remedy) {
-  const auto& proto = graph_.node(index);
-  refused_.push_back(
-      {node_label(graph_, index), proto.op_type(), std::move(reason), std::move(remedy)});
+void OnnxImporter::refuse(const onnx::NodeProto& proto, const std::string& label,
+                          std::string reason, std::string remedy) {
+  refused_.push_back({label, proto.op_type(), std::move(reason), std::move(remedy)});
   stand_in_for(proto);
 }
 
@@ -398,8 +433,20 @@ bool OnnxImporter::import_shape_arithmetic(OnnxNode& node, const onnx::NodeProto
   return true;
 }
 
-void OnnxImporter::import_node(int index) {
-  const auto& proto = graph_.node(index);
+void OnnxImporter::import_nodes(const onnx::GraphProto& graph) {
+  const auto is_outer = [&](const std::string& name) {
+    return &graph != &graph_ && (values_.contains(name) || poisoned_.contains(name));
+  };
+  const std::vector<int> order = sorted_nodes(graph, is_outer);
+  const onnx::GraphProto* around = std::exchange(open_, &graph);
+  for (const int index : order) import_node(graph, index);
+  open_ = around;
+}
+
+void OnnxImporter::import_node(const onnx::GraphProto& graph, int index) {
+  const auto& proto = graph.node(index);
+  const std::string label = node_label(graph, index);
+  for (const std::string& output : proto.output()) sources_[output] = names_read(proto);
   const OnnxHandler handler = find_handler(proto);
   try {
     if (handler == nullptr) throw unknown_operator(proto);
@@ -410,10 +457,15 @@ void OnnxImporter::import_node(int index) {
       throw Refusal("the model imports no operator set of ONNX",
                     "save the model with its opset_import");
     }
-    const OnnxNode fresh(*this, proto, node_label(graph_, index),
-                         opset == opsets_.end() ? 1 : opset->second);
+    constexpr std::int64_t kOldestOpset = 7;
+    if (domain.empty() && opset->second < kOldestOpset &&
+        !is_unchanged_since_first(proto.op_type()))
+      throw Refusal(
+          concat("operator set ", opset->second, "; sets from ", kOldestOpset, " on are read"),
+          "convert the model with onnx.version_converter");
+    const OnnxNode fresh(*this, proto, label, opset == opsets_.end() ? 1 : opset->second);
     OnnxNode node = fresh;
-    builder_.set_scope(scope_of(proto.name()));
+    builder().set_scope(scope_of(proto.name()));
     if (!domain.empty() || !import_shape_arithmetic(node, proto)) {
       node = fresh;
       handler(node);
@@ -425,22 +477,24 @@ void OnnxImporter::import_node(int index) {
                       "export the model for inference, without outputs of training");
     }
     if (is_any(proto, guessed_)) guessed_.insert(proto.output().begin(), proto.output().end());
+  } catch (const RefusedBody&) {
+    poison(proto);
   } catch (const Refusal& refusal) {
-    refuse_unless_guessed(index, refusal.what(), refusal.remedy());
+    refuse_unless_guessed(proto, label, refusal.what(), refusal.remedy());
   } catch (const Error& error) {
-    refuse_unless_guessed(index, error.what(), std::string(kRemedy));
+    refuse_unless_guessed(proto, label, error.what(), std::string(kRemedy));
   }
 }
 
 // A fault behind a guess may be the guess's.
-void OnnxImporter::refuse_unless_guessed(int index, std::string reason, std::string remedy) {
-  const auto& proto = graph_.node(index);
+void OnnxImporter::refuse_unless_guessed(const onnx::NodeProto& proto, const std::string& label,
+                                         std::string reason, std::string remedy) {
   if (find_handler(proto) != nullptr && is_any(proto, guessed_)) return poison(proto);
-  refuse(index, std::move(reason), std::move(remedy));
+  refuse(proto, label, std::move(reason), std::move(remedy));
 }
 
 void OnnxImporter::check_output(const onnx::ValueInfoProto& info, ValueId value) {
-  const TensorType& type = builder_.type(value);
+  const TensorType& type = builder().type(value);
   if (!info.type().has_tensor_type()) return;  // declared without a type, which ONNX allows
   const auto& declared = info.type().tensor_type();
   const auto format = onnx_format(declared.elem_type());
@@ -464,25 +518,25 @@ void OnnxImporter::check_output(const onnx::ValueInfoProto& info, ValueId value)
 
 void OnnxImporter::finish_outputs() {
   if (graph_.output_size() == 0) throw Error("the graph has no outputs");
-  std::set<ValueId> taken(builder_.graph().inputs.begin(), builder_.graph().inputs.end());
+  std::set<ValueId> taken(builder().graph().inputs.begin(), builder().graph().inputs.end());
   std::set<std::string> names;
   for (const auto& output : graph_.output()) {
     if (!names.insert(output.name()).second)
       throw Error("output '", output.name(), "' is listed twice; list it once");
     ValueId value = materialize(output.name());
     // An output has a name and a producer of its own.
-    if (taken.contains(value) || builder_.graph().values[value].constant != kNone) {
-      value = builder_.add("Identity", {value}, {}, output.name());
+    if (taken.contains(value) || builder().graph().values[value].constant != kNone) {
+      value = builder().add("Identity", {value}, {}, output.name());
     }
     taken.insert(value);
     values_[output.name()].value = value;
     check_output(output, value);
-    builder_.output(value);
+    builder().output(value);
   }
 }
 
 void OnnxImporter::rename_values() {
-  Graph& graph = builder_.graph();
+  Graph& graph = builder().graph();
   std::set<std::string> used;
   std::set<ValueId> named(graph.inputs.begin(), graph.inputs.end());
   const auto claim = [&](ValueId value, const std::string& name) {

@@ -1,9 +1,13 @@
 #pragma once
 
+#include <deque>
 #include <filesystem>
+#include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -25,11 +29,33 @@ namespace tandem {
 // shapes.
 struct OnnxValue {
   ValueId value = kNone;
+  std::size_t depth = 0;  // of the graph that has it: 0 for "main", 1 for a body of its nodes, ...
   std::optional<Tensor> constant;
   std::optional<DimTensor> dims;
 };
 
 class OnnxImporter;
+
+// A graph inside a node (of If, Loop, Scan) that was imported as a body.
+struct OnnxBody {
+  GraphId graph = kNone;
+  std::vector<std::string> captured;  // what it reads of the graph around it; its last inputs
+};
+
+// An input of such a body: its type, and the values around it that decide what it is.
+struct OnnxBodyInput {
+  TensorType type;
+  std::vector<std::string> sources;
+};
+
+// What a body computes, over the values of its inputs.
+using OnnxBodyBuilder = std::function<std::vector<ValueId>(const std::vector<ValueId>&)>;
+
+// Thrown where a graph inside a node holds refused nodes, which are noted already.
+class RefusedBody : public Error {
+ public:
+  RefusedBody() : Error("a graph inside it was refused") {}
+};
 
 // One ONNX node as its handler sees it. Everything a handler does not ask for is an error: an
 // attribute or input that nobody read makes the node refused.
@@ -53,7 +79,8 @@ class OnnxNode {
   // arithmetic on symbolic dimensions.
   ValueId value(std::size_t input);
   std::vector<ValueId> values();
-  const TensorType& type(std::size_t input);
+  // Types are copies: the next value moves those of the graph.
+  TensorType type(std::size_t input);
   // An input's elements where they are constant, else nullptr.
   const Tensor* constant(std::size_t input) const;
   // The same, refused when they are not: `what` names the input ("the scale").
@@ -82,18 +109,42 @@ class OnnxNode {
   // except behind a Dequantize, which stays to tell the number's format.
   ValueId add(std::string_view tandem_op, std::vector<ValueId> inputs, Attributes attributes = {});
   std::vector<ValueId> add_node(std::string_view tandem_op, std::vector<ValueId> inputs,
-                                Attributes attributes = {});
+                                Attributes attributes = {}, std::vector<GraphId> bodies = {});
   ValueId add_constant(Tensor tensor);
   // Counts elements that a constant gets without standing in the file; refuses beyond a bound for
   // the whole model, so that no small file takes much memory.
   void charge(std::int64_t elements);
   ValueId reshape(ValueId value, const std::vector<Dim>& shape);
-  const TensorType& type_of_value(ValueId value);
+  TensorType type_of_value(ValueId value);
   const Tensor* constant_of_value(ValueId value);
 
   // The node's outputs.
   void set(std::size_t output, ValueId value);
   void set(std::size_t output, OnnxValue value);
+
+  // Graphs inside the node. Values have names there, under which any graph inside reads them.
+  const onnx::GraphProto& graph(std::string_view attribute);
+  const std::string& input_name(std::size_t input) const;  // of one that is present
+  std::string name_constant(std::string_view wanted, Tensor tensor);
+  std::string name_value(std::string_view wanted, ValueId value);
+  const Tensor* constant_named(const std::string& name) const;
+  ValueId value_named(const std::string& name);
+  void set_named(std::size_t output, const std::string& name);
+  // Imports the nodes of a graph beside this one, over values in place of its inputs; the names of
+  // its outputs. `part` makes labels unique ("then", "step 3"). Throws RefusedBody.
+  std::vector<std::string> inline_graph(const onnx::GraphProto& graph,
+                                        const std::vector<std::string>& inputs,
+                                        std::string_view part);
+  // Imports a graph as a body. Its first output is made a scalar where `first_is_scalar`.
+  OnnxBody import_body(const onnx::GraphProto& graph, const std::vector<OnnxBodyInput>& inputs,
+                       std::string_view part, bool first_is_scalar = false);
+  // A body that `build` writes with this node's functions.
+  OnnxBody build_body(const std::vector<TensorType>& inputs, std::string_view part,
+                      const OnnxBodyBuilder& build);
+  // Gives bodies the same captured inputs; their values here.
+  std::vector<ValueId> share_captures(std::span<OnnxBody> bodies);
+  // Says that the model's inputs before this one decide whether the node can be read.
+  void note_deciding(std::size_t input);
 
   const std::filesystem::path& folder() const;
   [[noreturn]] static void refuse(std::string_view reason, std::string remedy) {
@@ -101,6 +152,8 @@ class OnnxNode {
   }
 
  private:
+  std::string name_as(std::string_view wanted, OnnxValue value);
+
   OnnxImporter* importer_;
   const onnx::NodeProto* proto_;
   std::string label_;
@@ -113,7 +166,13 @@ using OnnxHandler = void (*)(OnnxNode&);
 using OnnxHandlers = std::map<std::string, OnnxHandler, std::less<>>;
 
 // The parts of the table of handlers, one per file. ONNX's own operators have their name as key,
-// QONNX's the prefix "qonnx:", those of ai.onnx.ml "ml:", those of ai.onnx.preview "preview:".
+// QONNX's the prefix "qonnx:", those of ai.onnx.ml "ml:", those of ai.onnx.preview "preview:", ONNX
+// Runtime's "ms:".
+void add_contrib_handlers(OnnxHandlers& handlers);
+void add_contrib_attention_handlers(OnnxHandlers& handlers);
+void add_contrib_lstm_handlers(OnnxHandlers& handlers);
+void add_contrib_quantized_handlers(OnnxHandlers& handlers);
+void add_control_flow_handlers(OnnxHandlers& handlers);
 void add_elementwise_handlers(OnnxHandlers& handlers);
 void add_image_handlers(OnnxHandlers& handlers);
 void add_index_handlers(OnnxHandlers& handlers);
@@ -127,6 +186,8 @@ void add_recurrent_handlers(OnnxHandlers& handlers);
 void add_selection_handlers(OnnxHandlers& handlers);
 void add_signal_handlers(OnnxHandlers& handlers);
 void add_shape_handlers(OnnxHandlers& handlers);
+void add_text_handlers(OnnxHandlers& handlers);
+void add_tree_ensemble_handlers(OnnxHandlers& handlers);
 void add_tree_handlers(OnnxHandlers& handlers);
 void add_quantization_handlers(OnnxHandlers& handlers);
 
@@ -139,8 +200,17 @@ class OnnxImporter {
  private:
   friend class OnnxNode;
 
+  // A graph that is being built: "main", or a body inside the one before.
+  struct Level {
+    Builder builder;
+    std::unordered_map<std::string, ValueId> outer;  // values of levels before, by name
+    std::vector<std::string> captured;               // those that became inputs
+  };
+
+  Builder& builder() { return levels_.back()->builder; }
+  std::size_t depth() const { return levels_.size() - 1; }
   void read_metadata();
-  void read_initializers();
+  void read_initializers(onnx::GraphProto& graph);
   void read_annotations();
   void read_inputs();
   void read_input(const onnx::ValueInfoProto& input);
@@ -151,12 +221,18 @@ class OnnxImporter {
   Dim fresh_symbol(std::string_view wanted);
   Dim symbol_of(const std::string& param);
   Symbol bounded_symbol(const std::string& name) const;
-  void import_node(int index);
+  void import_nodes(const onnx::GraphProto& graph);
+  void import_node(const onnx::GraphProto& graph, int index);
+  onnx::GraphProto& open_graph(const onnx::GraphProto& graph,
+                               const std::vector<std::string>& inputs, const std::string& prefix);
+  std::string fresh_name(const std::string& wanted);
   bool import_shape_arithmetic(OnnxNode& node, const onnx::NodeProto& proto);
   bool is_read(const std::string& name) const;
   void poison(const onnx::NodeProto& proto);
-  void refuse_unless_guessed(int index, std::string reason, std::string remedy);
-  void refuse(int index, std::string reason, std::string remedy);
+  void refuse_unless_guessed(const onnx::NodeProto& proto, const std::string& label,
+                             std::string reason, std::string remedy);
+  void refuse(const onnx::NodeProto& proto, const std::string& label, std::string reason,
+              std::string remedy);
   std::optional<TensorType> annotated_type(const std::string& name);
   // nullopt: what follows is not judged.
   std::optional<ValueId> stand_in(const onnx::NodeProto& proto, const std::string& output);
@@ -167,16 +243,23 @@ class OnnxImporter {
   void rename_values();
 
   const OnnxValue& find(const std::string& name) const;
-  ValueId materialize(const std::string& name);
+  ValueId materialize(const std::string& name) { return materialize(name, depth()); }
+  ValueId materialize(const std::string& name, std::size_t depth);
+  ValueId materialize_outer(const std::string& name, std::size_t depth);
 
   onnx::ModelProto& model_;
   onnx::GraphProto& graph_;
   std::filesystem::path folder_;
   std::map<std::string, std::int64_t> opsets_;
   Module module_;
-  Builder builder_;
+  std::vector<std::unique_ptr<Level>> levels_;
   std::unordered_map<std::string, OnnxValue> values_;
-  std::map<std::string, Dim> symbols_;  // by ONNX's name of the dimension
+  std::unordered_map<std::string, std::vector<std::string>> sources_;  // what a value is made from
+  const onnx::GraphProto* open_ = nullptr;  // the graph whose nodes are imported
+  std::deque<onnx::GraphProto> inside_;  // copies of graphs inside nodes, with names of their own
+  std::set<std::string> names_;          // all of the model, once a graph inside was met
+  std::int64_t nodes_left_ = std::int64_t{1} << 15;  // of such copies
+  std::map<std::string, Dim> symbols_;               // by ONNX's name of the dimension
   std::map<std::string, std::string> symbol_bounds_;
   std::unordered_map<std::string, Format> annotations_;  // QONNX's data types of tensors
   std::set<std::string> poisoned_;  // outputs of refused nodes, and of all that need them

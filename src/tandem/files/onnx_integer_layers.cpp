@@ -1,4 +1,5 @@
 // Operators over quantized numbers, before QuantizeLinear and DequantizeLinear took their place.
+#include "tandem/files/onnx_contrib.h"
 #include "tandem/files/onnx_import.h"
 #include "tandem/files/onnx_quant.h"
 #include "tandem/files/onnx_window.h"
@@ -109,9 +110,17 @@ void conv_integer(OnnxNode& node) {
   node.set(0, as_int32(node, node.add("Conv", {x, w}, std::move(attributes))));
 }
 
-// Codes uint8 of the range of x and zero; a range of one point has the scale 1.
 void dynamic_quantize_linear(OnnxNode& node) {
-  const ValueId x = node.value(0);
+  const auto [codes, scale, zero] = quantized_dynamically(node, node.value(0));
+  node.set(0, codes);
+  node.set(1, scale);
+  node.set(2, node.add("Cast", {zero}, {{"to", Format::parse("uint8")}}));
+}
+
+}  // namespace
+
+// A range of one point has the scale 1.
+DynamicCodes quantized_dynamically(OnnxNode& node, ValueId x) {
   const auto number = [&](double value) { return node.add_constant(Tensor::scalar(value)); };
   const Attributes all = {{"keepdims", std::int64_t{0}}};
   const ValueId high = node.add("Max", {node.add("ReduceMax", {x}, all), number(0)});
@@ -122,14 +131,11 @@ void dynamic_quantize_linear(OnnxNode& node) {
   const ValueId scale = node.add("Where", {is_point, number(1), step});
   const ValueId place = node.add("Div", {node.add("Neg", {low}), scale});
   const ValueId zero = node.add("Round", {node.add("Clip", {place, number(0), number(255)})});
-  const Format format = Format::parse("uint8");
-  node.set(0, node.add("Quantize", {x, scale, zero},
-                       {{"format", format}, {"zero_added", std::string("after_rounding")}}));
-  node.set(1, scale);
-  node.set(2, node.add("Cast", {zero}, {{"to", format}}));
+  const ValueId codes =
+      node.add("Quantize", {x, scale, zero},
+               {{"format", Format::parse("uint8")}, {"zero_added", std::string("after_rounding")}});
+  return {codes, scale, zero};
 }
-
-}  // namespace
 
 void add_integer_layer_handlers(OnnxHandlers& handlers) {
   handlers["QLinearConv"] = qlinear_conv;

@@ -12,23 +12,15 @@
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
+#include "tandem/files/onnx_scopes.h"
 
 namespace tandem {
 namespace {
-
-// The oldest operator set whose semantics the reader knows.
-constexpr std::int64_t kOldestOpset = 7;
 
 void check_versions(const onnx::ModelProto& model) {
   if (model.ir_version() < 3) {
     throw Error("IR version ", model.ir_version(),
                 "; versions from 3 on are read (convert it with onnx.version_converter)");
-  }
-  const auto sets = operator_sets(model);
-  const auto own = sets.find("");
-  if (own != sets.end() && own->second < kOldestOpset) {
-    throw Error("operator set ", own->second, "; sets from ", kOldestOpset,
-                " on are read (convert it with onnx.version_converter)");
   }
 }
 
@@ -93,11 +85,12 @@ int producer_of(const Producers& producers, const std::string& value, const std:
   std::vector<int> path;
   while (std::find(path.begin(), path.end(), node) == path.end()) {
     path.push_back(node);
-    for (const std::string& input : graph.node(node).input()) {
-      if (input.empty()) continue;
-      const int producer = producers.at(input);
-      if (producer == kGiven || missing[static_cast<std::size_t>(producer)] == 0) continue;
-      node = producer;
+    for (const std::string& input : names_read(graph.node(node))) {
+      const auto producer = producers.find(input);
+      if (producer == producers.end() || producer->second == kGiven ||
+          missing[static_cast<std::size_t>(producer->second)] == 0)
+        continue;
+      node = producer->second;
       break;
     }
   }
@@ -171,23 +164,25 @@ std::string node_label(const onnx::GraphProto& graph, int index) {
   return name.empty() ? concat("#", index) : name;
 }
 
-std::vector<int> sorted_nodes(const onnx::GraphProto& graph) {
+std::vector<int> sorted_nodes(const onnx::GraphProto& graph,
+                              const std::function<bool(const std::string&)>& is_outer) {
   const Producers producers = find_producers(graph);
   const auto count = static_cast<std::size_t>(graph.node_size());
   std::vector<int> missing(count);  // inputs whose producer is not placed yet
   std::vector<std::vector<int>> readers(count);
   for (int i = 0; i < graph.node_size(); ++i) {
-    for (const std::string& input : graph.node(i).input()) {
-      if (input.empty()) continue;
+    for (const std::string& input : names_read(graph.node(i))) {
       const int producer =
-          producer_of(producers, input, concat("node '", node_label(graph, i), "'"));
+          producers.contains(input) || !is_outer(input)
+              ? producer_of(producers, input, concat("node '", node_label(graph, i), "'"))
+              : kGiven;
       if (producer == kGiven) continue;
       ++missing[static_cast<std::size_t>(i)];
       readers[static_cast<std::size_t>(producer)].push_back(i);
     }
   }
   for (const auto& output : graph.output())
-    producer_of(producers, output.name(), "the list of outputs");
+    if (!is_outer(output.name())) producer_of(producers, output.name(), "the list of outputs");
 
   std::priority_queue<int, std::vector<int>, std::greater<>> ready;
   for (int i = 0; i < graph.node_size(); ++i)

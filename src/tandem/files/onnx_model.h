@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -26,8 +27,10 @@ std::map<std::string, std::int64_t> operator_sets(const onnx::ModelProto& model)
 std::string node_label(const onnx::GraphProto& graph, int index);
 
 // Indices of the nodes in an order in which every value is computed before it is used; the given
-// order where it is one. Throws Error naming a value that is defined twice or not at all, or the
-// nodes of a cycle.
-std::vector<int> sorted_nodes(const onnx::GraphProto& graph);
+// order where it is one. `is_outer` tells what is defined around a graph inside another. Throws
+// Error naming a value that is defined twice or not at all, or the nodes of a cycle.
+std::vector<int> sorted_nodes(
+    const onnx::GraphProto& graph, const std::function<bool(const std::string&)>& is_outer =
+                                       [](const std::string&) { return false; });
 
 }  // namespace tandem

@@ -13,7 +13,7 @@ OnnxNode::OnnxNode(OnnxImporter& importer, const onnx::NodeProto& proto, std::st
                    std::int64_t opset)
     : importer_(&importer), proto_(&proto), label_(std::move(label)), opset_(opset) {}
 
-Builder& OnnxNode::builder() { return importer_->builder_; }
+Builder& OnnxNode::builder() { return importer_->builder(); }
 
 const std::vector<Symbol>& OnnxNode::symbols() const { return importer_->module_.symbols; }
 
@@ -42,7 +42,7 @@ std::vector<ValueId> OnnxNode::values() {
   return all;
 }
 
-const TensorType& OnnxNode::type(std::size_t input) {
+TensorType OnnxNode::type(std::size_t input) {
   if (!has(input)) refuse(concat("input ", input, " is absent"), "give the node that input");
   return builder().type(value(input));
 }
@@ -169,9 +169,10 @@ void OnnxNode::check_all_read() const {
 }
 
 std::vector<ValueId> OnnxNode::add_node(std::string_view tandem_op, std::vector<ValueId> inputs,
-                                        Attributes attributes) {
+                                        Attributes attributes, std::vector<GraphId> bodies) {
   while (!inputs.empty() && inputs.back() == kNone) inputs.pop_back();
-  auto outputs = builder().add_node(tandem_op, std::move(inputs), std::move(attributes), label_);
+  auto outputs = builder().add_node(tandem_op, std::move(inputs), std::move(attributes), label_,
+                                    std::move(bodies));
   const Graph& graph = builder().graph();
   const auto folded = fold_node(importer_->module_, graph, graph.nodes.back(),
                                 std::min(kMostFoldedElements, importer_->elements_left_));
@@ -209,7 +210,7 @@ ValueId OnnxNode::add_constant(Tensor tensor) {
   return builder().constant(std::move(tensor), label_);
 }
 
-const TensorType& OnnxNode::type_of_value(ValueId value) { return builder().type(value); }
+TensorType OnnxNode::type_of_value(ValueId value) { return builder().type(value); }
 
 const Tensor* OnnxNode::constant_of_value(ValueId value) {
   return constant_of(importer_->module_, builder().graph(), value);
@@ -232,6 +233,7 @@ void OnnxNode::set(std::size_t output, ValueId value) {
 }
 
 void OnnxNode::set(std::size_t output, OnnxValue value) {
+  value.depth = importer_->depth();
   if (has_output(output)) importer_->values_[output_name(output)] = std::move(value);
 }
 

@@ -128,6 +128,7 @@ void add_normalization_handlers(OnnxHandlers& handlers) {
   handlers["BatchNormalization"] = batch_normalization;
   handlers["LayerNormalization"] = layer_normalization;
   handlers["RMSNormalization"] = rms_normalization;
+  handlers["SimplifiedLayerNormalization"] = rms_normalization;  // ONNX Runtime's name of it
   handlers["GroupNormalization"] = group_normalization;
   handlers["InstanceNormalization"] = instance_normalization;
   handlers["LRN"] = lrn;

@@ -25,6 +25,9 @@ class OnnxProgram {
   // The inputs, in the order of the file.
   const std::vector<std::string>& inputs() const { return inputs_; }
 
+  // Those whose values decided shapes so far.
+  const std::set<std::string>& bound() const { return deciding_; }
+
   // The network for such inputs. It reads those that had not to be bound, under their names. The
   // reference is good until the next call. Throws what read_onnx() throws.
   const Module& network(std::span<const Tensor> inputs);

@@ -54,10 +54,10 @@ Format code_format(OnnxNode& node) {
   if (node.has(2)) return node.type(2).format;
   if (declared == 0) return Format::parse("uint8");
   const auto format = onnx_format(static_cast<std::int32_t>(declared));
-  if (!format || !format->is_integer()) {
+  if (!format || !(format->is_integer() || (format->is_float() && format->bits() <= 8))) {
     OnnxNode::refuse(
         concat("it quantizes to ", onnx_type_name(static_cast<std::int32_t>(declared))),
-        "quantize to an integer type");
+        "quantize to an integer type, or a float of 8 bits or less");
   }
   return *format;
 }
@@ -86,12 +86,17 @@ Parameters parameters(OnnxNode& node) {
 }
 
 void quantize_linear(OnnxNode& node) {
-  node.ignore("saturate");   // of 8-bit floats only
   node.ignore("precision");  // the division is made in f32
   const Format format = code_format(node);
   const auto [scale, zero] = parameters(node);
   Attributes attributes = {{"format", format}};
-  if (zero != kNone) attributes["zero_added"] = std::string("after_rounding");
+  const bool saturates = node.integer("saturate", 1) != 0;
+  if (format.is_float()) {
+    if (!saturates) OnnxNode::refuse("it does not saturate", "quantize with saturate = 1");
+    attributes["overflow"] = std::string(name(Overflow::kSaturateSymmetric));
+  } else if (zero != kNone) {
+    attributes["zero_added"] = std::string("after_rounding");
+  }
   node.set(0, node.add("Quantize", {node.value(0), scale, zero}, std::move(attributes)));
 }
 

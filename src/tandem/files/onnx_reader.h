@@ -18,7 +18,8 @@ struct OnnxBinding {
   std::map<std::string, Tensor> values;
 };
 
-// Reads an ONNX model (operator sets 7 and later, every IR version, external data beside the file)
+// Reads an ONNX model (operator sets 7 and later, of earlier ones the operators that stayed as they
+// were; IR versions 3 and later; external data beside the file)
 // as a module with the function "main". QuantizeLinear and DequantizeLinear, and the nodes Quant,
 // BipolarQuant and Trunc of QONNX, become Quantize and Dequantize. Arithmetic on constants and on
 // shapes is folded; Identity, Dropout and casts without effect vanish. Symbolic or absent

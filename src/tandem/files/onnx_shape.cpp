@@ -78,9 +78,16 @@ void constant_of_shape(OnnxNode& node) {
   if (fill.size() != 1) OnnxNode::refuse("its value has not one element", "correct the attribute");
   const Shape target = TensorType{node.required_dims(0, "its shape"), Format()}.static_shape();
   const std::int64_t count = element_count(target);
-  if (count > kMostFilled) {
+  constexpr std::int64_t kMost = std::int64_t{1} << 30;
+  if (count > kMost) {
     OnnxNode::refuse(concat("it makes ", count, " equal elements"),
                      "let a broadcasting operator take a scalar instead");
+  }
+  if (count > kMostFilled) {  // made where they are used, so that reading takes no memory
+    std::vector<std::string> shape;
+    for (const std::int64_t extent : target) shape.push_back(std::to_string(extent));
+    node.set(0, node.add("Expand", {node.add_constant(fill.reshaped({}))}, {{"shape", shape}}));
+    return;
   }
   node.charge(count);
   OnnxValue value;

@@ -15,10 +15,11 @@ std::optional<TensorType> OnnxImporter::annotated_type(const std::string& name) 
 
 std::optional<ValueId> OnnxImporter::stand_in(const onnx::NodeProto& proto,
                                               const std::string& output) {
+  if (depth() > 0) return std::nullopt;
   try {
     if (const auto declared = annotated_type(output)) {
-      for (const ValueId input : builder_.graph().inputs)
-        if (const auto value = spread_mean(builder_, input, *declared)) return value;
+      for (const ValueId input : builder().graph().inputs)
+        if (const auto value = spread_mean(builder(), input, *declared)) return value;
       return std::nullopt;
     }
     // Without a declaration, most operators have results of their first operand's type.

@@ -7,6 +7,7 @@
 #include "tandem/base/text.h"
 #include "tandem/files/tflite_export.h"
 #include "tandem/files/tflite_reader.h"
+#include "tandem/graph/bodies.h"
 #include "tandem/graph/equality.h"
 
 namespace tandem {
@@ -91,7 +92,7 @@ class Extraction {
     const Node& node = graph_.nodes[old.producer];
     std::vector<ValueId> inputs;
     for (const ValueId input : node.inputs) inputs.push_back(copy(input));
-    const auto outputs = builder_.add_node(node.op->name(), inputs, node.attributes, node.name);
+    const auto outputs = copy_node(builder_, source_, node, inputs);
     for (std::size_t i = 0; i < outputs.size(); ++i) copies_[node.outputs[i]] = outputs[i];
     return copies_.at(value);
   }

@@ -75,13 +75,15 @@ ValueId Builder::read_state(StateId state) {
 }
 
 std::vector<ValueId> Builder::add_node(std::string_view op, std::vector<ValueId> inputs,
-                                       Attributes attributes, const std::string& name) {
+                                       Attributes attributes, const std::string& name,
+                                       std::vector<GraphId> bodies) {
   Node node;
   node.op = &operators().find(op);
   node.inputs = std::move(inputs);
   node.attributes = std::move(attributes);
   node.name = unique_node_name(name.empty() ? std::string(op) : name);
   node.scope = scope_;
+  node.bodies = std::move(bodies);
   node.attributes =
       complete_attributes(node.op->attributes(), std::move(node.attributes), node.op->name());
   const std::vector<TensorType> types = infer_checked(module_, graph(), node);

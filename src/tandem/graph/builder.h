@@ -32,7 +32,8 @@ class Builder {
   // Appends a node; the result's names are `name` and name_1, name_2 for further outputs.
   // Throws Error (operator and node named) when the operator refuses.
   std::vector<ValueId> add_node(std::string_view op, std::vector<ValueId> inputs,
-                                Attributes attributes = {}, const std::string& name = "");
+                                Attributes attributes = {}, const std::string& name = "",
+                                std::vector<GraphId> bodies = {});
   // The same for operators with one output.
   ValueId add(std::string_view op, std::vector<ValueId> inputs, Attributes attributes = {},
               std::string name = "");

@@ -20,6 +20,20 @@ Tensor without_leading_ones(const Tensor& tensor) {
   return tensor.reshaped(shape);
 }
 
+bool has_one_number(const Tensor& tensor) {
+  for (std::int64_t i = 1; i < tensor.size(); ++i)
+    if (tensor.real(i) != tensor.real(0)) return false;
+  return tensor.size() > 0;
+}
+
+// Scales or zero points of quantizers. One zero point may stand there once for each channel, as
+// files have it that keep lists of one length.
+bool are_alike(const Tensor& a, const Tensor& b, bool are_zero_points) {
+  if (without_leading_ones(a) == without_leading_ones(b)) return true;
+  return are_zero_points && a.format() == b.format() && has_one_number(a) && has_one_number(b) &&
+         a.real(0) == b.real(0);
+}
+
 // Walks both graphs from their outputs, pair by pair of values.
 class Comparison {
  public:
@@ -121,8 +135,7 @@ class Comparison {
       const Tensor* a = constant_of(a_, left_, left.inputs[i]);
       const Tensor* b = constant_of(b_, right_, right.inputs[i]);
       const bool is_parameter = i > 0 && left.op->traits().domain == Domain::kBorder;
-      const bool alike = is_parameter && a != nullptr && b != nullptr &&
-                         without_leading_ones(*a) == without_leading_ones(*b);
+      const bool alike = is_parameter && a != nullptr && b != nullptr && are_alike(*a, *b, i == 2);
       if (!alike) pending_.emplace_back(left.inputs[i], right.inputs[i]);
     }
     return std::nullopt;

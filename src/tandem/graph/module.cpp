@@ -6,6 +6,7 @@
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
+#include "tandem/graph/bodies.h"
 #include "tandem/graph/operator.h"
 
 namespace tandem {
@@ -99,7 +100,8 @@ Module specialize(const Module& module, const std::map<std::string, std::int64_t
     for (Dim& dim : type.shape) dim = dim.bind(symbols);
   };
   for (State& state : bound.states) bind(state.type);
-  for (Graph& graph : bound.graphs) {
+  for (const GraphId id : bodies_first(bound)) {
+    Graph& graph = bound.graphs[id];
     for (Value& value : graph.values)
       if (value.producer == kNone) bind(value.type);
     for (Node& node : graph.nodes) {

@@ -5,6 +5,7 @@
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
+#include "tandem/graph/bodies.h"
 #include "tandem/graph/operator.h"
 
 namespace tandem {
@@ -79,7 +80,7 @@ class Printer {
       out_ += concat("state ", reference('@', state.name), " : ", state.type.to_string(), " = ",
                      constant_name(state.initial), " ", name(state.lifetime), "\n");
     }
-    for (const Graph& graph : module_.graphs) print_graph(graph);
+    for (const GraphId id : bodies_first(module_)) print_graph(module_.graphs[id]);
     for (const auto& [function, id] : module_.functions) {
       if (function != module_.graphs[id].name)
         out_ += concat("function ", quoted(function), " = ",

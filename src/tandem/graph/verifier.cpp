@@ -3,6 +3,7 @@
 #include <set>
 
 #include "tandem/base/error.h"
+#include "tandem/graph/bodies.h"
 #include "tandem/graph/operator.h"
 
 namespace tandem {
@@ -144,6 +145,7 @@ void verify(const Module& module) {
   }
   for (const auto& [name, id] : module.functions)
     if (id >= module.graphs.size()) throw Error("function '", name, "' has no graph");
+  bodies_first(module);  // throws on a body inside itself
   for (const Graph& graph : module.graphs) {
     for (const Value& value : graph.values) {
       for (const Dim& dim : value.type.shape) {

@@ -11,6 +11,8 @@
 namespace tandem {
 namespace {
 
+using Integers = std::vector<std::int64_t>;
+
 using Labels = std::vector<int>;  // letters, or -1, -2, ... from the right for an ellipsis' axes
 
 bool contains(const Labels& labels, int label) {
@@ -218,7 +220,6 @@ class Contraction {
     perm.push_back(static_cast<std::int64_t>(twin));
     labels.push_back(x.labels[d]);
     rest.emplace_back(extent * extent);
-    using Integers = std::vector<std::int64_t>;
     const ValueId flat = body_.reshape(body_.transpose(x.value, perm), rest);
     const ValueId picked =
         body_.builder().add("Slice", {flat},

@@ -7,6 +7,7 @@ void register_activation_operators();
 void register_arithmetic_operators();
 void register_col2im_operators();
 void register_comparison_operators();
+void register_control_flow_operators();
 void register_conversion_operators();
 void register_attention_operators();
 void register_convolution_operators();

@@ -204,6 +204,8 @@ class Quantize final : public Operator {
   }
 };
 
+constexpr int kWidestFloatCode = 8;  // bits of a float that stands for a code
+
 class Dequantize final : public Operator {
  public:
   std::string_view name() const override { return "Dequantize"; }
@@ -214,7 +216,8 @@ class Dequantize final : public Operator {
   std::size_t min_inputs() const override { return 2; }
   std::size_t max_inputs() const override { return 3; }
   std::vector<TensorType> infer(const NodeView& node) const override {
-    if (node.input(0).format.is_float() || node.input(0).format.is_boolean())
+    const Format format = node.input(0).format;
+    if ((format.is_float() && format.bits() > kWidestFloatCode) || format.is_boolean())
       throw Error("its input is ", node.input(0).format.name(), ", which is not coded");
     check_parameter(node, 1, "scale");
     check_parameter(node, 2, "zero");
@@ -235,6 +238,7 @@ class Dequantize final : public Operator {
     return {result};
   }
   std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    if (!site.node.input(0).format.is_uniform()) return std::nullopt;
     const Tensor scale = required_constant(site, 1, "scale");
     const Tensor zero =
         site.node.has_input(2) ? required_constant(site, 2, "zero") : Tensor::scalar(0, f64());
@@ -246,7 +250,11 @@ class Dequantize final : public Operator {
     const std::string head =
         "tandem-module 1\nconstant @c : f32[3] = [0.5,1,2]\nconstant @z : f32[] = [3]\n"
         "graph @main(%q : int4[2,3]) -> (%y) {\n  %c = constant @c\n  %z = constant @z\n";
+    const std::string narrow =
+        "tandem-module 1\nconstant @c : f32[3] = [0.5,1,2]\n"
+        "graph @main(%q : e4m3[2,3]) -> (%y) {\n  %c = constant @c\n";
     return {{head + "  %y : f32[2,3] = Dequantize(%q, %c, %z)\n}\n", ""},
+            {narrow + "  %y : f32[2,3] = Dequantize(%q, %c)\n}\n", ""},
             {head + "  %y : f32[2,3] = Dequantize(%q, %q)\n}\n", "scale must be real"}};
   }
 };

@@ -14,6 +14,7 @@ void register_operators() {
   register_attention_operators();
   register_col2im_operators();
   register_comparison_operators();
+  register_control_flow_operators();
   register_conversion_operators();
   register_convolution_operators();
   register_transposed_convolution_operators();

@@ -34,7 +34,7 @@ class TreeEnsemble final : public Operator {
            "reach "
            "in trees: node i compares feature `features` with splits [nodes] and goes to a node, "
            "or "
-           "to a leaf (as -1 - leaf), whose weight, of [leaves], counts for its target.";
+           "to a leaf (as -1 - leaf), whose weights, of [entries], count for their targets.";
   }
   std::vector<AttributeSpec> attributes() const override {
     const auto list = [](std::string name, std::string description) {
@@ -47,7 +47,9 @@ class TreeEnsemble final : public Operator {
             list("if_false", "where it goes otherwise"),
             integers_attribute("nan_is_true", "1 where NaN goes as if it held; empty: nowhere"),
             list("roots", "where each tree begins"),
-            list("leaf_targets", "target of a leaf"),
+            list("leaf_targets", "target of each weight"),
+            integers_attribute("leaf_starts",
+                               "first weight of each leaf; empty: each leaf has one weight"),
             integer_attribute("targets", "number of targets"),
             choice_attribute("aggregate", "what joins the leaves of one target",
                              {"sum", "mean", "min", "max"})};
@@ -95,6 +97,10 @@ class TreeEnsemble final : public Operator {
             {text("f32[N,3]", "if_true = [-1,-2], if_false = [-3,-3], roots = [0,1,-1]",
                   ", aggregate = \"max\", nan_is_true = [1,0]"),
              ""},
+            {text("f32[N,3]", "if_true = [1,-2], if_false = [-1,-1], roots = [0]",
+                  ", leaf_starts = [0,2]"),
+             ""},
+            {text("f32[N,3]", trees, ", leaf_starts = [0,4,1]"), "leaf_starts contains 4"},
             {text("f32[N,2]", trees), "compares feature 2"},
             {text("f32[N,3]", "if_true = [1,0], if_false = [-1,-3], roots = [0]"), "goes back"},
             {text("f32[N,3]", "if_true = [1,-2], if_false = [-1,-4], roots = [0]"),
@@ -104,7 +110,10 @@ class TreeEnsemble final : public Operator {
  private:
   static void check_trees(const NodeView& node, std::int64_t features) {
     const auto nodes = static_cast<std::int64_t>(node.integers("features").size());
-    const auto leaves = static_cast<std::int64_t>(node.integers("leaf_targets").size());
+    const auto entries = static_cast<std::int64_t>(node.integers("leaf_targets").size());
+    const Integers& starts = node.integers("leaf_starts");
+    const std::int64_t leaves = starts.empty() ? entries : static_cast<std::int64_t>(starts.size());
+    check_starts(starts, entries);
     for (const char* name : {"comparisons", "if_true", "if_false"})
       if (static_cast<std::int64_t>(node.integers(name).size()) != nodes)
         throw Error(name, " has ", node.integers(name).size(), " entries for ", nodes, " nodes");
@@ -112,9 +121,9 @@ class TreeEnsemble final : public Operator {
     if (!nan.empty() && static_cast<std::int64_t>(nan.size()) != nodes)
       throw Error("nan_is_true has ", nan.size(), " entries for ", nodes, " nodes");
     if (node.input(1).shape != std::vector<Dim>{nodes} ||
-        node.input(2).shape != std::vector<Dim>{leaves})
+        node.input(2).shape != std::vector<Dim>{entries})
       throw Error("the splits ", node.input(1).to_string(), " and weights ",
-                  node.input(2).to_string(), " are not [", nodes, "] and [", leaves, "]");
+                  node.input(2).to_string(), " are not [", nodes, "] and [", entries, "]");
     for (std::int64_t i = 0; i < nodes; ++i) {
       const auto at = static_cast<std::size_t>(i);
       const std::int64_t feature = node.integers("features")[at];
@@ -129,6 +138,16 @@ class TreeEnsemble final : public Operator {
     for (const std::int64_t target : node.integers("leaf_targets"))
       if (target < 0 || target >= node.integer("targets"))
         throw Error("a leaf counts for target ", target, " of ", node.integer("targets"));
+  }
+
+  static void check_starts(const Integers& starts, std::int64_t entries) {
+    std::int64_t last = 0;
+    for (const std::int64_t start : starts) {
+      if (start < last || start > entries)
+        throw Error("leaf_starts contains ", start, ", which is before ", last, " or beyond ",
+                    entries);
+      last = start;
+    }
   }
 
   // A node leads to later nodes only, so every walk ends.
@@ -154,6 +173,14 @@ class TreeEnsemble final : public Operator {
     return -1 - at;
   }
 
+  static std::size_t first_entry(const NodeView& node, std::int64_t leaf) {
+    const Integers& starts = node.integers("leaf_starts");
+    const auto at = static_cast<std::size_t>(leaf);
+    if (starts.empty()) return at;
+    return at < starts.size() ? static_cast<std::size_t>(starts[at])
+                              : node.integers("leaf_targets").size();
+  }
+
   template <typename T>
   static Tensor predict(const NodeView& node, std::span<const Tensor> in) {
     const std::int64_t rows = in[0].shape()[0], width = in[0].shape()[1];
@@ -174,15 +201,16 @@ class TreeEnsemble final : public Operator {
       for (const std::int64_t root : roots) {
         const std::int64_t reached =
             leaf(node, root, in[0].data<T>().data() + r * width, in[1].data<T>().data());
-        const auto target = node.integers("leaf_targets")[static_cast<std::size_t>(reached)];
-        double& result = results[static_cast<std::size_t>(target)];
-        const auto weight = static_cast<double>(weights[reached]);
-        if (is_least)
-          result = std::min(result, weight);
-        else if (is_greatest)
-          result = std::max(result, weight);
-        else
-          result += weight / share;
+        for (std::size_t i = first_entry(node, reached); i < first_entry(node, reached + 1); ++i) {
+          double& result = results[static_cast<std::size_t>(node.integers("leaf_targets")[i])];
+          const auto weight = static_cast<double>(weights[i]);
+          if (is_least)
+            result = std::min(result, weight);
+          else if (is_greatest)
+            result = std::max(result, weight);
+          else
+            result += weight / share;
+        }
       }
       for (const double result : results) *to++ = static_cast<T>(result);
     }

@@ -7,7 +7,7 @@ namespace tandem {
 namespace {
 
 bool is_composite(const NodeView& node, const std::function<bool(const NodeView&)>& keeps) {
-  return !node.node.op->forms(node).empty() && node.node.bodies.empty() && !keeps(node);
+  return !node.node.op->forms(node).empty() && !keeps(node);
 }
 
 // One round: bodies may hold composites again. False when there was nothing to expand.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tandem/graph/bodies.h"
+
 namespace tandem {
 
 Rewriter::Rewriter(const Module& old)
@@ -24,8 +26,7 @@ Rewriter::Rewriter(const Module& old)
 
 std::vector<ValueId> Rewriter::copy(const Node& node, std::vector<ValueId> inputs) {
   builder_.set_scope(node.scope);
-  const auto outputs =
-      builder_.add_node(node.op->name(), std::move(inputs), node.attributes, node.name);
+  const auto outputs = copy_node(builder_, old_, node, inputs);
   for (std::size_t i = 0; i < outputs.size(); ++i) set(node.outputs[i], outputs[i]);
   return outputs;
 }

@@ -10,11 +10,13 @@ import pathlib
 
 import numpy as np
 import onnx
+import onnx.parser
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from golden_case import FORMATS, OPSET, case, cases, indices, integer, random, real
+from golden_case import (FORMATS, OPSET, case, cases, indices, integer, number, random, real,
+                         type_text)
 
 
 def unary_cases():
@@ -477,6 +479,56 @@ def image_cases():
          between=[("step", np.array(3))])
 
 
+def control_case(op, text, attributes, bodies, inputs, parameters=()):
+    """A node with bodies: `text` is ONNX's graph, `bodies` are Tandem's for the same.
+
+    `parameters` are constants that Tandem's node reads before the inputs.
+    """
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]>\n{text}')
+    feed = {f"x{i}": array for i, array in enumerate(inputs)}
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    results = session.run(None, feed)  # the reference knows no loop without a condition
+    case(op, list(inputs), tandem_attributes=attributes,
+         results=[np.asarray(array) for array in results])
+    lines = cases.pop().split("\n")
+    lines[2:2] = [f"constant @{name} : {type_text(array)} = [{number(array.item())}]"
+                  for name, array in parameters]
+    at = next(i for i, line in enumerate(lines) if line.startswith("graph"))
+    names = [line.split("(")[0].removeprefix("body @") for line in bodies.split("\n")
+             if line.startswith("body")]
+    node = lines[-2].replace(f"{op}(", f"{op}(" + "".join(f"%{name}, " for name, _ in parameters))
+    lines[-2] = node + "".join(f" body @{name}" for name in names)
+    lines[at + 1:at + 1] = [f"  %{name} = constant @{name}" for name, _ in parameters]
+    lines[at:at] = bodies.split("\n")
+    cases.append("\n".join(lines))
+
+
+def control_cases():
+    branches = ("body @one(%x : f32[2,3]) -> (%y) {\n  %y : f32[2,3] = Sigmoid(%x)\n}\n"
+                "body @two(%x : f32[2,3]) -> (%y) {\n  %y : f32[2,3] = Neg(%x)\n}")
+    for condition in (True, False):
+        control_case("If", """g (bool x0, float[2, 3] x1) => (float[2, 3] y) {
+            y = If (x0) <then_branch = one () => (float[2, 3] t) { t = Sigmoid (x1) },
+                         else_branch = two () => (float[2, 3] e) { e = Neg (x1) }> }""",
+                     {}, branches, [np.array(condition), real(2, 3)])
+    step = ("body @step(%i : int64[], %m : bool[], %p : f32[3]) -> (%o, %q, %r) {\n"
+            "  %o : bool[] = Identity(%m)\n  %f : f32[] = Cast(%i) {to = f32}\n"
+            "  %q : f32[3] = Add(%p, %f)\n  %r : f32[3] = Mul(%p, %q)\n}")
+    control_case("Loop", """g (float[3] x0) => (float[3] y, float[4, 3] z) {
+        n = Constant <value = int64 {4}> ()
+        y, z = Loop (n, "", x0) <body = b (int64 i, bool m, float[3] p)
+                                 => (bool o, float[3] q, float[3] r) {
+          o = Identity (m)  f = Cast <to = 1> (i)  q = Add (p, f)  r = Mul (p, q) }> }""",
+                 {"carried": 1}, step, [real(3)], [("n", np.array(4)), ("c", np.array(True))])
+    step = ("body @step(%p : f32[2], %r : f32[2]) -> (%q, %o) {\n"
+            "  %q : f32[2] = Add(%p, %r)\n  %o : f32[2] = Mul(%q, %r)\n}")
+    control_case("Scan", """g (float[2] x0, float[4, 2] x1) => (float[2] y, float[4, 2] z) {
+        y, z = Scan <num_scan_inputs = 1, scan_input_directions = [1], body =
+          b (float[2] p, float[2] r) => (float[2] q, float[2] o) {
+          q = Add (p, r)  o = Mul (q, r) }> (x0, x1) }""",
+                 {"states": 1, "scanned": 1, "input_reversed": [1]}, step, [real(2), real(4, 2)])
+
+
 if __name__ == "__main__":
     unary_cases()
     binary_cases()
@@ -495,6 +547,7 @@ if __name__ == "__main__":
     index_cases()
     more_reduction_cases()
     image_cases()
+    control_cases()
     target = pathlib.Path(__file__).parent / "onnx_cases.txt"
     target.write_text("\n".join(cases) + "\n")
     print(f"{len(cases)} cases, {target.stat().st_size} bytes, onnx {onnx.__version__}, "

@@ -13,6 +13,10 @@ ValueId constant_like(OnnxNode& node, double number, ValueId like) {
   return node.add_constant(Tensor::scalar(number, node.type_of_value(like).format));
 }
 
+ValueId cast_to(OnnxNode& node, ValueId x, const Format& format) {
+  return node.type_of_value(x).format == format ? x : node.add("Cast", {x}, {{"to", format}});
+}
+
 ValueId permuted(OnnxNode& node, ValueId x, const Axes& perm) {
   Axes same(perm.size());
   std::iota(same.begin(), same.end(), 0);
@@ -127,14 +131,14 @@ void nhwc_max_pool(OnnxNode& node) {
     OnnxNode::refuse("its kernel does not fit its input, or it pads by itself",
                      "give it kernel_shape and pads");
   const Format format = node.type(0).format;
-  const ValueId real = format.is_float() ? x : node.add("Cast", {x}, {{"to", Format()}});
+  const ValueId real = format.is_float() ? x : cast_to(node, x, Format());
   const ValueId y = node.add("MaxPool", {real},
                              {{"kernel", *kernel},
                               {"strides", window_attribute(node, "strides", rank)},
                               {"dilations", window_attribute(node, "dilations", rank)},
                               {"pads", window_attribute(node, "pads", 2 * rank)},
                               {"ceil_mode", node.integer("ceil_mode", 0)}});
-  const ValueId coded = format.is_float() ? y : node.add("Cast", {y}, {{"to", format}});
+  const ValueId coded = format.is_float() ? y : cast_to(node, y, format);
   node.set(0, channels_last(node, coded));
 }
 
@@ -177,18 +181,20 @@ void skip_normalization(OnnxNode& node) {
 
 ValueId looked_up(OnnxNode& node, ValueId table, ValueId ids) {
   if (node.type_of_value(ids).format != Format::integer(64, true))
-    ids = node.add("Cast", {ids}, {{"to", Format::integer(64, true)}});
+    ids = cast_to(node, ids, Format::integer(64, true));
   return node.add("Gather", {table, ids}, {{"axis", std::int64_t{0}}});
 }
 
 // Number of positions that the mask keeps, for each sample.
 ValueId mask_lengths(OnnxNode& node, std::size_t mask, const std::vector<Dim>& ids) {
-  if (!node.has(mask))
+  if (!node.has(mask)) {
+    node.charge(ids[0].constant());
     return node.add_constant(Tensor(Format::integer(32, true), {ids[0].constant()}));
-  const ValueId real = node.add("Cast", {node.value(mask)}, {{"to", Format()}});
+  }
+  const ValueId real = cast_to(node, node.value(mask), Format());
   const ValueId sum =
       node.add("ReduceSum", {real}, {{"axes", Axes{1}}, {"keepdims", std::int64_t{0}}});
-  return node.add("Cast", {sum}, {{"to", Format::integer(32, true)}});
+  return cast_to(node, sum, Format::integer(32, true));
 }
 
 void embed_layer_normalization(OnnxNode& node) {

@@ -15,6 +15,9 @@ namespace tandem {
 // A number in the format of `like`.
 ValueId constant_like(OnnxNode& node, double number, ValueId like);
 
+// The same numbers in a format; x itself where it has it.
+ValueId cast_to(OnnxNode& node, ValueId x, const Format& format);
+
 // x without its dimensions' order: axes in the order of `perm`, or x itself where that is the same.
 ValueId permuted(OnnxNode& node, ValueId x, const std::vector<std::int64_t>& perm);
 

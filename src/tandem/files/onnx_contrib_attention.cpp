@@ -37,6 +37,14 @@ std::vector<ValueId> attend(OnnxNode& node, const Heads& heads) {
                         {"kv_num_heads", is_flat ? heads.groups : std::int64_t{0}}});
 }
 
+Dim past_length(OnnxNode& node, const Heads& heads) {
+  if (heads.past_k == kNone) return 0;
+  const TensorType past = node.type_of_value(heads.past_k);
+  if (past.shape.size() != 4)
+    OnnxNode::refuse(concat("its past is ", past.to_string()), "give it [batch,heads,length,size]");
+  return past.shape[2];
+}
+
 void add_bias(OnnxNode& node, Heads& heads, ValueId bias) {
   heads.bias = heads.bias == kNone ? bias : node.add("Add", {heads.bias, bias});
 }
@@ -55,17 +63,18 @@ void add_key_mask(OnnxNode& node, Heads& heads, std::size_t input, const Dim& ke
   ValueId mask = node.value(input);
   const Dim batch = node.type_of_value(heads.q).shape[0];
   if (shape.size() == 1 && shape[0] == batch) {
+    node.charge(keys.constant());
     Axes places(static_cast<std::size_t>(keys.constant()));
     std::iota(places.begin(), places.end(), 0);
     const ValueId row =
         node.add_constant(Tensor::from_integers(position_format(), {keys.constant()}, places));
-    const ValueId lengths = node.add("Cast", {mask}, {{"to", position_format()}});
+    const ValueId lengths = cast_to(node, mask, position_format());
     mask = node.add("Less", {row, node.reshape(lengths, {batch, 1, 1, 1})});
   } else if ((shape.size() == 2 || shape.size() == 3) && shape[0] == batch &&
              shape.back() == keys) {
     const bool has_queries = shape.size() == 3;
     mask = node.reshape(mask, {batch, 1, has_queries ? shape[1] : Dim(1), keys});
-    mask = node.add("Cast", {mask}, {{"to", Format::parse("bool")}});
+    mask = cast_to(node, mask, Format::parse("bool"));
   } else {
     OnnxNode::refuse(concat("its mask is ", node.type(input).to_string()),
                      "give it [batch], [batch,keys] or [batch,queries,keys]");
@@ -107,9 +116,11 @@ void set_present_pair(OnnxNode& node, std::size_t output, const std::vector<Valu
   node.set(output, node.add("Concat", parts, {{"axis", std::int64_t{0}}}));
 }
 
-std::int64_t head_count(OnnxNode& node) {
-  const std::int64_t heads = node.integer("num_heads");
-  if (heads < 1) OnnxNode::refuse(concat("num_heads is ", heads), "correct the attribute");
+std::int64_t head_count(OnnxNode& node, std::string_view name = "num_heads") {
+  constexpr std::int64_t kMostHeads = 1 << 20;
+  const std::int64_t heads = node.integer(name);
+  if (heads < 1 || heads > kMostHeads)
+    OnnxNode::refuse(concat(name, " is ", heads), "correct the attribute");
   return heads;
 }
 
@@ -135,7 +146,7 @@ void packed_attention(OnnxNode& node, ValueId all, Axes sizes, std::size_t mask,
   heads.k = parts[1];
   heads.v = parts[2];
   add_past_pair(node, heads, past);
-  const Dim length = heads.past_k == kNone ? Dim(0) : node.type_of_value(heads.past_k).shape[2];
+  const Dim length = past_length(node, heads);
   if (bias != kNone && node.has(bias)) add_bias(node, heads, node.value(bias));
   add_key_mask(node, heads, mask, length + shape[1]);
   const auto results = attend(node, heads);
@@ -152,13 +163,14 @@ void attention(OnnxNode& node) {
 // The same over codes: the sums of products are exact, then scaled.
 void quantized_attention(OnnxNode& node) {
   const auto centred = [&](std::size_t input, std::size_t zero) {
-    const Attributes wide = {{"to", Format::parse("f64")}};
-    const ValueId x = node.add("Cast", {node.value(input)}, wide);
-    return node.has(zero) ? node.add("Sub", {x, node.add("Cast", {node.value(zero)}, wide)}) : x;
+    const ValueId x = cast_to(node, node.value(input), Format::parse("f64"));
+    return node.has(zero)
+               ? node.add("Sub", {x, cast_to(node, node.value(zero), Format::parse("f64"))})
+               : x;
   };
   const ValueId sums = node.add("MatMul", {centred(0, 6), centred(1, 7)});
   const ValueId scale = node.add("Mul", {node.value(3), node.value(4)});
-  const ValueId real = node.add("Cast", {sums}, {{"to", Format()}});
+  const ValueId real = cast_to(node, sums, Format());
   const ValueId all = node.add("Add", {node.add("Mul", {real, scale}), node.value(2)});
   packed_attention(node, all, {}, 5, 8, kNone);
 }
@@ -182,8 +194,7 @@ class MultiHead {
     }
     to_heads();
     if (node_.has(5)) add_bias(node_, heads_, node_.value(5));
-    const Dim past =
-        heads_.past_k == kNone ? Dim(0) : node_.type_of_value(heads_.past_k).shape.at(2);
+    const Dim past = past_length(node_, heads_);
     add_key_mask(node_, heads_, 4, past + node_.type_of_value(heads_.k).shape[2]);
     const auto results = attend(node_, heads_);
     const auto shape = node_.type_of_value(results[0]).shape;
@@ -195,8 +206,13 @@ class MultiHead {
 
  private:
   void take_operands() {
-    for (const std::size_t i : {1, 2})
+    for (const std::size_t i : {0, 1, 2}) {
       if (!node_.has(i)) OnnxNode::refuse("it has no key or value", "give it q, k and v");
+      const std::size_t rank = node_.type(i).shape.size();
+      if (rank != 3 && rank != 4)
+        OnnxNode::refuse(concat("its input ", i, " is ", node_.type(i).to_string()),
+                         "give it [batch,length,size] or [batch,heads,length,size]");
+    }
     heads_.q = node_.value(0);
     heads_.k = node_.value(1);
     heads_.v = node_.value(2);
@@ -265,7 +281,9 @@ void rotary_embedding(OnnxNode& node) {
     OnnxNode::refuse("it packs its batch or scales", "export the model without it");
   std::int64_t heads = node.integer("num_heads", 0);
   node.integer("rotary_embedding_dim", 0);  // said by the cosines
-  if (is_flat && heads == 0) heads = x[2].constant() / (2 * node.type(2).shape[1].constant());
+  const std::int64_t pairs = node.type(2).shape[1].constant();
+  if (pairs < 1) OnnxNode::refuse("its cosines have no elements", "correct the inputs");
+  if (is_flat && heads == 0) heads = x[2].constant() / (2 * pairs);
   ValueId positions = node.value(1);
   if (given.size() == 1)
     positions = node.add("Add", {places(node, 0, x[is_flat ? 1 : 2].constant()), positions});
@@ -279,7 +297,7 @@ class GroupQuery {
  public:
   explicit GroupQuery(OnnxNode& node) : node_(node) {
     heads_.heads = head_count(node);
-    heads_.groups = node.integer("kv_num_heads");
+    heads_.groups = head_count(node, "kv_num_heads");
     heads_.scale = node.real("scale", 0);
     heads_.softcap = node.real("softcap", 0);
     heads_.is_causal = node.integer("causal", 1) != 0;
@@ -303,8 +321,7 @@ class GroupQuery {
       heads_.past_k = node_.value(3);
       heads_.past_v = node_.value(4);
     }
-    const Dim past =
-        heads_.past_k == kNone ? Dim(0) : node_.type_of_value(heads_.past_k).shape.at(2);
+    const Dim past = past_length(node_, heads_);
     check_lengths(q, past);
     if (node_.integer("do_rotary", 0) != 0) rotate(q, past);
     if (node_.has(10)) add_bias(node_, heads_, node_.value(10));
@@ -316,9 +333,8 @@ class GroupQuery {
  private:
   void take_operands() {
     heads_.q = node_.value(0);
-    if (node_.type(0).shape.size() != 3 || heads_.groups < 1)
-      OnnxNode::refuse("its query has not three axes, or kv_num_heads is not positive",
-                       "correct the node");
+    if (node_.type(0).shape.size() != 3)
+      OnnxNode::refuse("its query has not three axes", "give it [batch,length,size]");
     if (node_.has(1)) {
       heads_.k = node_.value(1);
       heads_.v = node_.value(2);
@@ -356,8 +372,8 @@ class GroupQuery {
 
   void rotate(const std::vector<Dim>& q, const Dim& past) {
     const bool interleaved = node_.integer("rotary_interleaved", 0) != 0;
-    if (!node_.has(7) || !node_.has(8))
-      OnnxNode::refuse("it has no cosines and sines", "give it both");
+    if (!node_.has(7) || !node_.has(8) || node_.type(7).shape.size() != 2)
+      OnnxNode::refuse("it has no cosines and sines [positions,pairs]", "give it both");
     const ValueId positions =
         node_.has(9) ? node_.value(9) : places(node_, past.constant(), q[1].constant());
     heads_.q = rotated(node_, heads_.q, node_.value(7), node_.value(8), positions, heads_.heads,

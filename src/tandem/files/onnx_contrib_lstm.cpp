@@ -23,7 +23,9 @@ class QuantizedLstm {
       OnnxNode::refuse("its input or weights have not three axes", "correct the inputs");
     units_ = node.integer("hidden_size", r[1].constant());
     directions_ = direction_ == "bidirectional" ? 2 : 1;
-    if (w[2] != Dim(4 * units_) || r != std::vector<Dim>{directions_, units_, 4 * units_})
+    constexpr std::int64_t kMostUnits = 1 << 20;
+    if (units_ < 1 || units_ > kMostUnits || w[2] != Dim(4 * units_) ||
+        r != std::vector<Dim>{directions_, units_, 4 * units_})
       OnnxNode::refuse(concat("its weights ", node.type(1).to_string(), " and ",
                               node.type(2).to_string(), " do not fit ", units_, " units"),
                        "give them as [directions,inputs,4*units] and [directions,units,4*units]");
@@ -56,13 +58,13 @@ class QuantizedLstm {
  private:
   // Codes less their zero point, as f64, which holds every sum that 32 bits hold.
   ValueId exact(ValueId codes, ValueId zero) {
-    const Attributes wide = {{"to", Format::parse("f64")}};
-    return node_.add("Sub", {node_.add("Cast", {codes}, wide), node_.add("Cast", {zero}, wide)});
+    return node_.add("Sub", {cast_to(node_, codes, Format::parse("f64")),
+                             cast_to(node_, zero, Format::parse("f64"))});
   }
 
   ValueId product(ValueId a, ValueId b, ValueId scale) {
     const ValueId sums = node_.add("MatMul", {a, b});
-    return node_.add("Mul", {node_.add("Cast", {sums}, {{"to", Format()}}), scale});
+    return node_.add("Mul", {cast_to(node_, sums, Format()), scale});
   }
 
   // Of one direction, without that axis.

@@ -104,12 +104,11 @@ void qlinear_global_average_pool(OnnxNode& node) {
 // Codes less their zero point, as f64, which holds every sum that 32 bits hold. A zero point with
 // several elements has one for each column.
 ValueId exact(OnnxNode& node, ValueId codes, ValueId zero) {
-  const Attributes wide = {{"to", Format::parse("f64")}};
-  const ValueId x = node.add("Cast", {codes}, wide);
-  return zero == kNone ? x : node.add("Sub", {x, node.add("Cast", {zero}, wide)});
+  const ValueId x = cast_to(node, codes, Format::parse("f64"));
+  return zero == kNone ? x : node.add("Sub", {x, cast_to(node, zero, Format::parse("f64"))});
 }
 
-ValueId as_f32(OnnxNode& node, ValueId x) { return node.add("Cast", {x}, {{"to", Format()}}); }
+ValueId as_f32(OnnxNode& node, ValueId x) { return cast_to(node, x, Format()); }
 
 // Exact sums times the scales of both operands, and the bias.
 ValueId scaled_product(OnnxNode& node, ValueId a, ValueId b, ValueId scale, std::size_t bias) {
@@ -163,16 +162,18 @@ Tensor unpacked(const Tensor& bytes, std::int64_t rows, std::int64_t count, int 
   if (bytes.format() != Format::parse("uint8") || rows * per_row != bytes.size() ||
       per_row * 8 < count * bits)
     OnnxNode::refuse("its packed codes do not fit its sizes", "correct the inputs");
-  Axes codes;
+  Tensor codes(Format::integer(bits, false), {rows, count});
+  const auto to = codes.mutable_data<std::uint8_t>();
   const auto data = bytes.data<std::uint8_t>();
   for (std::int64_t row = 0; row < rows; ++row) {
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t bit = i * bits;
       const unsigned byte = data[static_cast<std::size_t>(row * per_row + bit / 8)];
-      codes.push_back((byte >> (bit % 8)) & ((1U << bits) - 1));
+      to[static_cast<std::size_t>(row * count + i)] =
+          static_cast<std::uint8_t>((byte >> (bit % 8)) & ((1U << bits) - 1));
     }
   }
-  return Tensor::from_integers(Format::integer(bits, false), {rows, count}, codes);
+  return codes;
 }
 
 // x times weights [N,K], whose rows have a scale and a zero point for each block.
@@ -186,9 +187,10 @@ class BlockProduct {
         bits_(static_cast<int>(node.integer("bits", 4))) {
     if (bits_ != 2 && bits_ != 4 && bits_ != 8)
       OnnxNode::refuse(concat("its weights have ", bits_, " bits"), "use 2, 4 or 8");
-    constexpr std::int64_t kMost = std::int64_t{1} << 31;
+    constexpr std::int64_t kMost = std::int64_t{1} << 20;
     if (depth_ < 1 || rows_ < 1 || block_ < 1 || depth_ > kMost || rows_ > kMost || block_ > kMost)
-      OnnxNode::refuse("its K, N or block_size is not positive", "correct the attributes");
+      OnnxNode::refuse("its K, N or block_size is not positive, or beyond 2^20",
+                       "correct the attributes");
     blocks_ = (depth_ - 1) / block_ + 1;
     node.ignore("accuracy_level");  // lets a runtime round x, which is not done here
     if (node.integer("weight_prepacked", 0) != 0)
@@ -197,7 +199,6 @@ class BlockProduct {
   }
 
   void read() {
-    node_.charge(rows_ * blocks_ * block_);
     const Tensor codes =
         unpacked(node_.required_constant(1, "its weight"), rows_ * blocks_, block_, bits_)
             .reshaped({rows_, blocks_, block_});
@@ -208,7 +209,7 @@ class BlockProduct {
     if (blocks_ * block_ > depth_) w = sliced(node_, w, 1, 0, depth_);
     const ValueId x = node_.value(0);
     const Format format = node_.type(0).format;
-    if (format != Format()) w = node_.add("Cast", {w}, {{"to", format}});
+    if (format != Format()) w = cast_to(node_, w, format);
     ValueId y = node_.add("MatMul", {x, permuted(node_, w, {1, 0})});
     if (node_.has(5)) y = node_.add("Add", {y, node_.value(5)});
     node_.set(0, y);

@@ -83,8 +83,8 @@ class LoopReader {
     stacked_ = static_cast<std::size_t>(body_.output_size()) - 1 - carried_;
     if (node.has(0)) {
       trips_ = node.constant(0);
-      if (trips_ != nullptr && trips_->size() != 1)
-        OnnxNode::refuse("its number of trips is no scalar", "give it one number");
+      if (trips_ != nullptr && (trips_->size() != 1 || !trips_->format().is_integer()))
+        OnnxNode::refuse("its number of trips is no scalar", "give it one integer");
     }
   }
 

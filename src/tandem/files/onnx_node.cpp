@@ -210,7 +210,10 @@ ValueId OnnxNode::add_constant(Tensor tensor) {
   return builder().constant(std::move(tensor), label_);
 }
 
-TensorType OnnxNode::type_of_value(ValueId value) { return builder().type(value); }
+TensorType OnnxNode::type_of_value(ValueId value) {
+  if (value == kNone) refuse("an input is absent that it needs", "give the node that input");
+  return builder().type(value);
+}
 
 const Tensor* OnnxNode::constant_of_value(ValueId value) {
   return constant_of(importer_->module_, builder().graph(), value);

@@ -33,9 +33,8 @@ class GramCounter {
       OnnxNode::refuse(concat("its input is ", node_.type(0).to_string()), "give it [N,C] or [C]");
     rows_ = shape.size() == 2 ? shape[0] : Dim(1);
     length_ = shape.back().constant();
-    const ValueId x =
-        node_.reshape(node_.add("Cast", {node_.value(0)}, {{"to", Format::integer(64, true)}}),
-                      {rows_, Dim(length_)});
+    const ValueId x = node_.reshape(cast_to(node_, node_.value(0), Format::integer(64, true)),
+                                    {rows_, Dim(length_)});
     if (columns_.empty()) OnnxNode::refuse("its pool is empty", "give it n-grams");
     std::vector<ValueId> counts;
     for (std::int64_t n = 1; n <= static_cast<std::int64_t>(starts_.size()); ++n) {
@@ -51,11 +50,11 @@ class GramCounter {
 
  private:
   void check() {
-    constexpr std::int64_t kMostSkips = 64, kMostGrams = 1 << 16;
+    constexpr std::int64_t kMostSkips = 16, kMostLength = 16, kMostGrams = 1 << 16;
     const auto pool = static_cast<std::int64_t>(pool_.size());
     const auto lengths = static_cast<std::int64_t>(starts_.size());
-    bool fits = least_ >= 1 && least_ <= most_ && most_ <= lengths && skips_ >= 0 &&
-                skips_ <= kMostSkips && pool <= kMostGrams;
+    bool fits = least_ >= 1 && least_ <= most_ && most_ <= lengths && lengths <= kMostLength &&
+                skips_ >= 0 && skips_ <= kMostSkips && pool <= kMostGrams;
     std::int64_t total = 0;
     for (std::int64_t n = 1; fits && n <= lengths; ++n) {
       const std::int64_t begin = starts_[static_cast<std::size_t>(n - 1)], end = end_of(n);
@@ -112,7 +111,7 @@ class GramCounter {
       const ValueId same = node_.add("Equal", {part, element});
       all = all == kNone ? same : node_.add("And", {all, same});
     }
-    const ValueId real = node_.add("Cast", {all}, {{"to", Format()}});
+    const ValueId real = cast_to(node_, all, Format());
     return node_.add("ReduceSum", {real}, {{"axes", Integers{2}}, {"keepdims", std::int64_t{0}}});
   }
 

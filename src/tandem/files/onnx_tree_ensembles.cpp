@@ -181,12 +181,12 @@ ValueId real_features(OnnxNode& node) {
   if (node.type(0).shape.size() != 2)
     OnnxNode::refuse(concat("its input is ", node.type(0).to_string()), "give it [N,features]");
   if (format == Format() || format == Format::parse("f64")) return node.value(0);
-  return node.add("Cast", {node.value(0)}, {{"to", Format()}});
+  return cast_to(node, node.value(0), Format());
 }
 
 ValueId as_single(OnnxNode& node, ValueId x) {
   if (node.type_of_value(x).format == Format()) return x;
-  return node.add("Cast", {x}, {{"to", Format()}});
+  return cast_to(node, x, Format());
 }
 
 ValueId row_constant(OnnxNode& node, const std::vector<double>& values, ValueId like) {
@@ -250,7 +250,7 @@ void set_classes(OnnxNode& node, ValueId scores, const Integers& labels) {
 void set_two_classes(OnnxNode& node, ValueId score, const Integers& labels, bool is_share) {
   const ValueId middle = constant_like(node, is_share ? 0.5 : 0, score);
   const ValueId is_second = node.add("Greater", {score, middle});
-  const ValueId place = node.add("Cast", {is_second}, {{"to", Format::integer(64, true)}});
+  const ValueId place = cast_to(node, is_second, Format::integer(64, true));
   set_labels(node, node.reshape(place, {node.type_of_value(place).shape[0]}), labels);
   const ValueId one = as_single(node, score);
   const std::string transform = node.text("post_transform", "NONE");

@@ -162,7 +162,7 @@ def inputs_of(model, folder):
 
 
 def greatest_error(ours, peer):
-    """The greatest difference of two files of outputs, relative to the greatest magnitude of each."""
+    """The greatest difference of two files of outputs, relative to each one's magnitude."""
     import numpy as np  # pylint: disable=import-outside-toplevel
     worst = 0.0
     with np.load(ours) as a, np.load(peer) as b:
@@ -223,8 +223,8 @@ def geometric_mean(values):
 
 
 def table_of(rows):
-    lines = ["| network | max relative error | threads | ms | ONNX Runtime ms | ratio | share of peak "
-             "| MB | ONNX Runtime MB |", "|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
+    lines = ["| network | max relative error | threads | ms | ONNX Runtime ms | ratio "
+             "| share of peak | MB | ONNX Runtime MB |", "|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
     for row in rows:
         if "refused" in row:
             lines.append(f"| {row['network']} | refused: {row['refused']} |  |  |  |  |  |  |  |")
@@ -264,7 +264,8 @@ def document_of(rows):
     text = ["# Networks on this processor", "",
             "Written by `make bench-host` (tools/bench_host.py); do not edit.", "",
             f"Processor: {machine}. Peer: ONNX Runtime {first['peer_version']}. The ratio is its "
-            "time over ours, so above 1 we are faster; the share is of the fused multiply-adds "
+            "time over ours, the median over pairs of turns that follow each other, so above 1 we "
+            "are faster; the share is of the fused multiply-adds "
             "that the same threads reach. Memory is the process's peak (VmHWM) minus that before "
             "the network is read. The error is the greatest difference relative to the greatest "
             "magnitude of an output.", "", *table_of(rows), ""]

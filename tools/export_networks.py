@@ -133,7 +133,8 @@ class LlamaClass(nn.Module):
 
     def __init__(self, vocabulary=16384, width=512, heads=8, key_heads=2, layers=6, inner=1408):
         super().__init__()
-        self.heads, self.key_heads, self.layers, self.size = heads, key_heads, layers, width // heads
+        self.heads, self.key_heads = heads, key_heads
+        self.layers, self.size = layers, width // heads
         self.words = nn.Embedding(vocabulary, width)
         self.head = nn.Linear(width, vocabulary, bias=False)
         self.norm = RmsNorm(width)

@@ -8,7 +8,7 @@ PYTHON := $(if $(filter asan fuzz,$(PRESET)),OFF,ON)
 TINY_MODELS := pretrainedResnet_quant kws_ref_model vww_96_int8 ad01_int8 str_ww_ref_model
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build all test test-all bench bench-mcu estimates lint tidy format fuzz coverage install
+.PHONY: help demo build all test test-all bench bench-host bench-mcu estimates lint tidy format fuzz coverage install
 .PHONY: clean
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make test-all  run the slow ones too"
 	@echo "make estimates estimates beside the truth: the table of docs/estimates.md"
 	@echo "make bench-mcu int8 networks on Cortex-M and RV32: the table of docs/microcontrollers.md"
+	@echo "make bench-host networks on this processor beside ONNX Runtime: docs/host.md"
 	@echo "make bench     the same, networks beside PyPI's qonnx and tflite-micro"
 	@echo "make lint      formatting, include order, lengths, shellcheck"
 	@echo "make tidy      clang-tidy (a first run takes minutes)"
@@ -55,6 +56,14 @@ bench-mcu: build
 	@tools/setup.sh bench
 	@.venv/bin/python tools/bench_mcu.py --tandem $(BUILD)/tandem $(foreach model,$(TINY_MODELS),\
 	  $(TANDEM_DATA)/models/mlperf_tiny/$(model).tflite)
+
+# NETWORKS="resnet18 bert" takes some of them, and writes no document.
+NETWORKS ?=
+bench-host: all
+	@tools/setup.sh networks
+	@.venv/bin/python tools/export_networks.py build/networks $(NETWORKS)
+	@.venv/bin/python tools/bench_host.py --tandem $(BUILD)/python $(if $(NETWORKS),\
+	  $(NETWORKS:%=build/networks/%.onnx),--write docs/host.md build/networks/*.onnx)
 
 bench: build
 	@tools/setup.sh bench

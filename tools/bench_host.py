@@ -20,7 +20,10 @@ import time
 from pathlib import Path
 
 OURS, PEER, EXACT_PEER = "tandem", "onnxruntime", "onnxruntime-exact"
-DEFAULT_INPUTS = "reals drawn from a normal distribution"
+
+
+class Refused(Exception):
+    """A program does not take a network; says why."""
 
 
 # ---- One program in its process ----
@@ -119,14 +122,20 @@ class Worker:
         command = [sys.executable, __file__, "--worker", "--engine", engine, "--tandem",
                    arguments.tandem, "--threads", str(threads), "--inputs", str(inputs),
                    str(model)]
+        self.errors = tempfile.TemporaryFile("w+")  # pylint: disable=consider-using-with
         self.process = subprocess.Popen(  # pylint: disable=consider-using-with
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True)
 
     def ask(self, do, **more):
-        print(json.dumps({"do": do, **more}), file=self.process.stdin, flush=True)
-        answer = self.process.stdout.readline()
+        answer = ""
+        try:
+            print(json.dumps({"do": do, **more}), file=self.process.stdin, flush=True)
+            answer = self.process.stdout.readline()
+        except BrokenPipeError:
+            pass
         if not answer:
-            raise SystemExit(f"{self.process.args[4]} failed on {self.process.args[-1]}")
+            self.errors.seek(0)
+            raise Refused(self.errors.read().strip().splitlines()[-1])
         return json.loads(answer)
 
     def close(self):
@@ -153,7 +162,7 @@ def inputs_of(model, folder):
 
 
 def greatest_error(ours, peer):
-    """The greatest difference of two files of outputs, relative to the greatest magnitude of each."""
+    """The greatest difference of two files of outputs, relative to each one's magnitude."""
     import numpy as np  # pylint: disable=import-outside-toplevel
     worst = 0.0
     with np.load(ours) as a, np.load(peer) as b:
@@ -161,14 +170,24 @@ def greatest_error(ours, peer):
             if a[name].shape != b[name].shape:
                 return math.inf
             x, y = a[name].astype("f8"), b[name].astype("f8")
+            if not np.array_equal(np.isfinite(x), np.isfinite(y)):
+                return math.inf
+            x, y = x[np.isfinite(x)], y[np.isfinite(y)]
             if y.size:
                 scale = np.abs(y).max() or 1.0
                 worst = max(worst, float(np.abs(x - y).max() / scale))
     return worst
 
 
+def row_of(arguments, model, threads, folder):
+    """One network in both programs, or why ours does not take it: a row of the table."""
+    try:
+        return compare(arguments, model, threads, folder)
+    except Refused as reason:
+        return {"network": model.stem, "threads": threads, "refused": str(reason).strip()}
+
+
 def compare(arguments, model, threads, folder):
-    """One network in both programs: a row of the table."""
     inputs = inputs_of(model, folder)
     ours = Worker(arguments, OURS, model, inputs, threads)
     row = {"network": model.stem, "threads": threads, **ours.ask("about")}
@@ -204,9 +223,12 @@ def geometric_mean(values):
 
 
 def table_of(rows):
-    lines = ["| network | max relative error | threads | ms | ONNX Runtime ms | ratio | share of peak "
-             "| MB | ONNX Runtime MB |", "|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
+    lines = ["| network | max relative error | threads | ms | ONNX Runtime ms | ratio "
+             "| share of peak | MB | ONNX Runtime MB |", "|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
     for row in rows:
+        if "refused" in row:
+            lines.append(f"| {row['network']} | refused: {row['refused']} |  |  |  |  |  |  |  |")
+            continue
         lines.append(
             f"| {row['network']} | {row['error']:.1e} | {row['threads']} "
             f"| {row['seconds'] * 1e3:.2f} | {row['peer_seconds'] * 1e3:.2f} | {row['ratio']:.2f} "
@@ -216,6 +238,7 @@ def table_of(rows):
 
 def summary_of(rows):
     lines = []
+    rows = [row for row in rows if "refused" not in row]
     for threads in sorted({row["threads"] for row in rows}):
         ratios = [row["ratio"] for row in rows if row["threads"] == threads]
         lines.append(f"{threads} thread{'s' if threads > 1 else ''}: geometric mean "
@@ -236,18 +259,19 @@ def profile_of(row, most=12):
 
 
 def document_of(rows):
-    first = rows[0]
+    first = next(row for row in rows if "refused" not in row)
     machine = f"{processor()}, {first['instructions']}"
     text = ["# Networks on this processor", "",
             "Written by `make bench-host` (tools/bench_host.py); do not edit.", "",
             f"Processor: {machine}. Peer: ONNX Runtime {first['peer_version']}. The ratio is its "
-            "time over ours, so above 1 we are faster; the share is of the fused multiply-adds "
+            "time over ours, the median over pairs of turns that follow each other, so above 1 we "
+            "are faster; the share is of the fused multiply-adds "
             "that the same threads reach. Memory is the process's peak (VmHWM) minus that before "
             "the network is read. The error is the greatest difference relative to the greatest "
             "magnitude of an output.", "", *table_of(rows), ""]
     for line in summary_of(rows):
         text.append(f"- {line}")
-    losses = [row for row in rows if row["ratio"] < 1]
+    losses = [row for row in rows if row.get("ratio", 1) < 1]
     if losses:
         text += ["", "## Where the peer is faster", "", "```"]
         for row in losses:
@@ -291,8 +315,11 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for model in map(Path, arguments.models):
             for threads in map(int, arguments.threads.split(",")):
-                rows.append(compare(arguments, model, threads, folder))
-                row = rows[-1]
+                row = row_of(arguments, model, threads, folder)
+                rows.append(row)
+                if "refused" in row:
+                    print(f"{row['network']:20} refused: {row['refused']}", flush=True)
+                    break
                 print(f"{row['network']:20} {threads} threads  {row['seconds'] * 1e3:8.2f} ms  "
                       f"{row['peer_seconds'] * 1e3:8.2f} ms  ratio {row['ratio']:.2f}  "
                       f"share {row['share']:4.0%}  error {row['error']:.1e}  "
@@ -301,7 +328,7 @@ def main():
     for line in summary_of(rows):
         print(line)
     for row in rows:
-        if row["ratio"] < 1:
+        if row.get("ratio", 1) < 1:
             print("\n".join(profile_of(row)))
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(rows, indent=1) + "\n")

@@ -1,5 +1,7 @@
 #include "tandem/runtime/host_network.h"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "tandem/base/threads.h"
@@ -56,6 +58,24 @@ TEST_F(HostNetworkTest, EqualsTheReferenceOnRandomNetworks) {
       return;
     }
   }
+}
+
+// x is read by the convolution that begins the branch, h by the sum alone.
+TEST_F(HostNetworkTest, WritesAResidualSumWhereItsLastReaderFindsIt) {
+  const Module module = parse_module(
+      "tandem-module 1\nconstant @w : f32[2,2,1,1] = [1,2,3,4]\n"
+      "graph @main(%x : f32[1,2,8,8]) -> (%y) {\n  %w = constant @w\n"
+      "  %h : f32[1,2,8,8] = Conv(%x, %w)\n  %a : f32[1,2,8,8] = Conv(%h, %w)\n"
+      "  %b : f32[1,2,8,8] = Conv(%a, %w)\n  %s : f32[1,2,8,8] = Add(%b, %h)\n"
+      "  %y : f32[1,2,8,8] = Conv(%s, %w)\n}\n");
+  const HostNetwork network = prepare_for_host(module);
+  const Plan plan = plan_host(network.module, {.layouts = network.layouts});
+  const auto adds =
+      std::ranges::find_if(plan.steps, [&](const Step& step) { return step.nodes.size() == 2; });
+  ASSERT_NE(adds, plan.steps.end());
+  EXPECT_NE(std::ranges::find(adds->reads, adds->writes[0]), adds->reads.end());
+  const auto inputs = random_inputs_of(module, 3);
+  expect_close(run_on_host(module, inputs), evaluate(module, module.main(), inputs), 1e-5);
 }
 
 TEST_F(HostNetworkTest, GivesTheSameBitsOnAnyNumberOfThreads) {

@@ -398,8 +398,11 @@ std::unique_ptr<DenseCall> dense_convolution(const Convolution& c, const float* 
   parts->own_activation = own_activation_of(epilogue);
   const std::int64_t x_row = c.width * c.channels, y_row = c.out_width * c.filters;
   const std::int64_t filter_size = c.channels / c.group * c.kernel_height * c.kernel_width;
+  // Weights that are read and elements that are written count too where little is computed of them.
+  constexpr double kOperationsPerElement = 16;
   const double operations =
-      2.0 * static_cast<double>(c.out_height * y_row) * static_cast<double>(filter_size);
+      2.0 * static_cast<double>(c.out_height * y_row) * static_cast<double>(filter_size) +
+      kOperationsPerElement * static_cast<double>(c.out_height * y_row + c.filters * filter_size);
   constexpr std::int64_t kFilters = 64;
   const bool by_filters = cuts_filters(c);
   const std::int64_t wanted = part_count(operations, by_filters ? c.filters : c.out_height);
@@ -456,12 +459,17 @@ DenseCall::Parts::Variant product_variant(const DenseProduct& p, Range rows, Ran
                                           bool has_weights, bool has_bias,
                                           const Epilogue& epilogue) {
   const Description x({rows.size(), p.depth}, kFloat, Tag::ab);
-  const Description y({rows.size(), columns.size()}, kFloat, Memory::dims{p.columns, 1});
+  // Where columns are cut, the result's rows lie apart, and their kernel takes the right operand as
+  // it is; one row has no gaps, and reads short pieces of many rows better packed.
+  constexpr std::int64_t kLongPiece = 2048;
+  const bool side_by_side =
+      columns.size() == p.columns || (p.rows * p.batch == 1 && columns.size() < kLongPiece);
+  const Description y({rows.size(), columns.size()}, kFloat,
+                      Memory::dims{side_by_side ? columns.size() : p.columns, 1});
   const Memory::dims shape = {p.depth, columns.size()};
   const Memory::dims strides =
       p.right_is_transposed ? Memory::dims{1, p.depth} : Memory::dims{p.columns, 1};
-  // Where the result's columns are cut, its kernel takes the right operand as it is.
-  const bool packs = has_weights && columns.size() == p.columns;
+  const bool packs = has_weights && side_by_side;
   const Description w =
       packs ? Description(shape, kFloat, Tag::any) : Description(shape, kFloat, strides);
   using Call = dnnl::matmul;
@@ -528,7 +536,11 @@ std::unique_ptr<DenseCall> dense_product(const DenseProduct& p, const float* w, 
   const double operations =
       2.0 * static_cast<double>(rows * p.columns) * static_cast<double>(p.depth);
   constexpr std::int64_t kColumns = 64, kRows = 8;
-  const std::int64_t wanted = batch > 1 ? 1 : part_count(operations, 1 << 20);
+  // Few rows take as long as the right operand takes to be read.
+  constexpr double kOperationsPerElement = 16;
+  const double effort = std::max(operations, kOperationsPerElement * static_cast<double>(p.depth) *
+                                                 static_cast<double>(p.columns));
+  const std::int64_t wanted = batch > 1 ? 1 : part_count(effort, 1 << 20);
   const bool by_columns = p.columns / kColumns >= wanted && p.columns >= rows / 4;
   const auto row_spans = spans(rows, by_columns ? 1 : wanted, kRows);
   const auto column_spans = spans(p.columns, by_columns ? wanted : 1, kColumns);

@@ -47,6 +47,11 @@ NumberedNode numbered_node(const NodeView& node, const Format& moved, bool numbe
 // (indices) as they are when `number_constants` is false.
 std::optional<std::vector<Tensor>> numbered_inputs(const NodeView& node, const Format& moved,
                                                    std::int64_t base, bool number_constants) {
+  // Before anything is numbered: embeddings, whose rows data choose, are large.
+  for (std::size_t i = 0; i < node.input_count(); ++i)
+    if (node.has_input(i) && node.constant(i) == nullptr &&
+        !is_moved_input(node, i, moved, number_constants))
+      return std::nullopt;
   std::vector<Tensor> inputs;
   std::int64_t next = base;
   for (std::size_t i = 0; i < node.input_count(); ++i) {
@@ -57,7 +62,6 @@ std::optional<std::vector<Tensor>> numbered_inputs(const NodeView& node, const F
     const Tensor* constant = node.constant(i);
     const TensorType& type = node.input(i);
     const bool is_moved = is_moved_input(node, i, moved, number_constants);
-    if (!is_moved && constant == nullptr) return std::nullopt;
     if (!is_moved) {
       inputs.push_back(*constant);
       continue;

@@ -2,12 +2,13 @@
 """Quantized networks on this processor beside ONNX Runtime: latency and differing results.
 
     tools/quantize_networks.py build/networks build/networks/*.onnx
-    tools/bench_host_int8.py --program build/release/bench/tandem_host_quantized build/networks/*8.onnx
+    tools/bench_host_int8.py --program build/release/bench/tandem_host_quantized \\
+        build/networks/*8.onnx
 
-ONNX Runtime runs in its default and in its exact mode (session.x64quantprecision), each program in a
-process of its own; they take turns while the others sleep. Where the exact mode fails to load a
+ONNX Runtime runs in its default and in its exact mode (session.x64quantprecision), each program in
+a process of its own; they take turns while the others sleep. Where the exact mode fails to load a
 network, that is said. Differing results are elements of the network's outputs, against ONNX
-Runtime's exact mode and, with --reference (slow), against the definition of the lowered network.
+Runtime's two modes and, with --reference (slow), against the definition of the lowered network.
 """
 
 import argparse
@@ -134,7 +135,8 @@ def measure(arguments, model, threads, folder):
     for mode, peer in peers.items():
         if not peer.failed:
             row[f"seconds_{mode}"] = statistics.median(times[mode] for times in rounds)
-            row[f"ratio_{mode}"] = statistics.median(times[mode] / times["ours"] for times in rounds)
+            ratios = [times[mode] / times["ours"] for times in rounds]
+            row[f"ratio_{mode}"] = statistics.median(ratios)
     if min(row.get(f"ratio_{mode}", 1) for mode in PEERS) < 1:
         row["profile"] = ours.ask("profile")
     for worker in (ours, *peers.values()):
@@ -147,8 +149,9 @@ def milliseconds(row, key):
 
 
 def table_of(rows):
-    lines = ["| network | instructions | threads | ms | ONNX Runtime default ms | exact ms | ratio to "
-             "default | ratio to exact | results that differ from default | from exact |",
+    lines = ["| network | instructions | threads | ms | ONNX Runtime default ms | exact ms "
+             "| ratio to default | ratio to exact | results that differ from default "
+             "| from exact |",
              "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
     for row in rows:
         ratios = [f"{row[f'ratio_{mode}']:.2f}" if f"ratio_{mode}" in row else "-"
@@ -190,7 +193,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="turns of each [%(default)s]")
     parser.add_argument("--seconds", type=float, default=0.3, help="of a turn [%(default)s]")
     parser.add_argument("--reference", action="store_true", help="compare with the definition too")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where all that was measured goes")
+    parser.add_argument("--json", type=Path, metavar="FILE",
+                        help="where all that was measured goes")
     parser.add_argument("--peer", choices=PEERS, help=argparse.SUPPRESS)
     parser.add_argument("--inputs", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -3,9 +3,9 @@
 
     tools/quantize_networks.py OUTPUT_DIR NETWORK.onnx...
 
-For each float network two files, NAME.u8.onnx and NAME.s8.onnx: int8 weights with one scale for each
-output channel, activations of uint8 or int8, calibrated by onnxruntime on seeded normal noise. Only
-speed and agreement of executions are measured with them, so the noise does no harm. Needs
+For each float network two files, NAME.u8.onnx and NAME.s8.onnx: int8 weights with one scale for
+each output channel, activations of uint8 or int8, calibrated by onnxruntime on seeded normal noise.
+Only speed and agreement of executions are measured with them, so the noise does no harm. Needs
 `tools/setup.sh bench`.
 """
 

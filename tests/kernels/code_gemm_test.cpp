@@ -102,8 +102,8 @@ TEST_P(CodeKernels, RescaleAsUnlimitedIntegersDo) {
         const RescaleLine& line = lines[static_cast<std::size_t>(c)];
         const Int128 sum =
             Int128{x[static_cast<std::size_t>(r * readable + c)]} * line.multiplier + line.addend;
-        const Int128 code = std::clamp<Int128>(round_shift(sum, line.shift, Rounding::kFloor),
-                                               low, high);
+        const Int128 code =
+            std::clamp<Int128>(round_shift(sum, line.shift, Rounding::kFloor), low, high);
         ASSERT_EQ(codes[static_cast<std::size_t>(r * channels + c)],
                   static_cast<std::uint8_t>(code));
       }

@@ -12,7 +12,6 @@ namespace tandem {
 namespace {
 
 constexpr std::int64_t kVnniBlock = 64, kAvx2Block = 16;
-constexpr std::int64_t kMostTaps = DepthwiseCodes::kMostTaps;
 
 // Interleaving bytes or words within 128 bits leaves the channels of a block in this order, which
 // packing the codes undoes. Position of a channel among the block's sums.

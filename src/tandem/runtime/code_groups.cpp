@@ -89,8 +89,8 @@ class Groups {
     nodes.push_back(*rescale);
     if (!add_tail(nodes)) return std::nullopt;
     CodeGroup group{*form, nodes};
-    if (*form != "code_depthwise" && instruction_set() == InstructionSet::kAvx2)
-      count_pairs(view(id), group);
+    const bool multiplies = *form == "code_convolution" || *form == "code_product";
+    if (multiplies && instruction_set() == InstructionSet::kAvx2) count_pairs(view(id), group);
     return group;
   }
 
@@ -344,7 +344,7 @@ std::optional<CodePair> code_pair(const Module& module, const Graph& graph, Valu
 }
 
 bool is_byte(const Format& format) {
-  return format.is_integer() &&
+  return format.is_integer() && format != Format::parse("bipolar") &&
          (format.storage() == Storage::kI8 || format.storage() == Storage::kU8);
 }
 bool is_signed_byte(const Format& format) { return format.storage() == Storage::kI8; }

@@ -13,8 +13,8 @@
 namespace tandem {
 namespace {
 
-// Work on fewer products than this is not worth another thread.
-constexpr std::int64_t kThreadProducts = 400'000;
+// Work on fewer products than this is done before another thread has begun.
+constexpr std::int64_t kThreadProducts = 4'000'000, kThreadFilterProducts = 1'000'000;
 
 std::vector<std::int8_t> weights_of(const Tensor& tensor) {
   std::vector<std::int8_t> weights;
@@ -295,8 +295,8 @@ class CodeDepthwiseStep final : public StepProgram {
     std::uint8_t* to = reinterpret_cast<std::uint8_t*>(places.write[result_]);
     const std::int64_t pixels = images_ * windows_.pixels();
     const std::int64_t products = pixels * windows_.taps() * channels_;
-    constexpr std::int64_t kGrain = 64;
-    const bool threaded = products >= kThreadProducts;
+    constexpr std::int64_t kGrain = 256;
+    const bool threaded = products >= kThreadFilterProducts;
     parallel_for(0, pixels, threaded ? kGrain : pixels, [&](std::int64_t begin, std::int64_t end) {
       compute(x, begin, end, to);
       if (table_)
@@ -354,7 +354,7 @@ class CodeDepthwiseStep final : public StepProgram {
       std::uint8_t* results = to + p * channels_;
       if (windows_.is_inside(pixel)) {
         const std::int64_t most = std::min(end - p, windows_.pixels() - pixel);
-        const std::int64_t count = windows_.run_length(pixel, most);
+        const std::int64_t count = std::min(most, windows_.run_length(pixel));
         const std::int64_t wide = count / repeats_, done = wide * repeats_;
         const std::int64_t* offsets = windows_.offsets().data();
         wide_kernel_.run(from, offsets, windows_.stride() * repeats_, wide, results);

@@ -10,7 +10,7 @@
 namespace tandem {
 namespace {
 
-constexpr std::int64_t kPart = 16384;  // codes that one thread takes at a time
+constexpr std::int64_t kPart = 65536;  // codes that one thread takes at a time
 constexpr std::int64_t kBlock = 1024;  // sums that stay in the first-level cache
 static_assert(kPart % kBlock == 0 && kBlock % CodeRescale::kLanes == 0);
 

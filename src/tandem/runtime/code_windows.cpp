@@ -47,6 +47,10 @@ CodeWindows::CodeWindows(const Shape& x, const Window& window)
     }
     inside_.push_back(inside ? 1 : 0);
   }
+  run_lengths_.assign(origins_.size(), 1);
+  for (std::size_t p = origins_.size() - 1; p-- > 0;)
+    if (inside_[p] != 0 && inside_[p + 1] != 0 && origins_[p + 1] - origins_[p] == stride_)
+      run_lengths_[p] = run_lengths_[p + 1] + 1;
 }
 
 bool CodeWindows::has_tap(std::int64_t pixel, std::int64_t tap) const {
@@ -56,14 +60,6 @@ bool CodeWindows::has_tap(std::int64_t pixel, std::int64_t tap) const {
     if (position < 0 || position >= extents_[d]) return false;
   }
   return true;
-}
-
-std::int64_t CodeWindows::run_length(std::int64_t pixel, std::int64_t most) const {
-  std::int64_t length = 1;
-  while (length < most && is_inside(pixel + length) &&
-         origin(pixel + length) - origin(pixel + length - 1) == stride_)
-    ++length;
-  return length;
 }
 
 }  // namespace tandem

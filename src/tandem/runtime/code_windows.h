@@ -25,8 +25,10 @@ class CodeWindows {
   // Whether the window of a pixel lies inside the image, and whether a tap of it does.
   bool is_inside(std::int64_t pixel) const { return inside_[static_cast<std::size_t>(pixel)] != 0; }
   bool has_tap(std::int64_t pixel, std::int64_t tap) const;
-  // How many pixels from this one on lie inside, with their origins as far apart as the first two.
-  std::int64_t run_length(std::int64_t pixel, std::int64_t most) const;
+  // How many pixels from this one on lie inside, with their origins stride() apart.
+  std::int64_t run_length(std::int64_t pixel) const {
+    return run_lengths_[static_cast<std::size_t>(pixel)];
+  }
   std::int64_t stride() const { return stride_; }
 
  private:
@@ -36,6 +38,7 @@ class CodeWindows {
   std::vector<std::int64_t> origins_, taps_;
   std::vector<std::int64_t> origin_at_, tap_at_;  // positions, [..][rank]
   std::vector<char> inside_;
+  std::vector<std::int32_t> run_lengths_;
 };
 
 }  // namespace tandem

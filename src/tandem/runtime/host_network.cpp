@@ -14,9 +14,9 @@
 #include "tandem/transform/lower.h"
 #include "tandem/transform/lower_codes.h"
 #include "tandem/transform/recognize.h"
+#include "tandem/transform/rewriter.h"
 #include "tandem/transform/split_rescales.h"
 #include "tandem/transform/tabulate_codes.h"
-#include "tandem/transform/rewriter.h"
 
 namespace tandem {
 namespace {

@@ -180,11 +180,10 @@ class Sinker {
     Shape to;
     const Order picks = transposed_indices(inner, perm, to);
     // The shape as it is written may speak of axes by their place.
-    const ValueId flat =
-        builder_->add("Reshape", {x.base},
-                      {{"shape", std::vector<std::string>{type.shape[0].to_string(),
-                                                          std::to_string(element_count(inner))}}},
-                      node.name);
+    const ValueId flat = builder_->add(
+        "Reshape", {x.base},
+        {{"shape", std::vector<std::string>{"d0", std::to_string(element_count(inner))}}},
+        node.name);
     values_[node.outputs[0]] = {flat, {}, is_identity(picks) ? Order{} : picks};
     return true;
   }

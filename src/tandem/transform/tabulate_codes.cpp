@@ -16,7 +16,10 @@ namespace {
 constexpr int kMostBits = 8;
 constexpr std::size_t kMostNodes = 64;  // of one function
 
-bool is_code(const Format& format) { return format.is_integer() && format.bits() <= kMostBits; }
+// Bipolar codes are no interval of integers.
+bool is_code(const Format& format) {
+  return format.is_integer() && format.bits() <= kMostBits && format != Format::parse("bipolar");
+}
 
 // Nodes between one value of codes and another.
 struct Function {

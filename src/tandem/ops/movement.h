@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "tandem/graph/builder.h"
+#include "tandem/graph/operator.h"
 
 namespace tandem {
 

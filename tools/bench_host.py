@@ -224,7 +224,8 @@ def geometric_mean(values):
 
 def table_of(rows):
     lines = ["| network | max relative error | threads | ms | ONNX Runtime ms | ratio "
-             "| share of peak | MB | ONNX Runtime MB |", "|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
+             "| share of peak | MB | ONNX Runtime MB |",
+             "|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
     for row in rows:
         if "refused" in row:
             lines.append(f"| {row['network']} | refused: {row['refused']} |  |  |  |  |  |  |  |")

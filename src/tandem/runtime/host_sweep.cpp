@@ -130,8 +130,10 @@ class Maker {
     }
   }
 
-  // A chain of 8-bit layers: convolutions of one kind, or products, each with its Rescale.
-  Module integers(std::int64_t kernel, bool depthwise, const char* format = "int8") {
+  // A chain of layers on codes: convolutions of one kind, or products (kernel 0), each with its
+  // Rescale; lowered, or with reals at its ends.
+  Module integers(std::int64_t kernel, bool depthwise, const char* format = "int8",
+                  bool real_ends = false) {
     start();
     std::int64_t channels = 0, side = 0;
     do {
@@ -148,12 +150,14 @@ class Maker {
       x = coded(random_.chance(0.5) ? add("Relu", {x}) : x, format);
       if (random_.chance(0.4)) x = coded(add("Add", {x, before}), format);
     }
-    if (kernel != 0 && random_.chance(0.4)) {
+    const bool wide = format != std::string_view("int8");
+    if (kernel != 0 && (wide || random_.chance(0.4))) {
       const bool most = random_.chance(0.5) && side > 2;
       x = most ? add("MaxPool", {x}, {{"kernel", Sizes{2, 2}}, {"strides", Sizes{2, 2}}})
                : add("GlobalAveragePool", {x});
       x = coded(x, format);
     }
+    if (real_ends) return finish(coded(add("Sigmoid", {x}), format));
     builder_->output(x);
     return lower(module_);
   }
@@ -276,6 +280,10 @@ std::vector<Module> host_sweep(std::uint64_t seed, int rounds) {
     for (const std::int64_t kernel : {0, 1, 3}) modules.push_back(maker.integers(kernel, false));
     modules.push_back(maker.integers(3, true));
     modules.push_back(maker.integers(0, false, "int20"));
+    modules.push_back(maker.integers(1, false, "int12"));
+    modules.push_back(maker.integers(3, true, "int12"));
+    for (const std::int64_t kernel : {0, 3})
+      modules.push_back(maker.integers(kernel, false, "int8", true));
   }
   return modules;
 }

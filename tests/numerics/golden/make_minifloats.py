@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes minifloats.txt: what PyPI's ml_dtypes makes of every half-precision number.
 
-For each format one line: its name in Tandem, its name there, and the codes of all 65,536 half-precision
-numbers in the order of their bit patterns, run by run: "count*code".
+For each format one line: its name in Tandem, its name there, and the codes of all 65,536 half-
+precision numbers in the order of their bit patterns, run by run: "count*code".
 """
 import pathlib
 

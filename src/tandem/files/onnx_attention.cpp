@@ -101,7 +101,7 @@ void modified_attention(OnnxNode& node) {
 
 // Attention whose softmax is in f32 at least.
 void flex_attention(OnnxNode& node) {
-  for (const std::size_t i : {0, 1, 2})
+  for (const std::size_t i : {0U, 1U, 2U})
     if (node.type(i).shape.size() != 4)
       OnnxNode::refuse(concat("its input is ", node.type(i).to_string()), "give it four axes");
   if (node.has_attribute("score_mod") || node.has_attribute("prob_mod"))

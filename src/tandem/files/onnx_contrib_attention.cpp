@@ -108,7 +108,7 @@ void add_past_pair(OnnxNode& node, Heads& heads, std::size_t input) {
 void set_present_pair(OnnxNode& node, std::size_t output, const std::vector<ValueId>& results) {
   if (!node.has_output(output)) return;
   std::vector<ValueId> parts;
-  for (const std::size_t i : {1, 2}) {
+  for (const std::size_t i : {1U, 2U}) {
     std::vector<Dim> shape = node.type_of_value(results[i]).shape;
     shape.insert(shape.begin(), 1);
     parts.push_back(node.reshape(results[i], shape));
@@ -206,7 +206,7 @@ class MultiHead {
 
  private:
   void take_operands() {
-    for (const std::size_t i : {0, 1, 2}) {
+    for (const std::size_t i : {0U, 1U, 2U}) {
       if (!node_.has(i)) OnnxNode::refuse("it has no key or value", "give it q, k and v");
       const std::size_t rank = node_.type(i).shape.size();
       if (rank != 3 && rank != 4)

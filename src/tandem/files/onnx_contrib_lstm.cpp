@@ -29,7 +29,7 @@ class QuantizedLstm {
       OnnxNode::refuse(concat("its weights ", node.type(1).to_string(), " and ",
                               node.type(2).to_string(), " do not fit ", units_, " units"),
                        "give them as [directions,inputs,4*units] and [directions,units,4*units]");
-    for (const std::size_t i : {4, 7})
+    for (const std::size_t i : {4U, 7U})
       if (node.has(i)) OnnxNode::refuse("it has lengths or peepholes", "export the layer without");
     for (const char* name : {"activations", "activation_alpha", "activation_beta", "clip"})
       if (node.has_attribute(name))
@@ -46,7 +46,7 @@ class QuantizedLstm {
       const auto made = read_direction(d, codes, x.scale);
       const std::vector<Dim> steps = node_.type_of_value(made[2]).shape;
       results[0].push_back(node_.reshape(made[2], {steps[0], 1, steps[1], steps[2]}));
-      for (const std::size_t i : {0, 1})
+      for (const std::size_t i : {0U, 1U})
         results[i + 1].push_back(node_.reshape(made[i], {1, steps[1], steps[2]}));
     }
     for (std::size_t i = 0; i < results.size(); ++i) {

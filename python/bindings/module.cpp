@@ -15,7 +15,7 @@
 #include "tandem/base/threads.h"
 #include "tandem/files/model_file.h"
 #include "tandem/graph/printer.h"
-#include "tandem/kernels/peak.h"
+#include "tandem/kernels/processor_rates.h"
 #include "tandem/verify/host_bench.h"
 
 #include "python/bindings/arguments.h"
@@ -129,7 +129,7 @@ nb::typed<nb::dict, nb::str, nb::any> bench_run(const Network& network,
   result["seconds"] = measured.seconds;
   result["operations"] = measured.operations;
   result["peak_operations_per_second"] = measured.peak;
-  result["instructions"] = vector_instructions();
+  result["instructions"] = vector_extensions();
   return result;
 }
 

@@ -7,6 +7,8 @@
 #include "tandem/ops/register.h"
 #include "tandem/tensor/tensor.h"
 
+#include "tests/support/least_sizes.h"
+
 namespace tandem {
 namespace {
 
@@ -66,10 +68,7 @@ TEST_F(MovementMapTest, BoxesOfEverySampleAreThoseOfTheMap) {
     if (op->traits().domain != Domain::kMovement) continue;
     for (const SampleCase& sample : op->samples()) {
       if (!sample.error.empty()) continue;
-      Module module = parse_module(sample.text);
-      std::map<std::string, std::int64_t> symbols;
-      for (const Symbol& symbol : module.symbols) symbols[symbol.name] = symbol.min;
-      module = specialize(module, symbols);
+      const Module module = with_least_sizes(parse_module(sample.text));
       const NodeView node = view_of(module);
       for (std::size_t output = 0; output < node.node.outputs.size(); ++output) {
         const TensorType& type = node.graph.values[node.node.outputs[output]].type;

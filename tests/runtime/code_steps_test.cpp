@@ -16,6 +16,8 @@
 #include "tandem/runtime/host_plan.h"
 #include "tandem/runtime/program.h"
 
+#include "tests/runtime/host_runs.h"
+
 namespace tandem {
 namespace {
 
@@ -196,18 +198,7 @@ std::vector<std::int64_t> run_codes(const HostNetwork& host, const Plan& plan, c
   return result.to_integers();
 }
 
-class CodeSteps : public testing::Test {
- protected:
-  static void SetUpTestSuite() { register_operators(); }
-  void TearDown() override {
-    set_instruction_set(set_);
-    set_thread_count(threads_);
-  }
-
- private:
-  InstructionSet set_ = instruction_set();
-  int threads_ = thread_count();
-};
+class CodeSteps : public OnAnyProcessor {};
 
 TEST_F(CodeSteps, EqualTheReferenceWithEveryInstructionSetAndThreadCount) {
   std::map<std::string, int> forms;

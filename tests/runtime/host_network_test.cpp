@@ -11,6 +11,7 @@
 #include "tandem/ops/register.h"
 
 #include "tests/runtime/host_runs.h"
+#include "tests/support/least_sizes.h"
 #include "tests/support/random_real.h"
 
 namespace tandem {
@@ -27,10 +28,7 @@ TEST_F(HostNetworkTest, RunsTheSamplesOfEveryOperatorOnReals) {
     if (op->traits().domain == Domain::kInteger) continue;
     for (const SampleCase& sample : op->samples()) {
       if (!sample.error.empty()) continue;
-      Module module = parse_module(sample.text);
-      std::map<std::string, std::int64_t> symbols;
-      for (const Symbol& symbol : module.symbols) symbols[symbol.name] = symbol.min;
-      module = specialize(module, symbols);
+      const Module module = with_least_sizes(parse_module(sample.text));
       SCOPED_TRACE(sample.text);
       const auto inputs = random_inputs_of(module, 5);
       std::vector<Tensor> expected;

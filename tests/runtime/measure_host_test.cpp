@@ -16,6 +16,7 @@
 #include "tandem/runtime/host_plan.h"
 #include "tandem/runtime/host_sweep.h"
 
+#include "tests/support/least_sizes.h"
 #include "tests/support/random_module.h"
 #include "tests/support/random_real.h"
 
@@ -53,10 +54,7 @@ TEST(HostSweep, HasEveryFormThatPlansHave) {
   for (const Operator* op : operators().all()) {
     for (const SampleCase& sample : op->samples()) {
       if (!sample.error.empty()) continue;
-      const Module module = parse_module(sample.text);
-      std::map<std::string, std::int64_t> symbols;
-      for (const Symbol& symbol : module.symbols) symbols[symbol.name] = symbol.min;
-      add_forms(specialize(module, symbols), planned);
+      add_forms(with_least_sizes(parse_module(sample.text)), planned);
     }
   }
   EXPECT_THAT(swept, ::testing::IsSupersetOf(planned));

@@ -13,6 +13,8 @@
 #include "tandem/runtime/host_plan.h"
 #include "tandem/runtime/program.h"
 
+#include "tests/runtime/host_runs.h"
+
 namespace tandem {
 namespace {
 
@@ -86,18 +88,7 @@ class RandomQuantized {
   Builder builder_;
 };
 
-class QuantizedNetwork : public testing::Test {
- protected:
-  static void SetUpTestSuite() { register_operators(); }
-  void TearDown() override {
-    set_instruction_set(set_);
-    set_thread_count(threads_);
-  }
-
- private:
-  InstructionSet set_ = instruction_set();
-  int threads_ = thread_count();
-};
+class QuantizedNetwork : public OnAnyProcessor {};
 
 Tensor run_reals(const Module& module, const Tensor& x) {
   const HostNetwork host = prepare_for_host(module);

@@ -14,6 +14,7 @@
 #include "tandem/verify/equality.h"
 #include "tandem/verify/samples.h"
 
+#include "tests/support/least_sizes.h"
 #include "tests/support/paths.h"
 #include "tests/support/random_module.h"
 #include "tests/verify/circuit_batch.h"
@@ -51,10 +52,7 @@ TEST(Circuit, SampleCasesOfEveryPrimitive) {
     if (domain != Domain::kInteger && domain != Domain::kMovement) continue;
     for (const SampleCase& sample : op->samples()) {
       if (!sample.error.empty()) continue;
-      Module module = parse_module(sample.text);
-      std::map<std::string, std::int64_t> symbols;
-      for (const Symbol& symbol : module.symbols) symbols[symbol.name] = symbol.min;
-      module = specialize(module, symbols);
+      Module module = with_least_sizes(parse_module(sample.text));
       if (!check_dataflow(module).empty()) continue;
       modules.push_back(std::move(module));
       labels.emplace_back(op->name());

@@ -13,7 +13,7 @@
 #include "tandem/data/task.h"
 #include "tandem/files/numpy.h"
 #include "tandem/graph/operator.h"
-#include "tandem/kernels/peak.h"
+#include "tandem/kernels/processor_rates.h"
 #include "tandem/verify/float_execution.h"
 #include "tandem/verify/host_bench.h"
 
@@ -252,7 +252,7 @@ class RunVerb final : public Verb {
     constexpr double kMilli = 1e3, kGiga = 1e-9;
     const double share = measured.peak > 0 ? measured.rate() / measured.peak : 0;
     result.json["bench"] = {{"threads", thread_count()},
-                            {"instructions", vector_instructions()},
+                            {"instructions", vector_extensions()},
                             {"runs", measured.seconds.size()},
                             {"least_seconds", measured.least()},
                             {"median_seconds", measured.median()},
@@ -262,7 +262,7 @@ class RunVerb final : public Verb {
                             {"share_of_peak", share}};
     result.text += concat("one run: median ", rounded(measured.median() * kMilli, 3), " ms, least ",
                           rounded(measured.least() * kMilli, 3), " ms (", measured.seconds.size(),
-                          " runs, ", thread_count(), " threads, ", vector_instructions(), ")\n");
+                          " runs, ", thread_count(), " threads, ", vector_extensions(), ")\n");
     if (measured.operations == 0) return;
     result.text +=
         concat(rounded(measured.operations * kGiga, 3), " GFLOP, ",

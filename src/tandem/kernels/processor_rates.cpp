@@ -240,8 +240,8 @@ double clock_hertz(double seconds) {
 }
 
 std::string vector_extensions() {
-  std::string name = hwy::TargetName(
-      static_cast<std::uint32_t>(hwy::SupportedTargets() & -hwy::SupportedTargets()));
+  const std::int64_t targets = hwy::SupportedTargets() & HWY_TARGETS;
+  std::string name = hwy::TargetName(targets & -targets);
 #if defined(__x86_64__)
   if (has_vnni()) name += ", VNNI";
 #endif

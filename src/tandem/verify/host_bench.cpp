@@ -7,8 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "tandem/base/random.h"
+#include "tandem/base/threads.h"
 #include "tandem/graph/operator.h"
-#include "tandem/kernels/peak.h"
+#include "tandem/kernels/processor_rates.h"
 #include "tandem/verify/samples.h"
 
 namespace tandem {
@@ -54,7 +55,7 @@ HostBench bench(CpuExecution& execution, std::span<const Tensor> inputs, std::in
   const Module& module = execution.prepared();
   for (const Node& node : module.main().nodes)
     if (is_real(node)) result.operations += operations_of(module, node);
-  result.peak = measure_float_peak();
+  result.peak = thread_count() * operations_per_second(Products::kF32, thread_count());
   return result;
 }
 

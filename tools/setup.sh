@@ -2,8 +2,8 @@
 # Installs what Tandem needs from Debian and PyPI: tools/setup.sh [demo|test|bench|networks|lint]
 #
 # demo ⊂ test ⊂ bench ⊂ networks, which adds PyTorch; lint adds the linters to test. Says nothing and
-# takes no network when all is
-# there. Debian packages need root or sudo; Python packages go to .venv in the repository.
+# takes no network when all is there. Debian packages need root or sudo; Python packages go to .venv
+# in the repository.
 set -euo pipefail
 export LC_ALL=C.UTF-8
 

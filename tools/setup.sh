@@ -13,7 +13,7 @@ venv=$repo/.venv
 demo_packages=(
   ca-certificates git make g++ cmake ninja-build ccache python3 python3-venv
   libprotobuf-dev protobuf-compiler libtomlplusplus-dev nlohmann-json3-dev libcli11-dev libzip-dev
-  libboost-dev libflatbuffers-dev flatbuffers-compiler libdnnl-dev libhwy-dev
+  libboost-dev libeigen3-dev libflatbuffers-dev flatbuffers-compiler libdnnl-dev libhwy-dev
   gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm verilator
 )
 test_packages=(

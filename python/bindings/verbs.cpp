@@ -148,7 +148,9 @@ Compressed compress(const ModelArgument& model, const std::string& data, const P
                     const TextsArgument& weights, const TextsArgument& activations,
                     const std::string& method, const std::string& weight_method,
                     std::optional<double> percentile, const TextsArgument& only,
-                    const TextsArgument& ignore, bool per_tensor, bool symmetric, bool power_of_two,
+                    const TextsArgument& ignore, const std::string& granularity,
+                    const std::string& scales, const TextsArgument& rewrites,
+                    const std::string& rounding, bool bias_correction, bool symmetric,
                     bool shared_sums, std::optional<std::int64_t> max_weight_bytes,
                     const std::string& preprocess, std::int64_t calibration, std::int64_t selection,
                     const std::string& split, std::optional<std::int64_t> limit,
@@ -166,9 +168,12 @@ Compressed compress(const ModelArgument& model, const std::string& data, const P
   recipe.percentile = percentile;
   recipe.only = texts_of(only, "only");
   recipe.ignore = texts_of(ignore, "ignore");
-  recipe.per_tensor = per_tensor;
+  recipe.granularity = granularity;
+  recipe.scales = scales;
+  recipe.rewrites = texts_of(rewrites, "rewrites");
+  recipe.rounding = rounding;
+  recipe.bias_correction = bias_correction;
   recipe.symmetric = symmetric;
-  recipe.power_of_two = power_of_two;
   recipe.shared_sums = shared_sums;
   request.max_weight_bytes = max_weight_bytes;
   request.output = text_of(output);
@@ -401,9 +406,10 @@ void bind_verbs(nb::module_& module) {
       "compress", &compress, "model"_a, nb::kw_only(), "data"_a, "output"_a = nb::none(),
       "weights"_a = nb::list(), "activations"_a = nb::list(), "method"_a = recipe.method,
       "weight_method"_a = recipe.weight_method, "percentile"_a = nb::none(), "only"_a = nb::list(),
-      "ignore"_a = nb::list(), "per_tensor"_a = recipe.per_tensor, "symmetric"_a = recipe.symmetric,
-      "power_of_two"_a = recipe.power_of_two, "shared_sums"_a = recipe.shared_sums,
-      "max_weight_bytes"_a = nb::none(), "preprocess"_a = "",
+      "ignore"_a = nb::list(), "granularity"_a = recipe.granularity, "scales"_a = recipe.scales,
+      "rewrites"_a = nb::list(), "rounding"_a = recipe.rounding,
+      "bias_correction"_a = recipe.bias_correction, "symmetric"_a = recipe.symmetric,
+      "shared_sums"_a = recipe.shared_sums, "max_weight_bytes"_a = nb::none(), "preprocess"_a = "",
       "calibration"_a = training.calibration, "selection"_a = training.selection,
       "split"_a = training.split, "limit"_a = nb::none(), "seed"_a = training.seed,
       "Recodes a network of reals by a data set (\"npz:FILE\", \"mnist:DIR\", "

@@ -38,9 +38,9 @@ class PaperTask final : public FitTask {
   double noise(const CompressRecipe& recipe) override {
     double sum = 0;
     for (const WeightSite& site : sites_.weights)
-      sum += std::pow(4.0, -recipe.bits_of(site)) * (site.layer == "conv2" ? 1 : 5);
+      sum += std::pow(4.0, -recipe.format_of(site).bits()) * (site.layer == "conv2" ? 1 : 5);
     for (const ActivationSite& site : sites_.activations)
-      sum += std::pow(4.0, -recipe.bits_of(site));
+      sum += std::pow(4.0, -recipe.format_of(site).bits());
     if (recipe.activations.method == RangeMethod::kMinMax) sum *= 1.5;
     return sum;
   }
@@ -49,10 +49,10 @@ class PaperTask final : public FitTask {
     Module module;
     double flash = 0, area = 0;
     for (const WeightSite& site : sites_.weights) {
-      flash += static_cast<double>(site.elements * recipe.bits_of(site)) / 8;
-      area += static_cast<double>(recipe.bits_of(site)) * 10;
+      flash += static_cast<double>(site.elements * recipe.format_of(site).bits()) / 8;
+      area += static_cast<double>(recipe.format_of(site).bits()) * 10;
     }
-    for (const ActivationSite& site : sites_.activations) area += recipe.bits_of(site) * 7;
+    for (const ActivationSite& site : sites_.activations) area += recipe.format_of(site).bits() * 7;
     module.metadata["flash"] = std::to_string(flash);
     module.metadata["area"] = std::to_string(area);
     module.metadata["drop"] = std::to_string(fragility_ * noise(recipe));
@@ -171,7 +171,7 @@ TEST(Search, TakesTheMethodOfLeastNoise) {
 TEST(Search, RecipesAreDescribedByTheirWidths) {
   PaperTask task;
   CompressRecipe recipe;
-  recipe.weight_widths["conv2"] = 4;
+  recipe.weight_formats["conv2"] = Format::integer(4, true);
   EXPECT_EQ(describe(*task.sites(), recipe), "weights 8 conv2 4, activations 8, mse");
 }
 

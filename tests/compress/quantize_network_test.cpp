@@ -55,8 +55,8 @@ struct Calibrated {
 
 CompressRecipe recipe_of(int weight_bits, int activation_bits) {
   CompressRecipe recipe;
-  recipe.weight_bits = weight_bits;
-  recipe.activations.bits = activation_bits;
+  recipe.weights.format = Format::integer(weight_bits, true);
+  recipe.activations.format = Format::integer(activation_bits, false);
   return recipe;
 }
 
@@ -80,8 +80,9 @@ TEST(QuantizeNetwork, LowersToIntegersForEveryWidthAndCoding) {
       for (const bool power_of_two : {false, true}) {
         CompressRecipe recipe = recipe_of(bits, bits);
         recipe.activations.symmetric = symmetric;
-        recipe.activations.power_of_two = recipe.power_of_two_weights = power_of_two;
-        recipe.activations.signed_codes = bits == 8;
+        if (power_of_two)
+          recipe.activations.scale_format = recipe.weights.scale_format = Format::parse("e8m0");
+        recipe.activations.format = Format::integer(bits, bits == 8);
         const Module quantized = set.quantized(recipe);
         const Module lowered = lower(quantized);
         EXPECT_TRUE(is_lowered(lowered));
@@ -127,11 +128,12 @@ TEST(QuantizeNetwork, BatchingOfTheCalibrationChangesNothing) {
             print_module(pieces.quantized(recipe_of(5, 6))));
 }
 
-TEST(QuantizeNetwork, SingleLayersHaveTheirOwnWidths) {
+TEST(QuantizeNetwork, SingleLayersHaveTheirOwnFormats) {
   Calibrated set;
   CompressRecipe recipe = recipe_of(8, 8);
-  set_weight_widths(recipe, set.sites, {{"conv*", 4}, {"conv3", 3}});
-  set_activation_widths(recipe, set.sites, {{"relu?", 6}});
+  set_weight_formats(recipe, set.sites,
+                     {{"conv*", Format::parse("int4")}, {"conv3", Format::parse("int3")}});
+  set_activation_formats(recipe, set.sites, {{"relu?", Format::parse("uint6")}});
   const Module quantized = set.quantized(recipe);
   const Graph& graph = quantized.main();
   std::map<std::string, int> weight_bits, activation_bits;
@@ -186,11 +188,11 @@ TEST(QuantizeNetwork, PatternsThatMatchNothingAreRefused) {
     return "";
   };
   EXPECT_THAT(message_of([&] {
-                set_weight_widths(recipe, set.sites, {{"conv9", 4}});
+                set_weight_formats(recipe, set.sites, {{"conv9", Format::parse("int4")}});
               }),
               HasSubstr("'conv9' matches no layer; did you mean"));
   EXPECT_THAT(message_of([&] {
-                set_activation_widths(recipe, set.sites, {{"*x*y", 4}});
+                set_activation_formats(recipe, set.sites, {{"*x*y", Format::parse("int4")}});
               }),
               HasSubstr("'*x*y' matches no layer"));
 }

@@ -60,12 +60,12 @@ def test_compress_equals_the_verb(command_line, digits8, tmp_path):
 
 def test_compress_takes_the_options_of_the_verb(command_line, tmp_path):
     options = {"weights": ["int4", "head=int6"], "activations": "uint6", "method": "percentile",
-               "percentile": 99.5, "per_tensor": True, "limit": 50, "calibration": 32,
+               "percentile": 99.5, "granularity": "tensor", "limit": 50, "calibration": 32,
                "selection": 32, "seed": 3}
     compressed = tandem.compress(DIGITS, data=DATA, **options)
-    flags = ["--per-tensor", "--weights", "int4", "--weights", "head=int6"]
+    flags = ["--weights", "int4", "--weights", "head=int6"]
     for name, value in options.items():
-        if name not in ("weights", "per_tensor"):
+        if name != "weights":
             flags += [f"--{name}", value]
     verb = command_line("compress", DIGITS, "--data", DATA, *flags, "-o", tmp_path / "a.tandem")
     verb["output"] = ""

@@ -10,21 +10,33 @@ namespace tandem {
 // How numbers are chosen.
 static void add_options(OptionTable& options, RecipeOptions& recipe) {
   options.list("--weights", "FORMAT|LAYER=FORMAT", recipe.weights,
-               "Codes of weights, int2 to int16 (int8); with a layer or pattern, of these alone");
+               "Codes of weights (int8): any of `tandem list formats` of at most 16 bits, such as "
+               "int4, uint4 (with a zero point), e4m3, nf4, ternary; with a layer or pattern, of "
+               "these alone");
   options.list("--activations", "FORMAT|LAYER=FORMAT", recipe.activations,
-               "Codes of activations, uint2 to uint16 or int2 to int16 (uint8)");
+               "Codes of activations (uint8), or f32: weights alone become codes");
   options.text("--method", "METHOD", recipe.method,
-               "How ranges of activations are found: minmax, percentile or mse");
+               "How ranges of activations are found: minmax, moving_average, percentile or mse");
   options.text("--weight-method", "METHOD", recipe.weight_method,
                "How scales of weights are found: minmax or mse");
   options.number("--percentile", recipe.percentile,
                  "Share of the numbers that a percentile range holds, in percent (99.99)");
   options.list("--only", "LAYER", recipe.only, "Recode these layers alone (a name or pattern)");
   options.list("--ignore", "LAYER", recipe.ignore, "Leave these layers real (a name or pattern)");
-  options.flag("--per-tensor", recipe.per_tensor, "One scale for all weights of a layer");
+  options.list("--rewrite", "NAME[:PARAMETER]", recipe.rewrites,
+               "First change scales of channels, which keeps the function: equalize, smooth:0.5 "
+               "(SmoothQuant), ptf:3 (power-of-two factors), repq (RepQ-ViT); may be repeated");
+  options.text("--rounding", "METHOD", recipe.rounding,
+               "To which code weights go: nearest, or by the error of the layer's output on the "
+               "calibration data gptq, adaround or descent");
+  options.flag("--bias-correction", recipe.bias_correction,
+               "Take off biases what rounding the weights does to the mean of each channel");
+  options.text("--granularity", "WHICH", recipe.granularity,
+               "Which weights share a scale: tensor, channel, or group:N along a channel");
+  options.text("--scales", "FORMAT", recipe.scales,
+               "Format of scales: f32, f16, bf16, or e8m0 for powers of two");
   options.flag("--symmetric", recipe.symmetric,
                "No zero points: activations of both signs are int");
-  options.flag("--power-of-two", recipe.power_of_two, "All scales are powers of two");
   options.flag("--shared-sums", recipe.shared_sums, "Both operands of a sum have one scale");
 }
 
@@ -60,6 +72,7 @@ class CompressVerb final : public Verb {
     const CompressResult compressed = compress_network(request_);
     VerbResult result;
     result.json = Json::parse(to_json(compressed));
+    for (const std::string& done : compressed.rewrites) result.text += "rewrote " + done + "\n";
     if (!compressed.real_layers.empty())
       result.text += "left real: " + join(compressed.real_layers, ", ") + "\n";
     result.text += layer_table(compressed) + accuracy_text(compressed) +

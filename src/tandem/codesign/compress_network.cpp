@@ -20,21 +20,15 @@
 namespace tandem {
 namespace {
 
-// Widths from 2 bits to below the recipe's own.
-std::vector<int> narrower_widths(const CompressRecipe& recipe) {
-  std::vector<int> widths;
-  for (int bits = 2; bits < std::max(recipe.weight_bits, recipe.activations.bits); ++bits)
-    widths.push_back(bits);
-  return widths;
-}
-
 CompressRecipe chosen_recipe(const CompressRequest& request, const Recoder& recoder,
                              const DataSet& selection) {
   CompressRecipe recipe = request.recipe.recipe(recoder.sites());
   if (!request.max_weight_bytes) return recipe;
   const auto exact = outputs_of(recoder.network(), selection);
-  auto sensitivities = measure_sensitivity(
-      recoder.sites(), recipe, narrower_widths(recipe), [&](const CompressRecipe& tried) {
+  CandidateFormats candidates = narrower_integers(recipe);
+  candidates.activations.clear();
+  auto sensitivities =
+      measure_sensitivity(recoder.sites(), recipe, candidates, [&](const CompressRecipe& tried) {
         return relative_noise(exact, outputs_of(recoder.recoded(tried), selection));
       });
   std::erase_if(sensitivities, [](const Sensitivity& s) { return !s.choice.is_weights; });
@@ -45,7 +39,7 @@ CompressRecipe chosen_recipe(const CompressRequest& request, const Recoder& reco
   for (const CompressRecipe& tried : path)
     if (bits(tried) <= 8.0 * static_cast<double>(*request.max_weight_bytes)) return tried;
   throw Error("--max-weight-bytes ", *request.max_weight_bytes,
-              ": weights of 2 bits throughout take ",
+              ": the narrowest weights tried take ",
               (weight_bits_of(recoder.sites(), path.back()) + 7) / 8, " bytes");
 }
 
@@ -141,9 +135,14 @@ Json json_of(const CompressResult& result) {
               {"held_out_samples", result.held_out_samples},
               {"seed", result.data.seed}}},
             {"method", name(result.recipe.activations.method)},
-            {"weight_method", name(result.recipe.weight_method)}};
+            {"weight_method", name(result.recipe.weights.method)},
+            {"rounding", name(result.recipe.rounding)},
+            {"bias_correction", result.recipe.bias_correction},
+            {"granularity", name(result.recipe.weights.granularity)},
+            {"scales", result.recipe.weights.scale_format.name()}};
   if (result.recipe.activations.method == RangeMethod::kPercentile)
     json["percentile"] = result.recipe.activations.percentile;
+  if (!result.rewrites.empty()) json["rewrites"] = result.rewrites;
   json["real_layers"] = result.real_layers;
   json["layers"] = Json::array();
   for (const RecodedLayer& layer : result.layers) json["layers"].push_back(json_of(layer));
@@ -166,10 +165,11 @@ CompressResult compress_network(const CompressRequest& request) {
   const TrainingSets sets = open_training(request.data, request.network);
   Module prepared = request.network;
   prepare_for_quantization(prepared);
+  CompressResult result;
+  result.rewrites = request.recipe.rewrite(prepared, sets.calibration);
   SiteRules rules = request.recipe.rules(prepared);
   rules.coded_outputs = is_tflite(request.output);
-  const Recoder recoder(prepared, sets.calibration, rules);
-  CompressResult result;
+  const Recoder recoder(prepared, sets.calibration, rules, request.recipe.moments());
   result.model = request.model;
   result.output = request.output;
   result.recipe = chosen_recipe(request, recoder, sets.selection);

@@ -32,6 +32,7 @@ struct CompressResult {
 
   Module recoded;  // of reals, with its codes
   CompressRecipe recipe;
+  std::vector<std::string> rewrites;  // what each did
   std::vector<std::string> real_layers;
   std::vector<RecodedLayer> layers;
   std::int64_t weight_bytes = 0;

@@ -47,8 +47,8 @@ Json json_of(const FitOutcome& outcome, const CompressRecipe& recipe) {
     layers.push_back(entry);
   }
   Json json{{"method", name(recipe.activations.method)},
-            {"weight_method", name(recipe.weight_method)},
-            {"granularity", recipe.per_channel ? "per_channel" : "per_tensor"}};
+            {"weight_method", name(recipe.weights.method)},
+            {"granularity", name(recipe.weights.granularity)}};
   if (recipe.activations.method == RangeMethod::kPercentile)
     json["percentile"] = recipe.activations.percentile;
   json["layers"] = layers;

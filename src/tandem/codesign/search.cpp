@@ -27,33 +27,40 @@ Measures measures_of(const Estimate& estimate) {
 
 namespace {
 
-// "8" where all are of that width, else "8 conv1 4 head 2": the commonest, then the exceptions.
-std::string widths_text(const std::vector<std::pair<std::string, int>>& widths) {
-  std::map<int, int> counts;
-  for (const auto& [name, bits] : widths) ++counts[bits];
-  int commonest = 0;
-  for (const auto& [bits, count] : counts)
-    if (commonest == 0 || count >= counts[commonest]) commonest = bits;
-  std::string text = concat(commonest);
-  for (const auto& [name, bits] : widths)
-    if (bits != commonest) text += concat(" ", name, " ", bits);
+// The width of integers, else the name of the format.
+std::string short_name(const Format& format) {
+  return format == Format::integer(format.bits(), format.is_signed()) ? concat(format.bits())
+                                                                      : format.name();
+}
+
+// "8" where all are of that format, else "8 conv1 4 head 2": the commonest, then the exceptions.
+std::string formats_text(const std::vector<std::pair<std::string, Format>>& formats) {
+  std::map<std::pair<int, std::string>, int> counts;
+  for (const auto& [name, format] : formats) ++counts[{format.bits(), short_name(format)}];
+  const auto commonest = std::ranges::max_element(
+      counts, [](const auto& a, const auto& b) { return a.second <= b.second; });
+  if (commonest == counts.end()) return "none";
+  const std::string& usual = commonest->first.second;
+  std::string text = usual;
+  for (const auto& [name, format] : formats)
+    if (short_name(format) != usual) text += concat(" ", name, " ", short_name(format));
   return text;
 }
 
 }  // namespace
 
 std::string describe(const QuantizationSites& sites, const CompressRecipe& recipe) {
-  std::vector<std::pair<std::string, int>> weights, activations;
+  std::vector<std::pair<std::string, Format>> weights, activations;
   for (const WeightSite& site : sites.weights)
-    weights.emplace_back(site.layer, recipe.bits_of(site));
-  for (const WidthChoice& choice : width_choices(sites)) {
-    if (!choice.is_weights) activations.emplace_back(choice.name, width_of(recipe, sites, choice));
+    weights.emplace_back(site.layer, recipe.format_of(site));
+  for (const FormatChoice& choice : format_choices(sites)) {
+    if (!choice.is_weights) activations.emplace_back(choice.name, format_of(recipe, sites, choice));
   }
   std::string method(name(recipe.activations.method));
   if (recipe.activations.method == RangeMethod::kPercentile)
     method += concat(" ", shortest(recipe.activations.percentile));
-  return concat("weights ", widths_text(weights), ", activations ", widths_text(activations), ", ",
-                method);
+  return concat("weights ", formats_text(weights), ", activations ", formats_text(activations),
+                ", ", method);
 }
 
 namespace {
@@ -65,9 +72,18 @@ constexpr std::size_t kMostSteps = 24;
 
 CompressRecipe uniform_recipe(int weight_bits, int activation_bits) {
   CompressRecipe recipe;
-  recipe.weight_bits = weight_bits;
-  recipe.activations.bits = activation_bits;
+  recipe.weights.format = Format::integer(weight_bits, true);
+  recipe.activations.format = Format::integer(activation_bits, false);
   return recipe;
+}
+
+CandidateFormats integers_of(const std::vector<int>& widths) {
+  CandidateFormats candidates;
+  for (const int bits : widths) {
+    candidates.weights.push_back(Format::integer(bits, true));
+    candidates.activations.push_back(Format::integer(bits, false));
+  }
+  return candidates;
 }
 
 std::vector<CompressRecipe> thinned(std::vector<CompressRecipe> path) {
@@ -89,7 +105,7 @@ class VariantFinder {
     for (const int bits : kWideBits) recipes.push_back(uniform_recipe(bits, bits));
     recipes.push_back(uniform_recipe(kStartBits, kWideBits[2]));
     const auto sensitivities =
-        measure_sensitivity(sites_, start, task_.widths(),
+        measure_sensitivity(sites_, start, integers_of(task_.widths()),
                             [&](const CompressRecipe& recipe) { return task_.noise(recipe); });
     if (report != nullptr) *report = sensitivities;
     Progress progress("planning", 0);

@@ -16,8 +16,8 @@ void add_noise(RecodedLayer& layer, const std::string& site, bool is_weights,
     if (measured.choice.is_weights != is_weights ||
         std::find(sites.begin(), sites.end(), site) == sites.end())
       continue;
-    for (const auto& [bits, noise] : measured.noise)
-      layer.noise[bits] = std::max(layer.noise[bits], noise);
+    for (const auto& [format, noise] : measured.noise)
+      layer.noise[format.bits()] = std::max(layer.noise[format.bits()], noise);
   }
 }
 
@@ -30,7 +30,7 @@ std::vector<RecodedLayer> recoded_layers(const Recoder& recoder, const CompressR
   const auto set_result = [&](RecodedLayer& layer, ValueId value) {
     for (const ActivationSite& site : sites.activations) {
       if (site.value != value) continue;
-      const UniformQuantizer quantizer = recoder.quantizer(site, recipe);
+      const Quantizer quantizer = recoder.quantizer(site, recipe);
       layer.result_format = quantizer.format.name();
       layer.scale = quantizer.scale;
       layer.zero = quantizer.zero;
@@ -52,8 +52,8 @@ std::vector<RecodedLayer> recoded_layers(const Recoder& recoder, const CompressR
     RecodedLayer layer{node.name, std::string(node.op->name()), "", 0, "", 0, 0, {}};
     for (const WeightSite& site : sites.weights) {
       if (site.node != id) continue;
-      layer.weight_format = Format::integer(recipe.bits_of(site), true).name();
-      layer.weight_bytes = (site.elements * recipe.bits_of(site) + 7) / 8;
+      layer.weight_format = recipe.format_of(site).name();
+      layer.weight_bytes = (site.elements * recipe.format_of(site).bits() + 7) / 8;
       add_noise(layer, site.layer, true, sensitivities);
     }
     for (const ValueId output : node.outputs)

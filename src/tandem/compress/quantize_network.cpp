@@ -11,14 +11,44 @@
 
 namespace tandem {
 
-Calibration::Calibration(const Module& network, const QuantizationSites& sites)
-    : network_(network), histograms_(sites.groups) {
+MomentsWanted moments_for(const CompressRecipe& recipe) {
+  if (recipe.rounding != WeightRounding::kNearest) return MomentsWanted::kSecond;
+  return recipe.bias_correction ? MomentsWanted::kFirst : MomentsWanted::kNothing;
+}
+
+Calibration::Calibration(const Module& network, const QuantizationSites& sites,
+                         MomentsWanted moments)
+    : network_(network), statistics_(sites.groups) {
+  if (moments != MomentsWanted::kNothing)
+    inputs_.emplace(network, sites, moments == MomentsWanted::kSecond);
   for (const ActivationSite& site : sites.activations) group_of_[site.value] = site.group;
 }
 
+namespace {
+
+// How much greater the mean of each output channel becomes by rounding its weights.
+std::vector<double> mean_errors(const WeightRows& layout, const std::vector<double>& rows,
+                                const std::vector<double>& rounded, const WeightGrids& grids,
+                                const InputMoments& moments) {
+  const std::int64_t per_group = std::max<std::int64_t>(1, layout.rows() / moments.groups);
+  std::vector<double> errors;
+  for (std::int64_t r = 0; r < layout.rows(); ++r) {
+    double sum = 0;
+    for (std::int64_t c = 0; c < layout.columns(); ++c) {
+      const auto i = static_cast<std::size_t>(r * layout.columns() + c);
+      const WeightGrid& grid = grids.at(r, c);
+      sum += ((rounded[i] - grid.zero) * grid.scale - rows[i]) * moments.mean(r / per_group, c);
+    }
+    errors.push_back(sum);
+  }
+  return errors;
+}
+
+}  // namespace
+
 void Calibration::assume(std::span<const double> values) {
-  for (Histogram& histogram : histograms_)
-    for (const double value : values) histogram.add(value);
+  for (ValueStatistics& statistics : statistics_)
+    for (const double value : values) statistics.assume(value);
   ++batches_;
 }
 
@@ -26,9 +56,9 @@ void Calibration::add(std::span<const Tensor> inputs) {
   const Graph& graph = network_.main();
   const auto observe = [&](ValueId value, const Tensor& tensor) {
     const auto group = group_of_.find(value);
-    if (group == group_of_.end()) return;
     try {
-      histograms_[group->second].add(tensor);
+      if (group != group_of_.end()) statistics_[group->second].add_batch(tensor);
+      if (inputs_) inputs_->add(value, tensor);
     } catch (const Error& error) {
       throw error.at(concat("value '", graph.values[value].name, "'"));
     }
@@ -38,21 +68,48 @@ void Calibration::add(std::span<const Tensor> inputs) {
   evaluate(network_, graph, inputs, nullptr, observe);
   ++batches_;
   chosen_.clear();
+  rounded_.clear();
 }
 
-const UniformQuantizer& Calibration::quantizer(std::size_t group,
-                                               const QuantizerRules& rules) const {
-  const auto found = chosen_.find({group, rules});
-  if (found != chosen_.end()) return found->second;
-  return chosen_[{group, rules}] = choose_quantizer(histograms_[group], rules);
+const RoundedWeights& Calibration::weights(const WeightSite& site,
+                                           const CompressRecipe& recipe) const {
+  const WeightRules rules = recipe.rules_of(site);
+  for (const Rounded& known : rounded_)
+    if (known.layer == site.node && known.rules == rules && known.rounding == recipe.rounding)
+      return known.weights;
+  const Tensor& weights =
+      *constant_of(network_, network_.main(), network_.main().nodes[site.node].inputs[1]);
+  const WeightRows layout(weights.shape(), site.axis);
+  const std::vector<double> rows = layout.from(weights);
+  const WeightGrids grids = choose_grids(rows, layout.columns(), rules);
+  const WeightCodec codec(rules.format);
+  static const InputMoments kNoMoments;
+  const InputMoments& moments = inputs_ ? inputs_->of(site.node) : kNoMoments;
+  const auto rounded = round_weights(rows, grids, codec, recipe.rounding, moments);
+  RoundedWeights result{coded_weights(layout, weights.shape(), site.axis, rounded, grids, rules),
+                        {}};
+  if (inputs_) result.mean_error = mean_errors(layout, rows, rounded, grids, moments);
+  rounded_.push_back({site.node, rules, recipe.rounding, std::move(result)});
+  return rounded_.back().weights;
 }
 
-UniformQuantizer quantizer_of(const ActivationSite& site, const QuantizationSites& sites,
-                              const Calibration& calibration, const CompressRecipe& recipe) {
+const Quantizer& Calibration::quantizer(std::size_t group, const QuantizerRules& rules) const {
+  for (const Chosen& chosen : chosen_)
+    if (chosen.group == group && chosen.rules == rules) return chosen.quantizer;
+  chosen_.push_back({group, rules, choose_quantizer(statistics_[group], rules)});
+  return chosen_.back().quantizer;
+}
+
+Quantizer quantizer_of(const ActivationSite& site, const QuantizationSites& sites,
+                       const Calibration& calibration, const CompressRecipe& recipe) {
   QuantizerRules rules = recipe.activations;
-  rules.bits = 0;
-  for (const ActivationSite& other : sites.activations)
-    if (other.group == site.group) rules.bits = std::max(rules.bits, recipe.bits_of(other));
+  bool found = false;
+  for (const ActivationSite& other : sites.activations) {
+    if (other.group != site.group) continue;
+    const Format format = recipe.format_of(other);
+    if (!found || format.bits() > rules.format.bits()) rules.format = format;
+    found = true;
+  }
   return calibration.quantizer(site.group, rules);
 }
 
@@ -93,6 +150,10 @@ class NetworkQuantizer {
     for (const ActivationSite& site : sites_.activations) {
       try {
         quantizers_[site.value] = quantizer_of(site, sites_, calibration_, recipe_);
+        QuantizerRules wide = recipe_.activations;
+        wide.format = Format::integer(16, true);
+        wide.method = RangeMethod::kMinMax;
+        wide_[site.value] = calibration_.quantizer(site.group, wide);
       } catch (const Error& error) {
         throw error.at(concat("the activations of '", site.name, "'"));
       }
@@ -170,11 +231,13 @@ class NetworkQuantizer {
     const int bits = format.bits();
     if (whole_zero && (bits == 4 || bits == 8 || bits == 16))
       attributes["zero_added"] = std::string("after_rounding");
+    // Floats end at their largest code, not at infinity.
+    if (format.is_float()) attributes["overflow"] = std::string("saturate_symmetric");
     parameters[0] = builder_.add("Quantize", parameters, std::move(attributes), name + ".codes");
     return builder_.add("Dequantize", parameters, {}, name + ".decoded");
   }
 
-  ValueId coded_with(ValueId real, const UniformQuantizer& quantizer, const std::string& name) {
+  ValueId coded_with(ValueId real, const Quantizer& quantizer, const std::string& name) {
     std::vector<ValueId> parameters{
         real, builder_.constant(Tensor::scalar(quantizer.scale), name + ".scale")};
     if (quantizer.zero != 0) {
@@ -187,7 +250,11 @@ class NetworkQuantizer {
   void add_site(ValueId value) {
     const auto site = quantizers_.find(value);
     if (site == quantizers_.end()) return;
-    coded_[value] = coded_with(real_[value], site->second, source_.values[value].name);
+    const std::string& name = source_.values[value].name;
+    // Inputs arrive as integers; what is coded otherwise is taken from 16 bits of them.
+    if (source_.values[value].producer == kNone && !site->second.format.is_uniform())
+      real_[value] = coded_with(real_[value], wide_[value], name + ".wide");
+    coded_[value] = coded_with(real_[value], site->second, name);
   }
 
   void add_node(NodeId id) {
@@ -196,11 +263,13 @@ class NetworkQuantizer {
     std::vector<ValueId> inputs;
     for (std::size_t i = 0; i < node.inputs.size(); ++i)
       inputs.push_back(mapped(node.inputs[i], sites_.reads_codes[id][i]));
-    if (const auto weights = weights_.find(id); weights != weights_.end())
-      inputs[1] = add_weights(*weights->second, inputs[1]);
+    const auto weights = weights_.find(id);
+    if (weights != weights_.end()) inputs[1] = add_weights(*weights->second);
     if (node.op->name() == "Concat") code_constants(node, inputs);
-    const auto outputs =
+    auto outputs =
         builder_.add_node(node.op->name(), inputs, node.attributes, node.name, node.bodies);
+    if (weights != weights_.end() && recipe_.bias_correction)
+      outputs[0] = corrected(*weights->second, outputs[0]);
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       real_[node.outputs[i]] = outputs[i];
       builder_.graph().values[outputs[i]].name = source_.values[node.outputs[i]].name;
@@ -208,23 +277,47 @@ class NetworkQuantizer {
     }
   }
 
-  ValueId add_weights(const WeightSite& site, ValueId weights) {
+  ValueId add_weights(const WeightSite& site) {
     try {
-      const CodedWeights coded =
-          quantize_weights(*constant_of(module_, builder_.graph(), weights),
-                           recipe_.per_channel ? site.axis : kPerTensor, recipe_.bits_of(site),
-                           recipe_.weight_method, recipe_.power_of_two_weights);
-      const ValueId codes = builder_.constant(coded.codes, site.layer + ".weights");
-      const ValueId scales = builder_.constant(coded.scales, site.layer + ".weight_scales");
-      return builder_.add("Dequantize", {codes, scales}, {}, site.layer + ".weights.decoded");
+      return decoded(site, calibration_.weights(site, recipe_).coded);
     } catch (const Error& error) {
       throw error.at(concat("the weights of '", site.layer, "'"));
     }
   }
 
+  ValueId decoded(const WeightSite& site, const CodedWeights& coded) {
+    std::vector<ValueId> parameters{builder_.constant(coded.codes, site.layer + ".weights"),
+                                    builder_.constant(coded.scales, site.layer + ".weight_scales")};
+    if (coded.zeros.size() > 0)
+      parameters.push_back(builder_.constant(coded.zeros, site.layer + ".weight_zeros"));
+    const ValueId reals =
+        builder_.add("Dequantize", parameters, {}, site.layer + ".weights.decoded");
+    if (coded.codes.shape() == coded.shape) return reals;
+    std::vector<std::string> dims;
+    for (const std::int64_t dim : coded.shape) dims.push_back(concat(dim));
+    return builder_.add("Reshape", {reals}, {{"shape", dims}}, site.layer + ".weights.rows");
+  }
+
+  // Without what rounding the weights adds to the mean of each channel.
+  ValueId corrected(const WeightSite& site, ValueId sums) {
+    std::vector<double> correction = calibration_.weights(site, recipe_).mean_error;
+    const Node& node = source_.nodes[site.node];
+    double factor = -1;
+    if (node.op->name() == "Gemm") factor = -NodeView{module_, source_, node}.real("alpha");
+    for (double& value : correction) value *= factor;
+    Shape shape{static_cast<std::int64_t>(correction.size())};
+    if (node.op->name() == "Conv") {
+      shape.insert(shape.begin(), 1);
+      shape.resize(builder_.type(sums).shape.size(), 1);
+    }
+    const ValueId constant = builder_.constant(Tensor::from_reals(Format(), shape, correction),
+                                               site.layer + ".correction");
+    return builder_.add("Add", {sums, constant}, {}, site.layer + ".corrected");
+  }
+
   // Constants beside computed operands of a Concat take the coding of their group.
   void code_constants(const Node& node, std::vector<ValueId>& inputs) {
-    const UniformQuantizer* shared = nullptr;
+    const Quantizer* shared = nullptr;
     for (const ActivationSite& site : sites_.activations) {
       if (std::find(node.inputs.begin(), node.inputs.end(), site.value) != node.inputs.end())
         shared = &group_quantizers_[site.group];
@@ -243,8 +336,8 @@ class NetworkQuantizer {
   Module module_;
   Builder builder_;
   std::vector<ValueId> real_, coded_;  // by value of the source
-  std::map<ValueId, UniformQuantizer> quantizers_;
-  std::map<std::size_t, UniformQuantizer> group_quantizers_;
+  std::map<ValueId, Quantizer> quantizers_, wide_;
+  std::map<std::size_t, Quantizer> group_quantizers_;
   std::map<NodeId, const WeightSite*> weights_;
 };
 

@@ -1,42 +1,71 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
-#include "tandem/compress/histogram.h"
+#include "tandem/compress/layer_inputs.h"
 #include "tandem/compress/recipe.h"
 #include "tandem/compress/sites.h"
 #include "tandem/graph/module.h"
 
 namespace tandem {
 
+// Which moments of the inputs of layers a calibration gathers: the first for the correction of
+// biases, the second for the rounding of weights by the error of their output.
+enum class MomentsWanted { kNothing, kFirst, kSecond };
+MomentsWanted moments_for(const CompressRecipe& recipe);
+
+// A layer's weights as codes, and how far that moves the mean of each output channel.
+struct RoundedWeights {
+  CodedWeights coded;
+  std::vector<double> mean_error;  // empty without moments
+};
+
 // Distributions of the values of a network at its sites, by group, gathered batch by batch in
 // memory that does not depend on the number of samples.
 class Calibration {
  public:
   // The network must outlive the calibration.
-  Calibration(const Module& network, const QuantizationSites& sites);
+  Calibration(const Module& network, const QuantizationSites& sites,
+              MomentsWanted moments = MomentsWanted::kNothing);
 
   // Runs the network on one batch of its inputs.
   void add(std::span<const Tensor> inputs);
   // Counts as one batch in which every site had these values.
   void assume(std::span<const double> values);
   std::int64_t batches() const { return batches_; }
-  const Histogram& group(std::size_t index) const { return histograms_[index]; }
+  const ValueStatistics& group(std::size_t index) const { return statistics_[index]; }
   // choose_quantizer() for a group, which is searched once for the same rules. Not to be called
   // from several threads at once.
-  const UniformQuantizer& quantizer(std::size_t group, const QuantizerRules& rules) const;
+  const Quantizer& quantizer(std::size_t group, const QuantizerRules& rules) const;
+  // The constant weights of a site as the recipe rounds them, found once for the same rules.
+  const RoundedWeights& weights(const WeightSite& site, const CompressRecipe& recipe) const;
 
  private:
   const Module& network_;
   std::map<ValueId, std::size_t> group_of_;
-  std::vector<Histogram> histograms_;
+  std::vector<ValueStatistics> statistics_;
   std::int64_t batches_ = 0;
-  mutable std::map<std::pair<std::size_t, QuantizerRules>, UniformQuantizer> chosen_;
+  std::optional<LayerInputs> inputs_;
+  struct Chosen {
+    std::size_t group;
+    QuantizerRules rules;
+    Quantizer quantizer;
+  };
+  mutable std::deque<Chosen> chosen_;
+  struct Rounded {
+    NodeId layer;
+    WeightRules rules;
+    WeightRounding rounding;
+    RoundedWeights weights;
+  };
+  mutable std::deque<Rounded> rounded_;
 };
 
 // The network with Quantize and Dequantize at its sites: weights are constant codes behind a
@@ -46,7 +75,7 @@ Module quantize_network(const Module& network, const QuantizationSites& sites,
                         const Calibration& calibration, const CompressRecipe& recipe);
 
 // The coding that the recipe chooses for a site.
-UniformQuantizer quantizer_of(const ActivationSite& site, const QuantizationSites& sites,
-                              const Calibration& calibration, const CompressRecipe& recipe);
+Quantizer quantizer_of(const ActivationSite& site, const QuantizationSites& sites,
+                       const Calibration& calibration, const CompressRecipe& recipe);
 
 }  // namespace tandem

@@ -8,35 +8,65 @@
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
+#include "tandem/numerics/code_grid.h"
 
 namespace tandem {
 namespace {
 
-constexpr int kLeastBits = 2, kMostBits = 16;
-
-double nearest_power_of_two_above(double value) { return std::exp2(std::ceil(std::log2(value))); }
-
-// A scale as the f32 number that the graph will hold.
-double as_scale(double value, bool power_of_two) {
-  constexpr auto least = static_cast<double>(std::numeric_limits<float>::min());
-  if (!(value > least)) return value > 0 ? least : 1;
-  return power_of_two ? nearest_power_of_two_above(value)
-                      : static_cast<double>(static_cast<float>(value));
-}
+constexpr int kMostBits = 16;
 
 }  // namespace
 
-double UniformQuantizer::lowest() const {
-  return scale * static_cast<double>(format.integer_range().min - zero);
+bool is_affine(const Format& format) {
+  return format == Format::integer(format.bits(), format.is_signed());
 }
 
-double UniformQuantizer::highest() const {
-  return scale * static_cast<double>(format.integer_range().max - zero);
+bool has_own_scale(const Format& format) { return format.is_uniform() && format.exponent() != 0; }
+
+void check_code_format(const Format& format) {
+  const bool is_wide_float = format.is_float() && format.bits() >= kMostBits;
+  if (format.is_boolean() || is_wide_float || format == Format::parse("e8m0"))
+    throw Error("format ", format.name(), " is not one of codes (`tandem list formats`)");
+  if (format.bits() > kMostBits ||
+      (format.is_integer() && format.bits() < 2 && format != Format::parse("bipolar")))
+    throw Error("format ", format.name(), ": codes have 2 to ", kMostBits, " bits");
+}
+
+void check_scale_format(const Format& format) {
+  for (const char* name : {"f32", "f16", "bf16", "e8m0"})
+    if (format == Format::parse(name)) return;
+  throw Error("scales of format ", format.name(), "; they are f32, f16, bf16 or e8m0");
+}
+
+double as_scale(double value, const Format& scale_format) {
+  constexpr auto least = static_cast<double>(std::numeric_limits<float>::min());
+  if (!(value > 0)) return 1;
+  if (scale_format == Format::parse("e8m0"))
+    return std::exp2(std::clamp(std::ceil(std::log2(value)), -126.0, 127.0));
+  const double rounded = scale_format.decode(scale_format.encode(value));
+  if (!std::isfinite(rounded))
+    throw Error("a scale of ", value, " is beyond ", scale_format.name(), "; use --scales f32");
+  return std::max(rounded, scale_format == Format::parse("f16") ? 0x1p-24 : least);
+}
+
+double Quantizer::lowest() const {
+  if (!format.is_uniform()) return scale * CodeGrid::of(format).least();
+  const double least =
+      std::ldexp(static_cast<double>(format.integer_range().min), format.exponent());
+  return scale * (least - static_cast<double>(zero));
+}
+
+double Quantizer::highest() const {
+  if (!format.is_uniform()) return scale * CodeGrid::of(format).greatest();
+  const double most =
+      std::ldexp(static_cast<double>(format.integer_range().max), format.exponent());
+  return scale * (most - static_cast<double>(zero));
 }
 
 std::string_view name(RangeMethod method) {
   switch (method) {
     case RangeMethod::kMinMax: return "minmax";
+    case RangeMethod::kMovingAverage: return "moving_average";
     case RangeMethod::kPercentile: return "percentile";
     case RangeMethod::kMse: return "mse";
   }
@@ -45,39 +75,71 @@ std::string_view name(RangeMethod method) {
 
 RangeMethod parse_range_method(std::string_view text) {
   std::vector<std::string> names;
-  for (const auto method : {RangeMethod::kMinMax, RangeMethod::kPercentile, RangeMethod::kMse}) {
+  for (const auto method : {RangeMethod::kMinMax, RangeMethod::kMovingAverage,
+                            RangeMethod::kPercentile, RangeMethod::kMse}) {
     if (name(method) == text) return method;
     names.emplace_back(name(method));
   }
   throw Error("unknown calibration method '", text, "'", suggestion(text, names));
 }
 
-UniformQuantizer quantizer_over(double low, double high, const QuantizerRules& rules) {
-  ensure(low <= 0 && high >= 0 && std::isfinite(low) && std::isfinite(high),
-         "a range of codes without zero");
-  const auto codes = static_cast<double>((std::int64_t{1} << rules.bits) - 1);
-  UniformQuantizer result;
+namespace {
+
+Quantizer integers_over(double low, double high, const QuantizerRules& rules) {
+  const int bits = rules.format.bits();
+  const bool is_signed = rules.format.is_signed();
+  const auto codes = static_cast<double>((std::int64_t{1} << bits) - 1);
+  Quantizer result;
   if (low == 0) {
-    result.format = Format::integer(rules.bits, rules.signed_codes);
-    if (rules.signed_codes && rules.symmetric) {
-      result.scale = as_scale(high / std::floor(codes / 2), rules.power_of_two);
+    result.format = Format::integer(bits, is_signed);
+    if (is_signed && rules.symmetric) {
+      result.scale = as_scale(high / std::floor(codes / 2), rules.scale_format);
       return result;
     }
     result.zero = result.format.integer_range().min;
-    result.scale = as_scale(high / codes, rules.power_of_two);
+    result.scale = as_scale(high / codes, rules.scale_format);
     return result;
   }
   if (rules.symmetric) {
-    result.format = Format::integer(rules.bits, true);
-    result.scale = as_scale(std::max(-low, high) / std::floor(codes / 2), rules.power_of_two);
+    result.format = Format::integer(bits, true);
+    result.scale = as_scale(std::max(-low, high) / std::floor(codes / 2), rules.scale_format);
     return result;
   }
-  result.format = Format::integer(rules.bits, rules.signed_codes);
-  result.scale = as_scale((high - low) / codes, rules.power_of_two);
+  result.format = Format::integer(bits, is_signed);
+  result.scale = as_scale((high - low) / codes, rules.scale_format);
   const IntegerRange range = result.format.integer_range();
   const double steps = std::clamp(std::nearbyint(-low / result.scale), 0.0, codes);
   result.zero = range.min + static_cast<std::int64_t>(steps);
   return result;
+}
+
+Quantizer fixed_point_over(double low, double high, const QuantizerRules& rules) {
+  const Quantizer result{rules.format, 1, 0};
+  const double half_step = std::ldexp(0.5, rules.format.exponent());
+  if (low < result.lowest() - half_step || high > result.highest() + half_step) {
+    throw Error(rules.format.name(), " holds ", result.lowest(), " to ", result.highest(),
+                ", but the numbers reach from ", low, " to ", high,
+                "; give it fewer fraction bits or more bits");
+  }
+  return result;
+}
+
+}  // namespace
+
+Quantizer quantizer_over(double low, double high, const QuantizerRules& rules) {
+  ensure(low <= 0 && high >= 0 && std::isfinite(low) && std::isfinite(high),
+         "a range of codes without zero");
+  const Format& format = rules.format;
+  if (has_own_scale(format)) return fixed_point_over(low, high, rules);
+  if (is_affine(format)) return integers_over(low, high, rules);
+  const double least =
+      format.is_uniform() ? Quantizer{format, 1, 0}.lowest() : CodeGrid::of(format).least();
+  const double greatest =
+      format.is_uniform() ? Quantizer{format, 1, 0}.highest() : CodeGrid::of(format).greatest();
+  if (low < 0 && least >= 0)
+    throw Error(format.name(), " has no negative codes, but the numbers reach down to ", low);
+  const double reach = std::max(low < 0 ? low / least : 0.0, high / greatest);
+  return {format, as_scale(reach, rules.scale_format), 0};
 }
 
 // ---- Expected error --------------------------------------------------------------------------
@@ -104,22 +166,47 @@ double error_at(double u, double low, double high) {
 
 }  // namespace
 
-double squared_error(const Histogram& numbers, const UniformQuantizer& quantizer) {
+namespace {
+
+// The mean of the squared error over bins of numbers in units of the scale.
+template <typename Integral, typename Error>
+double mean_error(const Histogram& numbers, double scale, const Integral& integral,
+                  const Error& error) {
   if (numbers.count() == 0) return 0;
+  double sum = static_cast<double>(numbers.zeros()) * error(0.0);
+  for (std::size_t i = 0; i < numbers.bins().size(); ++i) {
+    if (numbers.bins()[i] == 0) continue;
+    const double from = std::max(numbers.low_edge(i), numbers.min()) / scale;
+    const double to = std::min(numbers.low_edge(i + 1), numbers.max()) / scale;
+    const double mean = to > from ? (integral(to) - integral(from)) / (to - from) : error(to);
+    sum += static_cast<double>(numbers.bins()[i]) * std::max(0.0, mean);
+  }
+  return sum / static_cast<double>(numbers.count()) * scale * scale;
+}
+
+}  // namespace
+
+double squared_error(const Histogram& numbers, const Quantizer& quantizer) {
+  if (!quantizer.format.is_uniform()) {
+    const CodeGrid& grid = CodeGrid::of(quantizer.format);
+    return mean_error(
+        numbers, quantizer.scale, [&](double u) { return grid.error_integral(u); },
+        [&](double u) { return (u - grid.nearest(u)) * (u - grid.nearest(u)); });
+  }
   const IntegerRange range = quantizer.format.integer_range();
   const auto low = static_cast<double>(range.min - quantizer.zero);
   const auto high = static_cast<double>(range.max - quantizer.zero);
-  double sum = 0;
-  for (std::size_t i = 0; i < numbers.bins().size(); ++i) {
-    if (numbers.bins()[i] == 0) continue;
-    const double from = std::max(numbers.low_edge(i), numbers.min()) / quantizer.scale;
-    const double to = std::min(numbers.low_edge(i + 1), numbers.max()) / quantizer.scale;
-    const double mean =
-        to > from ? (error_integral(to, low, high) - error_integral(from, low, high)) / (to - from)
-                  : error_at(to, low, high);
-    sum += static_cast<double>(numbers.bins()[i]) * std::max(0.0, mean);
+  const double step = std::ldexp(quantizer.scale, quantizer.format.exponent());
+  if (quantizer.format == Format::parse("bipolar")) {
+    const auto integral = [](double u) {
+      return (std::pow(std::abs(u) - 1, 3) + 1) / 3 * (u < 0 ? -1 : 1);
+    };
+    return mean_error(numbers, step, integral,
+                      [](double u) { return (std::abs(u) - 1) * (std::abs(u) - 1); });
   }
-  return sum / static_cast<double>(numbers.count()) * quantizer.scale * quantizer.scale;
+  return mean_error(
+      numbers, step, [&](double u) { return error_integral(u, low, high); },
+      [&](double u) { return error_at(u, low, high); });
 }
 
 // ---- Range search ----------------------------------------------------------------------------
@@ -159,7 +246,7 @@ void search_line(const Histogram& numbers, const QuantizerRules& rules, bool mov
 Candidate least_error(const Histogram& numbers, const QuantizerRules& rules) {
   Candidate best{numbers.min(), numbers.max()};
   best.error = squared_error(numbers, quantizer_over(best.low, best.high, rules));
-  if (rules.symmetric || numbers.min() == 0 || numbers.max() == 0) {
+  if (!is_affine(rules.format) || rules.symmetric || numbers.min() == 0 || numbers.max() == 0) {
     search_line(numbers, rules, true, true, best);
     return best;
   }
@@ -174,18 +261,36 @@ Candidate least_error(const Histogram& numbers, const QuantizerRules& rules) {
   return best;
 }
 
-void check_bits(int bits) {
-  if (bits < kLeastBits || bits > kMostBits)
-    throw Error("a width of ", bits, " bits; codes have ", kLeastBits, " to ", kMostBits, " bits");
-}
-
 }  // namespace
 
-UniformQuantizer choose_quantizer(const Histogram& numbers, const QuantizerRules& rules) {
-  check_bits(rules.bits);
+void ValueStatistics::add_batch(const Tensor& reals) {
+  numbers_.add(reals);
+  double low = 0, high = 0;
+  for (const float value : reals.to_floats()) {
+    low = std::min(low, static_cast<double>(value));
+    high = std::max(high, static_cast<double>(value));
+  }
+  const double share = has_batch_ ? kNewBatch : 1;
+  low_ += share * (low - low_);
+  high_ += share * (high - high_);
+  has_batch_ = true;
+}
+
+Quantizer choose_quantizer(const ValueStatistics& statistics, const QuantizerRules& rules) {
+  if (rules.method != RangeMethod::kMovingAverage)
+    return choose_quantizer(statistics.numbers(), rules);
+  check_code_format(rules.format);
+  return quantizer_over(statistics.average_low(), statistics.average_high(), rules);
+}
+
+Quantizer choose_quantizer(const Histogram& numbers, const QuantizerRules& rules) {
+  check_code_format(rules.format);
+  check_scale_format(rules.scale_format);
   if (!(rules.percentile > 50 && rules.percentile <= 100))
     throw Error("a percentile of ", rules.percentile, "; it must be above 50 and at most 100");
+  if (has_own_scale(rules.format)) return quantizer_over(numbers.min(), numbers.max(), rules);
   switch (rules.method) {
+    case RangeMethod::kMovingAverage:
     case RangeMethod::kMinMax: return quantizer_over(numbers.min(), numbers.max(), rules);
     case RangeMethod::kPercentile: {
       const double share = rules.percentile / 100;
@@ -202,78 +307,6 @@ UniformQuantizer choose_quantizer(const Histogram& numbers, const QuantizerRules
     }
   }
   throw InternalError("unknown range method");
-}
-
-// ---- Weights ---------------------------------------------------------------------------------
-
-namespace {
-
-double weight_error(const std::vector<double>& weights, double scale, double greatest) {
-  double sum = 0;
-  for (const double w : weights) {
-    const double code = std::clamp(std::nearbyint(w / scale), -greatest, greatest);
-    sum += (w - code * scale) * (w - code * scale);
-  }
-  return sum;
-}
-
-double weight_scale(const std::vector<double>& weights, int bits, RangeMethod method,
-                    bool power_of_two) {
-  const auto greatest = static_cast<double>((std::int64_t{1} << (bits - 1)) - 1);
-  double reach = 0;
-  for (const double w : weights) reach = std::max(reach, std::abs(w));
-  double best = as_scale(reach / greatest, power_of_two);
-  if (method != RangeMethod::kMse || reach == 0) return best;
-  constexpr int kSteps = 128;
-  double least = weight_error(weights, best, greatest);
-  for (int i = kSteps - 1; i > 0; --i) {
-    const double scale = as_scale(reach / greatest * i / kSteps, power_of_two);
-    const double error = weight_error(weights, scale, greatest);
-    if (error < least) {
-      least = error;
-      best = scale;
-    }
-  }
-  return best;
-}
-
-}  // namespace
-
-CodedWeights quantize_weights(const Tensor& weights, std::int64_t axis, int bits,
-                              RangeMethod method, bool power_of_two) {
-  check_bits(bits);
-  const auto reals = weights.to_reals();
-  for (const double w : reals)
-    if (!std::isfinite(w)) throw Error("a weight is ", w);
-  const Shape& shape = weights.shape();
-  const bool split = axis != kPerTensor;
-  ensure(!split || (axis >= 0 && axis < weights.rank()), "weights have no such axis");
-  std::int64_t channels = 1, stride = 1;
-  if (split) {
-    channels = shape[static_cast<std::size_t>(axis)];
-    stride = row_major_strides(shape)[static_cast<std::size_t>(axis)];
-  }
-  const auto channel_of = [&](std::size_t i) {
-    return static_cast<std::size_t>(static_cast<std::int64_t>(i) / stride % channels);
-  };
-  std::vector<std::vector<double>> groups(static_cast<std::size_t>(channels));
-  for (std::size_t i = 0; i < reals.size(); ++i) groups[channel_of(i)].push_back(reals[i]);
-  std::vector<double> scales;
-  for (const auto& group : groups)
-    scales.push_back(weight_scale(group, bits, method, power_of_two));
-  const std::int64_t greatest = (std::int64_t{1} << (bits - 1)) - 1;
-  std::vector<std::int64_t> codes;
-  for (std::size_t i = 0; i < reals.size(); ++i) {
-    const auto code = static_cast<std::int64_t>(std::nearbyint(reals[i] / scales[channel_of(i)]));
-    codes.push_back(std::clamp(code, -greatest, greatest));
-  }
-  Shape scale_shape;
-  if (split) {
-    scale_shape.assign(shape.size(), 1);
-    scale_shape[static_cast<std::size_t>(axis)] = channels;
-  }
-  return {Tensor::from_integers(Format::integer(bits, true), shape, codes),
-          Tensor::from_reals(Format(), scale_shape, scales)};
 }
 
 }  // namespace tandem

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <string_view>
 
@@ -10,8 +9,9 @@
 
 namespace tandem {
 
-// real = scale * (code - zero) for the integer codes of a format.
-struct UniformQuantizer {
+// real = scale * (decode(code) - zero) for the codes of a format; zero is 0 unless the format is of
+// integers.
+struct Quantizer {
   Format format;
   double scale = 1;  // a number of f32, as Quantize and Dequantize compute with
   std::int64_t zero = 0;
@@ -21,45 +21,68 @@ struct UniformQuantizer {
 };
 
 // How the range of the codes follows from the distribution of the numbers.
-//   minmax      all that was seen
-//   percentile  all but a share of outliers at each end
-//   mse         the range of least mean squared error of clipping and rounding together
-enum class RangeMethod { kMinMax, kPercentile, kMse };
+//   minmax          all that was seen
+//   moving_average  the ends of batches, averaged with the weight kNewBatch for each new one
+//                   (Jacob et al., 2018)
+//   percentile      all but a share of outliers at each end
+//   mse             the range of least mean squared error of clipping and rounding together
+enum class RangeMethod { kMinMax, kMovingAverage, kPercentile, kMse };
 std::string_view name(RangeMethod method);
 RangeMethod parse_range_method(std::string_view text);  // throws Error naming the nearest
 
 struct QuantizerRules {
   RangeMethod method = RangeMethod::kMse;
   double percentile = 99.99;  // of the numbers that a percentile range holds
-  int bits = 8;               // 2..16
-  bool signed_codes = false;  // int<bits>, where uint<bits> would do
-  bool symmetric = false;     // zero = 0; int<bits> where negative numbers occur
-  bool power_of_two = false;  // the scale is a power of two
-  friend auto operator<=>(const QuantizerRules&, const QuantizerRules&) = default;
+  // Of the codes. uint<b> becomes int<b> where `symmetric` meets negative numbers; a format of
+  // fixed point has its own scale.
+  Format format = Format::integer(8, false);
+  bool symmetric = false;  // zero = 0
+  Format scale_format;     // f32, f16, bf16, or e8m0 for powers of two
+  friend bool operator==(const QuantizerRules&, const QuantizerRules&) = default;
 };
+
+// int<b> or uint<b>, which take a zero point; fixed point, whose scale is its own.
+bool is_affine(const Format& format);
+bool has_own_scale(const Format& format);
+
+// Throws Error where codes of the format cannot be chosen a scale for: no format, reals, booleans,
+// more than 16 bits; and where the scale's format is none of those above.
+void check_code_format(const Format& format);
+void check_scale_format(const Format& format);
+
+// A scale as a number of the scale's format (powers of two: the next above), never zero: 1 for 0.
+double as_scale(double value, const Format& scale_format);
 
 // The quantizer whose codes reach from `low` <= 0 to `high` >= 0 under the rules; the method is not
-// asked. An empty range gives scale 1.
-UniformQuantizer quantizer_over(double low, double high, const QuantizerRules& rules);
+// asked. An empty range gives scale 1. Throws Error where the format has no negative codes but the
+// range has, and where fixed point does not reach the ends.
+Quantizer quantizer_over(double low, double high, const QuantizerRules& rules);
 
-// The quantizer that the rules choose for numbers of this distribution. Throws Error on a width or
-// percentile out of range.
-UniformQuantizer choose_quantizer(const Histogram& numbers, const QuantizerRules& rules);
+// What calibration saw of a value: its distribution, and the moving average of the ends of its
+// batches.
+class ValueStatistics {
+ public:
+  static constexpr double kNewBatch = 0.01;
+
+  void add_batch(const Tensor& reals);  // throws Error on a number that is not finite
+  void assume(double value) { numbers_.add(value); }
+  const Histogram& numbers() const { return numbers_; }
+  double average_low() const { return low_; }  // at most 0
+  double average_high() const { return high_; }
+
+ private:
+  Histogram numbers_;
+  double low_ = 0, high_ = 0;
+  bool has_batch_ = false;
+};
+
+// The quantizer that the rules choose for such numbers. Throws Error on a format or percentile out
+// of range.
+Quantizer choose_quantizer(const ValueStatistics& statistics, const QuantizerRules& rules);
+// The same for a distribution alone; there is no moving average.
+Quantizer choose_quantizer(const Histogram& numbers, const QuantizerRules& rules);
 
 // Mean squared difference between a number and its code's real; numbers lie evenly in their bin.
-double squared_error(const Histogram& numbers, const UniformQuantizer& quantizer);
-
-// Weights as codes of int<bits>, symmetric: the format's least code is not used, so both signs
-// reach equally far, and two bits are ternary. One scale per index of `axis` (kNone: one for all),
-// of shape 1 but along the axis: the greatest magnitude divided by the greatest code, or the scale
-// of least squared error (kPercentile is treated like kMinMax: weights have no outliers to drop,
-// only errors to weigh). Throws Error on a number that is not finite.
-struct CodedWeights {
-  Tensor codes;   // the format, of the weights' shape
-  Tensor scales;  // f32
-};
-inline constexpr std::int64_t kPerTensor = -1;
-CodedWeights quantize_weights(const Tensor& weights, std::int64_t axis, int bits,
-                              RangeMethod method, bool power_of_two = false);
+double squared_error(const Histogram& numbers, const Quantizer& quantizer);
 
 }  // namespace tandem

@@ -5,14 +5,20 @@
 
 namespace tandem {
 
-int CompressRecipe::bits_of(const WeightSite& site) const {
-  const auto found = weight_widths.find(site.layer);
-  return found == weight_widths.end() ? weight_bits : found->second;
+Format CompressRecipe::format_of(const WeightSite& site) const {
+  const auto found = weight_formats.find(site.layer);
+  return found == weight_formats.end() ? weights.format : found->second;
 }
 
-int CompressRecipe::bits_of(const ActivationSite& site) const {
-  const auto found = activation_widths.find(site.name);
-  return found == activation_widths.end() ? activations.bits : found->second;
+Format CompressRecipe::format_of(const ActivationSite& site) const {
+  const auto found = activation_formats.find(site.name);
+  return found == activation_formats.end() ? activations.format : found->second;
+}
+
+WeightRules CompressRecipe::rules_of(const WeightSite& site) const {
+  WeightRules rules = weights;
+  rules.format = format_of(site);
+  return rules;
 }
 
 namespace {
@@ -32,24 +38,24 @@ std::vector<std::string> matching_layers(const std::string& pattern,
   return found;
 }
 
-void set_weight_widths(CompressRecipe& recipe, const QuantizationSites& sites,
-                       const std::vector<PatternWidth>& widths) {
+void set_weight_formats(CompressRecipe& recipe, const QuantizationSites& sites,
+                        const std::vector<PatternFormat>& formats) {
   std::vector<std::string> layers;
   for (const WeightSite& site : sites.weights) layers.push_back(site.layer);
-  for (const auto& [pattern, bits] : widths)
+  for (const auto& [pattern, format] : formats)
     for (const std::string& layer : matching_layers(pattern, layers))
-      recipe.weight_widths[layer] = bits;
+      recipe.weight_formats[layer] = format;
 }
 
-void set_activation_widths(CompressRecipe& recipe, const QuantizationSites& sites,
-                           const std::vector<PatternWidth>& widths) {
-  for (const auto& [pattern, bits] : widths) {
+void set_activation_formats(CompressRecipe& recipe, const QuantizationSites& sites,
+                            const std::vector<PatternFormat>& formats) {
+  for (const auto& [pattern, format] : formats) {
     std::vector<std::string> known;
     bool found = false;
     for (const ActivationSite& site : sites.activations) {
       known.push_back(site.layer);
       if (!matches(pattern, site.name) && !matches(pattern, site.layer)) continue;
-      recipe.activation_widths[site.name] = bits;
+      recipe.activation_formats[site.name] = format;
       found = true;
     }
     if (!found) no_match(pattern, known);

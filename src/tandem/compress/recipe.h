@@ -6,22 +6,26 @@
 
 #include "tandem/compress/quantizer.h"
 #include "tandem/compress/sites.h"
+#include "tandem/compress/weight_quantizer.h"
+#include "tandem/compress/weight_rounding.h"
 
 namespace tandem {
 
-// How a network is recoded: one rule for all weights and one for all activations, and the widths
+// How a network is recoded: one rule for all weights and one for all activations, and the formats
 // of single layers that differ.
 struct CompressRecipe {
-  int weight_bits = 8;
-  RangeMethod weight_method = RangeMethod::kMse;
-  bool per_channel = true;  // a weight scale for each output channel
-  bool power_of_two_weights = false;
+  WeightRules weights;
+  WeightRounding rounding = WeightRounding::kNearest;
+  // What rounding the weights does to the mean of each output channel is taken off its bias (Nagel
+  // et al., "Data-Free Quantization", 2019, section 4.2, with measured means).
+  bool bias_correction = false;
   QuantizerRules activations;
-  std::map<std::string, int> weight_widths;      // by WeightSite::layer
-  std::map<std::string, int> activation_widths;  // by ActivationSite::name
+  std::map<std::string, Format> weight_formats;      // by WeightSite::layer
+  std::map<std::string, Format> activation_formats;  // by ActivationSite::name
 
-  int bits_of(const WeightSite& site) const;
-  int bits_of(const ActivationSite& site) const;
+  Format format_of(const WeightSite& site) const;
+  Format format_of(const ActivationSite& site) const;
+  WeightRules rules_of(const WeightSite& site) const;  // with its format
 };
 
 // The layers whose name matches a pattern with * and ?; throws Error naming the pattern and near
@@ -29,15 +33,15 @@ struct CompressRecipe {
 std::vector<std::string> matching_layers(const std::string& pattern,
                                          const std::vector<std::string>& layers);
 
-// Sets widths of the layers that patterns match, in the order of the patterns: "head*" = 4. A
+// Sets formats of the layers that patterns match, in the order of the patterns: "head*" = int4. A
 // pattern names weights by their layer, activations by their value or the layer that computes it.
-struct PatternWidth {
+struct PatternFormat {
   std::string pattern;
-  int bits = 8;
+  Format format;
 };
-void set_weight_widths(CompressRecipe& recipe, const QuantizationSites& sites,
-                       const std::vector<PatternWidth>& widths);
-void set_activation_widths(CompressRecipe& recipe, const QuantizationSites& sites,
-                           const std::vector<PatternWidth>& widths);
+void set_weight_formats(CompressRecipe& recipe, const QuantizationSites& sites,
+                        const std::vector<PatternFormat>& formats);
+void set_activation_formats(CompressRecipe& recipe, const QuantizationSites& sites,
+                            const std::vector<PatternFormat>& formats);
 
 }  // namespace tandem

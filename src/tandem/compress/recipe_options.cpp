@@ -4,49 +4,53 @@
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
+#include "tandem/compress/channel_rewrites.h"
 
 namespace tandem {
 namespace {
 
-// A width as "8", "int8" or "uint8"; the sign is absent in the first.
-struct WidthText {
-  int bits = 8;
-  std::optional<bool> is_signed;
-};
-
-WidthText parse_width(const std::string& text, const std::string& option) {
-  const bool is_int = text.starts_with("int"), is_uint = text.starts_with("uint");
-  const std::string digits = text.substr(is_uint ? 4 : is_int ? 3 : 0);
-  WidthText width;
+// A format, or a width alone: that of integers.
+Format parse_code_format(const std::string& text, bool is_signed, const std::string& option) {
   try {
-    width.bits = static_cast<int>(parse_integer(digits, option));
-  } catch (const Error&) {
-    throw Error(option, " takes a format such as int8 or uint4, or LAYER=FORMAT, not '", text, "'");
+    const bool is_width =
+        !text.empty() && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+    const Format format =
+        is_width ? Format::integer(static_cast<int>(parse_integer(text, option)), is_signed)
+                 : Format::parse(text);
+    check_code_format(format);
+    return format;
+  } catch (const Error& error) {
+    throw Error(option, " ", text, ": ", error.what());
   }
-  if (width.bits < 2 || width.bits > 16)
-    throw Error(option, " ", text, ": codes have 2 to 16 bits");
-  if (is_int || is_uint) width.is_signed = is_int;
-  return width;
 }
 
-// Splits "PATTERN=FORMAT"; no pattern means all layers.
-struct WidthOption {
-  std::string pattern;  // empty: all
-  WidthText width;
+// "FORMAT" for all layers, or "PATTERN=FORMAT".
+struct FormatOptions {
+  std::optional<Format> all;
+  std::vector<PatternFormat> layers;
 };
 
-std::vector<WidthOption> parse_widths(const std::vector<std::string>& texts,
-                                      const std::string& option) {
-  std::vector<WidthOption> options;
+FormatOptions parse_formats(const std::vector<std::string>& texts, bool is_signed,
+                            const std::string& option) {
+  FormatOptions options;
   for (const std::string& text : texts) {
     const auto equals = text.rfind('=');
-    const bool has_pattern = equals != std::string::npos;
-    if (has_pattern && equals == 0)
-      throw Error(option, " ", text, ": there is no layer before '='");
-    options.push_back({has_pattern ? text.substr(0, equals) : "",
-                       parse_width(has_pattern ? text.substr(equals + 1) : text, option)});
+    if (equals == 0) throw Error(option, " ", text, ": there is no layer before '='");
+    if (equals == std::string::npos)
+      options.all = parse_code_format(text, is_signed, option);
+    else
+      options.layers.push_back(
+          {text.substr(0, equals), parse_code_format(text.substr(equals + 1), is_signed, option)});
   }
   return options;
+}
+
+// "f32" for all; weights alone become codes then.
+bool has_real_activations(const std::vector<std::string>& activations) {
+  if (std::ranges::find(activations, "f32") == activations.end()) return false;
+  if (activations.size() > 1)
+    throw Error("--activations f32 leaves all activations real; give no other format with it");
+  return true;
 }
 
 std::vector<std::string> node_names(const Module& module) {
@@ -60,6 +64,7 @@ std::vector<std::string> node_names(const Module& module) {
 SiteRules RecipeOptions::rules(const Module& prepared) const {
   SiteRules rules;
   rules.shared_sums = shared_sums;
+  rules.real_activations = has_real_activations(activations);
   const auto names = node_names(prepared);
   if (!only.empty()) {
     rules.real_layers.insert(names.begin(), names.end());
@@ -74,41 +79,56 @@ SiteRules RecipeOptions::rules(const Module& prepared) const {
   return rules;
 }
 
+std::vector<std::string> RecipeOptions::rewrite(Module& prepared,
+                                                const DataSet& calibration) const {
+  std::vector<ChannelRewrite> parsed;
+  for (const std::string& text : rewrites) parsed.push_back(parse_channel_rewrite(text));
+  const bool has_codes = !has_real_activations(activations);
+  QuantizerRules rules;
+  rules.method = parse_range_method(method);
+  if (percentile) rules.percentile = *percentile;
+  rules.symmetric = symmetric;
+  if (has_codes)
+    rules.format = parse_formats(activations, false, "--activations").all.value_or(rules.format);
+  std::vector<std::string> done;
+  for (const ChannelRewrite& rewrite : parsed) {
+    const std::size_t places = rewrite_channels(prepared, rewrite, calibration, rules);
+    done.push_back(concat(name(rewrite), " in ", places, " places"));
+  }
+  return done;
+}
+
+MomentsWanted RecipeOptions::moments() const {
+  CompressRecipe recipe;
+  recipe.rounding = parse_weight_rounding(rounding);
+  recipe.bias_correction = bias_correction;
+  return moments_for(recipe);
+}
+
 CompressRecipe RecipeOptions::recipe(const QuantizationSites& sites) const {
   CompressRecipe recipe;
   recipe.activations.method = parse_range_method(method);
-  recipe.weight_method = parse_range_method(weight_method);
-  if (recipe.weight_method == RangeMethod::kPercentile)
-    throw Error("--weight-method percentile: scales of weights are found by minmax or mse");
+  recipe.weights.method = parse_range_method(weight_method);
+  recipe.rounding = parse_weight_rounding(rounding);
+  recipe.bias_correction = bias_correction;
+  recipe.weights.granularity = parse_granularity(granularity);
+  const Format scale_format = Format::parse(scales);
+  check_scale_format(scale_format);
+  recipe.weights.scale_format = recipe.activations.scale_format = scale_format;
   if (percentile && recipe.activations.method != RangeMethod::kPercentile)
     throw Error("--percentile needs --method percentile");
   if (percentile) recipe.activations.percentile = *percentile;
-  recipe.per_channel = !per_tensor;
-  recipe.power_of_two_weights = recipe.activations.power_of_two = power_of_two;
   recipe.activations.symmetric = symmetric;
-  std::vector<PatternWidth> weight_widths, activation_widths;
-  for (const auto& [pattern, width] : parse_widths(weights, "--weights")) {
-    if (width.is_signed && !*width.is_signed)
-      throw Error("--weights uint", width.bits, ": weights have both signs, so codes are int",
-                  width.bits);
-    if (pattern.empty())
-      recipe.weight_bits = width.bits;
-    else
-      weight_widths.push_back({pattern, width.bits});
-  }
-  std::optional<bool> is_signed;
-  for (const auto& [pattern, width] : parse_widths(activations, "--activations")) {
-    if (width.is_signed && is_signed && *width.is_signed != *is_signed)
-      throw Error("--activations names both int and uint codes; one kind serves all layers");
-    if (width.is_signed) is_signed = width.is_signed;
-    if (pattern.empty())
-      recipe.activations.bits = width.bits;
-    else
-      activation_widths.push_back({pattern, width.bits});
-  }
-  recipe.activations.signed_codes = is_signed.value_or(false);
-  set_weight_widths(recipe, sites, weight_widths);
-  set_activation_widths(recipe, sites, activation_widths);
+  const FormatOptions of_weights = parse_formats(weights, true, "--weights"),
+                      of_activations = has_real_activations(activations)
+                                           ? FormatOptions{}
+                                           : parse_formats(activations, false, "--activations");
+  recipe.weights.format = of_weights.all.value_or(recipe.weights.format);
+  recipe.activations.format = of_activations.all.value_or(recipe.activations.format);
+  check_weight_rules(recipe.weights);
+  set_weight_formats(recipe, sites, of_weights.layers);
+  set_activation_formats(recipe, sites, of_activations.layers);
+  for (const WeightSite& site : sites.weights) check_weight_rules(recipe.rules_of(site));
   return recipe;
 }
 

@@ -53,10 +53,11 @@ Recoder::Recoder(Module prepared, const SiteRules& rules)
   calibration_.assume(kRange);
 }
 
-Recoder::Recoder(Module prepared, const DataSet& calibration, SiteRules rules)
+Recoder::Recoder(Module prepared, const DataSet& calibration, SiteRules rules,
+                 MomentsWanted moments)
     : network_(std::move(prepared)),
       sites_(find_sites(network_, with_codings(network_, calibration, std::move(rules)))),
-      calibration_(network_, sites_) {
+      calibration_(network_, sites_, moments) {
   Progress progress("calibrating", calibration.count());
   for_each_batch(network_, calibration, [&](std::span<const Tensor> inputs) {
     calibration_.add(inputs);

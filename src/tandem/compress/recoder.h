@@ -23,13 +23,14 @@ class Recoder {
  public:
   // Runs a prepared network on all samples of a set. Inputs arrive in the codes of the set where it
   // has integer samples. Throws Error as find_sites() and for_each_batch() do.
-  Recoder(Module prepared, const DataSet& calibration, SiteRules rules = {});
+  Recoder(Module prepared, const DataSet& calibration, SiteRules rules = {},
+          MomentsWanted moments = MomentsWanted::kNothing);
   // Without data, as if every value lay in [-1, 1]: enough to see which nodes get an integer form.
   explicit Recoder(Module prepared, const SiteRules& rules = {});
 
   const Module& network() const { return network_; }
   const QuantizationSites& sites() const { return sites_; }
-  UniformQuantizer quantizer(const ActivationSite& site, const CompressRecipe& recipe) const {
+  Quantizer quantizer(const ActivationSite& site, const CompressRecipe& recipe) const {
     return quantizer_of(site, sites_, calibration_, recipe);
   }
   Module recoded(const CompressRecipe& recipe) const {

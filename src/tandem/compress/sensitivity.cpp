@@ -7,8 +7,8 @@
 
 namespace tandem {
 
-std::vector<WidthChoice> width_choices(const QuantizationSites& sites) {
-  std::vector<WidthChoice> choices;
+std::vector<FormatChoice> format_choices(const QuantizationSites& sites) {
+  std::vector<FormatChoice> choices;
   for (const WeightSite& site : sites.weights) choices.push_back({true, site.layer, {site.layer}});
   std::map<std::size_t, std::size_t> places;  // of groups
   for (const ActivationSite& site : sites.activations) {
@@ -19,42 +19,62 @@ std::vector<WidthChoice> width_choices(const QuantizationSites& sites) {
   return choices;
 }
 
-CompressRecipe with_width(CompressRecipe recipe, const WidthChoice& choice, int bits) {
-  for (const std::string& site : choice.sites)
-    (choice.is_weights ? recipe.weight_widths : recipe.activation_widths)[site] = bits;
+CompressRecipe with_format(CompressRecipe recipe, const FormatChoice& choice,
+                           const Format& format) {
+  auto& formats = choice.is_weights ? recipe.weight_formats : recipe.activation_formats;
+  for (const std::string& site : choice.sites) formats[site] = format;
   return recipe;
 }
 
-int width_of(const CompressRecipe& recipe, const QuantizationSites& sites,
-             const WidthChoice& choice) {
-  int bits = 0;
+Format format_of(const CompressRecipe& recipe, const QuantizationSites& sites,
+                 const FormatChoice& choice) {
+  Format format;
   if (choice.is_weights) {
     for (const WeightSite& site : sites.weights)
-      if (site.layer == choice.name) bits = recipe.bits_of(site);
-    return bits;
+      if (site.layer == choice.name) format = recipe.format_of(site);
+    return format;
   }
+  bool found = false;
   for (const ActivationSite& site : sites.activations) {
-    const auto& names = choice.sites;
-    if (std::find(names.begin(), names.end(), site.name) != names.end())
-      bits = std::max(bits, recipe.bits_of(site));
+    if (std::ranges::find(choice.sites, site.name) == choice.sites.end()) continue;
+    const Format own = recipe.format_of(site);
+    if (!found || own.bits() > format.bits()) format = own;
+    found = true;
   }
-  return bits;
+  return format;
+}
+
+CandidateFormats narrower_integers(const CompressRecipe& recipe) {
+  CandidateFormats candidates;
+  const auto add = [](std::vector<Format>& list, const Format& format) {
+    if (!format.is_integer()) return;
+    for (int bits = 2; bits < format.bits(); ++bits)
+      list.push_back(Format::integer(bits, format.is_signed()));
+  };
+  add(candidates.weights, recipe.weights.format);
+  add(candidates.activations, recipe.activations.format);
+  return candidates;
 }
 
 std::vector<Sensitivity> measure_sensitivity(
-    const QuantizationSites& sites, const CompressRecipe& recipe, const std::vector<int>& widths,
+    const QuantizationSites& sites, const CompressRecipe& recipe,
+    const CandidateFormats& candidates,
     const std::function<double(const CompressRecipe&)>& noise_of) {
-  const auto choices = width_choices(sites);
-  Progress progress("measuring sensitivities",
-                    static_cast<std::int64_t>(choices.size() * widths.size()));
+  const auto choices = format_choices(sites);
+  const auto formats_for = [&](const FormatChoice& choice) -> const std::vector<Format>& {
+    return choice.is_weights ? candidates.weights : candidates.activations;
+  };
+  std::size_t total = 0;
+  for (const FormatChoice& choice : choices) total += formats_for(choice).size();
+  Progress progress("measuring sensitivities", static_cast<std::int64_t>(total));
   const double base = noise_of(recipe);
   std::vector<Sensitivity> result;
-  for (const WidthChoice& choice : choices) {
+  for (const FormatChoice& choice : choices) {
     Sensitivity sensitivity{choice, {}};
-    for (const int bits : widths) {
-      if (bits < width_of(recipe, sites, choice)) {
-        const double noise = noise_of(with_width(recipe, choice, bits));
-        sensitivity.noise[bits] = std::max(0.0, noise - base);
+    for (const Format& format : formats_for(choice)) {
+      if (format.bits() < format_of(recipe, sites, choice).bits()) {
+        const double noise = noise_of(with_format(recipe, choice, format));
+        sensitivity.noise.push_back({format, std::max(0.0, noise - base)});
       }
       progress.advance();
     }
@@ -69,20 +89,20 @@ std::vector<CompressRecipe> narrowing_path(
     const std::function<double(const CompressRecipe&)>& cost_of) {
   const double base = cost_of(recipe);
   std::vector<std::vector<BudgetOption>> items;
-  std::vector<std::vector<int>> widths;
+  std::vector<std::vector<Format>> formats;
   for (const Sensitivity& sensitivity : sensitivities) {
     items.push_back({{base, 0}});
-    widths.push_back({width_of(recipe, sites, sensitivity.choice)});
-    for (const auto& [bits, noise] : sensitivity.noise) {
-      items.back().push_back({cost_of(with_width(recipe, sensitivity.choice, bits)), noise});
-      widths.back().push_back(bits);
+    formats.push_back({format_of(recipe, sites, sensitivity.choice)});
+    for (const auto& [format, noise] : sensitivity.noise) {
+      items.back().push_back({cost_of(with_format(recipe, sensitivity.choice, format)), noise});
+      formats.back().push_back(format);
     }
   }
   std::vector<CompressRecipe> path;
   for (const Allocation& allocation : budget_path(items)) {
     CompressRecipe step = recipe;
     for (std::size_t i = 0; i < items.size(); ++i)
-      step = with_width(step, sensitivities[i].choice, widths[i][allocation.choice[i]]);
+      step = with_format(step, sensitivities[i].choice, formats[i][allocation.choice[i]]);
     path.push_back(std::move(step));
   }
   return path;
@@ -90,7 +110,8 @@ std::vector<CompressRecipe> narrowing_path(
 
 std::int64_t weight_bits_of(const QuantizationSites& sites, const CompressRecipe& recipe) {
   std::int64_t bits = 0;
-  for (const WeightSite& site : sites.weights) bits += site.elements * recipe.bits_of(site);
+  for (const WeightSite& site : sites.weights)
+    bits += site.elements * recipe.format_of(site).bits();
   return bits;
 }
 

@@ -10,29 +10,43 @@
 
 namespace tandem {
 
-// Everything that has a width of its own: the weights of a layer, or the activations of a group.
-struct WidthChoice {
+// Everything that has a format of its own: the weights of a layer, or the activations of a group.
+struct FormatChoice {
   bool is_weights = false;
   std::string name;                // of the layer, or of the group's first value
   std::vector<std::string> sites;  // WeightSite::layer or ActivationSite::name
 };
-std::vector<WidthChoice> width_choices(const QuantizationSites& sites);
+std::vector<FormatChoice> format_choices(const QuantizationSites& sites);
 
-// A recipe in which one choice has another width.
-CompressRecipe with_width(CompressRecipe recipe, const WidthChoice& choice, int bits);
-int width_of(const CompressRecipe& recipe, const QuantizationSites& sites,
-             const WidthChoice& choice);
+// A recipe in which one choice has another format.
+CompressRecipe with_format(CompressRecipe recipe, const FormatChoice& choice, const Format& format);
+// The widest of its sites.
+Format format_of(const CompressRecipe& recipe, const QuantizationSites& sites,
+                 const FormatChoice& choice);
 
-// How much noise the outputs gain when one choice alone leaves the recipe for another width.
+// Formats that may take the place of a recipe's.
+struct CandidateFormats {
+  std::vector<Format> weights, activations;
+};
+// The integers of fewer bits than the recipe's, from 2 bits on: none where it has other formats.
+CandidateFormats narrower_integers(const CompressRecipe& recipe);
+
+// How much noise the outputs gain when one choice alone leaves the recipe for another format:
+// relative noise of the outputs minus the recipe's own.
+struct FormatNoise {
+  Format format;
+  double noise = 0;
+};
 struct Sensitivity {
-  WidthChoice choice;
-  std::map<int, double> noise;  // by width: relative noise of the outputs minus the recipe's own
+  FormatChoice choice;
+  std::vector<FormatNoise> noise;  // in the order of the candidates
 };
 
-// `noise_of` measures a recipe (relative_noise on samples for selection). Each width below the
-// recipe's is measured for each choice; what is measured as less noise counts as none.
+// `noise_of` measures a recipe (relative_noise on samples for selection). Each candidate of fewer
+// bits than a choice has is measured for it; what is measured as less noise counts as none.
 std::vector<Sensitivity> measure_sensitivity(
-    const QuantizationSites& sites, const CompressRecipe& recipe, const std::vector<int>& widths,
+    const QuantizationSites& sites, const CompressRecipe& recipe,
+    const CandidateFormats& candidates,
     const std::function<double(const CompressRecipe&)>& noise_of);
 
 // Recipes from the given one to the narrowest, each with less `cost` than the one before it and
@@ -43,7 +57,7 @@ std::vector<CompressRecipe> narrowing_path(
     const std::vector<Sensitivity>& sensitivities,
     const std::function<double(const CompressRecipe&)>& cost_of);
 
-// Bits of all weights of a recipe, without scales and biases.
+// Bits of the codes of all weights of a recipe, without scales and biases.
 std::int64_t weight_bits_of(const QuantizationSites& sites, const CompressRecipe& recipe);
 
 }  // namespace tandem

@@ -47,9 +47,10 @@ class SiteFinder {
 
   QuantizationSites run() {
     check();
+    find_weights();
+    if (rules_.real_activations) return weights_alone();
     code_inputs();
     find_demand();
-    find_weights();
     sites_.reads_codes.resize(graph_.nodes.size());
     for (const ValueId input : graph_.inputs) take_codes(input, graph_.values[input].name);
     for (NodeId node = 0; node < graph_.nodes.size(); ++node) visit(node);
@@ -60,6 +61,13 @@ class SiteFinder {
   }
 
  private:
+  QuantizationSites weights_alone() {
+    for (const Node& node : graph_.nodes)
+      sites_.reads_codes.emplace_back(node.inputs.size(), false);
+    if (sites_.weights.empty()) throw Error("the network has no weights to quantize");
+    return std::move(sites_);
+  }
+
   void check() const {
     std::vector<std::string> inputs, layers;
     for (const ValueId input : graph_.inputs) inputs.push_back(graph_.values[input].name);

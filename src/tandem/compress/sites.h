@@ -41,6 +41,7 @@ struct QuantizationSites {
 struct SiteRules {
   std::map<std::string, InputCoding> inputs;  // by name; the other inputs are calibrated
   std::set<std::string> real_layers;          // names of nodes that stay real
+  bool real_activations = false;              // weights alone become codes
   bool shared_sums = false;                   // both operands of a sum share one coding
   bool coded_outputs = false;                 // outputs are codes, not the sums that they are
 };

@@ -1,6 +1,7 @@
 #include "tandem/ops/coded.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -112,10 +113,43 @@ CodedValue coded_integer(Builder& builder, ValueId integer) {
   return affine(integer, filled(rank, std::ldexp(1.0, type.format.exponent())), filled(rank, 0));
 }
 
+namespace {
+
+constexpr int kMostConstantBits = 40;  // of integers that stand for listed numbers
+
+// The greatest power of two that divides a number which is not zero.
+double lowest_bit(double value) {
+  int exponent = 0;
+  const double mantissa = std::frexp(value, &exponent);
+  const auto bits = static_cast<std::uint64_t>(std::abs(std::ldexp(mantissa, 53)));
+  return std::ldexp(1.0, exponent - 53 + std::countr_zero(bits));
+}
+
+}  // namespace
+
+double common_unit(std::span<const double> reals) {
+  double unit = std::numeric_limits<double>::infinity(), greatest = 0;
+  for (const double real : reals) {
+    if (real == 0) continue;
+    unit = std::min(unit, lowest_bit(real));
+    greatest = std::max(greatest, std::abs(real));
+  }
+  if (greatest == 0) return 1;
+  // Too far apart: the finest grid that the integers can have.
+  return std::max(unit, std::exp2(std::ilogb(greatest) + 1 - kMostConstantBits));
+}
+
 CodedValue coded_constant(Builder& builder, const Tensor& codes) {
   const Format format = codes.format();
-  if (!format.is_uniform())
-    throw Error("constant codes of format ", format.name(), " are no integers; use int or fixed");
+  if (!format.is_uniform()) {
+    const auto reals = codes.to_reals();
+    const double unit = common_unit(reals);
+    std::vector<std::int64_t> integers;
+    for (const double real : reals)
+      integers.push_back(static_cast<std::int64_t>(round_real(real / unit, Rounding::kHalfEven)));
+    return affine(integer_constant(builder, codes.shape(), integers, "weights"),
+                  filled(codes.shape().size(), unit), filled(codes.shape().size(), 0));
+  }
   const Format twin =
       format.is_integer() ? format : Format::integer(format.bits(), format.is_signed());
   const auto values = codes.to_integers();
@@ -320,8 +354,36 @@ ValueId limit_integers(LoweringSite& site, ValueId integer, const Tensor& low, c
       builder, "IntMin", {integer, integer_constant(builder, most.shape(), rounded(most), "high")});
 }
 
-// The table's reals on a grid of 15 bits and sign.
+// The integers of a table whose reals are all multiples of one number, as those of a format are;
+// nullopt where they are not.
+std::optional<CodedValue> exact_table(LoweringSite& site, const CodedValue& value) {
+  constexpr double kMost = 0x1p40;
+  constexpr int kHalvings = 4;
+  const auto reals = value.table->to_reals();
+  double unit = std::numeric_limits<double>::infinity();
+  for (const double real : reals)
+    if (real != 0) unit = std::min(unit, std::abs(real));
+  if (!std::isfinite(unit)) return std::nullopt;
+  for (int i = 0; i <= kHalvings; ++i, unit /= 2) {
+    const bool whole = std::ranges::all_of(reals, [&](double real) {
+      return real / unit == std::nearbyint(real / unit) && std::abs(real / unit) < kMost;
+    });
+    if (!whole) continue;
+    std::vector<std::int64_t> integers;
+    for (const double real : reals) integers.push_back(static_cast<std::int64_t>(real / unit));
+    const ValueId table = integer_constant(site.builder, value.table->shape(), integers, "table");
+    const Format format = site.builder.type(table).format;
+    const ValueId integer = add_folded(site.builder, "Table", {value.integer, table},
+                                       {{"format", format}}, site.node.node.name);
+    const std::size_t rank = value.scale.shape().size();
+    return affine(integer, filled(rank, unit), filled(rank, 0));
+  }
+  return std::nullopt;
+}
+
+// The table's reals: exactly, or on a grid of 15 bits and sign.
 CodedValue materialized_table(LoweringSite& site, const CodedValue& value) {
+  if (const auto exact = exact_table(site, value)) return *exact;
   double largest = 0;
   for (const double v : value.table->to_reals()) largest = std::max(largest, std::abs(v));
   const double unit = largest > 0 ? std::exp2(std::ceil(std::log2(largest)) - 15) : 1.0;

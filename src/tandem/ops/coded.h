@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,7 +30,12 @@ Tensor compacted(const Tensor& a);
 // ---- Coded values -----------------------------------------------------------------------------
 // real = integer * 2^exponent of its format.
 CodedValue coded_integer(Builder& builder, ValueId integer);
+// The reals of constant codes as integers: of a uniform format its own, of another multiples of
+// common_unit().
 CodedValue coded_constant(Builder& builder, const Tensor& codes);
+// The greatest power of two of which all reals are multiples, as long as the multiples have at most
+// 40 bits; 1 where all are zero.
+double common_unit(std::span<const double> reals);
 CodedValue affine(ValueId integer, Tensor scale, Tensor offset);
 
 // The real constant at an input as f64: a real constant, or coded integers that are constant.

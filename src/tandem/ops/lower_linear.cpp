@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "tandem/base/error.h"
+#include "tandem/ops/broadcast.h"
 #include "tandem/ops/coded.h"
 #include "tandem/ops/integer.h"
 #include "tandem/ops/lowering_rules.h"
@@ -38,6 +39,34 @@ const Tensor& integers_of(const LoweringSite& site, const CodedValue& value) {
   return *codes;
 }
 
+// Weights whose scales vary within an output channel (groups) as wider integers with one scale for
+// the channel: exact, since scales are numbers of few bits.
+CodedValue with_channel_scales(LoweringSite& site, const CodedValue& weights, std::size_t axis) {
+  const Tensor codes = integers_of(site, weights);
+  const Tensor scale = expanded(weights.scale, codes.shape());
+  const AxisSplit split = split_at(codes.shape(), axis);
+  const auto channel_of = [&](std::int64_t i) {
+    return static_cast<std::size_t>(i / split.inner % split.extent);
+  };
+  std::vector<std::vector<double>> of_channel(static_cast<std::size_t>(split.extent));
+  for (std::int64_t i = 0; i < scale.size(); ++i)
+    of_channel[channel_of(i)].push_back(scale.real(i));
+  std::vector<double> units;
+  for (const auto& scales : of_channel) units.push_back(common_unit(scales));
+  std::vector<std::int64_t> integers;
+  for (std::int64_t i = 0; i < codes.size(); ++i) {
+    const double factor = std::nearbyint(scale.real(i) / units[channel_of(i)]);
+    const Int128 product = Int128{codes.integer(i)} * static_cast<std::int64_t>(factor);
+    const IntegerRange held = checked_range(product, product);
+    integers.push_back(held.min);
+  }
+  Shape shape(codes.shape().size(), 1);
+  shape[axis] = split.extent;
+  return affine(integer_constant(site.builder, codes.shape(), integers, "weights"),
+                Tensor::from_reals(f64(), shape, units),
+                map(weights.offset, [](double) { return 0.0; }));
+}
+
 std::vector<std::int64_t> channels_last(std::size_t rank) {
   std::vector<std::int64_t> perm{0};
   for (std::size_t d = 2; d < rank; ++d) perm.push_back(static_cast<std::int64_t>(d));
@@ -67,9 +96,8 @@ Lowered lower_convolution(LoweringSite& site) {
                 " spatial axes have no integer form; use at most two");
   }
   CodedValue x = linear_input(site, 0);
-  const CodedValue w = centred(site, site.coded(1));
-  if (!varies_along(w.scale, 0))
-    throw Error("weight scales must be per tensor or per output channel");
+  CodedValue w = centred(site, site.coded(1));
+  if (!varies_along(w.scale, 0)) w = with_channel_scales(site, w, 0);
   const Tensor weights = integers_of(site, w);
   const std::size_t rank = weights.shape().size();
   const Window window = window_of(site.node, {weights.shape().begin() + 2, weights.shape().end()});
@@ -124,8 +152,7 @@ Lowered lower_matrix_product(LoweringSite& site) {
   CodedValue b = centred(site, site.coded(1));
   const std::size_t rank = a.scale.shape().size(), b_rank = b.scale.shape().size();
   if (rank < 2 || b_rank < 2) throw Error("products with vectors are not lowered; reshape them");
-  if (!varies_along(b.scale, b_rank - 1))
-    throw Error("weight scales must be per tensor or per output column");
+  if (!varies_along(b.scale, b_rank - 1)) b = with_channel_scales(site, b, b_rank - 1);
   const Tensor* weights = constant_of(builder.module(), builder.graph(), b.integer);
   const bool fixed = weights != nullptr && b_rank == 2;
   std::vector<double> column_sums;

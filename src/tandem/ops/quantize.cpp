@@ -238,7 +238,6 @@ class Dequantize final : public Operator {
     return {result};
   }
   std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
-    if (!site.node.input(0).format.is_uniform()) return std::nullopt;
     const Tensor scale = required_constant(site, 1, "scale");
     const Tensor zero =
         site.node.has_input(2) ? required_constant(site, 2, "zero") : Tensor::scalar(0, f64());

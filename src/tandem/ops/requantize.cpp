@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "tandem/base/error.h"
+#include "tandem/numerics/code_grid.h"
 #include "tandem/numerics/overflow.h"
 #include "tandem/ops/broadcast.h"
 #include "tandem/ops/coded.h"
@@ -414,14 +415,92 @@ std::optional<ValueId> unchanged(LoweringSite& site, const CodedValue& value,
   return limited(site, value.integer, plane, rounder_of(target), code_limits(target));
 }
 
+// ---- Formats whose codes are not evenly spaced -------------------------------------------------
+
+constexpr int kMostRankBits = 8;
+
+// The real numbers of the codes by rank, as long as the format of ranks, which has as many bits.
+Tensor reals_of_ranks(const CodeGrid& grid, const Format& ranks, std::size_t rank) {
+  std::vector<double> reals = grid.values();
+  reals.resize(static_cast<std::size_t>(ranks.integer_range().max) + 1, reals.back());
+  Shape shape(rank, 1);
+  shape.push_back(static_cast<std::int64_t>(reals.size()));
+  return Tensor::from_reals(f64(), shape, reals);
+}
+
+// Where the rank of a channel's code steps: for each rank but the least the first integer that
+// reaches it. Lines rise.
+std::vector<std::int64_t> rank_thresholds(const Plane& plane, const CodeGrid& grid,
+                                          Rounding rounding) {
+  std::vector<std::int64_t> thresholds;
+  for (const Line& line : plane.lines) {
+    const auto rank_at = [&](Int128 q) {
+      return grid.rank(
+          std::clamp(line.ratio * static_cast<double>(q) + line.offset, line.low, line.high),
+          rounding);
+    };
+    Int128 from = plane.input.min;
+    for (std::size_t rank = 1; rank < grid.values().size(); ++rank) {
+      Int128 below = from, reached = Int128{plane.input.max} + 1;
+      while (below < reached) {
+        const Int128 middle = below + (reached - below) / 2;
+        if (rank_at(middle) >= rank)
+          reached = middle;
+        else
+          below = middle + 1;
+      }
+      from = reached;
+      thresholds.push_back(static_cast<std::int64_t>(reached));
+    }
+  }
+  return thresholds;
+}
+
+// Codes by their rank among the format's numbers, found by comparison, with the numbers as a table.
+CodedValue requantize_to_ranks(LoweringSite& site, const CodedValue& value,
+                               const QuantizeTarget& target) {
+  const Format& format = target.format;
+  if (format.bits() > kMostRankBits)
+    throw Error("codes of ", format.name(), " are found by comparison, which needs at most ",
+                kMostRankBits, " bits; quantize to a narrower format or to integers");
+  if (target.overflow == Overflow::kWrap || target.overflow == Overflow::kSaturateZero)
+    throw Error("overflow = ", name(target.overflow), " of ", format.name(),
+                " has no integer form; use saturate_symmetric");
+  const CodeGrid& grid = CodeGrid::of(format);
+  const Format ranks = Format::integer(format.bits(), false);
+  const std::size_t rank = value.scale.shape().size();
+  CodedValue result;
+  if (value.table) {
+    Shape beside = with_rank(target.scale, rank).shape();
+    beside.push_back(1);
+    const Tensor scaled = combine(*value.table, target.scale.reshaped(beside), std::divides());
+    const Tensor codes =
+        map(scaled, [&](double v) { return static_cast<double>(grid.rank(v, target.rounding)); });
+    const ValueId table =
+        site.builder.constant(Tensor::from_reals(ranks, codes.shape(), codes.to_reals()), "table");
+    result = coded_integer(site.builder, add_folded(site.builder, "Table", {value.integer, table},
+                                                    {{"format", ranks}}, site.node.node.name));
+  } else {
+    const CodedValue rising = with_positive_scale(site, value);
+    const Plane plane = plane_of(site, rising, target.scale, target.zero);
+    Shape shape = plane.shape;
+    shape.push_back(static_cast<std::int64_t>(grid.values().size()) - 1);
+    const ValueId thresholds = integer_constant(
+        site.builder, shape, rank_thresholds(plane, grid, target.rounding), "thresholds");
+    result = coded_integer(
+        site.builder,
+        add_folded(site.builder, "Threshold", {rising.integer, thresholds},
+                   {{"format", ranks}, {"base", std::int64_t{0}}, {"step", std::int64_t{1}}},
+                   site.node.node.name));
+  }
+  result.table = reals_of_ranks(grid, ranks, rank);
+  return result;
+}
+
 }  // namespace
 
 CodedValue requantize(LoweringSite& site, const CodedValue& value, const QuantizeTarget& target) {
-  if (!target.format.is_uniform()) {
-    throw Error("format ", target.format.name(),
-                " has no integer codes; quantize to int, uint, "
-                "bipolar or fixed");
-  }
+  if (!target.format.is_uniform()) return requantize_to_ranks(site, value, target);
   constexpr int kMostBits = 62;  // of integers, so that a zero can be added
   if (target.format.bits() > kMostBits)
     throw Error("codes of ", target.format.name(), " are too wide; quantize to a narrower format");

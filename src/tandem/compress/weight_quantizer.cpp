@@ -1,0 +1,311 @@
+#include "tandem/compress/weight_quantizer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "tandem/base/error.h"
+#include "tandem/base/text.h"
+
+namespace tandem {
+namespace {
+
+// To the nearest integer, ties to even, for |x| < 2^51.
+double rounded(double x) {
+  constexpr double kMagic = 0x1.8p52;
+  return (x + kMagic) - kMagic;
+}
+
+// The greatest divisor of a count up to a limit.
+std::int64_t divisor_up_to(std::int64_t count, std::int64_t most) {
+  for (std::int64_t d = std::min(count, most); d > 1; --d)
+    if (count % d == 0) return d;
+  return 1;
+}
+
+}  // namespace
+
+std::string name(const Granularity& granularity) {
+  switch (granularity.kind) {
+    case Granularity::Kind::kTensor: return "tensor";
+    case Granularity::Kind::kChannel: return "channel";
+    case Granularity::Kind::kBlock: return concat("group:", granularity.block);
+  }
+  throw InternalError("unknown granularity");
+}
+
+Granularity parse_granularity(std::string_view text) {
+  constexpr std::string_view kGroup = "group:";
+  if (text == "tensor") return {Granularity::Kind::kTensor, 0};
+  if (text == "channel") return {Granularity::Kind::kChannel, 0};
+  if (text.starts_with(kGroup)) {
+    const std::int64_t block = parse_integer(text.substr(kGroup.size()), "--granularity");
+    if (block < 2 || block > 1 << 20)
+      throw Error("--granularity ", text, ": a group has 2 to 2^20 weights");
+    return {Granularity::Kind::kBlock, block};
+  }
+  throw Error("unknown granularity '", text, "'; it is tensor, channel or group:N");
+}
+
+// ---- Layout ------------------------------------------------------------------------------------
+
+WeightRows::WeightRows(const Shape& shape, std::int64_t axis) {
+  ensure(axis >= 0 && static_cast<std::size_t>(axis) < shape.size(), "weights have no such axis");
+  rows_ = shape[static_cast<std::size_t>(axis)];
+  for (std::size_t d = 0; d < shape.size(); ++d) {
+    if (static_cast<std::int64_t>(d) != axis) columns_ *= shape[d];
+    if (static_cast<std::int64_t>(d) > axis) inner_ *= shape[d];
+  }
+}
+
+std::vector<double> WeightRows::from(const Tensor& weights) const {
+  const auto reals = weights.to_reals();
+  std::vector<double> result(reals.size());
+  for (std::int64_t r = 0; r < rows_; ++r) {
+    for (std::int64_t c = 0; c < columns_; ++c) {
+      const double weight = reals[place(r, c)];
+      if (!std::isfinite(weight)) throw Error("weight ", place(r, c), " is ", weight);
+      result[static_cast<std::size_t>(r * columns_ + c)] = weight;
+    }
+  }
+  return result;
+}
+
+// ---- Nearest numbers ---------------------------------------------------------------------------
+
+WeightCodec::WeightCodec(const Format& format) : format_(format) {
+  if (!format.is_uniform()) {
+    grid_ = &CodeGrid::of(format);
+    least_ = grid_->least();
+    greatest_ = grid_->greatest();
+    return;
+  }
+  const IntegerRange range = format.integer_range();
+  step_ = std::ldexp(format == Format::parse("bipolar") ? 2.0 : 1.0, format.exponent());
+  greatest_ = std::ldexp(static_cast<double>(range.max), format.exponent());
+  least_ = std::ldexp(static_cast<double>(range.min), format.exponent());
+  has_zero_ = is_affine(format) && !format.is_signed();
+  if (is_affine(format) && format.is_signed()) least_ = -greatest_;
+}
+
+double WeightCodec::nearest(double real) const {
+  if (grid_ != nullptr) return grid_->nearest(real);
+  if (step_ > greatest_) return real >= 0 ? greatest_ : least_;  // bipolar
+  if (real >= greatest_) return greatest_;
+  if (real <= least_) return least_;
+  return rounded(real / step_) * step_;
+}
+
+double WeightCodec::below(double real) const {
+  if (real >= greatest_) return greatest_;
+  if (real <= least_) return least_;
+  if (grid_ == nullptr) return step_ > greatest_ ? least_ : std::floor(real / step_) * step_;
+  const auto& values = grid_->values();
+  return *(std::upper_bound(values.begin(), values.end(), real) - 1);
+}
+
+double WeightCodec::above(double real) const {
+  if (real >= greatest_) return greatest_;
+  if (real <= least_) return least_;
+  if (grid_ == nullptr) return step_ > greatest_ ? greatest_ : std::ceil(real / step_) * step_;
+  const auto& values = grid_->values();
+  return *std::lower_bound(values.begin(), values.end(), real);
+}
+
+// ---- Scales ------------------------------------------------------------------------------------
+
+void check_weight_rules(const WeightRules& rules) {
+  check_code_format(rules.format);
+  check_scale_format(rules.scale_format);
+  if (rules.method != RangeMethod::kMinMax && rules.method != RangeMethod::kMse)
+    throw Error("scales of weights are found by minmax or mse, not ", name(rules.method));
+  if (!is_affine(rules.format) && WeightCodec(rules.format).least() >= 0) {
+    throw Error("weights have both signs, but ", rules.format.name(),
+                " has no negative codes; use a signed format or uint<bits>, which takes a zero "
+                "point");
+  }
+}
+
+namespace {
+
+// The grid of one group of weights.
+class GridSearch {
+ public:
+  GridSearch(const WeightCodec& codec, const WeightRules& rules, const double* weights,
+             std::size_t count, std::size_t stride)
+      : codec_(codec), rules_(rules), weights_(weights), count_(count), stride_(stride) {
+    for (std::size_t i = 0; i < count; ++i) {
+      low_ = std::min(low_, at(i));
+      high_ = std::max(high_, at(i));
+    }
+  }
+
+  WeightGrid run() const {
+    if (has_own_scale(rules_.format)) return own_grid();
+    WeightGrid best = reaching(1);
+    if (rules_.method == RangeMethod::kMinMax || (low_ == 0 && high_ == 0)) return best;
+    double least = error(best, std::numeric_limits<double>::infinity());
+    constexpr int kCoarse = 32, kFine = 8;
+    double share = 1;
+    const auto attempt = [&](double tried) {
+      const WeightGrid grid = reaching(tried);
+      if (grid.scale == best.scale && grid.zero == best.zero) return;
+      const double found = error(grid, least);
+      if (found >= least) return;
+      least = found;
+      best = grid;
+      share = tried;
+    };
+    for (int i = kCoarse - 1; i > 0; --i) attempt(static_cast<double>(i) / kCoarse);
+    const double middle = share;
+    for (int i = -kFine + 1; i < kFine; ++i)
+      attempt(middle + static_cast<double>(i) / (kCoarse * kFine));
+    return best;
+  }
+
+ private:
+  double at(std::size_t i) const { return weights_[i * stride_]; }
+
+  WeightGrid own_grid() const {
+    const double half = std::ldexp(0.5, rules_.format.exponent());
+    if (low_ < codec_.least() - half || high_ > codec_.greatest() + half) {
+      throw Error(rules_.format.name(), " holds ", codec_.least(), " to ", codec_.greatest(),
+                  ", but the weights reach from ", low_, " to ", high_,
+                  "; give it fewer fraction bits or more bits");
+    }
+    return {};
+  }
+
+  // The grid whose ends are a share of the weights' own.
+  WeightGrid reaching(double share) const {
+    if (codec_.has_zero()) {
+      const double codes = codec_.greatest() - codec_.least();
+      const double scale = as_scale((high_ - low_) * share / codes, rules_.scale_format);
+      return {scale, std::clamp(rounded(-low_ * share / scale), 0.0, codes)};
+    }
+    const double reach = std::max(low_ / codec_.least(), high_ / codec_.greatest());
+    return {as_scale(reach * share, rules_.scale_format), 0};
+  }
+
+  // The sum of squared errors, or some sum above `enough`.
+  double error(const WeightGrid& grid, double enough) const {
+    double sum = 0;
+    const double inverse = 1 / grid.scale;
+    for (std::size_t i = 0; i < count_; ++i) {
+      const double real = at(i) * inverse + grid.zero;
+      const double away = (real - codec_.nearest(real)) * grid.scale;
+      sum += away * away;
+      if (i % 64 == 63 && sum > enough) break;
+    }
+    return sum;
+  }
+
+  const WeightCodec& codec_;
+  const WeightRules& rules_;
+  const double* weights_;
+  std::size_t count_, stride_;
+  double low_ = 0, high_ = 0;
+};
+
+}  // namespace
+
+WeightGrids choose_grids(const std::vector<double>& rows, std::int64_t columns,
+                         const WeightRules& rules) {
+  check_weight_rules(rules);
+  const WeightCodec codec(rules.format);
+  WeightGrids result;
+  result.columns = columns;
+  if (rules.granularity.kind == Granularity::Kind::kTensor || rows.empty()) {
+    result.per_tensor = true;
+    result.grids.push_back(GridSearch(codec, rules, rows.data(), rows.size(), 1).run());
+    return result;
+  }
+  std::int64_t block = columns;
+  if (rules.granularity.kind == Granularity::Kind::kBlock)
+    block = divisor_up_to(columns, rules.granularity.block);
+  result.blocks = columns / block;
+  for (std::size_t from = 0; from < rows.size(); from += static_cast<std::size_t>(block)) {
+    result.grids.push_back(
+        GridSearch(codec, rules, rows.data() + from, static_cast<std::size_t>(block), 1).run());
+  }
+  return result;
+}
+
+// ---- Codes -------------------------------------------------------------------------------------
+
+std::int64_t CodedWeights::bytes() const {
+  const auto packed = [](const Tensor& tensor) {
+    return (tensor.size() * tensor.format().bits() + 7) / 8;
+  };
+  const std::int64_t zero_bytes =
+      zeros.size() == 0 ? 0 : (zeros.size() * codes.format().bits() + 7) / 8;
+  return packed(codes) + packed(scales) + zero_bytes;
+}
+
+namespace {
+
+// Shape of codes and of their scales.
+struct BlockShapes {
+  Shape codes, scales;
+};
+
+BlockShapes block_shapes(const WeightRows& layout, const Shape& shape, std::int64_t axis,
+                         const WeightGrids& grids) {
+  if (grids.per_tensor) return {shape, {}};
+  if (grids.blocks == 1) {
+    Shape scales(shape.size(), 1);
+    scales[static_cast<std::size_t>(axis)] = layout.rows();
+    return {shape, scales};
+  }
+  const std::int64_t block = layout.columns() / grids.blocks;
+  if (axis == 0) return {{layout.rows(), grids.blocks, block}, {layout.rows(), grids.blocks, 1}};
+  if (static_cast<std::size_t>(axis) + 1 == shape.size())
+    return {{grids.blocks, block, layout.rows()}, {grids.blocks, 1, layout.rows()}};
+  throw Error(
+      "groups of weights need the output channels first or last; use --granularity channel");
+}
+
+}  // namespace
+
+CodedWeights coded_weights(const WeightRows& layout, const Shape& shape, std::int64_t axis,
+                           const std::vector<double>& rounded_rows, const WeightGrids& grids,
+                           const WeightRules& rules) {
+  const BlockShapes shapes = block_shapes(layout, shape, axis, grids);
+  CodedWeights result;
+  result.shape = shape;
+  result.codes = Tensor::from_reals(rules.format, shapes.codes, layout.back(rounded_rows),
+                                    Rounding::kHalfEven, Overflow::kSaturateSymmetric);
+  // Grids are listed row by row; where the rows come last their blocks come first.
+  const bool rows_last = grids.blocks > 1 && axis != 0;
+  std::vector<double> scales(grids.grids.size()), zeros(grids.grids.size());
+  for (std::size_t i = 0; i < grids.grids.size(); ++i) {
+    const auto blocks = static_cast<std::size_t>(grids.blocks);
+    const std::size_t place =
+        rows_last ? i % blocks * static_cast<std::size_t>(layout.rows()) + i / blocks : i;
+    scales[place] = grids.grids[i].scale;
+    zeros[place] = grids.grids[i].zero;
+  }
+  const bool is_stored = rules.scale_format.is_float();
+  result.scales =
+      Tensor::from_reals(is_stored ? rules.scale_format : Format(), shapes.scales, scales);
+  if (std::any_of(zeros.begin(), zeros.end(), [](double z) { return z != 0; }))
+    result.zeros = Tensor::from_reals(Format(), shapes.scales, zeros);
+  return result;
+}
+
+CodedWeights quantize_weights(const Tensor& weights, std::int64_t axis, const WeightRules& rules) {
+  const WeightRows layout(weights.shape(), axis);
+  std::vector<double> rows = layout.from(weights);
+  const WeightGrids grids = choose_grids(rows, layout.columns(), rules);
+  const WeightCodec codec(rules.format);
+  for (std::int64_t r = 0; r < layout.rows(); ++r) {
+    for (std::int64_t c = 0; c < layout.columns(); ++c) {
+      double& weight = rows[static_cast<std::size_t>(r * layout.columns() + c)];
+      const WeightGrid& grid = grids.at(r, c);
+      weight = codec.nearest(weight / grid.scale + grid.zero);
+    }
+  }
+  return coded_weights(layout, weights.shape(), axis, rows, grids, rules);
+}
+
+}  // namespace tandem

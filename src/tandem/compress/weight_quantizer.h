@@ -1,0 +1,124 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tandem/compress/quantizer.h"
+#include "tandem/numerics/code_grid.h"
+#include "tandem/numerics/format.h"
+#include "tandem/tensor/tensor.h"
+
+namespace tandem {
+
+// Which weights share a scale: all of a layer, those of an output channel, or blocks of a channel's
+// weights that follow each other along the reduction. A block has at most `block` weights: the
+// greatest divisor of the channel's count up to it, so that blocks are equal.
+struct Granularity {
+  enum class Kind { kTensor, kChannel, kBlock };
+  Kind kind = Kind::kChannel;
+  std::int64_t block = 0;
+  friend bool operator==(const Granularity&, const Granularity&) = default;
+};
+std::string name(const Granularity& granularity);  // "tensor", "channel", "group:32"
+Granularity parse_granularity(std::string_view text);
+
+struct WeightRules {
+  // int<b>: symmetric, without the least code, so that both signs reach equally far; uint<b>: with
+  // a zero point; any other format of codes.
+  Format format = Format::integer(8, true);
+  Granularity granularity;
+  RangeMethod method = RangeMethod::kMse;  // kMinMax or kMse
+  Format scale_format;                     // f32, f16, bf16, or e8m0 for powers of two
+  friend bool operator==(const WeightRules&, const WeightRules&) = default;
+};
+
+// Weights seen as channels of numbers that are summed: rows [channels][reduced], from a tensor
+// whose axis `axis` is the output channel's.
+class WeightRows {
+ public:
+  WeightRows(const Shape& shape, std::int64_t axis);
+  std::int64_t rows() const { return rows_; }
+  std::int64_t columns() const { return columns_; }
+  std::vector<double> from(const Tensor& weights) const;
+  // Elements of rows in the tensor's own order.
+  template <typename T>
+  std::vector<T> back(const std::vector<T>& rows) const {
+    std::vector<T> result(rows.size());
+    for (std::int64_t r = 0; r < rows_; ++r)
+      for (std::int64_t c = 0; c < columns_; ++c)
+        result[place(r, c)] = rows[static_cast<std::size_t>(r * columns_ + c)];
+    return result;
+  }
+
+ private:
+  std::size_t place(std::int64_t row, std::int64_t column) const {
+    return static_cast<std::size_t>((column / inner_ * rows_ + row) * inner_ + column % inner_);
+  }
+  std::int64_t rows_ = 1, columns_ = 1, inner_ = 1;
+};
+
+// The grid on which the weights of one scale lie: real = scale * (decode(code) - zero).
+struct WeightGrid {
+  double scale = 1;
+  double zero = 0;
+};
+
+// Nearest representable numbers of a format, as every rounding of weights needs them.
+class WeightCodec {
+ public:
+  explicit WeightCodec(const Format& format);
+  const Format& format() const { return format_; }
+  bool has_zero() const { return has_zero_; }
+  double least() const { return least_; }
+  double greatest() const { return greatest_; }
+  // The number of the format nearest to a real, ties to even, and its neighbours around it.
+  double nearest(double real) const;
+  double below(double real) const;  // the greatest not above
+  double above(double real) const;  // the least not below
+
+ private:
+  Format format_;
+  const CodeGrid* grid_ = nullptr;  // unless the numbers are evenly spaced
+  double step_ = 1, least_ = 0, greatest_ = 0;
+  bool has_zero_ = false;
+};
+
+// Weights in rows with their grids: one for each `block` columns of a row, or one for all.
+struct WeightGrids {
+  std::vector<WeightGrid> grids;
+  std::int64_t blocks = 1;  // of a row
+  bool per_tensor = false;
+  std::int64_t columns = 1;
+
+  const WeightGrid& at(std::int64_t row, std::int64_t column) const {
+    if (per_tensor) return grids.front();
+    return grids[static_cast<std::size_t>(row * blocks + column / (columns / blocks))];
+  }
+};
+
+// Throws Error on a number that is not finite, and on a format or method that weights cannot have.
+void check_weight_rules(const WeightRules& rules);
+WeightGrids choose_grids(const std::vector<double>& rows, std::int64_t columns,
+                         const WeightRules& rules);
+
+// Weights as codes with what Dequantize needs: real = (codes - zeros) * scales, then `shape`, where
+// codes, scales and zeros lie in blocks: [.., blocks, block ..] in the place of the reduced axes.
+struct CodedWeights {
+  Tensor codes;
+  Tensor scales;               // of the scale's format (e8m0: f32), broadcast to codes
+  Tensor zeros;                // f32, or empty
+  Shape shape;                 // of the weights, where codes have another
+  std::int64_t bytes() const;  // of packed codes, scales and zeros
+};
+
+// `rounded` are decoded numbers in rows, one for each weight.
+CodedWeights coded_weights(const WeightRows& layout, const Shape& shape, std::int64_t axis,
+                           const std::vector<double>& rounded, const WeightGrids& grids,
+                           const WeightRules& rules);
+
+// Nearest rounding. Throws Error on a weight that is not finite.
+CodedWeights quantize_weights(const Tensor& weights, std::int64_t axis, const WeightRules& rules);
+
+}  // namespace tandem

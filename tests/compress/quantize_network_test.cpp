@@ -208,5 +208,110 @@ TEST(QuantizeNetwork, RefusesWithoutCalibrationAndWithBadWidths) {
   EXPECT_THROW(set.quantized(recipe_of(17, 8)), Error);
 }
 
+// The reals that the lowered network's outputs stand for, on samples of codes of its input.
+std::vector<double> lowered_reals(const Module& lowered, const Tensor& codes) {
+  const Graph& graph = lowered.main();
+  const auto integers = evaluate(lowered, graph, std::vector<Tensor>{codes});
+  const Coding coding = graph.codings.at(graph.outputs[0]);
+  const Tensor scale = lowered.constants[coding.scale].tensor,
+               offset = lowered.constants[coding.offset].tensor;
+  std::vector<double> reals;
+  for (std::int64_t i = 0; i < integers[0].size(); ++i) {
+    const std::int64_t channel = i % integers[0].shape().back();
+    reals.push_back(static_cast<double>(integers[0].integer(i)) *
+                        scale.real(scale.size() == 1 ? 0 : channel) +
+                    offset.real(offset.size() == 1 ? 0 : channel));
+  }
+  return reals;
+}
+
+// Formats that are not evenly spaced and scales within channels: the integers stand for the reals
+// that the recoded network computes, but for ties that f32 rounds otherwise.
+TEST(QuantizeNetwork, EveryFormatLowersToItsReals) {
+  SiteRules site_rules;
+  site_rules.inputs["x"] = {Format::integer(8, false),
+                            Tensor::scalar(1.0 / 128, Format::parse("f64")),
+                            Tensor::scalar(-1, Format::parse("f64"))};
+  Calibrated set(site_rules);
+  std::vector<double> codes;
+  const Tensor input = set.maker.random({8, 3, 8, 8}, 0, 256);
+  for (const double x : input.to_reals()) codes.push_back(std::floor(x));
+  std::vector<double> reals;
+  for (const double code : codes) reals.push_back(code / 128 - 1);
+  struct Case {
+    const char *weights, *activations, *granularity, *scales;
+  };
+  for (const Case& tried :
+       {Case{"e4m3", "e4m3", "channel", "f32"}, Case{"e5m2", "e5m2", "tensor", "f32"},
+        Case{"e2m1", "e3m2", "group:32", "e8m0"}, Case{"nf4", "uint8", "group:8", "f16"},
+        Case{"uint4", "int8", "group:9", "f32"}, Case{"pow2<4>", "pow2<5>", "channel", "f32"},
+        Case{"khot<8,2>", "khot<8,2>", "channel", "e8m0"},
+        Case{"ternary", "e3m4", "channel", "bf16"}}) {
+    CompressRecipe recipe;
+    recipe.weights.format = Format::parse(tried.weights);
+    recipe.weights.granularity = parse_granularity(tried.granularity);
+    recipe.activations.format = Format::parse(tried.activations);
+    recipe.weights.scale_format = recipe.activations.scale_format = Format::parse(tried.scales);
+    const Module quantized = set.quantized(recipe);
+    const Module lowered = lower(quantized, {{}, site_rules.inputs, 8});
+    EXPECT_TRUE(is_lowered(lowered));
+    const auto wanted =
+        evaluate(quantized, quantized.main(),
+                 std::vector<Tensor>{Tensor::from_reals(Format(), input.shape(), reals)})[0]
+            .to_reals();
+    const auto found =
+        lowered_reals(lowered, Tensor::from_reals(Format::integer(8, false), input.shape(), codes));
+    ASSERT_EQ(wanted.size(), found.size());
+    double greatest = 0, mean = 0;
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+      greatest = std::max(greatest, std::abs(wanted[i]));
+      mean += std::abs(wanted[i] - found[i]) / static_cast<double>(wanted.size());
+    }
+    EXPECT_LT(mean, 2e-3 * greatest) << tried.weights << " " << tried.activations;
+  }
+}
+
+TEST(QuantizeNetwork, WeightsAloneStayAmongReals) {
+  SiteRules rules;
+  rules.real_activations = true;
+  Calibrated set(rules);
+  CompressRecipe recipe;
+  recipe.weights.format = Format::parse("nf4");
+  recipe.weights.granularity = parse_granularity("group:16");
+  const Module recoded = set.quantized(recipe);
+  EXPECT_FALSE(is_quantized(recoded));
+  EXPECT_LT(relative_difference(set.network, recoded, set.maker.random({8, 3, 8, 8})), 0.5);
+}
+
+// With ternary weights the means of layers move; the correction brings the outputs' back.
+TEST(QuantizeNetwork, CorrectedBiasesKeepTheMeans) {
+  NetworkMaker maker;
+  const ValueId x = maker.unary("Relu", "relu", maker.input("x", {12}));
+  const Module network = maker.finish(maker.gemm("head", x, 6));
+  SiteRules rules;
+  rules.real_activations = true;
+  const QuantizationSites sites = find_sites(network, rules);
+  Calibration calibration(network, sites, MomentsWanted::kFirst);
+  const std::vector<Tensor> batch{maker.random({256, 12})};
+  calibration.add(batch);
+  const auto mean_error = [&](bool corrects) {
+    CompressRecipe recipe;
+    recipe.weights.format = Format::parse("ternary");
+    recipe.bias_correction = corrects;
+    const Module recoded = quantize_network(network, sites, calibration, recipe);
+    const auto exact = evaluate(network, network.main(), batch)[0].to_reals(),
+               found = evaluate(recoded, recoded.main(), batch)[0].to_reals();
+    double worst = 0;
+    for (std::size_t channel = 0; channel < 6; ++channel) {
+      double sum = 0;
+      for (std::size_t i = channel; i < exact.size(); i += 6) sum += found[i] - exact[i];
+      worst = std::max(worst, std::abs(sum) / 256);
+    }
+    return worst;
+  };
+  EXPECT_GT(mean_error(false), 1e-3);
+  EXPECT_LT(mean_error(true), 1e-5);
+}
+
 }  // namespace
 }  // namespace tandem

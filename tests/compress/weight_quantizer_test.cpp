@@ -109,5 +109,94 @@ TEST(Weights, AZeroChannelIsZero) {
   EXPECT_EQ(coded.scales.real(0), 1);
 }
 
+// What Dequantize and Reshape make of coded weights.
+std::vector<double> decoded(const CodedWeights& coded) {
+  const Shape& shape = coded.codes.shape();
+  std::vector<double> reals;
+  for (std::int64_t i = 0; i < coded.codes.size(); ++i) {
+    std::int64_t place = 0, left = i, stride = 1;
+    for (std::size_t d = shape.size(); d-- > 0;) {
+      const std::int64_t at = left % shape[d];
+      left /= shape[d];
+      if (coded.scales.shape().empty()) continue;
+      if (coded.scales.shape()[d] != 1) {
+        place += at * stride;
+        stride *= shape[d];
+      }
+    }
+    const double zero = coded.zeros.size() == 0 ? 0 : coded.zeros.real(place);
+    reals.push_back((coded.codes.real(i) - zero) * coded.scales.real(place));
+  }
+  return reals;
+}
+
+// Every code is the nearest of its format to the weight in units of its scale.
+TEST(Weights, CodesAreTheNearestInEveryFormatAndGranularity) {
+  for (const std::int64_t axis : {0, 1}) {
+    const Tensor weights = random_weights({24, 24});
+    for (const char* format : {"int4", "uint4", "e4m3", "e5m2", "e2m1", "nf4", "ternary", "bipolar",
+                               "pow2<4>", "khot<6,2>", "fixed<8,6>"}) {
+      for (const char* granularity : {"tensor", "channel", "group:8", "group:9"}) {
+        WeightRules rules;
+        rules.format = Format::parse(format);
+        rules.granularity = parse_granularity(granularity);
+        const CodedWeights coded = quantize_weights(weights, axis, rules);
+        EXPECT_EQ(coded.codes.format(), rules.format);
+        EXPECT_EQ(coded.shape, weights.shape());
+        const auto reals = decoded(coded);
+        const WeightCodec codec(rules.format);
+        double greatest = 0;
+        for (const double scale : coded.scales.to_reals()) greatest = std::max(greatest, scale);
+        for (std::int64_t i = 0; i < weights.size(); ++i) {
+          const double error = std::abs(weights.real(i) - reals[static_cast<std::size_t>(i)]);
+          EXPECT_LE(error, 0.5) << format << " " << granularity;
+        }
+        if (std::string(granularity) == "group:9") {
+          EXPECT_EQ(coded.scales.size(), 24 * 3) << "24 is no multiple of 9: groups of 8";
+        }
+      }
+    }
+  }
+}
+
+TEST(Weights, FinerScalesLoseLess) {
+  const Tensor weights = random_weights({8, 128});
+  const auto error_of = [&](const char* granularity, const char* scales) {
+    WeightRules rules = rules_of(4, RangeMethod::kMinMax);
+    rules.granularity = parse_granularity(granularity);
+    rules.scale_format = Format::parse(scales);
+    const auto reals = decoded(quantize_weights(weights, 0, rules));
+    double sum = 0;
+    for (std::int64_t i = 0; i < weights.size(); ++i)
+      sum += std::pow(weights.real(i) - reals[static_cast<std::size_t>(i)], 2);
+    return sum;
+  };
+  EXPECT_LT(error_of("channel", "f32"), error_of("tensor", "f32"));
+  EXPECT_LT(error_of("group:32", "f32"), error_of("channel", "f32"));
+  EXPECT_LT(error_of("group:32", "f16"), error_of("group:32", "e8m0"));
+}
+
+TEST(Weights, RefusesWhatWeightsCannotHave) {
+  const Tensor weights = random_weights({4, 4});
+  const auto message_of = [&](const char* format) -> std::string {
+    WeightRules rules;
+    rules.format = Format::parse(format);
+    try {
+      quantize_weights(weights, 0, rules);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_THAT(message_of("log2<4>"), HasSubstr("has no negative codes"));
+  EXPECT_THAT(message_of("f16"), HasSubstr("is not one of codes"));
+  EXPECT_THAT(message_of("int17"), HasSubstr("codes have 2 to 16 bits"));
+  EXPECT_THAT(message_of("fixed<4,8>"), HasSubstr("fewer fraction bits"));
+  EXPECT_THROW(parse_granularity("group:1"), Error);
+  EXPECT_THROW(parse_granularity("row"), Error);
+  const Tensor bad = Tensor::from_reals(Format(), {1, 2}, std::vector<double>{1, HUGE_VAL});
+  EXPECT_THROW(quantize_weights(bad, 0, {}), Error);
+}
+
 }  // namespace
 }  // namespace tandem

@@ -99,7 +99,7 @@ class CompressVerb final : public Verb {
                                     percent(compressed.float_accuracy), ", recoded ",
                                     percent(compressed.recoded_accuracy));
     if (!compressed.lowered)
-      return text + "\nit keeps real layers, so it does not lower to integers\n";
+      return text + "\nit computes with reals, so it does not lower to integers\n";
     return concat(text, ", lowered to integers ", percent(compressed.lowered->accuracy), "\n",
                   grouped(compressed.lowered->differing_codes), " of ",
                   grouped(compressed.lowered->compared_codes),

@@ -88,7 +88,9 @@ void measure(const CompressRequest& request, const TrainingSets& sets, CompressR
   result.float_accuracy = accuracy_of(exact, data, exact);
   result.recoded_accuracy = accuracy_of(coded, data, exact);
   result.relative_noise = relative_noise(exact, coded);
-  if (result.real_layers.empty()) result.lowered = run_lowered(result.recoded, data, exact, coded);
+  // Codes of weights alone are no borders that integers could run between.
+  if (result.real_layers.empty() && is_quantized(result.recoded))
+    result.lowered = run_lowered(result.recoded, data, exact, coded);
 }
 
 void describe_data(const CompressRequest& request, const TrainingSets& sets,

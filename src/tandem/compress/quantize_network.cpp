@@ -312,6 +312,7 @@ class NetworkQuantizer {
     }
     const ValueId constant = builder_.constant(Tensor::from_reals(Format(), shape, correction),
                                                site.layer + ".correction");
+    builder_.graph().values[sums].name = site.layer + ".uncorrected";
     return builder_.add("Add", {sums, constant}, {}, site.layer + ".corrected");
   }
 

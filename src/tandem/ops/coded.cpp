@@ -115,7 +115,7 @@ CodedValue coded_integer(Builder& builder, ValueId integer) {
 
 namespace {
 
-constexpr int kMostConstantBits = 40;  // of integers that stand for listed numbers
+constexpr int kMostConstantBits = 32;  // of integers that stand for listed numbers
 
 // The greatest power of two that divides a number which is not zero.
 double lowest_bit(double value) {

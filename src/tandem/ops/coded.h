@@ -34,7 +34,7 @@ CodedValue coded_integer(Builder& builder, ValueId integer);
 // common_unit().
 CodedValue coded_constant(Builder& builder, const Tensor& codes);
 // The greatest power of two of which all reals are multiples, as long as the multiples have at most
-// 40 bits; 1 where all are zero.
+// 32 bits; 1 where all are zero.
 double common_unit(std::span<const double> reals);
 CodedValue affine(ValueId integer, Tensor scale, Tensor offset);
 

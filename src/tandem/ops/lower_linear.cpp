@@ -40,7 +40,7 @@ const Tensor& integers_of(const LoweringSite& site, const CodedValue& value) {
 }
 
 // Weights whose scales vary within an output channel (groups) as wider integers with one scale for
-// the channel: exact, since scales are numbers of few bits.
+// the channel. Exact where they have at most 32 bits, as those of few bits with scales of f16 do.
 CodedValue with_channel_scales(LoweringSite& site, const CodedValue& weights, std::size_t axis) {
   const Tensor codes = integers_of(site, weights);
   const Tensor scale = expanded(weights.scale, codes.shape());
@@ -49,16 +49,17 @@ CodedValue with_channel_scales(LoweringSite& site, const CodedValue& weights, st
     return static_cast<std::size_t>(i / split.inner % split.extent);
   };
   std::vector<std::vector<double>> of_channel(static_cast<std::size_t>(split.extent));
-  for (std::int64_t i = 0; i < scale.size(); ++i)
-    of_channel[channel_of(i)].push_back(scale.real(i));
+  std::vector<double> reals;
+  for (std::int64_t i = 0; i < codes.size(); ++i) {
+    reals.push_back(static_cast<double>(codes.integer(i)) * scale.real(i));
+    of_channel[channel_of(i)].push_back(reals.back());
+  }
   std::vector<double> units;
-  for (const auto& scales : of_channel) units.push_back(common_unit(scales));
+  for (const auto& channel : of_channel) units.push_back(common_unit(channel));
   std::vector<std::int64_t> integers;
   for (std::int64_t i = 0; i < codes.size(); ++i) {
-    const double factor = std::nearbyint(scale.real(i) / units[channel_of(i)]);
-    const Int128 product = Int128{codes.integer(i)} * static_cast<std::int64_t>(factor);
-    const IntegerRange held = checked_range(product, product);
-    integers.push_back(held.min);
+    const double steps = reals[static_cast<std::size_t>(i)] / units[channel_of(i)];
+    integers.push_back(static_cast<std::int64_t>(round_real(steps, Rounding::kHalfEven)));
   }
   Shape shape(codes.shape().size(), 1);
   shape[axis] = split.extent;

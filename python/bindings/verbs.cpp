@@ -150,8 +150,8 @@ Compressed compress(const ModelArgument& model, const std::string& data, const P
                     std::optional<double> percentile, const TextsArgument& only,
                     const TextsArgument& ignore, const std::string& granularity,
                     const std::string& scales, const TextsArgument& rewrites,
-                    const std::string& rounding, bool bias_correction, bool symmetric,
-                    bool shared_sums, std::optional<std::int64_t> max_weight_bytes,
+                    const std::string& rounding, bool bias_correction, bool token_scales,
+                    bool symmetric, bool shared_sums, std::optional<std::int64_t> max_weight_bytes,
                     const std::string& preprocess, std::int64_t calibration, std::int64_t selection,
                     const std::string& split, std::optional<std::int64_t> limit,
                     std::int64_t seed) {
@@ -173,6 +173,7 @@ Compressed compress(const ModelArgument& model, const std::string& data, const P
   recipe.rewrites = texts_of(rewrites, "rewrites");
   recipe.rounding = rounding;
   recipe.bias_correction = bias_correction;
+  recipe.token_scales = token_scales;
   recipe.symmetric = symmetric;
   recipe.shared_sums = shared_sums;
   request.max_weight_bytes = max_weight_bytes;
@@ -408,8 +409,9 @@ void bind_verbs(nb::module_& module) {
       "weight_method"_a = recipe.weight_method, "percentile"_a = nb::none(), "only"_a = nb::list(),
       "ignore"_a = nb::list(), "granularity"_a = recipe.granularity, "scales"_a = recipe.scales,
       "rewrites"_a = nb::list(), "rounding"_a = recipe.rounding,
-      "bias_correction"_a = recipe.bias_correction, "symmetric"_a = recipe.symmetric,
-      "shared_sums"_a = recipe.shared_sums, "max_weight_bytes"_a = nb::none(), "preprocess"_a = "",
+      "bias_correction"_a = recipe.bias_correction, "token_scales"_a = recipe.token_scales,
+      "symmetric"_a = recipe.symmetric, "shared_sums"_a = recipe.shared_sums,
+      "max_weight_bytes"_a = nb::none(), "preprocess"_a = "",
       "calibration"_a = training.calibration, "selection"_a = training.selection,
       "split"_a = training.split, "limit"_a = nb::none(), "seed"_a = training.seed,
       "Recodes a network of reals by a data set (\"npz:FILE\", \"mnist:DIR\", "

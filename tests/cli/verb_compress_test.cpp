@@ -75,7 +75,7 @@ TEST_F(CompressVerb, FitsWeightsIntoBytes) {
   EXPECT_GT(json["weight_bytes"].get<int>(), 2000);
   const CliRun none = compress({"--max-weight-bytes", "1000", "--selection", "64"});
   EXPECT_EQ(none.exit_code, 2);
-  EXPECT_THAT(none.err, HasSubstr("weights of 2 bits throughout take 1368 bytes"));
+  EXPECT_THAT(none.err, HasSubstr("the narrowest weights tried take 1368 bytes"));
 }
 
 TEST_F(CompressVerb, IgnoredLayersStayReal) {
@@ -130,14 +130,70 @@ TEST_F(CompressVerb, RefusesBadOptionsByName) {
     return run.err;
   };
   EXPECT_THAT(message_of({"--weights", "int1"}), HasSubstr("2 to 16 bits"));
-  EXPECT_THAT(message_of({"--weights", "uint8"}), HasSubstr("codes are int8"));
-  EXPECT_THAT(message_of({"--weights", "float8"}), HasSubstr("--weights takes a format"));
+  EXPECT_THAT(message_of({"--weights", "log2<4>"}), HasSubstr("has no negative codes"));
+  EXPECT_THAT(message_of({"--weights", "e4m4x"}), HasSubstr("--weights e4m4x"));
+  EXPECT_THAT(message_of({"--weights", "fixed<8,9>"}), HasSubstr("fewer fraction bits"));
+  EXPECT_THAT(message_of({"--activations", "pow2<9>"}), HasSubstr("pow2<2> to pow2<6>"));
+  EXPECT_THAT(message_of({"--activations", "f32", "--activations", "int8"}),
+              HasSubstr("leaves all activations real"));
+  EXPECT_THAT(message_of({"--granularity", "group:0"}), HasSubstr("a group has 2 to 2^20"));
+  EXPECT_THAT(message_of({"--scales", "f64"}), HasSubstr("they are f32, f16, bf16 or e8m0"));
+  EXPECT_THAT(message_of({"--rounding", "gtpq"}), HasSubstr("did you mean 'gptq'?"));
+  EXPECT_THAT(message_of({"--rewrite", "smoth"}), HasSubstr("did you mean 'smooth'?"));
+  EXPECT_THAT(message_of({"--rewrite", "smooth:2"}), HasSubstr("lies in [0,1]"));
+  EXPECT_THAT(message_of({"--rewrite", "repq"}), HasSubstr("the network has no normalization"));
+  EXPECT_THAT(message_of({"--candidate", "int4"}), HasSubstr("--candidate is for --advise"));
   EXPECT_THAT(message_of({"--weights", "hed=int4"}), HasSubstr("did you mean 'head'?"));
   EXPECT_THAT(message_of({"--ignore", "nothing*"}), HasSubstr("matches no layer"));
   EXPECT_THAT(message_of({"--method", "max"}), HasSubstr("unknown calibration method 'max'"));
   EXPECT_THAT(message_of({"--percentile", "99"}), HasSubstr("--method percentile"));
   EXPECT_THAT(message_of({"--split", "train"}), HasSubstr("--split train"));
   EXPECT_THAT(message_of({"--calibration", "0"}), HasSubstr("--calibration 0"));
+}
+
+TEST_F(CompressVerb, EveryFormatIsMeasuredAsIntegers) {
+  for (const char* format : {"e4m3", "e3m2", "khot<8,2>"}) {
+    const CliRun run = compress({"--weights", format, "--activations", format, "--json"});
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+    EXPECT_GE(run.json()["accuracy"]["reference"].get<double>(), 0.9) << format;
+    // The file says the same as the module that was measured.
+    const std::string data = "npz:" + (source_dir() / "examples/digits/digits.npz").string();
+    const CliRun again = run_cli(
+        {"compare", output(), "--executions", "reference,cpu,c", "--data", data, "--limit", "20"});
+    EXPECT_EQ(again.exit_code, 0) << format << again.out << again.err;
+  }
+}
+
+TEST_F(CompressVerb, RoundingByTheOutputKeepsNarrowWeightsUseful) {
+  const auto accuracy = [&](const char* rounding) {
+    const CliRun run = compress({"--weights", "int3", "--rounding", rounding, "--json"});
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    return run.json()["accuracy"]["reference"].get<double>();
+  };
+  const double nearest = accuracy("nearest");
+  for (const char* rounding : {"gptq", "adaround", "descent"})
+    EXPECT_GT(accuracy(rounding), nearest + 0.1) << rounding;
+}
+
+TEST_F(CompressVerb, GivesBitsBackUntilTheAccuracyHolds) {
+  const CliRun run =
+      compress({"--weights", "int3", "--max-drop", "1", "--selection", "128", "--json"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_GE(run.json()["accuracy"]["reference"].get<double>(), 0.95);
+  EXPECT_GE(run.json()["widened"].size(), 1U);
+  EXPECT_LE(run.json()["widened"].size(), 3U) << "only where it is needed";
+}
+
+TEST_F(CompressVerb, AdvisesWithoutWriting) {
+  const auto digits = source_dir() / "examples/digits";
+  const CliRun run = run_cli({"compress", (digits / "digits.onnx").string(), "--data",
+                              "npz:" + (digits / "digits.npz").string(), "--advise", "--candidate",
+                              "int8", "--candidate", "e2m1", "--json"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const auto json = run.json();
+  EXPECT_EQ(json["schema"], "tandem-advice/1");
+  for (const auto& tensor : json["tensors"]) EXPECT_EQ(tensor["formats"].size(), 2U);
+  EXPECT_EQ(json["tensors"][0]["recommended"], "int8");
 }
 
 TEST_F(CompressVerb, ChecksTheOutputBeforeItWorks) {

@@ -92,5 +92,21 @@ TEST(Histogram, EmptyAndAllZeroHaveNoRange) {
   EXPECT_EQ(histogram.max(), 0);
 }
 
+TEST(Histogram, KurtosisTellsHeavyTails) {
+  std::mt19937 engine(3);
+  std::normal_distribution<double> normal;
+  std::uniform_real_distribution<double> uniform(-1, 1);
+  std::exponential_distribution<double> exponential;
+  Histogram gaussian, even, laplace;
+  for (int i = 0; i < 100000; ++i) {
+    gaussian.add(2 + 0.1 * normal(engine));
+    even.add(uniform(engine));
+    laplace.add(exponential(engine) * (i % 2 == 0 ? 1 : -1));
+  }
+  EXPECT_NEAR(gaussian.kurtosis(), 3, 0.1);
+  EXPECT_NEAR(even.kurtosis(), 1.8, 0.05);
+  EXPECT_NEAR(laplace.kurtosis(), 6, 0.4);
+}
+
 }  // namespace
 }  // namespace tandem

@@ -313,5 +313,44 @@ TEST(QuantizeNetwork, CorrectedBiasesKeepTheMeans) {
   EXPECT_LT(mean_error(true), 1e-5);
 }
 
+// Rows of very different size keep their precision, and rows of zeros are zeros.
+TEST(QuantizeNetwork, TokenScalesFollowEachRow) {
+  NetworkMaker maker;
+  const ValueId x = maker.input("x", {6, 8});
+  const ValueId y = maker.builder().add("MatMul", {x, maker.constant({8, 5}, -1, 1)}, {}, "y");
+  const Module network = maker.finish(y);
+  const QuantizationSites sites = find_sites(network);
+  Calibration calibration(network, sites);
+  std::vector<double> values = maker.random({2, 6, 8}).to_reals();
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i] *= i / 8 % 6 == 5 ? 0 : std::pow(10.0, static_cast<double>(i / 8 % 6) - 3);
+  const std::vector<Tensor> batch{Tensor::from_reals(Format(), {2, 6, 8}, values)};
+  calibration.add(batch);
+  const auto exact = evaluate(network, network.main(), batch)[0].to_reals();
+  const auto worst_row = [&](bool token_scales) {
+    CompressRecipe recipe;
+    recipe.token_scales = token_scales;
+    const Module recoded = quantize_network(network, sites, calibration, recipe);
+    EXPECT_EQ(is_quantized(recoded), !token_scales);
+    const auto found = evaluate(recoded, recoded.main(), batch)[0].to_reals();
+    double worst = 0;
+    for (std::size_t row = 0; row < exact.size() / 5; ++row) {
+      double error = 0, reach = 0;
+      for (std::size_t c = 0; c < 5; ++c) {
+        error = std::max(error, std::abs(found[row * 5 + c] - exact[row * 5 + c]));
+        reach = std::max(reach, std::abs(exact[row * 5 + c]));
+      }
+      if (reach == 0) {
+        EXPECT_EQ(error, 0);
+        continue;
+      }
+      worst = std::max(worst, error / reach);
+    }
+    return worst;
+  };
+  EXPECT_GT(worst_row(false), 0.5);
+  EXPECT_LT(worst_row(true), 0.03);
+}
+
 }  // namespace
 }  // namespace tandem

@@ -1,5 +1,6 @@
 // Formats whose codes stand for listed numbers, against their formulas and brute force.
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdlib>
@@ -175,6 +176,32 @@ TEST(ListedFormat, RefusesWhatIsNoMember) {
               ThrowsMessage<Error>(HasSubstr("'wrap'")));
   EXPECT_THAT([] { Format::parse("khot<4,1>").decode(3); },
               ThrowsMessage<Error>(HasSubstr("stands for no number")));
+}
+
+TEST(ListedFormat, ListsOfBitsandbytes) {
+  const auto fp4 = values_of("bnb_fp4");
+  ASSERT_EQ(fp4.size(), 16u);
+  EXPECT_FLOAT_EQ(static_cast<float>(fp4[1]), 0.005208333F);
+  EXPECT_FLOAT_EQ(static_cast<float>(fp4[3]), 1.0F);
+  EXPECT_FLOAT_EQ(static_cast<float>(fp4[10]), -0.6666667F);
+  const auto dynamic = values_of("bnb_dynamic8");
+  ASSERT_EQ(dynamic.size(), 256u);
+  EXPECT_TRUE(std::is_sorted(dynamic.begin(), dynamic.end()));
+  EXPECT_EQ(dynamic[127], 0);
+  EXPECT_EQ(dynamic[255], 1);
+  EXPECT_FLOAT_EQ(static_cast<float>(dynamic[128]), 5.5e-7F);
+  EXPECT_FLOAT_EQ(static_cast<float>(dynamic[254]), 0.99296875F);
+  EXPECT_EQ(dynamic[0], -dynamic[254]);
+}
+
+TEST(ListedFormat, TwinRangesDifferByAPowerOfTwo) {
+  EXPECT_THAT(values_of("twin<3,2>"), ElementsAre(0, 0.25, 0.5, 0.75, 0, 0.0625, 0.125, 0.1875));
+  EXPECT_THAT(values_of("split<3,2>"), ElementsAre(0, 1, 2, 3, 0, -0.25, -0.5, -0.75));
+  const Format twin = Format::parse("twin<3,2>");
+  EXPECT_EQ(twin.encode(0.06), 5u);
+  EXPECT_EQ(twin.encode(0.21), 7u);
+  EXPECT_EQ(twin.encode(0.24), 1u);
+  EXPECT_EQ(twin.encode(2), 3u);
 }
 
 }  // namespace

@@ -32,6 +32,11 @@ void OptionTable::optional_positional(const std::string& name, std::string& valu
   app_.add_option(name, value, help)->type_name("");
 }
 
+void OptionTable::positional_list(const std::string& name, std::vector<std::string>& values,
+                                  const std::string& help) {
+  app_.add_option(name, values, help)->type_name("");
+}
+
 void OptionTable::text(const std::string& names, const std::string& kind, std::string& value,
                        const std::string& help) {
   const std::string shown = value.empty() ? help : concat(help, " [", value, "]");

@@ -20,6 +20,9 @@ class OptionTable {
 
   void positional(const std::string& name, std::string& value, const std::string& help);
   void optional_positional(const std::string& name, std::string& value, const std::string& help);
+  // Any number of them.
+  void positional_list(const std::string& name, std::vector<std::string>& values,
+                       const std::string& help);
   // `kind` stands for the value in the help: "SET", "DIR".
   void text(const std::string& names, const std::string& kind, std::string& value,
             const std::string& help);

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "tandem/base/text.h"
 #include "tandem/cli/network_options.h"
 #include "tandem/cli/options.h"
@@ -31,6 +33,9 @@ static void add_options(OptionTable& options, RecipeOptions& recipe) {
                "calibration data gptq, adaround or descent");
   options.flag("--bias-correction", recipe.bias_correction,
                "Take off biases what rounding the weights does to the mean of each channel");
+  options.flag("--token-scales", recipe.token_scales,
+               "Values that matrix products read get a scale for each row, computed while the "
+               "network runs (it then computes with reals between its products)");
   options.text("--granularity", "WHICH", recipe.granularity,
                "Which weights share a scale: tensor, channel, or group:N along a channel");
   options.text("--scales", "FORMAT", recipe.scales,
@@ -41,6 +46,8 @@ static void add_options(OptionTable& options, RecipeOptions& recipe) {
 }
 
 namespace {
+
+std::string tenths(double value) { return shortest(std::round(value * 10) / 10); }
 
 class CompressVerb final : public Verb {
  public:
@@ -53,7 +60,10 @@ class CompressVerb final : public Verb {
            "  tandem compress digits.onnx --data npz:digits.npz --weights int4 --weights head=int6 "
            "\\\n      --method percentile -o digits4.tandem\n"
            "  tandem compress digits.onnx --data npz:digits.npz --max-weight-bytes 3500 "
-           "-o small.tandem";
+           "-o small.tandem\n"
+           "  tandem compress digits.onnx --data npz:digits.npz --weights int4 --granularity "
+           "group:16 \\\n      --rounding gptq --max-drop 1 -o digits4.tandem\n"
+           "  tandem compress digits.onnx --data npz:digits.npz --advise";
   }
   void add_options(OptionTable& options) override {
     model_.add_to(options);
@@ -62,16 +72,29 @@ class CompressVerb final : public Verb {
     options.integer("--max-weight-bytes", request_.max_weight_bytes,
                     "Narrow the weights of single layers, those that matter least first, until all "
                     "fit into so many bytes");
-    options.required_text("-o,--output", "FILE", request_.output,
-                          "The recoded network: .onnx, .tflite or .tandem");
+    options.number("--max-drop", request_.max_drop,
+                   "Give tensors 16 bits, those first that help most, until the accuracy on the "
+                   "selection samples drops by at most so many points");
+    options.flag("--advise", request_.advises,
+                 "Print for every tensor what each candidate format does to it, and write nothing");
+    options.list("--candidate", "FORMAT", request_.candidates,
+                 "A format for --advise to look at, instead of the usual ones");
+    options.text("-o,--output", "FILE", request_.output,
+                 "The recoded network: .onnx, .tflite or .tandem");
   }
 
   VerbResult run(const CommonOptions&) override {
     request_.network = model_.load();
     request_.model = model_.path;
+    if (request_.advises) return advice();
+    if (!request_.candidates.empty()) throw Error("--candidate is for --advise");
+    if (request_.output.empty())
+      throw Error("name the file of the recoded network: -o FILE (.onnx, .tflite or .tandem)");
     const CompressResult compressed = compress_network(request_);
     VerbResult result;
     result.json = Json::parse(to_json(compressed));
+    if (!compressed.widened.empty())
+      result.text += "16 bits: " + join(compressed.widened, ", ") + "\n";
     for (const std::string& done : compressed.rewrites) result.text += "rewrote " + done + "\n";
     if (!compressed.real_layers.empty())
       result.text += "left real: " + join(compressed.real_layers, ", ") + "\n";
@@ -81,6 +104,40 @@ class CompressVerb final : public Verb {
   }
 
  private:
+  VerbResult advice() const {
+    if (!request_.output.empty()) throw Error("--advise writes nothing; leave out -o");
+    VerbResult result;
+    result.json["schema"] = "tandem-advice/1";
+    result.json["model"] = request_.model;
+    result.json["tensors"] = Json::array();
+    TextTable table({"tensor", "kurtosis", "products", "format", "SQNR dB", "bytes", ""});
+    for (const TensorAdvice& tensor : advise_network(request_)) {
+      const std::string name = concat(tensor.is_weights ? "weights " : "values ", tensor.layer);
+      Json formats = Json::array();
+      for (std::size_t i = 0; i < tensor.formats.size(); ++i) {
+        const FormatAdvice& format = tensor.formats[i];
+        const bool is_chosen = i == tensor.recommended;
+        table.add({i == 0 ? name : "", i == 0 ? tenths(tensor.kurtosis) : "",
+                   i == 0 && tensor.products > 0 ? grouped(tensor.products) : "",
+                   format.format.name(), tenths(format.sqnr_db), grouped(format.bytes),
+                   is_chosen ? tensor.reason : ""});
+        formats.push_back({{"format", format.format.name()},
+                           {"sqnr_db", format.sqnr_db},
+                           {"bytes", format.bytes}});
+      }
+      result.json["tensors"].push_back(
+          {{"tensor", tensor.layer},
+           {"is_weights", tensor.is_weights},
+           {"kurtosis", tensor.kurtosis},
+           {"products", tensor.products},
+           {"formats", formats},
+           {"recommended", tensor.formats[tensor.recommended].format.name()},
+           {"reason", tensor.reason}});
+    }
+    result.text = table.text();
+    return result;
+  }
+
   static std::string layer_table(const CompressResult& compressed) {
     TextTable table({"layer", "operator", "weights", "bytes", "result", "scale", "zero"});
     for (const RecodedLayer& layer : compressed.layers) {
@@ -88,7 +145,10 @@ class CompressVerb final : public Verb {
                  has_codes = !layer.result_format.empty();
       table.add({layer.layer, layer.op, layer.weight_format,
                  has_weights ? grouped(layer.weight_bytes) : "", layer.result_format,
-                 has_codes ? shortest(layer.scale) : "", has_codes ? concat(layer.zero) : ""});
+                 layer.token_scales ? "each row"
+                 : has_codes        ? shortest(layer.scale)
+                                    : "",
+                 has_codes ? concat(layer.zero) : ""});
     }
     return table.text() + concat("weights: ", grouped(compressed.weight_bytes), " bytes\n");
   }

@@ -13,6 +13,7 @@ std::vector<std::unique_ptr<Verb>> make_verbs() {
   verbs.push_back(make_compile_verb());
   verbs.push_back(make_compare_verb());
   verbs.push_back(make_measure_verb());
+  verbs.push_back(make_study_verb());
   verbs.push_back(make_list_verb());
   return verbs;
 }

@@ -15,6 +15,7 @@ std::unique_ptr<Verb> make_compress_verb();
 std::unique_ptr<Verb> make_fit_verb();
 std::unique_ptr<Verb> make_list_verb();
 std::unique_ptr<Verb> make_measure_verb();
+std::unique_ptr<Verb> make_study_verb();
 std::unique_ptr<Verb> make_show_verb();
 std::unique_ptr<Verb> make_check_verb();
 std::unique_ptr<Verb> make_run_verb();

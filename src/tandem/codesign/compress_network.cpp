@@ -8,6 +8,8 @@
 
 #include "tandem/base/error.h"
 #include "tandem/base/file.h"
+#include "tandem/base/progress.h"
+#include "tandem/base/text.h"
 #include "tandem/compress/measure.h"
 #include "tandem/compress/sensitivity.h"
 #include "tandem/files/onnx_writer.h"
@@ -42,6 +44,62 @@ CompressRecipe chosen_recipe(const CompressRequest& request, const Recoder& reco
               ": the narrowest weights tried take ",
               (weight_bits_of(recoder.sites(), path.back()) + 7) / 8, " bytes");
 }
+
+// Gives tensors 16 bits until the accuracy on the selection samples is near enough, those first
+// whose codes add the most noise (as NNCF's quantize_with_accuracy_control ranks and reverts).
+class AccuracyControl {
+ public:
+  AccuracyControl(const Recoder& recoder, const DataSet& selection, double max_drop)
+      : recoder_(recoder),
+        selection_(selection),
+        max_drop_(max_drop),
+        exact_(outputs_of(recoder.network(), selection)) {}
+
+  CompressRecipe run(CompressRecipe recipe, std::vector<std::string>& widened) const {
+    if (drop(recipe) <= max_drop_) return recipe;
+    const auto choices = ranked(recipe);
+    Progress progress("giving back bits", static_cast<std::int64_t>(choices.size()));
+    for (const FormatChoice& choice : choices) {
+      recipe = with_format(recipe, choice, wide(choice));
+      widened.push_back(concat(choice.is_weights ? "weights of " : "activations ", choice.name));
+      progress.advance();
+      if (drop(recipe) <= max_drop_) return recipe;
+    }
+    throw Error("--max-drop ", shortest(max_drop_),
+                ": even with 16 bits throughout the accuracy drops by ", shortest(drop(recipe)),
+                " points");
+  }
+
+ private:
+  static Format wide(const FormatChoice& choice) { return Format::integer(16, choice.is_weights); }
+
+  // In points of a hundred.
+  double drop(const CompressRecipe& recipe) const {
+    const auto found = outputs_of(recoder_.recoded(recipe), selection_);
+    return 100 * (accuracy_of(exact_, selection_, exact_) - accuracy_of(found, selection_, exact_));
+  }
+
+  // By how much noise goes when a choice alone gets 16 bits.
+  std::vector<FormatChoice> ranked(const CompressRecipe& recipe) const {
+    auto choices = format_choices(recoder_.sites());
+    Progress progress("ranking tensors", static_cast<std::int64_t>(choices.size()));
+    std::vector<std::pair<double, std::size_t>> noise;
+    for (std::size_t i = 0; i < choices.size(); ++i) {
+      const Module tried = recoder_.recoded(with_format(recipe, choices[i], wide(choices[i])));
+      noise.emplace_back(relative_noise(exact_, outputs_of(tried, selection_)), i);
+      progress.advance();
+    }
+    std::stable_sort(noise.begin(), noise.end());
+    std::vector<FormatChoice> sorted;
+    for (const auto& [left, index] : noise) sorted.push_back(choices[index]);
+    return sorted;
+  }
+
+  const Recoder& recoder_;
+  const DataSet& selection_;
+  double max_drop_;
+  std::vector<Tensor> exact_;
+};
 
 CompressResult::Lowered run_lowered(const Module& recoded, const DataSet& data,
                                     const std::vector<Tensor>& exact,
@@ -118,6 +176,7 @@ Json json_of(const RecodedLayer& layer) {
   }
   if (!layer.result_format.empty()) {
     entry["result"] = layer.result_format;
+    if (layer.token_scales) entry["token_scales"] = true;
     entry["scale"] = layer.scale;
     entry["zero"] = layer.zero;
   }
@@ -145,6 +204,7 @@ Json json_of(const CompressResult& result) {
   if (result.recipe.activations.method == RangeMethod::kPercentile)
     json["percentile"] = result.recipe.activations.percentile;
   if (!result.rewrites.empty()) json["rewrites"] = result.rewrites;
+  if (!result.widened.empty()) json["widened"] = result.widened;
   json["real_layers"] = result.real_layers;
   json["layers"] = Json::array();
   for (const RecodedLayer& layer : result.layers) json["layers"].push_back(json_of(layer));
@@ -175,6 +235,10 @@ CompressResult compress_network(const CompressRequest& request) {
   result.model = request.model;
   result.output = request.output;
   result.recipe = chosen_recipe(request, recoder, sets.selection);
+  if (request.max_drop) {
+    result.recipe = AccuracyControl(recoder, sets.selection, *request.max_drop)
+                        .run(result.recipe, result.widened);
+  }
   result.recoded = recoder.recoded(result.recipe);
   std::string content;
   if (is_tflite(request.output)) {
@@ -192,6 +256,29 @@ CompressResult compress_network(const CompressRequest& request) {
   write_file_atomic(request.output, content);
   write_file_atomic(request.output + ".lock.json", json_of(result).dump(2) + "\n");
   return result;
+}
+
+std::vector<TensorAdvice> advise_network(const CompressRequest& request) {
+  const TrainingSets sets = open_training(request.data, request.network);
+  Module prepared = request.network;
+  prepare_for_quantization(prepared);
+  request.recipe.rewrite(prepared, sets.calibration);
+  const Recoder recoder(prepared, sets.calibration, request.recipe.rules(prepared));
+  AdviceRules rules = default_advice_rules();
+  if (!request.candidates.empty()) {
+    rules.weights.clear();
+    rules.activations.clear();
+    for (const std::string& text : request.candidates) {
+      const Format format = Format::parse(text);
+      check_code_format(format);
+      rules.activations.push_back(format);
+      WeightRules of_weights;
+      of_weights.format = format;
+      check_weight_rules(of_weights);
+      rules.weights.push_back(format);
+    }
+  }
+  return advise(recoder, request.recipe.recipe(recoder.sites()), rules);
 }
 
 std::string to_json(const CompressResult& result) {

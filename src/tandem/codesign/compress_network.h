@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "tandem/compress/advice.h"
 #include "tandem/compress/layer_table.h"
 #include "tandem/compress/recipe_options.h"
 #include "tandem/data/training.h"
@@ -20,6 +21,12 @@ struct CompressRequest {
   RecipeOptions recipe = {};
   // Narrow the weights of single layers, those that matter least first, until all fit.
   std::optional<std::int64_t> max_weight_bytes = {};
+  // Give tensors 16 bits, those first that help most, until the accuracy on the selection samples
+  // drops by at most so many points.
+  std::optional<double> max_drop = {};
+  // Say of each tensor what each candidate format would do to it, instead of recoding.
+  bool advises = false;
+  std::vector<std::string> candidates = {};  // formats; empty: the usual ones
   std::string output = {};  // a file .onnx, .tflite or .tandem; empty: none is written
 };
 
@@ -33,6 +40,7 @@ struct CompressResult {
   Module recoded;  // of reals, with its codes
   CompressRecipe recipe;
   std::vector<std::string> rewrites;  // what each did
+  std::vector<std::string> widened;   // tensors that `max_drop` gave 16 bits
   std::vector<std::string> real_layers;
   std::vector<RecodedLayer> layers;
   std::int64_t weight_bytes = 0;
@@ -52,6 +60,9 @@ struct CompressResult {
 // result as JSON). For .tflite TensorFlow Lite's kernels decide how codes are rounded. Throws Error
 // where the network cannot be quantized, an option is wrong, or no recipe is small enough.
 CompressResult compress_network(const CompressRequest& request);
+
+// Advice on the formats of every tensor of a network, by the same data and options; writes nothing.
+std::vector<TensorAdvice> advise_network(const CompressRequest& request);
 
 // As JSON text (schema "tandem-compress/1").
 std::string to_json(const CompressResult& result);

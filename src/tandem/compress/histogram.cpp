@@ -1,6 +1,7 @@
 #include "tandem/compress/histogram.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "tandem/base/error.h"
@@ -112,6 +113,30 @@ double Histogram::magnitude_quantile(double p) const {
     below += here;
   }
   return largest;
+}
+
+double Histogram::kurtosis() const {
+  if (count_ == 0) return 0;
+  const auto total = static_cast<double>(count_);
+  // Moments about zero; the numbers of a bin lie evenly in it.
+  std::array<double, 5> moments{1, 0, 0, 0, 0};
+  for (std::size_t i = 0; i < bins_.size(); ++i) {
+    if (bins_[i] == 0) continue;
+    const double low = std::max(low_edge(i), min_), high = std::min(low_edge(i + 1), max_);
+    const double share = static_cast<double>(bins_[i]) / total;
+    for (int k = 1; k <= 4; ++k) {
+      const double mean =
+          high > low ? (std::pow(high, k + 1) - std::pow(low, k + 1)) / ((k + 1) * (high - low))
+                     : std::pow(low, k);
+      moments[static_cast<std::size_t>(k)] += share * mean;
+    }
+  }
+  const double mean = moments[1];
+  const double variance = moments[2] - mean * mean;
+  if (!(variance > 0)) return 0;
+  const double fourth = moments[4] - 4 * mean * moments[3] + 6 * mean * mean * moments[2] -
+                        3 * mean * mean * mean * mean;
+  return fourth / (variance * variance);
 }
 
 }  // namespace tandem

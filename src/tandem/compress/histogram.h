@@ -36,6 +36,9 @@ class Histogram {
   double quantile(double p) const;
   // The same for absolute values.
   double magnitude_quantile(double p) const;
+  // The fourth central moment over the square of the variance: 3 for Gaussian numbers, more for
+  // heavy tails. 0 where all numbers are equal.
+  double kurtosis() const;
 
  private:
   void reach(double value);

@@ -34,12 +34,14 @@ std::vector<RecodedLayer> recoded_layers(const Recoder& recoder, const CompressR
       layer.result_format = quantizer.format.name();
       layer.scale = quantizer.scale;
       layer.zero = quantizer.zero;
+      layer.token_scales =
+          recipe.token_scales && takes_token_scales(recoder.network(), sites, site);
       add_noise(layer, site.name, false, sensitivities);
     }
   };
   std::vector<RecodedLayer> layers;
   for (const ValueId input : graph.inputs) {
-    RecodedLayer layer{graph.values[input].name, "input", "", 0, "", 0, 0, {}};
+    RecodedLayer layer{graph.values[input].name, "input", "", 0, "", 0, 0, false, {}};
     if (const auto codes = sites.inputs.find(input); codes != sites.inputs.end()) {
       layer.result_format = codes->second.format.name();
       layer.scale = codes->second.scale.real(0);
@@ -49,7 +51,7 @@ std::vector<RecodedLayer> recoded_layers(const Recoder& recoder, const CompressR
   }
   for (NodeId id = 0; id < graph.nodes.size(); ++id) {
     const Node& node = graph.nodes[id];
-    RecodedLayer layer{node.name, std::string(node.op->name()), "", 0, "", 0, 0, {}};
+    RecodedLayer layer{node.name, std::string(node.op->name()), "", 0, "", 0, 0, false, {}};
     for (const WeightSite& site : sites.weights) {
       if (site.node != id) continue;
       layer.weight_format = recipe.format_of(site).name();

@@ -1,6 +1,7 @@
 #include "tandem/compress/quantize_network.h"
 
 #include <algorithm>
+#include <set>
 #include <string>
 
 #include "tandem/base/error.h"
@@ -100,6 +101,26 @@ const Quantizer& Calibration::quantizer(std::size_t group, const QuantizerRules&
   return chosen_.back().quantizer;
 }
 
+bool takes_token_scales(const Module& network, const QuantizationSites& sites,
+                        const ActivationSite& site) {
+  const Graph& graph = network.main();
+  if (graph.values[site.value].type.shape.size() < 2) return false;
+  bool is_read = false;
+  for (NodeId id = 0; id < graph.nodes.size(); ++id) {
+    const Node& node = graph.nodes[id];
+    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+      if (node.inputs[i] != site.value || !sites.reads_codes[id][i]) continue;
+      const std::string_view op = node.op->name();
+      const NodeView view{network, graph, node};
+      const bool is_left =
+          i == 0 && (op == "MatMul" || (op == "Gemm" && view.integer("transA") == 0));
+      if (!is_left) return false;
+      is_read = true;
+    }
+  }
+  return is_read;
+}
+
 Quantizer quantizer_of(const ActivationSite& site, const QuantizationSites& sites,
                        const Calibration& calibration, const CompressRecipe& recipe) {
   QuantizerRules rules = recipe.activations;
@@ -158,7 +179,11 @@ class NetworkQuantizer {
         throw error.at(concat("the activations of '", site.name, "'"));
       }
       group_quantizers_[site.group] = quantizers_[site.value];
+      if (recipe_.token_scales && takes_token_scales(module_, sites_, site))
+        has_token_scales_.insert(site.value);
     }
+    if (recipe_.token_scales && has_token_scales_.empty())
+      throw Error("--token-scales: no value is read by matrix products alone");
     for (const WeightSite& site : sites_.weights) weights_[site.node] = &site;
   }
 
@@ -247,10 +272,32 @@ class NetworkQuantizer {
     return coded_pair(std::move(parameters), quantizer.format, name, quantizer.zero != 0);
   }
 
+  // Codes with a scale for each row: its greatest magnitude becomes the greatest code.
+  ValueId coded_by_token(ValueId real, const Format& format, const std::string& name) {
+    const Format symmetric = is_affine(format) ? Format::integer(format.bits(), true) : format;
+    const double greatest = Quantizer{symmetric, 1, 0}.highest();
+    const auto last = static_cast<std::int64_t>(builder_.type(real).shape.size()) - 1;
+    const ValueId reach =
+        builder_.add("ReduceMax", {builder_.add("Abs", {real}, {}, name + ".magnitude")},
+                     {{"axes", std::vector<std::int64_t>{last}}}, name + ".reach");
+    const ValueId scale = builder_.add(
+        "Mul", {reach, builder_.constant(Tensor::scalar(1 / greatest), name + ".share")}, {},
+        name + ".token_scale");
+    // Rows of zeros have a scale too.
+    const ValueId positive =
+        builder_.add("Max", {scale, builder_.constant(Tensor::scalar(1e-30), name + ".least")}, {},
+                     name + ".token_scale.positive");
+    return coded_pair({real, positive}, symmetric, name);
+  }
+
   void add_site(ValueId value) {
     const auto site = quantizers_.find(value);
     if (site == quantizers_.end()) return;
     const std::string& name = source_.values[value].name;
+    if (has_token_scales_.contains(value)) {
+      coded_[value] = coded_by_token(real_[value], site->second.format, name);
+      return;
+    }
     // Inputs arrive as integers; what is coded otherwise is taken from 16 bits of them.
     if (source_.values[value].producer == kNone && !site->second.format.is_uniform())
       real_[value] = coded_with(real_[value], wide_[value], name + ".wide");
@@ -340,6 +387,7 @@ class NetworkQuantizer {
   std::map<ValueId, Quantizer> quantizers_, wide_;
   std::map<std::size_t, Quantizer> group_quantizers_;
   std::map<NodeId, const WeightSite*> weights_;
+  std::set<ValueId> has_token_scales_;
 };
 
 }  // namespace

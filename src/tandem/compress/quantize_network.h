@@ -74,6 +74,11 @@ class Calibration {
 Module quantize_network(const Module& network, const QuantizationSites& sites,
                         const Calibration& calibration, const CompressRecipe& recipe);
 
+// Whether only products read a site's codes, and each of its rows by itself, so that rows can have
+// scales of their own.
+bool takes_token_scales(const Module& network, const QuantizationSites& sites,
+                        const ActivationSite& site);
+
 // The coding that the recipe chooses for a site.
 Quantizer quantizer_of(const ActivationSite& site, const QuantizationSites& sites,
                        const Calibration& calibration, const CompressRecipe& recipe);

@@ -19,6 +19,9 @@ struct CompressRecipe {
   // What rounding the weights does to the mean of each output channel is taken off its bias (Nagel
   // et al., "Data-Free Quantization", 2019, section 4.2, with measured means).
   bool bias_correction = false;
+  // Values that products alone read, row by row, get a scale for each row (token) from its greatest
+  // magnitude, computed while the network runs; it then computes with reals between its products.
+  bool token_scales = false;
   QuantizerRules activations;
   std::map<std::string, Format> weight_formats;      // by WeightSite::layer
   std::map<std::string, Format> activation_formats;  // by ActivationSite::name

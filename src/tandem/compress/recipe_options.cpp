@@ -111,6 +111,9 @@ CompressRecipe RecipeOptions::recipe(const QuantizationSites& sites) const {
   recipe.weights.method = parse_range_method(weight_method);
   recipe.rounding = parse_weight_rounding(rounding);
   recipe.bias_correction = bias_correction;
+  recipe.token_scales = token_scales;
+  if (token_scales && has_real_activations(activations))
+    throw Error("--token-scales is for codes of activations, which --activations f32 has none of");
   recipe.weights.granularity = parse_granularity(granularity);
   const Format scale_format = Format::parse(scales);
   check_scale_format(scale_format);

@@ -33,6 +33,9 @@ class Recoder {
   Quantizer quantizer(const ActivationSite& site, const CompressRecipe& recipe) const {
     return quantizer_of(site, sites_, calibration_, recipe);
   }
+  const ValueStatistics& statistics(const ActivationSite& site) const {
+    return calibration_.group(site.group);
+  }
   Module recoded(const CompressRecipe& recipe) const {
     return quantize_network(network_, sites_, calibration_, recipe);
   }

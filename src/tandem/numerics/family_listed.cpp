@@ -141,7 +141,7 @@ class ListedFamily : public FormatFamily {
     return zero->code;
   }
 
-  mutable std::array<std::atomic<const Table*>, 80> tables_{};
+  mutable std::array<std::atomic<const Table*>, 336> tables_{};
   mutable std::mutex making_;
   mutable std::vector<std::unique_ptr<Table>> kept_;
 };
@@ -159,26 +159,109 @@ std::optional<FormatFamily::Parameters> width_of(std::string_view text, std::str
   return FormatFamily::Parameters{static_cast<std::int16_t>(bits)};
 }
 
-// "nf4": sixteen quantiles of the normal distribution, of which one is 0 (Dettmers et al., QLoRA,
-// 2023, appendix E; the numbers as f32, as bitsandbytes has them).
-class Nf4Family final : public ListedFamily {
+// A single list of numbers with a name of its own.
+class NamedList final : public ListedFamily {
  public:
+  NamedList(std::string name, int bits, std::vector<double> numbers)
+      : name_(std::move(name)), bits_(bits), numbers_(std::move(numbers)) {}
   std::optional<Parameters> parse(std::string_view text) const override {
-    if (text != "nf4") return std::nullopt;
+    if (text != name_) return std::nullopt;
     return Parameters{};
   }
-  std::string name(const Parameters&) const override { return "nf4"; }
-  std::vector<std::string> examples() const override { return {"nf4"}; }
-  int bits(const Parameters&) const override { return 4; }
+  std::string name(const Parameters&) const override { return name_; }
+  std::vector<std::string> examples() const override { return {name_}; }
+  int bits(const Parameters&) const override { return bits_; }
 
  protected:
-  std::vector<double> values(const Parameters&) const override {
-    static constexpr std::array<float, 16> kQuantiles = {
-        -1.0F,         -0.6961928F, -0.52507305F, -0.3949175F, -0.28444138F, -0.18477343F,
-        -0.091050036F, 0.0F,        0.0795803F,   0.1609302F,  0.2461123F,   0.33791524F,
-        0.44070983F,   0.5626170F,  0.72295684F,  1.0F};
-    return {kQuantiles.begin(), kQuantiles.end()};
+  std::vector<double> values(const Parameters&) const override { return numbers_; }
+
+ private:
+  std::string name_;
+  int bits_;
+  std::vector<double> numbers_;
+};
+
+// Sixteen quantiles of the normal distribution, of which one is 0 (Dettmers et al., QLoRA, 2023,
+// appendix E; the numbers as f32, as bitsandbytes has them).
+std::vector<double> nf4_numbers() {
+  static constexpr std::array<float, 16> kQuantiles = {
+      -1.0F,         -0.6961928F, -0.52507305F, -0.3949175F, -0.28444138F, -0.18477343F,
+      -0.091050036F, 0.0F,        0.0795803F,   0.1609302F,  0.2461123F,   0.33791524F,
+      0.44070983F,   0.5626170F,  0.72295684F,  1.0F};
+  return {kQuantiles.begin(), kQuantiles.end()};
+}
+
+// The four-bit floats of bitsandbytes: a sign, and twelfths of 0, 1/16, 8, 12, 4, 6, 2, 3. Minus
+// zero is read, never written.
+std::vector<double> fp4_numbers() {
+  std::vector<double> all;
+  for (const double sign : {1.0, -1.0})
+    for (const double twelfths : {0.0, 0.0625, 8.0, 12.0, 4.0, 6.0, 2.0, 3.0})
+      all.push_back(sign * static_cast<double>(static_cast<float>(twelfths / 12)));
+  return all;
+}
+
+// The signed dynamic map of bitsandbytes (Dettmers et al., "8-bit Optimizers via Block-wise
+// Quantization", 2022): for i in 0..6 the middles of 2^i equal cells of [0.1, 1] times 10^(i-6), in
+// both signs, 0 and 1; increasing.
+std::vector<double> dynamic_numbers() {
+  std::vector<double> all{0, 1};
+  for (int i = 0; i < 7; ++i) {
+    const int cells = 1 << i;
+    double decade = 1;
+    for (int k = i; k < 6; ++k) decade /= 10;
+    for (int cell = 0; cell < cells; ++cell) {
+      const double middle = (0.1 + 0.9 * (cell + 0.5) / cells) * decade;
+      all.push_back(static_cast<double>(static_cast<float>(middle)));
+      all.push_back(-all.back());
+    }
   }
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+// Two uniform ranges whose steps differ by 2^m, chosen by the code's upper bit (Yuan et al.,
+// "PTQ4ViT", 2022, section 3.3). "twin<b,m>", for what softmax gives: i 2^-(b-1), and i 2^-(b-1+m)
+// below, i in 0..2^(b-1)-1. "split<b,m>", for what GELU gives: i, and -i 2^-m. Two codes of one
+// number: the lower one is written.
+class TwinFamily final : public ListedFamily {
+ public:
+  explicit TwinFamily(bool has_signs) : has_signs_(has_signs) {}
+  std::optional<Parameters> parse(std::string_view text) const override {
+    const std::string head = own_name() + "<";
+    const std::size_t comma = text.find(',');
+    if (!text.starts_with(head) || !text.ends_with(">") || comma == std::string_view::npos)
+      return std::nullopt;
+    const std::string_view width = trim(text.substr(head.size(), comma - head.size())),
+                           ratio = trim(text.substr(comma + 1, text.size() - comma - 2));
+    const long long b = parse_integer(width, concat("the width of format ", own_name())),
+                    m = parse_integer(ratio, concat("the ratio of format ", own_name()));
+    if (b < 2 || b > 8 || m < 0 || m > 19)
+      throw Error("format ", text, ": ", own_name(),
+                  "<b,m> has 2 to 8 bits and ratios 2^0 to 2^19");
+    return Parameters{static_cast<std::int16_t>(b), static_cast<std::int16_t>(m)};
+  }
+  std::string name(const Parameters& p) const override {
+    return concat(own_name(), "<", p[0], ",", p[1], ">");
+  }
+  std::vector<std::string> examples() const override { return {concat(own_name(), "<4,3>")}; }
+  int bits(const Parameters& p) const override { return p[0]; }
+
+ protected:
+  std::vector<double> values(const Parameters& p) const override {
+    const int half = 1 << (p[0] - 1);
+    std::vector<double> all;
+    for (int code = 0; code < 2 * half; ++code) {
+      const double i = code % half;
+      const double upper = code < half ? 1 : std::ldexp(has_signs_ ? -1.0 : 1.0, -p[1]);
+      all.push_back(i * upper * (has_signs_ ? 1 : std::ldexp(1.0, 1 - p[0])) + 0.0);
+    }
+    return all;
+  }
+
+ private:
+  std::string own_name() const { return has_signs_ ? "split" : "twin"; }
+  bool has_signs_;
 };
 
 // "pow2<b>": a sign and b - 1 bits of magnitude m: 0 for m = 0, else 2^(m - largest), so that the
@@ -310,7 +393,23 @@ class KHotFamily final : public ListedFamily {
 }  // namespace
 
 const FormatFamily& nf4_family() {
-  static const Nf4Family kFamily;
+  static const NamedList kFamily("nf4", 4, nf4_numbers());
+  return kFamily;
+}
+const FormatFamily& bnb_fp4_family() {
+  static const NamedList kFamily("bnb_fp4", 4, fp4_numbers());
+  return kFamily;
+}
+const FormatFamily& bnb_dynamic_family() {
+  static const NamedList kFamily("bnb_dynamic8", 8, dynamic_numbers());
+  return kFamily;
+}
+const FormatFamily& twin_family() {
+  static const TwinFamily kFamily(false);
+  return kFamily;
+}
+const FormatFamily& split_family() {
+  static const TwinFamily kFamily(true);
   return kFamily;
 }
 const FormatFamily& power_family() {

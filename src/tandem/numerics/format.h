@@ -36,7 +36,8 @@ class Format {
   // "f64", "f32", "f16", "bf16"; floating point of 3 to 16 bits, "e<exponent>m<mantissa>" with the
   // specials of the OCP specifications or, behind it, a bias ("e4m3b11") and other specials (ieee,
   // fn, fnuz, finite); "bool", "int1".."int64", "uint1".."uint63", "bipolar", "ternary",
-  // "fixed<w,f>", "ufixed<w,f>", "nf4", "pow2<b>", "log2<b>", "logsqrt2<b>", "khot<w,k>", "e8m0".
+  // "fixed<w,f>", "ufixed<w,f>", "nf4", "bnb_fp4", "bnb_dynamic8", "pow2<b>", "log2<b>",
+  // "logsqrt2<b>", "twin<b,m>", "split<b,m>", "khot<w,k>", "e8m0".
   // Throws Error naming the nearest format.
   static Format parse(std::string_view text);
 

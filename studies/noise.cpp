@@ -1,5 +1,6 @@
 #include "studies/noise.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "tandem/base/error.h"
@@ -67,6 +68,12 @@ WeightRules weight_rules(const std::string& format, const std::string& granulari
   rules.granularity = parse_granularity(granularity);
   rules.method = method;
   return rules;
+}
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
 }
 
 double relative_error(std::span<const double> exact, std::span<const double> approximate) {

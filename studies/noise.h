@@ -28,6 +28,9 @@ std::vector<double> coded_as_weights(std::span<const double> numbers, std::int64
 WeightRules weight_rules(const std::string& format, const std::string& granularity,
                          RangeMethod method);
 
+// The middle one of several draws.
+double median(std::vector<double> values);
+
 // |a - b|_F / |a|_F.
 double relative_error(std::span<const double> exact, std::span<const double> approximate);
 

@@ -194,6 +194,15 @@ TEST(ListedFormat, ListsOfBitsandbytes) {
   EXPECT_EQ(dynamic[0], -dynamic[254]);
 }
 
+TEST(ListedFormat, LogarithmsMayHaveAZero) {
+  EXPECT_THAT(values_of("log2<2,zero>"), ElementsAre(1, 0.5, 0.25, 0));
+  const Format format = Format::parse("log2<2,zero>");
+  EXPECT_EQ(format.name(), "log2<2,zero>");
+  EXPECT_EQ(format.encode(0.18), 2u);  // 2^-2.47
+  EXPECT_EQ(format.encode(0.17), 3u);  // 2^-2.56
+  EXPECT_EQ(format.encode(0), 3u);
+}
+
 TEST(ListedFormat, TwinRangesDifferByAPowerOfTwo) {
   EXPECT_THAT(values_of("twin<3,2>"), ElementsAre(0, 0.25, 0.5, 0.75, 0, 0.0625, 0.125, 0.1875));
   EXPECT_THAT(values_of("split<3,2>"), ElementsAre(0, 1, 2, 3, 0, -0.25, -0.5, -0.75));

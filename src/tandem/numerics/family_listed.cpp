@@ -312,17 +312,26 @@ class ExponentFamily final : public ListedFamily {
 
 // Shares in (0, 1] by their logarithm, for attention (Lin et al., FQ-ViT, 2022; Li et al.,
 // RepQ-ViT, 2023): code c of "log2<b>" is 2^-c, of "logsqrt2<b>" 2^(-c/2), the odd ones rounded to
-// f64. The nearest code is the one of the nearest logarithm.
+// f64. The nearest code is the one of the nearest logarithm. With ",zero" the last code stands for
+// zero, to which shares go whose logarithm is nearer to its place (the published codes have 2^b
+// magnitudes and zero besides, which b bits cannot hold).
 class LogarithmFamily final : public ListedFamily {
  public:
   explicit LogarithmFamily(bool halves) : halves_(halves) {}
   std::optional<Parameters> parse(std::string_view text) const override {
-    return width_of(text, own_name(), 2, 8);
+    constexpr std::string_view kZero = ",zero>";
+    if (!text.ends_with(kZero)) return width_of(text, own_name(), 2, 8);
+    const std::string plain(text.substr(0, text.size() - kZero.size()));
+    auto parameters = width_of(plain + ">", own_name(), 2, 8);
+    if (parameters) (*parameters)[1] = 1;
+    return parameters;
   }
   std::string name(const Parameters& p) const override {
-    return concat(own_name(), "<", p[0], ">");
+    return concat(own_name(), "<", p[0], p[1] != 0 ? ",zero>" : ">");
   }
-  std::vector<std::string> examples() const override { return {concat(own_name(), "<4>")}; }
+  std::vector<std::string> examples() const override {
+    return {concat(own_name(), "<4>"), concat(own_name(), "<4,zero>")};
+  }
   int bits(const Parameters& p) const override { return p[0]; }
 
  protected:
@@ -333,12 +342,18 @@ class LogarithmFamily final : public ListedFamily {
       const double odd = halves_ && code % 2 == 1 ? std::sqrt(2.0) : 1.0;
       all.push_back(std::ldexp(odd, -whole));
     }
+    if (p[1] != 0) all.back() = 0;
     return all;
   }
   // x is above the geometric mean of a and b exactly where x^2 > a b. No double is equal to it: for
   // log2 it is irrational, and for halves it is a fourth root.
   Listed round(const Between& between, double value, Rounding rounding) const override {
     if (!is_nearest(rounding)) return directed(between, rounding);
+    if (between.low.value == 0) {
+      // Zero takes the place of the next power.
+      const double next = between.high.value / (halves_ ? std::sqrt(2.0) : 2.0);
+      return square(value) > next * between.high.value ? between.high : between.low;
+    }
     const double error = std::fma(value, value, -square(value));
     const double product = between.low.value * between.high.value;
     const double excess = (square(value) - product) +

@@ -11,6 +11,9 @@
 #include "tandem/files/onnx_quant.h"
 #include "tandem/files/onnx_scopes.h"
 #include "tandem/files/onnx_tensor.h"
+#include "tandem/graph/registry.h"
+#include "tandem/graph/symbolic.h"
+#include "tandem/ops/movement.h"
 
 namespace tandem {
 namespace {
@@ -19,6 +22,9 @@ constexpr std::int64_t kNewestOpset = 28;  // the newest set whose operators wer
 constexpr std::string_view kRemedy =
     "mend the node in the program that exported the model; `tandem list operators` shows what is "
     "read";
+
+constexpr std::string_view kOrDeclare =
+    "; or declare the types of its results (value_info), and it is carried along unknown";
 
 const OnnxHandlers& handlers() {
   static const OnnxHandlers kTable = [] {
@@ -104,7 +110,8 @@ Refusal unknown_operator(const onnx::NodeProto& proto) {
   const std::string& op = proto.op_type();
   if (handler_key(proto).empty()) {
     return {concat("the operator domain '", proto.domain(), "' is unknown"),
-            "export the model with operators of ONNX or QONNX, or with functions over them"};
+            concat("export the model with operators of ONNX or QONNX, or with functions over them",
+                   kOrDeclare)};
   }
   std::vector<std::string> names;
   for (const auto& [name, handler] : handlers()) names.push_back(name);
@@ -113,7 +120,9 @@ Refusal unknown_operator(const onnx::NodeProto& proto) {
                  nearest.empty() ? "" : concat("; the nearest is ", nearest)),
           is_qonnx_domain(proto.domain())
               ? concat("of QONNX these are read: ", known_operators(true))
-              : "replace it by operators that are read (`tandem list operators`) before exporting"};
+              : concat("replace it by operators that are read (`tandem list operators`) before "
+                       "exporting",
+                       kOrDeclare)};
 }
 
 }  // namespace
@@ -361,12 +370,90 @@ ValueId OnnxImporter::materialize(const std::string& name, std::size_t depth) {
   OnnxValue& value = found->second;
   if (value.depth != depth) return materialize_outer(name, depth);
   if (value.value != kNone) return value.value;
-  if (!value.constant) {
-    throw Refusal(concat("'", name, "' is arithmetic on symbolic dimensions and used as data"),
-                  "export the model with fixed dimensions");
-  }
-  value.value = levels_[depth]->builder.constant(*value.constant, name);
+  Builder& builder = levels_[depth]->builder;
+  ensure(value.constant || value.dims, concat("ONNX value '", name, "' has no elements"));
+  value.value = value.constant ? builder.constant(*value.constant, name)
+                               : add_extents(builder, *value.dims, name);
   return value.value;
+}
+
+// Sizes as data.
+ValueId OnnxImporter::add_extents(Builder& builder, const DimTensor& dims,
+                                  const std::string& name) {
+  std::vector<std::string> elements;
+  for (const Dim& dim : dims.elements) elements.push_back(braced(dim));
+  const bool is_real = dims.format.is_float();
+  ValueId value = builder.add("Extents", {},
+                              {{"elements", std::move(elements)},
+                               {"to", is_real ? Format::integer(64, true) : dims.format}},
+                              name);
+  if (is_real) value = builder.add("Cast", {value}, {{"to", dims.format}}, name);
+  return add_reshape(builder, value, {dims.shape.begin(), dims.shape.end()}, name);
+}
+
+// Exporters call one size by two names: "total" where another input makes it "past+length". Such a
+// name stands for the other's expression from now on. Whether one did.
+bool OnnxImporter::unify(const Dim& a, const Dim& b) {
+  if (a == b || a.is_constant() || b.is_constant()) return false;
+  const auto is_alone = [&](const Dim& dim, const Dim& other) {
+    const auto names = other.symbols();
+    const auto is_it = [&](const auto& entry) { return entry.second == dim; };
+    return dim == Dim::symbol(dim.symbols().front()) &&
+           std::ranges::find(names, dim.symbols().front()) == names.end() &&
+           std::ranges::any_of(symbols_, is_it);
+  };
+  const bool is_first = is_alone(a, b);
+  if (!is_first && !is_alone(b, a)) return false;
+  const std::string name = (is_first ? a : b).symbols().front();
+  const Dim now = is_first ? b : a;
+  const auto change = [&](const Dim& dim) { return with_symbol(dim, name, now); };
+  for (Graph& graph : module_.graphs) {
+    for (Value& value : graph.values)
+      for (Dim& dim : value.type.shape) dim = change(dim);
+    for (Node& node : graph.nodes) change_expressions(node.attributes, change);
+  }
+  for (auto& [value, known] : values_)
+    if (known.dims)
+      for (Dim& dim : known.dims->elements) dim = change(dim);
+  for (auto& [param, dim] : symbols_) dim = change(dim);
+  std::erase_if(module_.symbols, [&](const Symbol& symbol) { return symbol.name == name; });
+  return true;
+}
+
+// Operands that must agree in a size, where an operator refused them.
+bool OnnxImporter::unify_sizes(std::string_view op, const std::vector<ValueId>& inputs) {
+  const Operator& meaning = operators().find(op);
+  const bool is_product = op == "MatMul";
+  if (!is_product && !meaning.traits().elementwise) return false;
+  bool changed = false;
+  for (std::size_t i = 1; i < inputs.size(); ++i) {
+    for (std::size_t k = 0; k < i; ++k) {
+      if (inputs[i] == kNone || inputs[k] == kNone) continue;
+      auto x = builder().type(inputs[k]).shape, y = builder().type(inputs[i]).shape;
+      if (is_product && x.size() > 1 && y.size() > 1) {
+        std::swap(x.back(), x[x.size() - 2]);  // the sizes that meet
+        x.back() = y.back();
+      }
+      for (std::size_t d = 1; d <= std::min(x.size(), y.size()) && !changed; ++d)
+        changed = unify(x[x.size() - d], y[y.size() - d]);
+    }
+  }
+  return changed;
+}
+
+// Arithmetic on sizes has no single answer, or none that is a size, behind some values; what needs
+// them as sizes learns why.
+void OnnxImporter::throw_if_undecided(const std::string& value) const {
+  std::vector<std::string> pending = {value};
+  std::set<std::string> seen;
+  while (!pending.empty()) {
+    const std::string name = pending.back();
+    pending.pop_back();
+    if (!seen.insert(name).second) continue;
+    if (const auto why = undecided_.find(name); why != undecided_.end()) throw Error(why->second);
+    if (const auto source = sources_.find(name); source != sources_.end())
+      pending.insert(pending.end(), source->second.begin(), source->second.end());
+  }
 }
 
 // A value of a graph around the one at `depth`: a constant in it too, or an input of it.
@@ -424,7 +511,13 @@ bool OnnxImporter::import_shape_arithmetic(OnnxNode& node, const onnx::NodeProto
     attributes.to = onnx_format(static_cast<std::int32_t>(node.integer("to", 0)));
   if (node.integer("fmod", 0) != 0 || node.integer("allowzero", 0) != 0) return false;
   node.ignore("saturate");
-  auto result = evaluate_dims(proto.op_type(), inputs, attributes, module_.symbols);
+  std::optional<DimTensor> result;
+  try {
+    result = evaluate_dims(proto.op_type(), inputs, attributes, module_.symbols);
+  } catch (const Error& error) {
+    if (std::ranges::all_of(inputs, [](const auto& i) { return !i || i->is_constant(); })) throw;
+    undecided_.emplace(node.output_name(0), error.what());  // data then
+  }
   if (!result) return false;
   OnnxValue value;
   if (result->is_constant()) value.constant = result->tensor();
@@ -449,8 +542,11 @@ void OnnxImporter::import_node(const onnx::GraphProto& graph, int index) {
   for (const std::string& output : proto.output()) sources_[output] = names_read(proto);
   const OnnxHandler handler = find_handler(proto);
   try {
-    if (handler == nullptr) throw unknown_operator(proto);
-    if (is_any(proto, poisoned_)) return poison(proto);
+    const bool is_known = handler != nullptr;
+    if (is_known && is_any(proto, poisoned_)) return poison(proto);
+    if (!is_known && (is_any(proto, poisoned_) || !import_opaque(proto, label)))
+      throw unknown_operator(proto);
+    if (!is_known) return;
     const std::string domain = proto.domain() == "ai.onnx" ? "" : proto.domain();
     const auto opset = opsets_.find(domain);
     if (opset == opsets_.end() && domain.empty()) {

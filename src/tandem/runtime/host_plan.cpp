@@ -15,6 +15,7 @@
 #include "tandem/plan/movement_map.h"
 #include "tandem/runtime/code_groups.h"
 #include "tandem/runtime/real_nodes.h"
+#include "tandem/transform/data_sizes.h"
 
 namespace tandem {
 namespace {
@@ -472,9 +473,15 @@ class HostPlanner {
 std::vector<Issue> check_host(const Module& module) {
   std::vector<Issue> issues;
   const Graph& graph = module.main();
+  const auto sizes = data_sizes(module);
+  const auto is_unbound = [&](const Dim& dim) {
+    return std::ranges::any_of(dim.symbols(), [&](const std::string& symbol) {
+      return std::ranges::find(sizes, symbol) == sizes.end();
+    });
+  };
   const auto add_unbound = [&](const std::string& name, std::string_view op,
                                const TensorType& type) {
-    if (!type.is_static()) {
+    if (std::ranges::any_of(type.shape, is_unbound)) {
       issues.push_back({name, std::string(op),
                         concat("its type ", type.to_string(), " has unbound symbols"),
                         "bind them (--bind NAME=VALUE)"});
@@ -492,11 +499,20 @@ std::vector<Issue> check_host(const Module& module) {
   for (const Node& node : graph.nodes)
     for (const ValueId output : node.outputs)
       add_unbound(node.name, node.op->name(), graph.values[output].type);
+  for (const Graph& any : module.graphs) {
+    for (const Node& node : any.nodes) {
+      if (node.op->name() != "Opaque") continue;
+      const NodeView view(module, any, node);
+      issues.push_back({node.name, view.string("op"), "the operator is not known here",
+                        "replace it by operators that are (tandem list operators)"});
+    }
+  }
   return issues;
 }
 
 Plan plan_host(const Module& module, const HostPlanOptions& options) {
   throw_issues(check_host(module), "cpu");
+  ensure(data_sizes(module).empty(), "a plan was asked of a network whose sizes data decide");
   return HostPlanner(module, options).run();
 }
 

@@ -26,7 +26,7 @@ bool is_affordable(const Module& module, const Graph& graph, const Node& node, s
 
 std::optional<std::vector<Tensor>> fold_node(const Module& module, const Graph& graph,
                                              const Node& node, std::int64_t most) {
-  if (node.op->name() == "Dequantize" || !node.bodies.empty() || node.inputs.empty())
+  if (node.op->name() == "Dequantize" || node.op->name() == "Opaque" || !node.bodies.empty())
     return std::nullopt;
   std::vector<Tensor> inputs;
   for (const ValueId input : node.inputs) {

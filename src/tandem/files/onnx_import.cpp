@@ -377,6 +377,21 @@ ValueId OnnxImporter::materialize(const std::string& name, std::size_t depth) {
   return value.value;
 }
 
+std::vector<ValueId> OnnxImporter::deciding_values(const std::vector<Dim>& dims) const {
+  std::set<ValueId> values;
+  for (const Dim& dim : dims) {
+    for (const std::string& symbol : dim.symbols()) {
+      const auto found = deciding_values_.find(symbol);
+      if (found == deciding_values_.end()) continue;
+      if (depth() > 0)
+        throw Refusal(concat("inside of a body it uses the size ", symbol, ", which data decide"),
+                      "compute what needs that size around the body");
+      values.insert(found->second);
+    }
+  }
+  return {values.begin(), values.end()};
+}
+
 // Sizes as data.
 ValueId OnnxImporter::add_extents(Builder& builder, const DimTensor& dims,
                                   const std::string& name) {

@@ -95,6 +95,10 @@ class OnnxNode {
   // those data. The number of elements of `from` that are not 0, where it is given, has one symbol.
   // Refused inside of bodies.
   Dim data_size(std::string_view what, ValueId from, const Dim& most);
+  // Notes that a value has such a size in its type.
+  void decides(const Dim& size, ValueId value);
+  // The values that decide such sizes in expressions.
+  std::vector<ValueId> deciding_values(const std::vector<Dim>& dims);
   // A size that stands alone as a symbol is `most` at most from now on.
   void bound_size(const Dim& size, std::int64_t most);
 
@@ -235,6 +239,7 @@ class OnnxImporter {
   bool unify(const Dim& a, const Dim& b);
   bool import_opaque(const onnx::NodeProto& proto, const std::string& label);
   bool import_shape_arithmetic(OnnxNode& node, const onnx::NodeProto& proto);
+  std::vector<ValueId> deciding_values(const std::vector<Dim>& dims) const;
   ValueId add_extents(Builder& builder, const DimTensor& dims, const std::string& name);
   void throw_if_undecided(const std::string& value) const;
   bool is_read(const std::string& name) const;
@@ -272,6 +277,7 @@ class OnnxImporter {
   std::map<std::string, Dim> symbols_;               // by ONNX's name of the dimension
   std::map<std::string, std::string> symbol_bounds_;
   std::unordered_map<std::string, Format> annotations_;  // QONNX's data types of tensors
+  std::map<std::string, ValueId> deciding_values_;  // by the symbol of the size
   std::map<ValueId, Dim> data_sizes_;              // how many elements of a value are not 0
   std::map<std::string, std::string> undecided_;  // why values are no sizes, though made of them
   std::set<std::string> poisoned_;  // outputs of refused nodes, and of all that need them

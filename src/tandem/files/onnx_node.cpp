@@ -3,6 +3,7 @@
 
 #include "tandem/base/text.h"
 #include "tandem/files/onnx_import.h"
+#include "tandem/graph/symbolic.h"
 #include "tandem/ops/coded.h"
 #include "tandem/ops/movement.h"
 #include "tandem/transform/constant_fold.h"
@@ -108,6 +109,14 @@ Dim OnnxNode::data_size(std::string_view what, ValueId from, const Dim& most) {
   return size;
 }
 
+void OnnxNode::decides(const Dim& size, ValueId value) {
+  importer_->deciding_values_.emplace(size.symbols().front(), value);
+}
+
+std::vector<ValueId> OnnxNode::deciding_values(const std::vector<Dim>& dims) {
+  return importer_->deciding_values(dims);
+}
+
 void OnnxNode::bound_size(const Dim& size, std::int64_t most) {
   for (Symbol& symbol : importer_->module_.symbols)
     if (size == Dim::symbol(symbol.name) && most >= symbol.min)
@@ -198,6 +207,9 @@ void OnnxNode::check_all_read() const {
 std::vector<ValueId> OnnxNode::add_node(std::string_view tandem_op, std::vector<ValueId> inputs,
                                         Attributes attributes, std::vector<GraphId> bodies) {
   while (!inputs.empty() && inputs.back() == kNone) inputs.pop_back();
+  if (importer_->depth() > 0)
+    for (const std::string& symbol : symbols_in(attributes))
+      importer_->deciding_values({Dim::symbol(symbol)});  // refuses there
   std::vector<ValueId> outputs;
   try {
     outputs = builder().add_node(tandem_op, inputs, attributes, label_, bodies);

@@ -40,10 +40,10 @@ Dim elements(const TensorType& type) {
 
 // Positions [rank, count] of the elements that are not zero, in order.
 ValueId positions_of(OnnxNode& node, std::size_t input) {
-  return node.add(
-      "NonZero", {node.value(input)},
-      {{"selected",
-        Strings{braced(node.data_size(kData, node.value(input), elements(node.type(input))))}}});
+  const Dim size = node.data_size(kData, node.value(input), elements(node.type(input)));
+  const ValueId y = node.add("NonZero", {node.value(input)}, {{"selected", Strings{braced(size)}}});
+  node.decides(size, y);
+  return y;
 }
 
 void non_zero(OnnxNode& node) {
@@ -179,13 +179,15 @@ void non_max_suppression(OnnxNode& node) {
   const Dim most = shape[0] * shape[1] * (is_less ? shape[2] : Dim(rule.most));
   std::vector<double> least;
   if (rule.least_score) least.push_back(*rule.least_score);
-  node.set(
-      0, node.add("NonMaxSuppression", {node.value(0), node.value(1)},
-                  {{"selected", Strings{braced(node.data_size("its list of boxes", kNone, most))}},
-                   {"most", rule.most},
-                   {"overlap", rule.overlap},
-                   {"least_score", least},
-                   {"center_point_box", std::int64_t{rule.is_centered}}}));
+  const Dim size = node.data_size("its list of boxes", kNone, most);
+  const ValueId y = node.add("NonMaxSuppression", {node.value(0), node.value(1)},
+                             {{"selected", Strings{braced(size)}},
+                              {"most", rule.most},
+                              {"overlap", rule.overlap},
+                              {"least_score", least},
+                              {"center_point_box", std::int64_t{rule.is_centered}}});
+  node.decides(size, y);
+  node.set(0, y);
 }
 
 // ---- Range ----

@@ -24,6 +24,19 @@ std::vector<std::string> expressions(const std::vector<Dim>& dims) {
   return texts;
 }
 
+// Repeated to sizes. A value that decides one stands beside it, so that the size is known then.
+ValueId expanded(OnnxNode& node, ValueId x, const std::vector<Dim>& to) {
+  const auto deciding = node.deciding_values(to);
+  if (deciding.size() > 1)
+    OnnxNode::refuse("it expands to two sizes that data decide", "expand by one after the other");
+  std::vector<ValueId> inputs = {x};
+  inputs.insert(inputs.end(), deciding.begin(), deciding.end());
+  std::vector<std::string> entries;
+  for (const Dim& dim : to)
+    entries.push_back(dim.is_constant() && dim != Dim(0) ? dim.to_string() : braced(dim));
+  return node.add("Expand", inputs, {{"shape", std::move(entries)}});
+}
+
 void set_dims(OnnxNode& node, DimTensor dims) {
   OnnxValue value;
   if (dims.is_constant()) value.constant = dims.tensor();
@@ -86,8 +99,7 @@ void constant_of_shape(OnnxNode& node) {
   if (fill.size() != 1) OnnxNode::refuse("its value has not one element", "correct the attribute");
   const TensorType wanted{node.required_dims(0, "its shape"), fill.format()};
   if (!wanted.is_static())
-    return node.set(0, node.add("Expand", {node.add_constant(fill.reshaped({}))},
-                                {{"shape", expressions(wanted.shape)}}));
+    return node.set(0, expanded(node, node.add_constant(fill.reshaped({})), wanted.shape));
   const Shape target = wanted.static_shape();
   const std::int64_t count = element_count(target);
   constexpr std::int64_t kMost = std::int64_t{1} << 30;
@@ -266,8 +278,8 @@ ValueId symbolic_slice(OnnxNode& node, ValueId x, std::size_t axis, const Dim& s
                      "export the model with fixed dimensions");
   const Dim first = symbolic_place(node, start, extent), last = symbolic_place(node, end, extent);
   if (first == Dim(0) && last == extent) return x;
-  const ValueId positions =
-      node.add("Range", {}, {{"bounds", expressions({first, last})}, {"step", step}});
+  const ValueId positions = node.add("Range", node.deciding_values({first, last}),
+                                     {{"bounds", expressions({first, last})}, {"step", step}});
   return node.add("Gather", {x, positions}, {{"axis", static_cast<std::int64_t>(axis)}});
 }
 
@@ -368,13 +380,14 @@ void expand(OnnxNode& node) {
     node.set(0, node.value(0));
     return;
   }
+  const bool is_own = std::ranges::all_of(to, [&](const Dim& dim) {
+    return dim.is_constant() || std::ranges::find(from, dim) != from.end();
+  });
+  if (!is_own) return node.set(0, expanded(node, node.value(0), to));
   std::vector<std::string> entries;
-  for (const Dim& dim : to) {
-    const auto same = std::find(from.begin(), from.end(), dim);
-    entries.push_back(dim.is_constant()    ? dim.to_string()
-                      : same == from.end() ? braced(dim)
-                                           : concat("d", same - from.begin()));
-  }
+  for (const Dim& dim : to)
+    entries.push_back(dim.is_constant() ? dim.to_string()
+                                        : concat("d", std::ranges::find(from, dim) - from.begin()));
   node.set(0, node.add("Expand", {node.value(0)}, {{"shape", std::move(entries)}}));
 }
 
@@ -391,7 +404,7 @@ void symbolic_tile(OnnxNode& node, const std::vector<Dim>& repeats) {
     to.push_back(repeats[d] * from[d]);
   }
   const ValueId parts = node.reshape(node.value(0), split);
-  node.set(0, node.reshape(node.add("Expand", {parts}, {{"shape", expressions(wide)}}), to));
+  node.set(0, node.reshape(expanded(node, parts, wide), to));
 }
 
 void tile(OnnxNode& node) {

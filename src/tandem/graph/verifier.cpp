@@ -159,9 +159,10 @@ void verify(const Module& module) {
       }
     }
     for (const Node& node : graph.nodes) {
+      if (node.op == nullptr) continue;  // found below
       for (const std::string& symbol : symbols_in(node.attributes)) {
         if (!names.contains(symbol)) {
-          throw Error("graph '", graph.name, "': node '", node.name,
+          throw Error("graph '", graph.name, "': ", node.op->name(), " '", node.name,
                       "' uses the undeclared symbol ", symbol);
         }
       }

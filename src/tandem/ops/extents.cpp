@@ -39,7 +39,9 @@ class Extents final : public Operator {
  public:
   std::string_view name() const override { return "Extents"; }
   std::string_view description() const override {
-    return "Integers that are expressions in the sizes of the network, [elements].";
+    return "Integers that are expressions in the sizes of the network, [elements]. Inputs are "
+           "values "
+           "whose sizes data decide, so that these are known then.";
   }
   Traits traits() const override { return {.domain = Domain::kIndex}; }
   std::vector<AttributeSpec> attributes() const override {
@@ -47,6 +49,7 @@ class Extents final : public Operator {
             format_attribute()};
   }
   std::size_t min_inputs() const override { return 0; }
+  std::size_t max_inputs() const override { return kNone; }
 
   std::vector<TensorType> infer(const NodeView& node) const override {
     const auto count = static_cast<std::int64_t>(expressions(node, "elements").size());
@@ -78,7 +81,8 @@ class Range final : public Operator {
   std::string_view name() const override { return "Range"; }
   std::string_view description() const override {
     return "start, start + step, ... before limit, [elements]: integers between expressions in the "
-           "sizes of the network.";
+           "sizes of the network. Inputs are values whose sizes data decide, so that these are "
+           "known then.";
   }
   Traits traits() const override { return {.domain = Domain::kIndex}; }
   std::vector<AttributeSpec> attributes() const override {
@@ -88,6 +92,7 @@ class Range final : public Operator {
         format_attribute()};
   }
   std::size_t min_inputs() const override { return 0; }
+  std::size_t max_inputs() const override { return kNone; }
 
   std::vector<TensorType> infer(const NodeView& node) const override {
     const std::int64_t step = node.integer("step");

@@ -240,6 +240,7 @@ class HostPlanner {
 
   std::string real_form(NodeId id) const {
     const NodeView node = view(id);
+    if (node.node.inputs.empty()) return "definition";
     // Kernels for images want their channels last.
     const auto is_image = [&](ValueId value) { return layout(value) == Layout::kChannelsLast; };
     if (is_dense_convolution(node) && is_image(node.node.outputs[0])) return "dense_convolution";

@@ -1,6 +1,7 @@
 #include "tandem/transform/data_sizes.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 
@@ -90,16 +91,16 @@ class Splitter {
 
 std::vector<std::string> data_sizes(const Module& module) {
   const Graph& graph = module.main();
-  std::set<std::string> known;
-  const auto add = [&](const TensorType& type) {
+  std::set<std::string> known, used;
+  const auto add = [](const TensorType& type, std::set<std::string>& names) {
     for (const Dim& dim : type.shape)
-      for (const std::string& symbol : dim.symbols()) known.insert(symbol);
+      for (const std::string& symbol : dim.symbols()) names.insert(symbol);
   };
-  for (const ValueId input : graph.inputs) add(graph.values[input].type);
-  for (const State& state : module.states) add(state.type);
+  for (const ValueId input : graph.inputs) add(graph.values[input].type, known);
+  for (const State& state : module.states) add(state.type, known);
+  for (const Value& value : graph.values) add(value.type, used);
   std::vector<std::string> sizes;
-  for (const Symbol& symbol : module.symbols)
-    if (!known.contains(symbol.name)) sizes.push_back(symbol.name);
+  std::ranges::set_difference(used, known, std::back_inserter(sizes));
   return sizes;
 }
 

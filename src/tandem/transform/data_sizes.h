@@ -8,8 +8,8 @@
 
 namespace tandem {
 
-// Sizes that data decide: symbols that no input of "main" has, since only a run knows how many
-// boxes a NonMaxSuppression keeps.
+// Sizes that data decide: symbols of values of "main" that no input has, since only a run knows
+// how many boxes a NonMaxSuppression keeps.
 std::vector<std::string> data_sizes(const Module& module);
 
 // Such a network cut in two. What does not depend on these sizes can be planned as any other; it

@@ -237,7 +237,7 @@ def test_an_unknown_operator_is_carried_along(tmp_path, command_line):
     assert "tandem list operators" in issues[0]["remedy"]
     network = tandem.load(path)
     for execution in ("cpu", "reference"):
-        with pytest.raises(tandem.Error, match="com.example:Warp.* not known here"):
+        with pytest.raises(tandem.Error, match="no operator com.example:Warp here"):
             network.run({"x": array((2, 4))}, execution=execution)
 
 

@@ -398,7 +398,7 @@ ValueId OnnxImporter::add_extents(Builder& builder, const DimTensor& dims,
   std::vector<std::string> elements;
   for (const Dim& dim : dims.elements) elements.push_back(braced(dim));
   const bool is_real = dims.format.is_float();
-  ValueId value = builder.add("Extents", {},
+  ValueId value = builder.add("Extents", deciding_values(dims.elements),
                               {{"elements", std::move(elements)},
                                {"to", is_real ? Format::integer(64, true) : dims.format}},
                               name);

@@ -212,7 +212,7 @@ bool symbolic_range(OnnxNode& node) {
     return false;
   const bool is_start = !start->is_constant();
   const Format format = node.dims(is_start ? 0 : 1)->format;
-  ValueId y = node.add("Range", {},
+  ValueId y = node.add("Range", node.deciding_values({*start, *limit}),
                        {{"bounds", Strings{braced(*start), braced(*limit)}},
                         {"step", delta->constant()},
                         {"to", format.is_float() ? Format::integer(64, true) : format}});

@@ -53,9 +53,9 @@ class Opaque final : public Operator {
     return types;
   }
   std::vector<Tensor> evaluate(const NodeView& node, std::span<const Tensor>) const override {
-    throw Error("the operator ", node.string("op"),
-                " is not known here, so it cannot be run; replace it by operators that are "
-                "(tandem list operators)");
+    throw Error("there is no operator ", node.string("op"),
+                " here, so it cannot be run; replace it by operators that there are (tandem list "
+                "operators)");
   }
   Work work(const NodeView& node) const override { return work_of(node, {}); }
 

@@ -500,14 +500,8 @@ std::vector<Issue> check_host(const Module& module) {
   for (const Node& node : graph.nodes)
     for (const ValueId output : node.outputs)
       add_unbound(node.name, node.op->name(), graph.values[output].type);
-  for (const Graph& any : module.graphs) {
-    for (const Node& node : any.nodes) {
-      if (node.op->name() != "Opaque") continue;
-      const NodeView view(module, any, node);
-      issues.push_back({node.name, view.string("op"), "the operator is not known here",
-                        "replace it by operators that are (tandem list operators)"});
-    }
-  }
+  const auto unknown = unknown_operators(module);
+  issues.insert(issues.end(), unknown.begin(), unknown.end());
   return issues;
 }
 

@@ -314,7 +314,8 @@ def export_deit(folder, name):
 
 def save_inputs(folder, name, sizes, inputs):
     """Inputs of other sizes, NAME.SIZES.npz."""
-    np.savez(folder / f"{name}.{sizes}.npz", **{key: value.numpy() for key, value in inputs.items()})
+    arrays = {key: value.numpy() for key, value in inputs.items()}
+    np.savez(folder / f"{name}.{sizes}.npz", **arrays)
 
 
 def bert_inputs(batch, length):

@@ -91,9 +91,9 @@ class OnnxNode {
   std::optional<DimTensor> dims(std::size_t input) const;
   // The same of a list, refused where it is computed while the network runs.
   std::vector<Dim> required_dims(std::size_t input, std::string_view what) const;
-  // A new symbol for a size that data decide, of `most` at most where that is constant: `what` names
-  // those data. The number of elements of `from` that are not 0, where it is given, has one symbol.
-  // Refused inside of bodies.
+  // A new symbol for a size that data decide, of `most` at most where that is constant: `what`
+  // names those data. The number of elements of `from` that are not 0, where it is given, has one
+  // symbol. Refused inside of bodies.
   Dim data_size(std::string_view what, ValueId from, const Dim& most);
   // Notes that a value has such a size in its type.
   void decides(const Dim& size, ValueId value);
@@ -277,8 +277,8 @@ class OnnxImporter {
   std::map<std::string, Dim> symbols_;               // by ONNX's name of the dimension
   std::map<std::string, std::string> symbol_bounds_;
   std::unordered_map<std::string, Format> annotations_;  // QONNX's data types of tensors
-  std::map<std::string, ValueId> deciding_values_;  // by the symbol of the size
-  std::map<ValueId, Dim> data_sizes_;              // how many elements of a value are not 0
+  std::map<std::string, ValueId> deciding_values_;       // by the symbol of the size
+  std::map<ValueId, Dim> data_sizes_;                    // how many elements of a value are not 0
   std::map<std::string, std::string> undecided_;  // why values are no sizes, though made of them
   std::set<std::string> poisoned_;  // outputs of refused nodes, and of all that need them
   std::set<std::string> guessed_;   // stand-ins of unsure type, and what is computed from them

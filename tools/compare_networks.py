@@ -7,8 +7,8 @@ ONNX files are run by ONNX Runtime on each inputs file NAME.npz and NAME.SIZES.n
 (tools/export_networks.py writes both); those of QONNX by PyPI's qonnx as tools/compare_qonnx.py
 does, and TensorFlow Lite's by tflite-micro and ai-edge-litert as tools/compare_tflite.py does: both
 compare the values between the layers too. Prints one table: the greatest difference of reals
-relative to the greatest magnitude of an output, and how many integers differ. Exits 1 where reals
-differ by more than 1e-4, integers at all (of QONNX: without a threshold that explains it), or a
+(beside ONNX Runtime relative to the greatest magnitude of an output), and how many integers differ.
+Exits 1 where reals differ by more than 1e-4, integers at all (of QONNX: without a threshold that explains it), or a
 network is refused.
 """
 
@@ -138,7 +138,7 @@ def main():
     parser.add_argument("--samples", type=int, default=20,
                         help="random inputs of QONNX and TensorFlow Lite files [%(default)s]")
     options = parser.parse_args()
-    print("| network | inputs | peer | greatest relative error | differing integers |")
+    print("| network | inputs | peer | greatest difference | differing integers |")
     print("|---|---|---|---:|---:|", flush=True)
     wrong = 0
     for path in options.models:

@@ -8,8 +8,8 @@ ONNX files are run by ONNX Runtime on each inputs file NAME.npz and NAME.SIZES.n
 does, and TensorFlow Lite's by tflite-micro and ai-edge-litert as tools/compare_tflite.py does: both
 compare the values between the layers too. Prints one table: the greatest difference of reals
 (beside ONNX Runtime relative to the greatest magnitude of an output), and how many integers differ.
-Exits 1 where reals differ by more than 1e-4, integers at all (of QONNX: without a threshold that explains it), or a
-network is refused.
+Exits 1 where reals differ by more than 1e-4, integers at all (of QONNX: without a threshold that
+explains it), or a network is refused.
 """
 
 import argparse

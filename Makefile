@@ -9,7 +9,7 @@ TINY_MODELS := pretrainedResnet_quant kws_ref_model vww_96_int8 ad01_int8 str_ww
 
 .DEFAULT_GOAL := help
 .PHONY: help demo build all test test-all bench bench-host bench-mcu estimates lint tidy format fuzz coverage install
-.PHONY: clean
+.PHONY: clean compare
 
 help:
 	@echo "make demo      fit the digits network to a microcontroller and an FPGA, and print one table"
@@ -19,6 +19,7 @@ help:
 	@echo "make estimates estimates beside the truth: the table of docs/estimates.md"
 	@echo "make bench-mcu int8 networks on Cortex-M and RV32: the table of docs/microcontrollers.md"
 	@echo "make bench-host networks on this processor beside ONNX Runtime: docs/host.md"
+	@echo "make compare   whole networks beside ONNX Runtime, LiteRT and qonnx, in one table"
 	@echo "make bench     the same, networks beside PyPI's qonnx and tflite-micro"
 	@echo "make lint      formatting, include order, lengths, shellcheck"
 	@echo "make tidy      clang-tidy (a first run takes minutes)"
@@ -64,6 +65,14 @@ bench-host: all
 	@.venv/bin/python tools/export_networks.py build/networks $(NETWORKS)
 	@.venv/bin/python tools/bench_host.py --tandem $(BUILD)/python $(if $(NETWORKS),\
 	  $(NETWORKS:%=build/networks/%.onnx),--write docs/host.md build/networks/*.onnx)
+
+# Networks that were exported and those of the shared data beside the owners of their formats.
+compare: all
+	@tools/setup.sh networks
+	@tools/setup.sh bench
+	@.venv/bin/python tools/export_networks.py build/networks
+	@.venv/bin/python tools/compare_networks.py --tandem $(BUILD) build/networks/*.onnx \
+	  $(TANDEM_DATA)/models/qonnx/*.onnx $(TANDEM_DATA)/models/mlperf_tiny/*.tflite
 
 bench: build
 	@tools/setup.sh bench

@@ -3,7 +3,8 @@
 
     tools/export_networks.py build/networks [NAME...]
 
-Beside NAME.onnx lies NAME.npz, inputs for it. Architectures are those of torchvision and timm, or
+Beside NAME.onnx lies NAME.npz, inputs for it, and of networks whose sizes may vary NAME.SIZES.npz,
+inputs of other sizes. Architectures are those of torchvision and timm, or
 small ones of a class written here; weights are random, since agreement and speed are what is asked.
 Needs the set-up group `networks` (tools/setup.sh networks).
 """
@@ -71,16 +72,23 @@ class Block(nn.Module):
 
 
 class BertClass(nn.Module):
-    """Post-norm encoder; ids, places and mask (1 where a token is) are [batch, length]."""
+    """Post-norm encoder; ids and mask (1 where a token is) are [batch, length]. Positions are cut
+    from a buffer by the length, and masks widened by the shape, as the usual models do."""
 
     def __init__(self, vocabulary=30522, width=384, heads=12, layers=6, longest=512):
         super().__init__()
         self.words, self.places = nn.Embedding(vocabulary, width), nn.Embedding(longest, width)
         self.norm = nn.LayerNorm(width)
+        self.kinds = nn.Embedding(2, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.register_buffer("positions", torch.arange(longest)[None])
+        self.register_buffer("kind", torch.zeros(1, longest, dtype=torch.long))
 
-    def forward(self, ids, places, mask):
-        x = self.norm(self.words(ids) + self.places(places))
+    def forward(self, ids, mask):
+        batch, length = ids.shape
+        kinds = self.kind[:, :length].expand(batch, length)
+        x = self.words(ids) + self.kinds(kinds) + self.places(self.positions[:, :length])
+        x = self.norm(x)
         hidden = (1.0 - mask[:, None, None, :].float()) * -10000.0
         for block in self.blocks:
             x = block.norm1(x + block.attention(x, hidden)[0])
@@ -88,15 +96,10 @@ class BertClass(nn.Module):
         return x
 
 
-def with_itself(mask, places):
-    """The mask of a cache, and of the new token behind it, which sees itself."""
-    return torch.cat([mask, (places * 0).float()[:, None, None]], 3)
-
-
 class Gpt2Class(nn.Module):
-    """Pre-norm decoder of one token. ids and places are [batch, 1], the mask of the cache (0, or
-    very negative where a position is not seen) [batch, 1, 1, past]; caches are
-    [batch, heads, past, size], keys and values of each layer."""
+    """Pre-norm decoder. ids are [batch, length], the mask (1 where a token is, of the cache and of
+    ids) [batch, past + length]; caches are [batch, heads, past, size], keys and values of each
+    layer. Positions and the causal mask are computed from the shapes."""
 
     def __init__(self, vocabulary=16384, width=512, heads=8, layers=6, longest=1024):
         super().__init__()
@@ -105,13 +108,20 @@ class Gpt2Class(nn.Module):
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, vocabulary, bias=False)
+        before = torch.tril(torch.ones(longest, longest, dtype=torch.bool))
+        self.register_buffer("before", before[None, None], persistent=False)
 
-    def forward(self, ids, places, mask, *caches):
-        mask = with_itself(mask, places)
+    def forward(self, ids, mask, *caches):
+        length, past = ids.shape[1], caches[0].shape[2]
+        places = torch.arange(past, past + length, device=ids.device)[None]
+        least = torch.finfo(torch.float32).min
+        causal = self.before[:, :, past:past + length, :past + length]
+        hidden = (1.0 - mask[:, None, None, :].float()) * least
+        hidden = torch.where(causal, hidden, torch.full([], least))
         x = self.words(ids) + self.places(places)
         written = []
         for i, block in enumerate(self.blocks):
-            mixed, cache = block.attention(block.norm1(x), mask, caches[2 * i: 2 * i + 2])
+            mixed, cache = block.attention(block.norm1(x), hidden, caches[2 * i: 2 * i + 2])
             written += cache
             x = x + mixed
             x = x + block.down(functional.gelu(block.up(block.norm2(x)), approximate="tanh"))
@@ -149,19 +159,28 @@ class LlamaClass(nn.Module):
         frequencies = 10000.0 ** (-torch.arange(0, self.size, 2).float() / self.size)
         self.register_buffer("frequencies", frequencies)
 
-    def forward(self, ids, places, mask, *caches):
-        angles = places[:, None, :, None].float() * self.frequencies
+    def forward(self, ids, mask, *caches):
+        batch, length, past = ids.shape[0], ids.shape[1], caches[0].shape[2]
+        places = torch.arange(past, past + length, device=ids.device)
+        frequencies = self.frequencies[None, :, None].expand(batch, -1, 1)
+        angles = frequencies @ places[None, None, :].expand(batch, 1, -1).float()
+        angles = angles.transpose(1, 2)[:, None]
         angles = torch.cat([angles, angles], -1)
         cosine, sine = angles.cos(), angles.sin()
+        least = torch.finfo(torch.float32).min
+        hidden = torch.full((length, past + length), least)
+        hidden = hidden * (torch.arange(past + length) > places.reshape(-1, 1)).float()
+        hidden = hidden[None, None].expand(batch, 1, -1, -1)
+        hidden = hidden.masked_fill(mask[:, None, None, :past + length] == 0, least)
 
         def rotate(x):
             left, right = x[..., : self.size // 2], x[..., self.size // 2:]
             return x * cosine + torch.cat([-right, left], -1) * sine
 
-        mask = with_itself(mask, places)
         x, written = self.words(ids), []
         for i, block in enumerate(self.blocks):
-            mixed, cache = block.attention(block.norm1(x), mask, caches[2 * i: 2 * i + 2], rotate)
+            mixed, cache = block.attention(block.norm1(x), hidden, caches[2 * i: 2 * i + 2],
+                                           rotate)
             written += cache
             x = x + mixed
             inner = block.norm2(x)
@@ -208,7 +227,8 @@ class CrossStage(nn.Module):
 
 
 class YoloClass(nn.Module):
-    """Boxes and classes at three scales, and non-maximum suppression in the graph."""
+    """Boxes and classes at three scales, those of enough confidence, and non-maximum suppression:
+    how many are left is up to the image."""
 
     def __init__(self, width=32, classes=20):
         super().__init__()
@@ -246,8 +266,10 @@ class YoloClass(nn.Module):
             found.append(torch.cat([middle - half, middle + half, scores], 1))
         found = torch.cat(found)
         best, kind = found[:, 4:].max(1)
-        kept = torchvision.ops.nms(found[:, :4], best, 0.45)
-        return found[kept, :4], best[kept], kind[kept]
+        sure = best > 0.97
+        boxes, best, kind = found[sure, :4], best[sure], kind[sure]
+        kept = torchvision.ops.nms(boxes, best, 0.45)
+        return boxes[kept], best[kept], kind[kept]
 
 
 # ---- Writing ----
@@ -290,25 +312,48 @@ def export_deit(folder, name):
           ["scores"])
 
 
+def save_inputs(folder, name, sizes, inputs):
+    """Inputs of other sizes, NAME.SIZES.npz."""
+    arrays = {key: value.numpy() for key, value in inputs.items()}
+    np.savez(folder / f"{name}.{sizes}.npz", **arrays)
+
+
+def bert_inputs(batch, length):
+    return {"ids": torch.randint(0, 30522, (batch, length)),
+            "mask": (torch.arange(length)[None] < torch.tensor([[length - i * length // 8]
+                                                                for i in range(batch)])).long()}
+
+
 def export_bert(folder, name):
-    inputs = {"ids": torch.randint(0, 30522, (1, 128)), "places": torch.arange(128)[None],
-              "mask": (torch.arange(128)[None] < 120).long()}
     axes = {0: "batch", 1: "length"}
-    write(folder, name, BertClass(), inputs, ["hidden"], dict.fromkeys(inputs, axes))
+    write(folder, name, BertClass(), bert_inputs(1, 128), ["hidden"],
+          {"ids": axes, "mask": axes})
+    for batch, length in ((1, 1), (2, 7), (3, 300), (1, 512)):
+        save_inputs(folder, name, f"{batch}x{length}", bert_inputs(batch, length))
+
+
+def decoder_inputs(model, key_heads, batch, length, past):
+    mask = torch.ones(batch, past + length, dtype=torch.long)
+    mask[1:, :past // 3] = 0
+    inputs = {"ids": torch.randint(0, 16384, (batch, length)), "mask": mask}
+    for layer in range(model.layers):
+        for kind in ("key", "value"):
+            inputs[f"past_{kind}_{layer}"] = torch.randn(batch, key_heads, past, model.size)
+    return inputs
 
 
 def export_decoder(folder, name, model, key_heads):
     """One new token behind a cache of 128."""
-    inputs = {"ids": torch.randint(0, 16384, (1, 1)), "places": torch.full((1, 1), 128),
-              "mask": torch.zeros(1, 1, 1, 128)}
-    dynamic = {"ids": {0: "batch"}, "places": {0: "batch"}, "mask": {0: "batch", 3: "past"}}
+    dynamic = {"ids": {0: "batch", 1: "length"}, "mask": {0: "batch", 1: "total"}}
+    inputs = decoder_inputs(model, key_heads, 1, 1, 128)
     outputs = ["scores"]
-    for layer in range(model.layers):
-        for kind in ("key", "value"):
-            inputs[f"past_{kind}_{layer}"] = torch.randn(1, key_heads, 128, model.size)
-            dynamic[f"past_{kind}_{layer}"] = {0: "batch", 2: "past"}
-            outputs.append(f"{kind}_{layer}")
+    for key in list(inputs)[2:]:
+        dynamic[key] = {0: "batch", 2: "past"}
+        outputs.append(key.removeprefix("past_"))
     write(folder, name, model, inputs, outputs, dynamic)
+    for batch, length, past in ((1, 16, 1), (2, 5, 33), (3, 1, 300)):
+        save_inputs(folder, name, f"{batch}x{length}_past{past}",
+                    decoder_inputs(model, key_heads, batch, length, past))
 
 
 def export_gpt2(folder, name):
@@ -325,8 +370,24 @@ def export_lstm(folder, name):
     write(folder, name, LstmSpeech(), {"frames": torch.randn(1, 100, 80)}, ["letters"])
 
 
+def normalize(model, inputs):
+    """Statistics of the inputs in place of a training, so that features differ."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    model.train()
+    with torch.no_grad():
+        model(*inputs.values())
+
+
 def export_yolo(folder, name):
-    write(folder, name, YoloClass(), image(320), ["boxes", "best", "kind"])
+    model, inputs = YoloClass(), image(320)
+    for head in model.heads:
+        nn.init.normal_(head.weight, std=0.3)
+    normalize(model, inputs)
+    write(folder, name, model, inputs, ["boxes", "best", "kind"])
+    for other in range(2):
+        save_inputs(folder, name, f"image{other}", image(320))
 
 
 def export_forest(folder, name):
@@ -341,7 +402,8 @@ def export_forest(folder, name):
     model = to_onnx(forest, samples[:1], options={"zipmap": False}, target_opset=17)
     path = folder / f"{name}.onnx"
     path.write_bytes(model.SerializeToString())
-    np.savez(path.with_suffix(".npz"), **{model.graph.input[0].name: samples[:1]})
+    for suffix, count in ((".npz", 1), (".2000.npz", len(samples))):
+        np.savez(path.with_suffix(suffix), **{model.graph.input[0].name: samples[:count]})
 
 
 EXPORTERS = {**dict.fromkeys(VISION, export_vision), "deit_tiny": export_deit,

@@ -1,6 +1,7 @@
 // Runs a fuzz target without libFuzzer, so that every compiler and every sanitizer build fuzzes a
 // little in the default suite: first each file of the corpus as it is, then mutations of them with
-// a fixed seed, the same on every machine. A crash leaves the input in ./crash-<target>.
+// a fixed seed, the same on every machine (tools/fuzz_long.py runs many seeds). A crash leaves the
+// input in ./crash-<target>.
 
 #include <algorithm>
 #include <csignal>
@@ -126,10 +127,12 @@ std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t m
 }
 
 int main(int argc, char** argv) try {
-  if (argc != 4 || std::string_view(argv[1]) != "--inputs") {
-    std::cerr << "usage: " << argv[0] << " --inputs N CORPUS_FOLDER\n";
+  const bool has_seed = argc == 6 && std::string_view(argv[4]) == "--seed";
+  if ((argc != 4 && !has_seed) || std::string_view(argv[1]) != "--inputs") {
+    std::cerr << "usage: " << argv[0] << " --inputs N CORPUS_FOLDER [--seed S]\n";
     return 2;
   }
+  if (has_seed) generator().seed(std::stoul(argv[5]));
   const std::size_t inputs = std::stoul(argv[2]);
   const std::vector<Input> corpus = read_corpus(argv[3]);
   if (corpus.empty()) {

@@ -14,6 +14,7 @@
 #include "tandem/graph/printer.h"
 #include "tandem/graph/registry.h"
 #include "tandem/ops/broadcast.h"
+#include "tandem/transform/data_sizes.h"
 
 #include "tests/ops/sample_inputs.h"
 
@@ -84,7 +85,16 @@ TEST_P(OperatorConformance, TextOfSamplesIsLossless) {
   }
 }
 
+// Whether a result has a type, whose sizes data may decide.
+bool has_type(const Tensor& result, const TensorType& type) {
+  if (result.format() != type.format || result.shape().size() != type.shape.size()) return false;
+  for (std::size_t d = 0; d < type.shape.size(); ++d)
+    if (type.shape[d].is_constant() && type.shape[d].constant() != result.shape()[d]) return false;
+  return true;
+}
+
 TEST_P(OperatorConformance, EvaluatesToTheInferredTypes) {
+  if (op().name() == "Opaque") GTEST_SKIP() << "has no meaning";
   for (const Module& module : modules()) {
     for (const std::int64_t size : {1, 3}) {
       const Module bound = with_symbols(module, size);
@@ -95,7 +105,7 @@ TEST_P(OperatorConformance, EvaluatesToTheInferredTypes) {
       ASSERT_EQ(outputs.size(), bound.main().outputs.size());
       for (std::size_t i = 0; i < outputs.size(); ++i) {
         const TensorType& type = bound.main().values[bound.main().outputs[i]].type;
-        EXPECT_EQ(type_of(outputs[i]), type) << print_module(bound);
+        EXPECT_TRUE(has_type(outputs[i], type)) << print_module(bound);
         for (const std::int64_t code :
              type.format.is_uniform() ? outputs[i].to_integers() : std::vector<std::int64_t>{}) {
           ASSERT_GE(code, type.format.integer_range().min);
@@ -107,6 +117,7 @@ TEST_P(OperatorConformance, EvaluatesToTheInferredTypes) {
 }
 
 TEST_P(OperatorConformance, FormsAgree) {
+  if (op().name() == "Opaque") GTEST_SKIP() << "has no meaning";
   for (const Module& module : bound_modules()) {
     const Graph& graph = module.main();
     const NodeView node{module, graph, graph.nodes.back()};
@@ -142,7 +153,8 @@ std::int64_t bits(const TensorType& type) {
 }
 
 TEST_P(OperatorConformance, CountsWorkAndBits) {
-  for (const Module& module : bound_modules()) {
+  for (const Module& bound : bound_modules()) {
+    const Module module = with_greatest_sizes(bound);
     const Graph& graph = module.main();
     const NodeView node{module, graph, graph.nodes.back()};
     const Work work = op().work(node);

@@ -5,6 +5,7 @@
 #include "tandem/graph/operator.h"
 #include "tandem/graph/registry.h"
 #include "tandem/ops/register.h"
+#include "tandem/transform/data_sizes.h"
 
 namespace tandem {
 
@@ -38,8 +39,10 @@ std::vector<Tensor> random_inputs(const Module& module, std::uint64_t seed) {
 
 Module with_symbols(const Module& module, std::int64_t value) {
   std::map<std::string, std::int64_t> bindings;
+  const auto left = data_sizes(module);
   for (const Symbol& symbol : module.symbols)
-    bindings[symbol.name] = std::clamp(value, symbol.min, symbol.max);
+    if (std::ranges::find(left, symbol.name) == left.end())
+      bindings[symbol.name] = std::clamp(value, symbol.min, symbol.max);
   return specialize(module, bindings);
 }
 

@@ -254,7 +254,7 @@ def test_errors_have_the_texts_of_the_command_line(affine, tmp_path):
 
 def test_refused_nodes_are_listed():
     model = model_of([helper.make_node("NoSuchOperator", ["x"], ["y"], name="odd")],
-                     [("x", TensorProto.FLOAT, [1])], [("y", TensorProto.FLOAT, [1])])
+                     [("x", TensorProto.FLOAT, [1])], [("y", TensorProto.FLOAT, None)])
     with pytest.raises(tandem.RefusedModel) as raised:
         tandem.load(model)
     (node,) = raised.value.nodes

@@ -53,7 +53,7 @@ TEST(HostSweep, HasEveryFormThatPlansHave) {
   }
   for (const Operator* op : operators().all()) {
     for (const SampleCase& sample : op->samples()) {
-      if (!sample.error.empty()) continue;
+      if (!sample.error.empty() || op->name() == "Opaque") continue;  // which has no form
       add_forms(with_least_sizes(parse_module(sample.text)), planned);
     }
   }

@@ -1,5 +1,6 @@
 #include "tandem/codesign/check.h"
 
+#include <algorithm>
 #include <memory>
 
 #include <nlohmann/json.hpp>
@@ -35,15 +36,20 @@ std::string target_of_kind(const std::string& kind) {
 
 void judge(const Module& network, const Target& target, const InputCodings& codings,
            CheckResult& result) {
+  const auto unknown = unknown_operators(network);
+  result.issues.insert(result.issues.end(), unknown.begin(), unknown.end());
   try {
     const TrialLowering trial = lower_on_trial(network, codings);
     result.recoded = trial.recoded;
     result.notes = trial.notes;
-    const auto issues = target.check(trial.lowered);
-    result.issues.insert(result.issues.end(), issues.begin(), issues.end());
+    for (const Issue& issue : target.check(trial.lowered)) {
+      const auto is_known = [&](const Issue& other) { return other.node == issue.node; };
+      if (std::ranges::none_of(unknown, is_known)) result.issues.push_back(issue);
+    }
   } catch (const LoweringError& error) {
     for (const LoweringProblem& problem : error.problems())
-      result.issues.push_back({problem.node, problem.op, problem.reason, problem.remedy});
+      if (problem.op != "Opaque")
+        result.issues.push_back({problem.node, problem.op, problem.reason, problem.remedy});
   }
 }
 

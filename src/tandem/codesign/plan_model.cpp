@@ -8,6 +8,7 @@
 #include "tandem/cost/host_cost.h"
 #include "tandem/runtime/host_network.h"
 #include "tandem/runtime/host_plan.h"
+#include "tandem/transform/data_sizes.h"
 #include "tandem/verify/float_execution.h"
 
 namespace tandem {
@@ -23,8 +24,8 @@ PlannedModel plan_on_host(const PlanRequest& request, Device device) {
                 " as it is; leave out --data and --input-coding");
   request.mcu.request(device);  // refuses what it has
   const std::string batch = batch_symbol(request.network);
-  HostNetwork network =
-      prepare_for_host(batch.empty() ? request.network : specialize(request.network, {{batch, 1}}));
+  HostNetwork network = prepare_for_host(with_greatest_sizes(
+      batch.empty() ? request.network : specialize(request.network, {{batch, 1}})));
   PlannedModel result;
   result.planned.plan = plan_host(network.module, {.layouts = network.layouts});
   result.planned.estimate = estimate_host(network.module, result.planned.plan, device);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <string>
 
 #include "tandem/base/error.h"
 
@@ -26,25 +27,13 @@ std::vector<std::int64_t> constants(const DimTensor& tensor) {
   return values;
 }
 
-// The interval of a dimension over the bounds of its symbols, where it is monotone in them.
-std::optional<IntegerRange> bounds_of(const Dim& dim, const std::vector<Symbol>& symbols) {
-  if (dim.is_constant()) return IntegerRange{dim.constant(), dim.constant()};
-  if (dim.to_string().find('-') != std::string::npos) return std::nullopt;
-  std::map<std::string, std::int64_t> least, most;
-  for (const Symbol& symbol : symbols) {
-    least[symbol.name] = symbol.min;
-    most[symbol.name] = symbol.max;
-  }
-  return IntegerRange{dim.bind(least).constant(), dim.bind(most).constant()};
-}
-
 Error undecidable(std::string_view op, const Dim& a, const Dim& b) {
   return Error(op, " of the symbolic dimensions ", a.to_string(), " and ", b.to_string(),
                " has no single answer; export the model with fixed dimensions");
 }
 
 bool compare(std::string_view op, const Dim& a, const Dim& b, const std::vector<Symbol>& symbols) {
-  const auto left = bounds_of(a, symbols), right = bounds_of(b, symbols);
+  const auto left = dim_bounds(a, symbols), right = dim_bounds(b, symbols);
   if (op == "Equal") {
     if (a == b) return true;
     if (const Dim difference = a - b; difference.is_constant()) return false;
@@ -266,9 +255,10 @@ std::optional<DimTensor> range(Inputs inputs) {
 std::optional<DimTensor> cast(Inputs inputs, const DimAttributes& attributes) {
   if (!has(inputs, 0) || !attributes.to) return std::nullopt;
   const Format& to = *attributes.to;
-  if (to.is_float()) return std::nullopt;
   DimTensor result = *inputs[0];
-  if (to.is_boolean()) {
+  if (to.is_float()) {
+    if (result.is_constant()) return std::nullopt;
+  } else if (to.is_boolean()) {
     if (!result.is_constant()) return std::nullopt;
     for (Dim& dim : result.elements) dim = dim == Dim(0) ? 0 : 1;
   } else if (result.is_constant()) {
@@ -289,6 +279,59 @@ bool DimTensor::is_constant() const {
 
 Tensor DimTensor::tensor() const { return Tensor::from_integers(format, shape, constants(*this)); }
 
+namespace {
+
+// The terms of a polynomial: "2*N*M-3" has 2*N*M and -3.
+std::vector<Dim> terms_of(const Dim& dim) {
+  const std::string text = dim.to_string();
+  std::vector<Dim> terms;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find_first_of("+-", begin + 1), text.size());
+    terms.push_back(Dim::parse(text.substr(begin, end - begin)));
+    begin = end;
+  }
+  return terms;
+}
+
+}  // namespace
+
+std::optional<IntegerRange> dim_bounds(const Dim& dim, const std::vector<Symbol>& symbols) {
+  std::map<std::string, std::int64_t> least, most;
+  for (const Symbol& symbol : symbols) {
+    least[symbol.name] = symbol.min;
+    most[symbol.name] = symbol.max;
+  }
+  IntegerRange sum{0, 0};
+  try {
+    Dim low = 0, high = 0;
+    for (const Dim& term : terms_of(dim)) {
+      // Monotone, as sizes are not negative.
+      const Dim a = term.bind(least), b = term.bind(most);
+      low = low + Dim(std::min(a.constant(), b.constant()));
+      high = high + Dim(std::max(a.constant(), b.constant()));
+    }
+    sum = {low.constant(), high.constant()};
+  } catch (const Error&) {
+    return std::nullopt;  // beyond 64 bits
+  }
+  return sum;
+}
+
+Dim with_symbol(const Dim& dim, const std::string& symbol, const Dim& now) {
+  Dim sum = 0;
+  for (const Dim& term : terms_of(dim)) {
+    Dim rest = term;  // without the symbol, which may stand there as a power
+    int power = 0;
+    while (const auto quotient = rest.divided_by(Dim::symbol(symbol))) {
+      if (++power > 64 || rest == Dim(0)) break;
+      rest = *quotient;
+    }
+    for (; power > 0; --power) rest = rest * now;
+    sum = sum + rest;
+  }
+  return sum;
+}
+
 std::optional<DimTensor> dims_of(const Tensor& tensor, std::int64_t most) {
   const Format& format = tensor.format();
   const bool is_index =
@@ -303,6 +346,11 @@ std::optional<DimTensor> evaluate_dims(std::string_view op, Inputs inputs,
                                        const DimAttributes& attributes,
                                        const std::vector<Symbol>& symbols) {
   if (op == "Identity") return has(inputs, 0) ? inputs[0] : std::nullopt;
+  // Sizes as reals can be moved about, but divided they are no sizes.
+  const bool has_real = std::ranges::any_of(
+      inputs, [](const auto& input) { return input && input->format.is_float(); });
+  if (has_real && op != "Cast" && op != "Unsqueeze" && op != "Squeeze" && op != "Reshape")
+    return std::nullopt;
   if (op == "Cast") return cast(inputs, attributes);
   if (op == "Gather") return gather(inputs, attributes);
   if (op == "Concat") return concat_dims(inputs, attributes);

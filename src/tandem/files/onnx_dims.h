@@ -14,7 +14,8 @@ namespace tandem {
 // Internal to the room: the arithmetic on shapes that exporters leave in a graph (Shape, Gather,
 // Concat, ...), done while reading.
 
-// A small tensor of integers or booleans whose elements may be symbolic dimensions.
+// A small tensor of integers or booleans whose elements may be symbolic dimensions; symbolic ones
+// may have been cast to reals.
 struct DimTensor {
   Format format;
   Shape shape;
@@ -23,6 +24,13 @@ struct DimTensor {
   bool is_constant() const;
   Tensor tensor() const;  // of a constant one
 };
+
+// Between what and what a dimension lies when its symbols keep their bounds; nullopt where that is
+// beyond 64 bits.
+std::optional<IntegerRange> dim_bounds(const Dim& dim, const std::vector<Symbol>& symbols);
+
+// A dimension with an expression in place of a symbol.
+Dim with_symbol(const Dim& dim, const std::string& symbol, const Dim& now);
 
 // A tensor of indices, shapes or booleans (int64, int32 or bool) of at most `most` elements.
 std::optional<DimTensor> dims_of(const Tensor& tensor, std::int64_t most = 4096);

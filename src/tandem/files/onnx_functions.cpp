@@ -17,7 +17,7 @@ namespace {
 using Nodes = google::protobuf::RepeatedPtrField<onnx::NodeProto>;
 using FunctionKey = std::tuple<std::string, std::string, std::string>;  // domain, name, overload
 
-constexpr int kMostCalled = 1 << 20;
+constexpr int kMostCalled = 1 << 18;
 
 std::string plain_domain(const std::string& domain) { return domain == "ai.onnx" ? "" : domain; }
 
@@ -52,7 +52,8 @@ class Inliner {
  private:
   std::string fresh_name(const std::string& wanted) {
     std::string name = wanted;
-    for (int i = 2; !names_.insert(name).second; ++i) name = concat(wanted, "_", i);
+    for (int& i = taken_.emplace(wanted, 2).first->second; !names_.insert(name).second; ++i)
+      name = concat(wanted, "_", i);
     return name;
   }
 
@@ -180,6 +181,7 @@ class Inliner {
   std::map<FunctionKey, const onnx::FunctionProto*> functions_;
   std::map<std::string, std::int64_t> opsets_;
   std::set<std::string> names_;
+  std::map<std::string, int> taken_;  // how often a name was wanted that others have
   std::vector<const onnx::FunctionProto*> stack_;
   int calls_ = 0, count_ = 0;
 };

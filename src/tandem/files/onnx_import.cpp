@@ -20,6 +20,9 @@ constexpr std::string_view kRemedy =
     "mend the node in the program that exported the model; `tandem list operators` shows what is "
     "read";
 
+constexpr std::string_view kOrDeclare =
+    "; or declare the types of its results (value_info), and it is carried along unknown";
+
 const OnnxHandlers& handlers() {
   static const OnnxHandlers kTable = [] {
     OnnxHandlers table;
@@ -104,7 +107,8 @@ Refusal unknown_operator(const onnx::NodeProto& proto) {
   const std::string& op = proto.op_type();
   if (handler_key(proto).empty()) {
     return {concat("the operator domain '", proto.domain(), "' is unknown"),
-            "export the model with operators of ONNX or QONNX, or with functions over them"};
+            concat("export the model with operators of ONNX or QONNX, or with functions over them",
+                   kOrDeclare)};
   }
   std::vector<std::string> names;
   for (const auto& [name, handler] : handlers()) names.push_back(name);
@@ -113,7 +117,9 @@ Refusal unknown_operator(const onnx::NodeProto& proto) {
                  nearest.empty() ? "" : concat("; the nearest is ", nearest)),
           is_qonnx_domain(proto.domain())
               ? concat("of QONNX these are read: ", known_operators(true))
-              : "replace it by operators that are read (`tandem list operators`) before exporting"};
+              : concat("replace it by operators that are read (`tandem list operators`) before "
+                       "exporting",
+                       kOrDeclare)};
 }
 
 }  // namespace
@@ -361,11 +367,10 @@ ValueId OnnxImporter::materialize(const std::string& name, std::size_t depth) {
   OnnxValue& value = found->second;
   if (value.depth != depth) return materialize_outer(name, depth);
   if (value.value != kNone) return value.value;
-  if (!value.constant) {
-    throw Refusal(concat("'", name, "' is arithmetic on symbolic dimensions and used as data"),
-                  "export the model with fixed dimensions");
-  }
-  value.value = levels_[depth]->builder.constant(*value.constant, name);
+  Builder& builder = levels_[depth]->builder;
+  ensure(value.constant || value.dims, concat("ONNX value '", name, "' has no elements"));
+  value.value = value.constant ? builder.constant(*value.constant, name)
+                               : add_extents(builder, *value.dims, name);
   return value.value;
 }
 
@@ -407,32 +412,6 @@ void OnnxImporter::refuse(const onnx::NodeProto& proto, const std::string& label
   stand_in_for(proto);
 }
 
-bool OnnxImporter::import_shape_arithmetic(OnnxNode& node, const onnx::NodeProto& proto) {
-  if (node.output_count() != 1 || node.input_count() == 0) return false;
-  std::vector<std::optional<DimTensor>> inputs;
-  for (std::size_t i = 0; i < node.input_count(); ++i) {
-    inputs.push_back(node.dims(i));
-    if (node.has(i) && !inputs.back()) return false;
-  }
-  DimAttributes attributes;
-  attributes.axis = node.integer("axis", 0);
-  attributes.keepdims = node.integer("keepdims", 1);
-  attributes.axes = node.integers("axes");
-  attributes.starts = node.integers("starts");
-  attributes.ends = node.integers("ends");
-  if (node.has_attribute("to"))
-    attributes.to = onnx_format(static_cast<std::int32_t>(node.integer("to", 0)));
-  if (node.integer("fmod", 0) != 0 || node.integer("allowzero", 0) != 0) return false;
-  node.ignore("saturate");
-  auto result = evaluate_dims(proto.op_type(), inputs, attributes, module_.symbols);
-  if (!result) return false;
-  OnnxValue value;
-  if (result->is_constant()) value.constant = result->tensor();
-  value.dims = std::move(result);
-  node.set(0, std::move(value));
-  return true;
-}
-
 void OnnxImporter::import_nodes(const onnx::GraphProto& graph) {
   const auto is_outer = [&](const std::string& name) {
     return &graph != &graph_ && (values_.contains(name) || poisoned_.contains(name));
@@ -449,8 +428,11 @@ void OnnxImporter::import_node(const onnx::GraphProto& graph, int index) {
   for (const std::string& output : proto.output()) sources_[output] = names_read(proto);
   const OnnxHandler handler = find_handler(proto);
   try {
-    if (handler == nullptr) throw unknown_operator(proto);
-    if (is_any(proto, poisoned_)) return poison(proto);
+    const bool is_known = handler != nullptr;
+    if (is_known && is_any(proto, poisoned_)) return poison(proto);
+    if (!is_known && (is_any(proto, poisoned_) || !import_opaque(proto, label)))
+      throw unknown_operator(proto);
+    if (!is_known) return;
     const std::string domain = proto.domain() == "ai.onnx" ? "" : proto.domain();
     const auto opset = opsets_.find(domain);
     if (opset == opsets_.end() && domain.empty()) {

@@ -75,8 +75,7 @@ class OnnxNode {
   bool has_output(std::size_t output) const;
   const std::string& output_name(std::size_t output) const;
 
-  // An input's value in the graph, or kNone where it is absent. Throws Error where the input is
-  // arithmetic on symbolic dimensions.
+  // An input's value in the graph, or kNone where it is absent.
   ValueId value(std::size_t input);
   std::vector<ValueId> values();
   // Types are copies: the next value moves those of the graph.
@@ -92,6 +91,16 @@ class OnnxNode {
   std::optional<DimTensor> dims(std::size_t input) const;
   // The same of a list, refused where it is computed while the network runs.
   std::vector<Dim> required_dims(std::size_t input, std::string_view what) const;
+  // A new symbol for a size that data decide, of `most` at most where that is constant: `what`
+  // names those data. The number of elements of `from` that are not 0, where it is given, has one
+  // symbol. Refused inside of bodies.
+  Dim data_size(std::string_view what, ValueId from, const Dim& most);
+  // Notes that a value has such a size in its type.
+  void decides(const Dim& size, ValueId value);
+  // The values that decide such sizes in expressions.
+  std::vector<ValueId> deciding_values(const std::vector<Dim>& dims);
+  // A size that stands alone as a symbol is `most` at most from now on.
+  void bound_size(const Dim& size, std::int64_t most);
 
   // Attributes; the first form demands them, the others know ONNX's default.
   std::int64_t integer(std::string_view name);
@@ -226,7 +235,13 @@ class OnnxImporter {
   onnx::GraphProto& open_graph(const onnx::GraphProto& graph,
                                const std::vector<std::string>& inputs, const std::string& prefix);
   std::string fresh_name(const std::string& wanted);
+  bool unify_sizes(std::string_view op, const std::vector<ValueId>& inputs);
+  bool unify(const Dim& a, const Dim& b);
+  bool import_opaque(const onnx::NodeProto& proto, const std::string& label);
   bool import_shape_arithmetic(OnnxNode& node, const onnx::NodeProto& proto);
+  std::vector<ValueId> deciding_values(const std::vector<Dim>& dims) const;
+  ValueId add_extents(Builder& builder, const DimTensor& dims, const std::string& name);
+  void throw_if_undecided(const std::string& value) const;
   bool is_read(const std::string& name) const;
   void poison(const onnx::NodeProto& proto);
   void refuse_unless_guessed(const onnx::NodeProto& proto, const std::string& label,
@@ -262,6 +277,9 @@ class OnnxImporter {
   std::map<std::string, Dim> symbols_;               // by ONNX's name of the dimension
   std::map<std::string, std::string> symbol_bounds_;
   std::unordered_map<std::string, Format> annotations_;  // QONNX's data types of tensors
+  std::map<std::string, ValueId> deciding_values_;       // by the symbol of the size
+  std::map<ValueId, Dim> data_sizes_;                    // how many elements of a value are not 0
+  std::map<std::string, std::string> undecided_;  // why values are no sizes, though made of them
   std::set<std::string> poisoned_;  // outputs of refused nodes, and of all that need them
   std::set<std::string> guessed_;   // stand-ins of unsure type, and what is computed from them
   std::vector<RefusedNode> refused_;

@@ -3,6 +3,7 @@
 
 #include "tandem/base/text.h"
 #include "tandem/files/onnx_import.h"
+#include "tandem/graph/symbolic.h"
 #include "tandem/ops/coded.h"
 #include "tandem/ops/movement.h"
 #include "tandem/transform/constant_fold.h"
@@ -55,7 +56,10 @@ const Tensor* OnnxNode::constant(std::size_t input) const {
 
 const Tensor& OnnxNode::required_constant(std::size_t input, std::string_view what) const {
   if (const Tensor* tensor = constant(input)) return *tensor;
-  if (has(input)) importer_->note_deciding(proto_->input(static_cast<int>(input)));
+  if (has(input)) {
+    importer_->note_deciding(proto_->input(static_cast<int>(input)));
+    importer_->throw_if_undecided(proto_->input(static_cast<int>(input)));
+  }
   refuse(concat(what, " is ", has(input) ? "computed while the network runs" : "absent"),
          "export the model with that input as a constant");
 }
@@ -85,6 +89,38 @@ std::vector<Dim> OnnxNode::required_dims(std::size_t input, std::string_view wha
   if (known && known->shape.size() == 1) return known->elements;
   if (!known) required_constant(input, what);
   refuse(concat(what, " is no list of integers"), "give it as a 1-D int64 tensor");
+}
+
+Dim OnnxNode::data_size(std::string_view what, ValueId from, const Dim& most) {
+  if (importer_->depth() > 0) {
+    for (std::size_t i = 0; i < input_count(); ++i)
+      if (has(i)) importer_->note_deciding(proto_->input(static_cast<int>(i)));
+    refuse(concat(what, " is computed inside of a body, where sizes may change from step to step"),
+           "move the node out of the body");
+  }
+  const auto known = importer_->data_sizes_.find(from);
+  if (from != kNone && known != importer_->data_sizes_.end()) return known->second;
+  const Dim size = importer_->fresh_symbol(concat("selected_", label_));
+  if (from != kNone) importer_->data_sizes_.emplace(from, size);
+  Symbol& symbol = importer_->module_.symbols.back();
+  symbol.min = 0;
+  if (const auto range = dim_bounds(most, symbols()))
+    symbol.max = std::max<std::int64_t>(range->max, 0);
+  return size;
+}
+
+void OnnxNode::decides(const Dim& size, ValueId value) {
+  importer_->deciding_values_.emplace(size.symbols().front(), value);
+}
+
+std::vector<ValueId> OnnxNode::deciding_values(const std::vector<Dim>& dims) {
+  return importer_->deciding_values(dims);
+}
+
+void OnnxNode::bound_size(const Dim& size, std::int64_t most) {
+  for (Symbol& symbol : importer_->module_.symbols)
+    if (size == Dim::symbol(symbol.name) && most >= symbol.min)
+      symbol.max = std::min(symbol.max, most);
 }
 
 const onnx::AttributeProto* OnnxNode::attribute(std::string_view name) {
@@ -171,8 +207,16 @@ void OnnxNode::check_all_read() const {
 std::vector<ValueId> OnnxNode::add_node(std::string_view tandem_op, std::vector<ValueId> inputs,
                                         Attributes attributes, std::vector<GraphId> bodies) {
   while (!inputs.empty() && inputs.back() == kNone) inputs.pop_back();
-  auto outputs = builder().add_node(tandem_op, std::move(inputs), std::move(attributes), label_,
-                                    std::move(bodies));
+  if (importer_->depth() > 0)
+    for (const std::string& symbol : symbols_in(attributes))
+      importer_->deciding_values({Dim::symbol(symbol)});  // refuses there
+  std::vector<ValueId> outputs;
+  try {
+    outputs = builder().add_node(tandem_op, inputs, attributes, label_, bodies);
+  } catch (const Error&) {
+    if (!bodies.empty() || !importer_->unify_sizes(tandem_op, inputs)) throw;
+    outputs = builder().add_node(tandem_op, inputs, attributes, label_);
+  }
   const Graph& graph = builder().graph();
   const auto folded = fold_node(importer_->module_, graph, graph.nodes.back(),
                                 std::min(kMostFoldedElements, importer_->elements_left_));
@@ -226,6 +270,7 @@ ValueId OnnxNode::reshape(ValueId value, const std::vector<Dim>& shape) {
 }
 
 void OnnxNode::set(std::size_t output, ValueId value) {
+  if (value == kNone) refuse("an input is absent that it needs", "give the node that input");
   OnnxValue result;
   result.value = value;
   if (const Tensor* tensor = constant_of_value(value)) {

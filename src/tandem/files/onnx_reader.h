@@ -22,7 +22,11 @@ struct OnnxBinding {
 // were; IR versions 3 and later; external data beside the file)
 // as a module with the function "main". QuantizeLinear and DequantizeLinear, and the nodes Quant,
 // BipolarQuant and Trunc of QONNX, become Quantize and Dequantize. Arithmetic on constants and on
-// shapes is folded; Identity, Dropout and casts without effect vanish. Symbolic or absent
+// shapes is folded, what is made of shapes (Range, Slice, ConstantOfShape, Expand) stays with
+// expressions in their symbols, sizes that data decide (NonZero, NonMaxSuppression) are symbols
+// too, and operators that are not known stay as Opaque where the file declares their results. A
+// slice of a constant axis by a size bounds that size; two sizes that must agree become one.
+// Identity, Dropout and casts without effect vanish. Symbolic or absent
 // dimensions become symbols with bounds [1, 65536]. Values keep ONNX's tensor names.
 //
 // Throws RefusedModel naming every node that cannot be read (and the inputs whose values would

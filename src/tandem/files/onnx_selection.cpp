@@ -4,16 +4,21 @@
 #include <optional>
 
 #include "tandem/files/onnx_import.h"
+#include "tandem/graph/symbolic.h"
 #include "tandem/ops/broadcast.h"
 #include "tandem/ops/movement.h"
+#include "tandem/ops/selection.h"
 
 namespace tandem {
 namespace {
 
-// Operators whose results have as many elements as the data say. Types tell shapes, so they are
-// evaluated while reading, on constants (or inputs bound to values), and refused on anything else.
+// Operators whose results have as many elements as the data say. Of constants (or inputs bound to
+// values) they are evaluated while reading; else a symbol stands for that number.
 
 using Integers = std::vector<std::int64_t>;
+using Strings = std::vector<std::string>;
+
+constexpr std::int64_t kMostSelected = std::int64_t{1} << 40;
 
 Tensor index_tensor(Shape shape, const Integers& values) {
   return Tensor::from_integers(Format::parse("int64"), std::move(shape), values);
@@ -27,41 +32,46 @@ void set_constant(OnnxNode& node, std::size_t output, Tensor tensor) {
 
 constexpr std::string_view kData = "what it selects from";
 
+Dim elements(const TensorType& type) {
+  Dim count = 1;
+  for (const Dim& dim : type.shape) count = count * dim;
+  return count;
+}
+
 // Positions [rank, count] of the elements that are not zero, in order.
+ValueId positions_of(OnnxNode& node, std::size_t input) {
+  const Dim size = node.data_size(kData, node.value(input), elements(node.type(input)));
+  const ValueId y = node.add("NonZero", {node.value(input)}, {{"selected", Strings{braced(size)}}});
+  node.decides(size, y);
+  return y;
+}
+
 void non_zero(OnnxNode& node) {
-  const Tensor& x = node.required_constant(0, kData);
-  const auto values = x.to_reals();
-  const auto strides = row_major_strides(x.shape());
-  Integers found;
-  for (std::size_t i = 0; i < values.size(); ++i)
-    if (values[i] != 0) found.push_back(static_cast<std::int64_t>(i));
-  Integers positions;
-  for (std::size_t d = 0; d < strides.size(); ++d)
-    for (const std::int64_t at : found) positions.push_back(at / strides[d] % x.shape()[d]);
-  set_constant(node, 0,
-               index_tensor({x.rank(), static_cast<std::int64_t>(found.size())}, positions));
+  if (const Tensor* x = node.constant(0)) return set_constant(node, 0, nonzero_positions(*x));
+  node.set(0, positions_of(node, 0));
 }
 
 // The slices of an axis, or the elements, where the condition holds.
 void compress(OnnxNode& node) {
-  const Tensor& condition = node.required_constant(1, "its condition");
-  if (!condition.format().is_boolean() || condition.rank() != 1)
+  const TensorType condition = node.type(1);
+  if (!condition.format.is_boolean() || condition.shape.size() != 1)
     OnnxNode::refuse("its condition is no list of booleans", "correct the input");
-  Integers kept;
-  const auto holds = condition.to_integers();
-  for (std::size_t i = 0; i < holds.size(); ++i)
-    if (holds[i] != 0) kept.push_back(static_cast<std::int64_t>(i));
   ValueId x = node.value(0);
   std::int64_t axis = 0;
   if (node.has_attribute("axis")) {
     axis = node.integer("axis");
   } else {
-    Dim count = 1;
-    for (const Dim& dim : node.type(0).shape) count = count * dim;
-    x = node.reshape(x, {count});
+    x = node.reshape(x, {elements(node.type(0))});
   }
-  const auto count = static_cast<std::int64_t>(kept.size());
-  const ValueId positions = node.add_constant(index_tensor({count}, kept));
+  const Tensor* known = node.constant(1);
+  ValueId positions = kNone;
+  if (known != nullptr) {
+    const Tensor kept = nonzero_positions(*known);
+    positions = node.add_constant(kept.reshaped({kept.size()}));
+  } else {
+    positions = positions_of(node, 1);
+    positions = node.reshape(positions, {node.type_of_value(positions).shape[1]});
+  }
   node.set(0, node.add("Gather", {x, positions}, {{"axis", axis}}));
 }
 
@@ -150,93 +160,70 @@ void unique(OnnxNode& node) {
 
 // ---- NonMaxSuppression ----
 
-struct Box {
-  double left, top, right, bottom;
-  double area() const { return (right - left) * (bottom - top); }
-};
-
-Box box_of(const double* corners, bool is_centered) {
-  if (is_centered) {
-    const double half_width = corners[2] / 2, half_height = corners[3] / 2;
-    return {corners[0] - half_width, corners[1] - half_height, corners[0] + half_width,
-            corners[1] + half_height};
-  }
-  return {std::min(corners[1], corners[3]), std::min(corners[0], corners[2]),
-          std::max(corners[1], corners[3]), std::max(corners[0], corners[2])};
-}
-
-double overlap(const Box& a, const Box& b) {
-  const double width = std::min(a.right, b.right) - std::max(a.left, b.left);
-  const double height = std::min(a.bottom, b.bottom) - std::max(a.top, b.top);
-  if (width <= 0 || height <= 0 || a.area() <= 0 || b.area() <= 0) return 0;
-  return width * height / (a.area() + b.area() - width * height);
-}
-
-struct Suppression {
-  std::int64_t most = 0;
-  double overlap = 0;
-  std::optional<double> least_score;
-};
-
-// The boxes kept of one class, the best first.
-std::vector<std::size_t> kept_boxes(const std::vector<Box>& boxes, const double* scores,
-                                    const Suppression& rule) {
-  std::vector<std::size_t> order;
-  for (std::size_t i = 0; i < boxes.size(); ++i)
-    if (!rule.least_score || scores[i] > *rule.least_score) order.push_back(i);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
-  std::vector<std::size_t> kept;
-  for (const std::size_t candidate : order) {
-    if (static_cast<std::int64_t>(kept.size()) >= rule.most) break;
-    const bool hidden = std::any_of(kept.begin(), kept.end(), [&](std::size_t other) {
-      return overlap(boxes[candidate], boxes[other]) > rule.overlap;
-    });
-    if (!hidden) kept.push_back(candidate);
-  }
-  return kept;
-}
-
 // Rows (image, class, box) of [selected,3].
 void non_max_suppression(OnnxNode& node) {
-  const Tensor& boxes = node.required_constant(0, "its list of boxes");
-  const Tensor& scores = node.required_constant(1, "its list of scores");
-  const Shape &b = boxes.shape(), &s = scores.shape();
-  if (b.size() != 3 || s.size() != 3 || b[2] != 4 || s[0] != b[0] || s[2] != b[1])
-    OnnxNode::refuse("its boxes and scores are not [N,boxes,4] and [N,classes,boxes]",
-                     "correct the inputs");
-  const auto corners = boxes.to_reals(), values = scores.to_reals();
-  const auto no_number = [](double value) { return std::isnan(value); };
-  if (std::any_of(corners.begin(), corners.end(), no_number) ||
-      std::any_of(values.begin(), values.end(), no_number)) {
-    OnnxNode::refuse("a box or score is NaN", "clean the data");
-  }
   Suppression rule;
-  if (node.has(2)) {
-    const double most = node.scalar(2, "its number of boxes");
-    rule.most = static_cast<std::int64_t>(std::clamp(most, 0.0, static_cast<double>(b[1])));
-  }
+  if (node.has(2))
+    rule.most = static_cast<std::int64_t>(
+        std::clamp(node.scalar(2, "its number of boxes"), 0.0, static_cast<double>(kMostSelected)));
   if (node.has(3)) rule.overlap = node.scalar(3, "its iou_threshold");
   if (node.has(4)) rule.least_score = node.scalar(4, "its score_threshold");
-  const bool is_centered = node.integer("center_point_box", 0) != 0;
-  Integers selected;
-  for (std::int64_t image = 0; image < b[0]; ++image) {
-    std::vector<Box> of_image;
-    for (std::int64_t i = 0; i < b[1]; ++i)
-      of_image.push_back(box_of(corners.data() + (image * b[1] + i) * 4, is_centered));
-    for (std::int64_t kind = 0; kind < s[1]; ++kind)
-      for (const std::size_t box :
-           kept_boxes(of_image, values.data() + (image * s[1] + kind) * s[2], rule))
-        selected.insert(selected.end(), {image, kind, static_cast<std::int64_t>(box)});
-  }
-  const auto count = static_cast<std::int64_t>(selected.size()) / 3;
-  set_constant(node, 0, index_tensor({count, 3}, selected));
+  rule.is_centered = node.integer("center_point_box", 0) != 0;
+  if (node.constant(0) != nullptr && node.constant(1) != nullptr)
+    return set_constant(node, 0, selected_boxes(*node.constant(0), *node.constant(1), rule));
+  const std::vector<Dim> shape = node.type(1).shape;
+  if (shape.size() != 3)
+    OnnxNode::refuse(concat("its scores are ", node.type(1).to_string()),
+                     "give it [N,classes,boxes]");
+  const bool is_less = shape[2].is_constant() && shape[2].constant() < rule.most;
+  const Dim most = shape[0] * shape[1] * (is_less ? shape[2] : Dim(rule.most));
+  std::vector<double> least;
+  if (rule.least_score) least.push_back(*rule.least_score);
+  const Dim size = node.data_size("its list of boxes", kNone, most);
+  const ValueId y = node.add("NonMaxSuppression", {node.value(0), node.value(1)},
+                             {{"selected", Strings{braced(size)}},
+                              {"most", rule.most},
+                              {"overlap", rule.overlap},
+                              {"least_score", least},
+                              {"center_point_box", std::int64_t{rule.is_centered}}});
+  node.decides(size, y);
+  node.set(0, y);
 }
 
 // ---- Range ----
 
+// The size that an input is, or a whole number where it is constant.
+std::optional<Dim> size_of(const OnnxNode& node, std::size_t input) {
+  if (const auto dims = node.dims(input); dims && dims->elements.size() == 1)
+    return dims->elements[0];
+  const Tensor* constant = node.constant(input);
+  constexpr double kLargest = 1 << 24;  // of which f32 knows each
+  if (constant == nullptr || constant->size() != 1) return std::nullopt;
+  const double value = constant->real(0);
+  if (std::abs(value) > kLargest || value != std::floor(value)) return std::nullopt;
+  return Dim(static_cast<std::int64_t>(value));
+}
+
+// Between sizes of the network; whether they are that.
+bool symbolic_range(OnnxNode& node) {
+  const auto start = size_of(node, 0), limit = size_of(node, 1), delta = size_of(node, 2);
+  if (!start || !limit || !delta || !delta->is_constant() ||
+      (start->is_constant() && limit->is_constant()))
+    return false;
+  const bool is_start = !start->is_constant();
+  const Format format = node.dims(is_start ? 0 : 1)->format;
+  ValueId y = node.add("Range", node.deciding_values({*start, *limit}),
+                       {{"bounds", Strings{braced(*start), braced(*limit)}},
+                        {"step", delta->constant()},
+                        {"to", format.is_float() ? Format::integer(64, true) : format}});
+  if (format.is_float()) y = node.add("Cast", {y}, {{"to", format}});
+  node.set(0, y);
+  return true;
+}
+
 // start, start + delta, ... before limit: max(ceil((limit - start) / delta), 0) of them.
 void range(OnnxNode& node) {
+  if (symbolic_range(node)) return;
   const double start = node.scalar(0, "its start"), limit = node.scalar(1, "its limit");
   const double delta = node.scalar(2, "its delta");
   const Format format = node.type(0).format;

@@ -4,6 +4,7 @@
 #include "tandem/base/text.h"
 #include "tandem/files/onnx_import.h"
 #include "tandem/files/onnx_tensor.h"
+#include "tandem/graph/symbolic.h"
 #include "tandem/ops/broadcast.h"
 
 namespace tandem {
@@ -15,6 +16,26 @@ using Integers = std::vector<std::int64_t>;
 constexpr std::int64_t kMostFilled = std::int64_t{1} << 22;
 
 Format index_format() { return Format::parse("int64"); }
+
+// As an attribute of Expand or Range.
+std::vector<std::string> expressions(const std::vector<Dim>& dims) {
+  std::vector<std::string> texts;
+  for (const Dim& dim : dims) texts.push_back(braced(dim));
+  return texts;
+}
+
+// Repeated to sizes. A value that decides one stands beside it, so that the size is known then.
+ValueId expanded(OnnxNode& node, ValueId x, const std::vector<Dim>& to) {
+  const auto deciding = node.deciding_values(to);
+  if (deciding.size() > 1)
+    OnnxNode::refuse("it expands to two sizes that data decide", "expand by one after the other");
+  std::vector<ValueId> inputs = {x};
+  inputs.insert(inputs.end(), deciding.begin(), deciding.end());
+  std::vector<std::string> entries;
+  for (const Dim& dim : to)
+    entries.push_back(dim.is_constant() && dim != Dim(0) ? dim.to_string() : braced(dim));
+  return node.add("Expand", inputs, {{"shape", std::move(entries)}});
+}
 
 void set_dims(OnnxNode& node, DimTensor dims) {
   OnnxValue value;
@@ -76,7 +97,10 @@ void constant_of_shape(OnnxNode& node) {
   Tensor fill = Tensor::scalar(0);
   if (const auto* proto = node.tensor("value")) fill = attribute_tensor(node, *proto);
   if (fill.size() != 1) OnnxNode::refuse("its value has not one element", "correct the attribute");
-  const Shape target = TensorType{node.required_dims(0, "its shape"), Format()}.static_shape();
+  const TensorType wanted{node.required_dims(0, "its shape"), fill.format()};
+  if (!wanted.is_static())
+    return node.set(0, expanded(node, node.add_constant(fill.reshaped({})), wanted.shape));
+  const Shape target = wanted.static_shape();
   const std::int64_t count = element_count(target);
   constexpr std::int64_t kMost = std::int64_t{1} << 30;
   if (count > kMost) {
@@ -222,15 +246,85 @@ void split(OnnxNode& node) {
   for (std::size_t i = 0; i < outputs.size(); ++i) node.set(i, outputs[i]);
 }
 
+constexpr std::int64_t kWhole = 0x7fffffff;  // what exporters write for "to the end"
+
+// Where a position of a slice lies on an axis whose extent or that itself is symbolic.
+Dim symbolic_place(OnnxNode& node, const Dim& at, const Dim& extent) {
+  if (at.is_constant() && at.constant() >= kWhole) return extent;
+  if (at.is_constant() && at.constant() <= -kWhole) return 0;
+  const auto range = dim_bounds(at, node.symbols());
+  const bool from_end = range && range->max < 0;
+  if (!from_end && (!range || range->min < 0))
+    OnnxNode::refuse(concat("one of its positions, ", at.to_string(),
+                            ", counts from the begin or from the end, as the sizes will be"),
+                     "export the model with fixed dimensions");
+  const Dim place = from_end ? extent + at : at;
+  const auto least = dim_bounds(place, node.symbols()),
+             rest = dim_bounds(extent - place, node.symbols());
+  if (least && least->max <= 0) return 0;
+  if (rest && rest->max <= 0) return extent;
+  // Positions beyond the axis mean its end. A size that exceeds a constant axis is refused by its
+  // bounds, any other by the Gather.
+  if (extent.is_constant()) node.bound_size(place, extent.constant());
+  return place;
+}
+
+// Elements between positions that are sizes of the network.
+ValueId symbolic_slice(OnnxNode& node, ValueId x, std::size_t axis, const Dim& start,
+                       const Dim& end, std::int64_t step) {
+  const Dim extent = node.type_of_value(x).shape[axis];
+  if (step != 1)
+    OnnxNode::refuse(concat("it cuts an axis of ", extent.to_string(), " by steps of ", step),
+                     "export the model with fixed dimensions");
+  const Dim first = symbolic_place(node, start, extent), last = symbolic_place(node, end, extent);
+  if (first == Dim(0) && last == extent) return x;
+  const ValueId positions = node.add("Range", node.deciding_values({first, last}),
+                                     {{"bounds", expressions({first, last})}, {"step", step}});
+  return node.add("Gather", {x, positions}, {{"axis", static_cast<std::int64_t>(axis)}});
+}
+
 void slice(OnnxNode& node) {
   const auto list = [&](std::size_t input, std::string_view name) {
+    const std::string what = concat("its list of ", name);
+    if (node.has(input)) return node.required_dims(input, what);
+    const Integers given = node.integers(name).value_or(Integers{});
+    return std::vector<Dim>(given.begin(), given.end());
+  };
+  const auto constants = [&](std::size_t input, std::string_view name) {
     if (node.has(input)) return node.integers(input, concat("its list of ", name));
     return node.integers(name).value_or(Integers{});
   };
-  const Integers starts = list(1, "starts"), ends = list(2, "ends");
-  const Integers axes = list(3, "axes"), steps = list(4, "steps");
-  node.set(0, node.add("Slice", {node.value(0)},
-                       {{"starts", starts}, {"ends", ends}, {"axes", axes}, {"steps", steps}}));
+  const std::vector<Dim> starts = list(1, "starts"), ends = list(2, "ends");
+  const Integers axes = constants(3, "axes"), steps = constants(4, "steps");
+  if (starts.size() != ends.size() || (!axes.empty() && axes.size() != starts.size()) ||
+      (!steps.empty() && steps.size() != starts.size()))
+    OnnxNode::refuse("its starts, ends, axes and steps differ in length", "correct the inputs");
+  ValueId x = node.value(0);
+  const std::vector<Dim> shape = node.type(0).shape;
+  Integers kept_starts, kept_ends, kept_axes, kept_steps;
+  for (std::size_t i = 0; i < starts.size(); ++i) {
+    const auto given = axes.empty() ? static_cast<std::int64_t>(i) : axes[i];
+    const std::size_t axis = normalized_axis(given, shape.size());
+    const std::int64_t step = steps.empty() ? 1 : steps[i];
+    const bool is_constant = starts[i].is_constant() && ends[i].is_constant();
+    if (!is_constant || !shape[axis].is_constant()) {
+      x = symbolic_slice(node, x, axis, starts[i], ends[i], step);
+      continue;
+    }
+    kept_starts.push_back(starts[i].constant());
+    kept_ends.push_back(ends[i].constant());
+    kept_axes.push_back(given);
+    kept_steps.push_back(step);
+  }
+  if (kept_starts.size() == starts.size()) {  // as given
+    kept_axes = axes;
+    kept_steps = steps;
+  }
+  if (!kept_starts.empty() || starts.empty())
+    x = node.add(
+        "Slice", {x},
+        {{"starts", kept_starts}, {"ends", kept_ends}, {"axes", kept_axes}, {"steps", kept_steps}});
+  node.set(0, x);
 }
 
 // Negative pads cut.
@@ -286,19 +380,36 @@ void expand(OnnxNode& node) {
     node.set(0, node.value(0));
     return;
   }
+  const bool is_own = std::ranges::all_of(to, [&](const Dim& dim) {
+    return dim.is_constant() || std::ranges::find(from, dim) != from.end();
+  });
+  if (!is_own) return node.set(0, expanded(node, node.value(0), to));
   std::vector<std::string> entries;
-  for (const Dim& dim : to) {
-    const auto same = std::find(from.begin(), from.end(), dim);
-    if (!dim.is_constant() && same == from.end()) {
-      OnnxNode::refuse(concat("it expands to ", dim.to_string(), ", no dimension of its input"),
-                       "export the model with fixed dimensions");
-    }
-    entries.push_back(dim.is_constant() ? dim.to_string() : concat("d", same - from.begin()));
-  }
+  for (const Dim& dim : to)
+    entries.push_back(dim.is_constant() ? dim.to_string()
+                                        : concat("d", std::ranges::find(from, dim) - from.begin()));
   node.set(0, node.add("Expand", {node.value(0)}, {{"shape", std::move(entries)}}));
 }
 
+// By sizes of the network: each axis behind one that is repeated.
+void symbolic_tile(OnnxNode& node, const std::vector<Dim>& repeats) {
+  const std::vector<Dim> from = node.type(0).shape;
+  if (repeats.size() != from.size())
+    OnnxNode::refuse(concat("it has ", repeats.size(), " repeats for ", node.type(0).to_string()),
+                     "give it one for each axis");
+  std::vector<Dim> split, wide, to;
+  for (std::size_t d = 0; d < from.size(); ++d) {
+    split.insert(split.end(), {Dim(1), from[d]});
+    wide.insert(wide.end(), {repeats[d], from[d]});
+    to.push_back(repeats[d] * from[d]);
+  }
+  const ValueId parts = node.reshape(node.value(0), split);
+  node.set(0, node.reshape(expanded(node, parts, wide), to));
+}
+
 void tile(OnnxNode& node) {
+  const auto sizes = node.dims(1);
+  if (sizes && !sizes->is_constant()) return symbolic_tile(node, sizes->elements);
   node.set(0, node.add("Tile", {node.value(0)}, {{"repeats", node.integers(1, "its repeats")}}));
 }
 

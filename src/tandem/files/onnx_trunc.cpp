@@ -43,6 +43,7 @@ class Bounds {
     const Node& node = graph_.nodes[producer];
     const std::string_view op = node.op->name();
     if (op == "Dequantize") return dequantized(node);
+    if (node.inputs.empty()) return std::nullopt;
     const auto first = of(node.inputs[0], depth + 1);
     if (!first) return std::nullopt;
     if (op == "Relu") return Interval{std::max(first->min, 0.0), std::max(first->max, 0.0)};

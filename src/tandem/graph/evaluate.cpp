@@ -1,8 +1,11 @@
 #include "tandem/graph/evaluate.h"
 
+#include <algorithm>
+
 #include "tandem/base/error.h"
 #include "tandem/base/interrupt.h"
 #include "tandem/graph/operator.h"
+#include "tandem/graph/symbolic.h"
 
 namespace tandem {
 
@@ -68,10 +71,49 @@ std::vector<Tensor> evaluate_node(const Module& module, const Graph& graph, cons
   }
 }
 
+namespace {
+
+bool has_expressions(const Module& module) {
+  if (module.symbols.empty()) return false;
+  for (const Graph& graph : module.graphs)
+    for (const Node& node : graph.nodes)
+      if (!symbols_in(node.attributes).empty()) return true;
+  return false;
+}
+
+// A node whose expressions name sizes that earlier nodes of the graph decided.
+std::vector<Tensor> evaluate_bound(const Module& module, const Graph& graph, const Node& node,
+                                   std::span<const Tensor> inputs,
+                                   const std::map<std::string, std::int64_t>& symbols) {
+  Node bound = node;
+  bind_symbols(bound.attributes, symbols);
+  return evaluate_node(module, graph, bound, inputs);
+}
+
+// Binds the symbols that stand alone in a type.
+void bind_type(const TensorType& type, const Shape& shape,
+               std::map<std::string, std::int64_t>& symbols) {
+  for (std::size_t d = 0; d < shape.size(); ++d) {
+    if (type.shape[d].is_constant()) continue;
+    const std::string name = type.shape[d].symbols().front();
+    if (type.shape[d] == Dim::symbol(name)) symbols.emplace(name, shape[d]);
+  }
+}
+
+}  // namespace
+
 std::vector<Tensor> evaluate(const Module& module, const Graph& graph,
                              std::span<const Tensor> inputs, std::vector<Tensor>* states,
                              const std::function<void(ValueId, const Tensor&)>& observe) {
-  symbols_of(graph, inputs);
+  std::map<std::string, std::int64_t> symbols = symbols_of(graph, inputs);
+  const bool is_bound = !has_expressions(module);
+  if (!is_bound && !symbols.empty()) {
+    const auto place = std::ranges::find(module.graphs, &graph, [](const Graph& g) { return &g; });
+    ensure(place != module.graphs.end(), "a graph of another module was evaluated");
+    const Module bound = specialize(module, symbols);
+    const auto index = static_cast<std::size_t>(place - module.graphs.begin());
+    return evaluate(bound, bound.graphs[index], inputs, states, observe);
+  }
   std::vector<Tensor> fresh;
   if (states == nullptr) {
     fresh = initial_states(module);
@@ -97,8 +139,10 @@ std::vector<Tensor> evaluate(const Module& module, const Graph& graph,
       arguments.push_back(v == kNone ? Tensor() : values[v]);
       if (v != kNone && --uses[v] == 0) values[v] = Tensor();  // free what nobody needs any more
     }
-    auto outputs = evaluate_node(module, graph, node, arguments);
+    auto outputs = is_bound ? evaluate_node(module, graph, node, arguments)
+                            : evaluate_bound(module, graph, node, arguments, symbols);
     for (std::size_t i = 0; i < outputs.size(); ++i) {
+      if (!is_bound) bind_type(graph.values[node.outputs[i]].type, outputs[i].shape(), symbols);
       if (observe) observe(node.outputs[i], outputs[i]);
       if (uses[node.outputs[i]] > 0) values[node.outputs[i]] = std::move(outputs[i]);
     }

@@ -8,6 +8,7 @@
 #include "tandem/base/text.h"
 #include "tandem/graph/bodies.h"
 #include "tandem/graph/operator.h"
+#include "tandem/graph/symbolic.h"
 
 namespace tandem {
 
@@ -105,6 +106,7 @@ Module specialize(const Module& module, const std::map<std::string, std::int64_t
     for (Value& value : graph.values)
       if (value.producer == kNone) bind(value.type);
     for (Node& node : graph.nodes) {
+      bind_symbols(node.attributes, symbols);
       const auto types = infer_checked(bound, graph, node);
       for (std::size_t i = 0; i < types.size(); ++i) graph.values[node.outputs[i]].type = types[i];
     }

@@ -5,6 +5,7 @@
 #include "tandem/base/error.h"
 #include "tandem/graph/bodies.h"
 #include "tandem/graph/operator.h"
+#include "tandem/graph/symbolic.h"
 
 namespace tandem {
 namespace {
@@ -154,6 +155,15 @@ void verify(const Module& module) {
             throw Error("graph '", graph.name, "': value '", value.name,
                         "' uses the undeclared symbol ", symbol);
           }
+        }
+      }
+    }
+    for (const Node& node : graph.nodes) {
+      if (node.op == nullptr) continue;  // found below
+      for (const std::string& symbol : symbols_in(node.attributes)) {
+        if (!names.contains(symbol)) {
+          throw Error("graph '", graph.name, "': ", node.op->name(), " '", node.name,
+                      "' uses the undeclared symbol ", symbol);
         }
       }
     }

@@ -23,9 +23,8 @@ struct StridedPart {
 StridedPart slice_of(const NodeView& node, const Shape& from);
 
 // The attribute `shape` of a Reshape from `from` to `to`: each entry is an integer, a product with
-// dimensions of the input ("d0", "4*d0": d0 is the first), or once "-1" for what is left. It holds
-// no symbols, so it stays right when symbols are bound. Throws Error where `to` has more than one
-// symbolic dimension that is no multiple of a dimension of `from`.
+// dimensions of the input ("d0", "4*d0": d0 is the first), once "-1" for what is left, or else an
+// expression in symbols ("{N*L}").
 std::vector<std::string> reshape_attribute(const std::vector<Dim>& from,
                                            const std::vector<Dim>& to);
 

@@ -22,6 +22,7 @@ void register_operators() {
   register_cumulative_operators();
   register_determinant_operators();
   register_einsum_operators();
+  register_extent_operators();
   register_fourier_operators();
   register_function_operators();
   register_indexing_operators();
@@ -33,6 +34,7 @@ void register_operators() {
   register_normalization_operators();
   register_layer_normalization_operators();
   register_one_hot_operators();
+  register_opaque_operators();
   register_padding_operators();
   register_pooling_operators();
   register_pooling_variant_operators();
@@ -43,6 +45,7 @@ void register_operators() {
   register_roi_align_operators();
   register_sampling_operators();
   register_scatter_operators();
+  register_selection_operators();
   register_softmax_operators();
   register_tree_operators();
   register_trigonometric_operators();

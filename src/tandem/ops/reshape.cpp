@@ -4,6 +4,7 @@
 
 #include "tandem/base/text.h"
 #include "tandem/graph/registry.h"
+#include "tandem/graph/symbolic.h"
 #include "tandem/ops/broadcast.h"
 #include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/movement.h"
@@ -18,8 +19,9 @@ const std::vector<std::string>& shape_attribute(const NodeView& node) {
   return std::get<std::vector<std::string>>(node.node.attributes.at("shape"));
 }
 
-// "4*d0" over the dimensions of an input: the product of its factors.
+// "4*d0" over the dimensions of an input: the product of its factors; "{L+1}" over symbols.
 Dim relative_dim(const std::string& text, std::span<const Dim> input) {
+  if (const auto expression = braced_dim(text)) return *expression;
   Dim product = 1;
   for (const std::string& raw : split(text, '*')) {
     std::string_view factor = trim(raw);
@@ -27,7 +29,8 @@ Dim relative_dim(const std::string& text, std::span<const Dim> input) {
     if (is_reference) factor.remove_prefix(1);
     if (factor.empty() || factor.find_first_not_of("0123456789") != std::string_view::npos) {
       throw Error("the shape entry '", text,
-                  "' is no product of integers and input dimensions such as 4 or 2*d0 (or -1)");
+                  "' is no product of integers and input dimensions such as 4 or 2*d0 (or -1), and "
+                  "no expression in symbols in braces such as {2*N}");
     }
     const std::int64_t value = parse_integer(factor, "shape entry");
     if (!is_reference) {
@@ -129,8 +132,8 @@ class Reshape final : public Operator {
   Traits traits() const override { return {.domain = Domain::kMovement, .in_place = true}; }
   std::vector<AttributeSpec> attributes() const override {
     return {
-        shape_spec("entries such as \"4\", \"d0\" (dimension 0 of x), \"2*d1\", or once \"-1\" "
-                   "for what is left")};
+        shape_spec("entries such as \"4\", \"d0\" (dimension 0 of x), \"2*d1\", \"{N*L}\" (of "
+                   "symbols), or once \"-1\" for what is left")};
   }
   std::vector<TensorType> infer(const NodeView& node) const override {
     return {{reshaped_dims(shape_attribute(node), node.input(0).shape), node.input(0).format}};
@@ -156,6 +159,7 @@ class Reshape final : public Operator {
             {text("f32[6*N]", "f32[N,2,3]", R"(["-1","2","3"])"), ""},
             {text("uint3[N,4]", "uint3[2*N,2]", R"(["2*d0","2"])"), ""},
             {text("f64[1]", "f64[]", "[]"), ""},
+            {text("f32[N,6]", "f32[2,N,3]", R"(["-1","{N}","3"])"), ""},
             {text("f32[N,5]", "f32[N,2]", R"(["-1","2"])"), "do not divide"},
             {text("f32[2,3]", "f32[7]", R"(["7"])"), "has 6 elements"},
             {text("f32[2,3]", "f32[6]", R"(["0"])"), "write d0"},
@@ -176,8 +180,8 @@ class Expand final : public Operator {
   Traits traits() const override { return {.domain = Domain::kMovement}; }
   std::vector<AttributeSpec> attributes() const override {
     return {
-        shape_spec("entries such as \"4\" or \"d0\", dimension 0 of the second input (of x "
-                   "where there is none)")};
+        shape_spec("entries such as \"4\", \"{N*L}\" (of symbols) or \"d0\", dimension 0 of the "
+                   "second input (of x where there is none)")};
   }
   std::size_t max_inputs() const override { return 2; }
 
@@ -210,6 +214,7 @@ class Expand final : public Operator {
     return {{text("f32[2,1]", "f32[4,2,3]", R"() {shape = ["4","2","3"]})"), ""},
             {text("int8[1,3]", "int8[N,3]", R"(, %like) {shape = ["d0","3"]})"), ""},
             {text("bipolar[N,1]", "bipolar[N,2]", R"() {shape = ["d0","2"]})"), ""},
+            {text("f32[2]", "f32[N+1,2]", R"() {shape = ["{N+1}","2"]})"), ""},
             {text("f32[2,3]", "f32[2,4]", R"() {shape = ["2","4"]})"), "does not broadcast"},
             {text("f32[2,1]", "f32[2,4]", R"() {shape = ["2","-1"]})"), "is no product"}};
   }
@@ -306,12 +311,8 @@ std::vector<std::string> reshape_attribute(const std::vector<Dim>& from,
       if (*factor != Dim(1)) entry = factor->to_string() + "*" + entry;
     }
     if (entry.empty()) {
-      if (open) {
-        throw Error("a reshape from ", shape_text(from), " to ", shape_text(to),
-                    " leaves two dimensions open; bind one of the symbols (--bind NAME=VALUE)");
-      }
+      entry = open ? braced(dim) : "-1";
       open = true;
-      entry = "-1";
     }
     entries.push_back(entry);
   }

@@ -19,6 +19,9 @@ struct Issue {
 // All issues as one Error, one line each; does nothing when there are none.
 void throw_issues(const std::vector<Issue>& issues, const std::string& target);
 
+// The operators of a file that are not known here: each an issue for every target.
+std::vector<Issue> unknown_operators(const Module& module);
+
 struct Artifact {
   std::string path;  // relative to the output folder
   std::string content;

@@ -15,6 +15,7 @@
 #include "tandem/plan/movement_map.h"
 #include "tandem/runtime/code_groups.h"
 #include "tandem/runtime/real_nodes.h"
+#include "tandem/transform/data_sizes.h"
 
 namespace tandem {
 namespace {
@@ -239,6 +240,7 @@ class HostPlanner {
 
   std::string real_form(NodeId id) const {
     const NodeView node = view(id);
+    if (node.node.inputs.empty()) return "definition";
     // Kernels for images want their channels last.
     const auto is_image = [&](ValueId value) { return layout(value) == Layout::kChannelsLast; };
     if (is_dense_convolution(node) && is_image(node.node.outputs[0])) return "dense_convolution";
@@ -472,9 +474,15 @@ class HostPlanner {
 std::vector<Issue> check_host(const Module& module) {
   std::vector<Issue> issues;
   const Graph& graph = module.main();
+  const auto sizes = data_sizes(module);
+  const auto is_unbound = [&](const Dim& dim) {
+    return std::ranges::any_of(dim.symbols(), [&](const std::string& symbol) {
+      return std::ranges::find(sizes, symbol) == sizes.end();
+    });
+  };
   const auto add_unbound = [&](const std::string& name, std::string_view op,
                                const TensorType& type) {
-    if (!type.is_static()) {
+    if (std::ranges::any_of(type.shape, is_unbound)) {
       issues.push_back({name, std::string(op),
                         concat("its type ", type.to_string(), " has unbound symbols"),
                         "bind them (--bind NAME=VALUE)"});
@@ -492,11 +500,14 @@ std::vector<Issue> check_host(const Module& module) {
   for (const Node& node : graph.nodes)
     for (const ValueId output : node.outputs)
       add_unbound(node.name, node.op->name(), graph.values[output].type);
+  const auto unknown = unknown_operators(module);
+  issues.insert(issues.end(), unknown.begin(), unknown.end());
   return issues;
 }
 
 Plan plan_host(const Module& module, const HostPlanOptions& options) {
   throw_issues(check_host(module), "cpu");
+  ensure(data_sizes(module).empty(), "a plan was asked of a network whose sizes data decide");
   return HostPlanner(module, options).run();
 }
 

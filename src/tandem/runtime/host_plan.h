@@ -44,7 +44,8 @@ struct HostPlanOptions {
 // and on all others
 //   definition   the operator's own evaluation
 // Steps of kind kMove copy.
-// Throws the issues of check_host() as one Error.
+// Throws the issues of check_host() as one Error. Data must decide no size
+// (transform/data_sizes.h).
 Plan plan_host(const Module& module, const HostPlanOptions& options = {});
 
 // What this processor cannot run: symbols that are not bound, states that do not live as long as a

@@ -4,6 +4,7 @@
 #include "tandem/graph/builder.h"
 #include "tandem/graph/evaluate.h"
 #include "tandem/graph/operator.h"
+#include "tandem/graph/symbolic.h"
 
 namespace tandem {
 namespace {
@@ -26,7 +27,7 @@ bool is_affordable(const Module& module, const Graph& graph, const Node& node, s
 
 std::optional<std::vector<Tensor>> fold_node(const Module& module, const Graph& graph,
                                              const Node& node, std::int64_t most) {
-  if (node.op->name() == "Dequantize" || !node.bodies.empty() || node.inputs.empty())
+  if (node.op->name() == "Dequantize" || node.op->name() == "Opaque" || !node.bodies.empty())
     return std::nullopt;
   std::vector<Tensor> inputs;
   for (const ValueId input : node.inputs) {
@@ -34,6 +35,7 @@ std::optional<std::vector<Tensor>> fold_node(const Module& module, const Graph& 
     if (input != kNone && constant == nullptr) return std::nullopt;
     inputs.push_back(constant == nullptr ? Tensor() : *constant);
   }
+  if (!symbols_in(node.attributes).empty()) return std::nullopt;
   if (!is_affordable(module, graph, node, most)) return std::nullopt;
   return evaluate_node(module, graph, node, inputs);
 }

@@ -12,8 +12,8 @@ inline constexpr std::int64_t kMostFoldedElements = std::int64_t{1} << 24;
 
 // Replaces every node whose inputs are all constants by its results, in all graphs, and removes
 // what nothing needs any more. The module computes the same. Kept are Dequantize, which tells the
-// format of the number it makes, nodes with bodies, and nodes whose folding would take more than
-// kMostFoldedElements result elements or 2^30 operations.
+// format of the number it makes, operators that are not known, nodes with bodies, and nodes whose
+// folding would take more than kMostFoldedElements result elements or 2^30 operations.
 void fold_constants(Module& module);
 
 // The results of one such node; nullopt where it is kept, or would have more elements than `most`.

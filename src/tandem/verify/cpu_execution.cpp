@@ -2,6 +2,7 @@
 
 #include "tandem/base/threads.h"
 #include "tandem/runtime/host_plan.h"
+#include "tandem/verify/samples.h"
 
 namespace tandem {
 namespace {
@@ -48,11 +49,12 @@ class SampleWalk {
 
 CpuExecution::CpuExecution(Module module)
     : module_(std::move(module)),
-      network_(prepare_for_host(module_)),
+      parts_(split_at_data_sizes(module_)),
+      network_(prepare_for_host(planned())),
       program_(network_.module, plan_host(network_.module, {.layouts = network_.layouts})) {}
 
 Samples CpuExecution::empty_outputs(std::int64_t count) const {
-  const Graph& graph = module_.main();
+  const Graph& graph = planned().main();
   Samples outputs;
   for (const ValueId output : graph.outputs) {
     const TensorType& type = graph.values[output].type;
@@ -64,6 +66,11 @@ Samples CpuExecution::empty_outputs(std::int64_t count) const {
 }
 
 Samples CpuExecution::compute(std::span<const Tensor> inputs) {
+  const Samples outputs = run_kernels(inputs);
+  return parts_ ? evaluate_samples(parts_->rest, outputs) : outputs;
+}
+
+Samples CpuExecution::run_kernels(std::span<const Tensor> inputs) {
   const std::int64_t count = check_samples(module_, inputs);
   Samples outputs = empty_outputs(count);
   const SampleWalk walk(inputs, outputs, count);
@@ -93,15 +100,28 @@ std::vector<StepSpan> CpuExecution::run_timed(std::span<const Tensor> inputs) {
 }
 
 std::map<ValueId, Tensor> CpuExecution::trace(std::span<const Tensor> inputs) {
-  const Graph& graph = module_.main();
-  const Program program(module_, plan_host(module_, {.fuse = false, .keep_values = true}));
+  const Module& module = planned();
+  const Program program(module, plan_host(module, {.fuse = false, .keep_values = true}));
   Program::Workspace workspace = program.workspace();
   const std::int64_t count = check_samples(module_, inputs);
   Samples outputs = empty_outputs(count);
   SampleWalk(inputs, outputs, count).run(program, workspace, 0, count);
+  std::map<std::string, Tensor> named;
+  for (const Node& node : module.main().nodes)
+    for (const ValueId value : node.outputs)
+      named.emplace(module.main().values[value].name, program.read(value, workspace));
+  if (parts_) {
+    const Graph& rest = parts_->rest.main();
+    evaluate_samples(parts_->rest, outputs, [&](ValueId value, const Tensor& tensor) {
+      named.insert_or_assign(rest.values[value].name, tensor);
+    });
+  }
   std::map<ValueId, Tensor> values;
+  const Graph& graph = module_.main();
   for (const Node& node : graph.nodes)
-    for (const ValueId value : node.outputs) values.emplace(value, program.read(value, workspace));
+    for (const ValueId value : node.outputs)
+      if (const auto found = named.find(graph.values[value].name); found != named.end())
+        values.emplace(value, found->second);
   return values;
 }
 

@@ -71,8 +71,11 @@ Samples stack(const std::vector<std::vector<Tensor>>& samples) {
                with_samples(static_cast<std::int64_t>(samples.size()), first.shape()));
     std::byte* to = all.mutable_bytes().data();
     for (const std::vector<Tensor>& sample : samples) {
-      ensure(sample[i].format() == first.format() && sample[i].shape() == first.shape(),
-             "samples of one value differ in type");
+      ensure(sample[i].format() == first.format(), "samples of one value differ in format");
+      if (sample[i].shape() != first.shape())
+        throw Error("output ", i, " is ", to_string(first.shape()), " of one sample and ",
+                    to_string(sample[i].shape()),
+                    " of another, as data decide; run one sample at a time");
       std::memcpy(to, sample[i].bytes().data(), first.bytes().size());
       to += first.bytes().size();
     }

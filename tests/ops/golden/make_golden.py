@@ -15,8 +15,8 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from golden_case import (FORMATS, OPSET, case, cases, indices, integer, number, random, real,
-                         type_text)
+from golden_case import (FORMATS, OPSET, case, cases, evaluate, indices, integer, number, random,
+                         real, type_text)
 
 
 def unary_cases():
@@ -41,6 +41,29 @@ def unary_cases():
     case("Clip", [real(3, 7), np.array(low), np.array(high)])
     case("Clip", [real(3, 7), None, np.array(high)])
     case("Clip", [real(3, 7), np.array(low)])
+
+
+def size_cases():
+    for start, limit, step in [(0, 5, 1), (3, 14, 4), (7, -2, -3), (2, 2, 1), (5, 1, 2)]:
+        given = [(name, np.array(value)) for name, value in
+                 zip(("start", "limit", "delta"), (start, limit, step))]
+        case("Range", [], {}, {"bounds": [f"{{{start}}}", f"{{{limit}}}"], "step": step},
+             extra=given)
+    kept = np.round(real(3, 4))
+    for x in [kept, kept != 0, real(0, 3)]:
+        case("NonZero", [x], {}, {"selected": [f"{{{np.count_nonzero(x)}}}"]})
+    corners = real(2, 6, 4, low=0, high=4)
+    scores = real(2, 3, 6, low=0, high=1)
+    for most, shared, least, centered in [(3, 0.3, None, 0), (2, 0.5, 0.4, 0), (6, 0.1, 0.2, 1)]:
+        given = [("most", np.array([most])), ("overlap", np.array([shared], np.float32))]
+        if least is not None:
+            given.append(("least", np.array([least], np.float32)))
+        arrays = [("x0", corners), ("x1", scores)]
+        flags = {"center_point_box": centered}
+        results = evaluate("NonMaxSuppression", arrays, given, flags, 1, judge="onnxruntime")
+        case("NonMaxSuppression", [corners, scores], results=results, tandem_attributes=flags | {
+            "selected": [f"{{{len(results[0])}}}"], "most": most, "overlap": float(shared),
+            "least_score": [] if least is None else [float(np.float32(least))]})
 
 
 def binary_cases():
@@ -548,6 +571,7 @@ if __name__ == "__main__":
     more_reduction_cases()
     image_cases()
     control_cases()
+    size_cases()
     target = pathlib.Path(__file__).parent / "onnx_cases.txt"
     target.write_text("\n".join(cases) + "\n")
     print(f"{len(cases)} cases, {target.stat().st_size} bytes, onnx {onnx.__version__}, "

@@ -14,6 +14,14 @@ namespace tandem {
 Calibration::Calibration(const Module& network, const QuantizationSites& sites)
     : network_(network), histograms_(sites.groups) {
   for (const ActivationSite& site : sites.activations) group_of_[site.value] = site.group;
+  const Graph& graph = network.main();
+  for (const Node& node : graph.nodes) {
+    if (node.op->name() != "Concat" || sites.group_of[node.outputs[0]] == kNone) continue;
+    for (const ValueId input : node.inputs) {
+      if (const Tensor* constant = constant_of(network, graph, input))
+        constants_.emplace_back(sites.group_of[node.outputs[0]], constant);
+    }
+  }
 }
 
 void Calibration::assume(std::span<const double> values) {
@@ -36,6 +44,7 @@ void Calibration::add(std::span<const Tensor> inputs) {
   for (std::size_t i = 0; i < inputs.size() && i < graph.inputs.size(); ++i)
     observe(graph.inputs[i], inputs[i]);
   evaluate(network_, graph, inputs, nullptr, observe);
+  for (const auto& [group, constant] : constants_) histograms_[group].add(*constant);
   ++batches_;
   chosen_.clear();
 }
@@ -224,15 +233,11 @@ class NetworkQuantizer {
 
   // Constants beside computed operands of a Concat take the coding of their group.
   void code_constants(const Node& node, std::vector<ValueId>& inputs) {
-    const UniformQuantizer* shared = nullptr;
-    for (const ActivationSite& site : sites_.activations) {
-      if (std::find(node.inputs.begin(), node.inputs.end(), site.value) != node.inputs.end())
-        shared = &group_quantizers_[site.group];
-    }
-    if (shared == nullptr) return;
+    const auto shared = group_quantizers_.find(sites_.group_of[node.outputs[0]]);
+    if (shared == group_quantizers_.end()) return;
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       if (constant_of(module_, builder_.graph(), inputs[i]) != nullptr)
-        inputs[i] = coded_with(inputs[i], *shared, concat(node.name, ".", i));
+        inputs[i] = coded_with(inputs[i], shared->second, concat(node.name, ".", i));
     }
   }
 

@@ -34,6 +34,7 @@ class Calibration {
  private:
   const Module& network_;
   std::map<ValueId, std::size_t> group_of_;
+  std::vector<std::pair<std::size_t, const Tensor*>> constants_;  // coded beside computed values
   std::vector<Histogram> histograms_;
   std::int64_t batches_ = 0;
   mutable std::map<std::pair<std::size_t, QuantizerRules>, UniformQuantizer> chosen_;

@@ -1,5 +1,7 @@
 #include "tandem/compress/recipe.h"
 
+#include <algorithm>
+
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
 
@@ -12,7 +14,8 @@ int CompressRecipe::bits_of(const WeightSite& site) const {
 
 int CompressRecipe::bits_of(const ActivationSite& site) const {
   const auto found = activation_widths.find(site.name);
-  return found == activation_widths.end() ? activations.bits : found->second;
+  if (found != activation_widths.end()) return found->second;
+  return site.residual ? std::max(activations.bits, residual_bits) : activations.bits;
 }
 
 namespace {

@@ -17,6 +17,9 @@ struct CompressRecipe {
   bool per_channel = true;  // a weight scale for each output channel
   bool power_of_two_weights = false;
   QuantizerRules activations;
+  // Least width of residual sites (sites.h): what is normalized takes 16 bits in integers without
+  // loss, and its sums gather the rounding of every layer.
+  int residual_bits = 16;
   std::map<std::string, int> weight_widths;      // by WeightSite::layer
   std::map<std::string, int> activation_widths;  // by ActivationSite::name
 

@@ -31,6 +31,8 @@ constexpr std::array<std::string_view, 3> kProducts = {"Conv", "Gemm", "MatMul"}
 constexpr std::array<std::string_view, 4> kSums = {"Add", "Sub", "Mul", "Div"};
 constexpr std::array<std::string_view, 4> kAverages = {"AveragePool", "GlobalAveragePool",
                                                        "ReduceMean", "ReduceSum"};
+constexpr std::array<std::string_view, 3> kNormalizations = {
+    "LayerNormalization", "RMSNormalization", "GroupNormalization"};
 constexpr std::array<std::string_view, 3> kMaxima = {"MaxPool", "GlobalMaxPool", "ReduceMax"};
 // These stay deferred behind a sum, or are lowered from sums.
 constexpr std::array<std::string_view, 4> kDeferred = {"Relu", "Clip", "BatchNormalization", "Neg"};
@@ -43,12 +45,15 @@ class SiteFinder {
         rules_(rules),
         readers_(consumers(graph_)),
         coded_(graph_.values.size(), kNone),
-        demanded_(graph_.values.size()) {}
+        demanded_(graph_.values.size()),
+        normalized_(graph_.values.size()),
+        multiplied_(graph_.values.size()) {}
 
   QuantizationSites run() {
     check();
     code_inputs();
     find_demand();
+    find_streams();
     find_weights();
     sites_.reads_codes.resize(graph_.nodes.size());
     for (const ValueId input : graph_.inputs) take_codes(input, graph_.values[input].name);
@@ -98,6 +103,7 @@ class SiteFinder {
     if (op == "Identity") return Appetite::kPasses;
     if (is_one_of(op, kProducts)) return index < 2 ? Appetite::kCodes : Appetite::kReal;
     if (is_one_of(op, kAverages)) return Appetite::kCodes;
+    if (is_one_of(op, kNormalizations)) return index == 0 ? Appetite::kCodes : Appetite::kReal;
     if (is_one_of(op, kDeferred)) return Appetite::kReal;
     if (is_one_of(op, kSums))
       return is_constant(node.inputs[1 - index]) ? Appetite::kReal : Appetite::kCodes;
@@ -136,6 +142,32 @@ class SiteFinder {
       const Node& node = graph_.nodes[id];
       for (std::size_t i = 0; i < node.inputs.size(); ++i)
         if (reads_codes(node, i)) demanded_[node.inputs[i]] = true;
+    }
+  }
+
+  // Which values reach a normalization through sums and movement alone, and which are read, perhaps
+  // moved, by what is dear in wide codes: products and tables.
+  void find_streams() {
+    for (NodeId id = graph_.nodes.size(); id-- > 0;) {
+      const Node& node = graph_.nodes[id];
+      const std::string_view op = node.op->name();
+      const bool normalizes = is_one_of(op, kNormalizations), averages = is_one_of(op, kAverages);
+      const bool adds = op == "Add" || op == "Sub";
+      for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+        const Appetite wants = appetite(node, i);
+        if (wants == Appetite::kNothing) continue;
+        const bool passes = wants == Appetite::kPasses || op == "Concat" || op == "Relu";
+        const auto any = [&](const std::vector<bool>& of) {
+          return std::any_of(node.outputs.begin(), node.outputs.end(),
+                             [&](ValueId v) { return v != kNone && of[v]; });
+        };
+        const ValueId input = node.inputs[i];
+        if (normalizes || ((passes || adds || averages) && any(normalized_)))
+          normalized_[input] = true;
+        const bool narrow =
+            wants == Appetite::kCodes && !(normalizes || adds || averages || passes);
+        if (narrow || (passes && any(multiplied_))) multiplied_[input] = true;
+      }
     }
   }
 
@@ -188,7 +220,8 @@ class SiteFinder {
     const bool wanted = demanded_[value] || must_be_coded(value);
     if (!is_real(value) || !wanted || coded_[value] != kNone) return;
     coded_[value] = new_group();
-    sites_.activations.push_back({graph_.values[value].name, layer, value, coded_[value]});
+    sites_.activations.push_back({graph_.values[value].name, layer, value, coded_[value],
+                                  normalized_[value] && !multiplied_[value]});
     if (!must_be_coded(value)) has_both_.insert(value);
   }
 
@@ -238,6 +271,12 @@ class SiteFinder {
       site.group = numbers[group];
     }
     sites_.groups = numbers.size();
+    sites_.group_of.assign(graph_.values.size(), kNone);
+    for (ValueId value = 0; value < coded_.size(); ++value) {
+      const auto number =
+          coded_[value] == kNone ? numbers.end() : numbers.find(root(coded_[value]));
+      if (number != numbers.end()) sites_.group_of[value] = number->second;
+    }
   }
 
   const Module& module_;
@@ -246,8 +285,9 @@ class SiteFinder {
   std::vector<std::vector<NodeId>> readers_;
   std::vector<std::size_t> coded_;  // by value: the group of its codes, or kNone
   std::vector<bool> demanded_;
-  std::set<ValueId> has_both_;        // sites whose sum can be read too
-  std::vector<std::size_t> parents_;  // of groups (union-find)
+  std::vector<bool> normalized_, multiplied_;  // by value: what find_streams() says
+  std::set<ValueId> has_both_;                 // sites whose sum can be read too
+  std::vector<std::size_t> parents_;           // of groups (union-find)
   QuantizationSites sites_;
 };
 

@@ -1,6 +1,7 @@
 #include "tandem/kernels/integer_lanes.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "tandem/base/error.h"
@@ -208,6 +209,18 @@ void divide_lanes(const Lane* a, const Lane* b, std::int64_t count, Rounding rou
 }
 
 template <typename Lane>
+void square_root_lanes(std::int64_t count, Lane* x) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    // Rounded to the nearest number of 53 bits, so one beside the floor at most.
+    const auto value = static_cast<std::uint64_t>(x[i]);
+    auto root = static_cast<std::uint64_t>(std::sqrt(static_cast<double>(value)));
+    while (root * root > value) --root;
+    while ((root + 1) * (root + 1) <= value) ++root;
+    x[i] = static_cast<Lane>(root);
+  }
+}
+
+template <typename Lane>
 void multiply_add_lanes(const Lane* a, const Lane* b, std::int64_t count, Lane* sum) {
   run_kernel<MultiplyAdd>(a, b, count, sum);
 }
@@ -309,6 +322,7 @@ void search_levels(const Lane* thresholds, const std::int64_t* row, std::int64_t
   template void store_lanes<Lane>(const Lane*, std::int64_t, Storage, void*);                     \
   template void combine_lanes<Lane>(LaneOp, const Lane*, const Lane*, std::int64_t, Lane*);       \
   template void divide_lanes<Lane>(const Lane*, const Lane*, std::int64_t, Rounding, Lane*);      \
+  template void square_root_lanes<Lane>(std::int64_t, Lane*);                                     \
   template void multiply_add_lanes<Lane>(const Lane*, const Lane*, std::int64_t, Lane*);          \
   template Lane reduce_lanes<Lane>(LaneOp, const Lane*, std::int64_t, Lane);                      \
   template void clamp_lanes<Lane>(std::int64_t, std::int64_t, std::int64_t, Lane*);               \

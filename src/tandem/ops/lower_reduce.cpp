@@ -202,20 +202,6 @@ std::vector<std::int64_t> exponentials(double scale, std::int64_t entries) {
   return table;
 }
 
-// x / 2^shift, rounded, in the given format; a copy, because the types of values move as others are
-// added.
-ValueId shifted_right(LoweringSite& site, ValueId x, int shift, std::string_view rounding,
-                      Format format, std::size_t rank) {
-  Builder& builder = site.builder;
-  const Shape ones(rank, 1);
-  return builder.add("Rescale",
-                     {x, integer_constant(builder, ones, {1}, "multiplier"),
-                      integer_constant(builder, ones, {0}, "addend"),
-                      integer_constant(builder, ones, {shift}, "shift")},
-                     {{"format", format}, {"rounding", std::string(rounding)}},
-                     site.node.node.name);
-}
-
 ValueId limited_to(LoweringSite& site, ValueId x, int bits) {
   return site.builder.add("Clamp", {x},
                           {{"format", Format::integer(bits, false)},

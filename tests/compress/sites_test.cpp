@@ -66,9 +66,36 @@ TEST(Sites, ResidualStreamsOfTransformersAreKnown) {
                           "block0.value.bias", "block0.softmax", "block0.mixed", "block0.norm2",
                           "block0.up.bias", testing::HasSubstr("Mul"), "norm"));
   const Graph& graph = network.main();
-  for (const Node& node : graph.nodes)
-    if (node.name == "tokens")
+  for (const Node& node : graph.nodes) {
+    if (node.name == "tokens") {
       EXPECT_EQ(sites.group_of[node.outputs[0]], sites.activations[1].group);
+    }
+  }
+  for (const ActivationSite& site : sites.activations) {
+    const bool paired = site.layer == "block0.query.bias" || site.layer == "block0.key.bias" ||
+                        site.layer == "block0.value.bias" || site.layer == "block0.softmax";
+    EXPECT_EQ(site.centred, paired) << site.layer;
+  }
+}
+
+// Queries that are scaled before they meet the keys keep the codes that they share with them.
+TEST(Sites, CodesTimesANumberAreCodes) {
+  for (const double factor : {0.125, -0.125}) {
+    NetworkMaker maker;
+    const ValueId x = maker.gemm("heads", maker.input("x", {8}), 8);
+    const ValueId scaled = maker.builder().add(
+        "Mul", {x, maker.builder().constant(Tensor::scalar(factor))}, {}, "scaled");
+    const ValueId keys =
+        maker.builder().add("Transpose", {x}, {{"perm", std::vector<std::int64_t>{1, 0}}}, "keys");
+    const Module network = maker.finish(maker.builder().add("MatMul", {scaled, keys}));
+    std::vector<std::string> layers;
+    for (const ActivationSite& site : find_sites(network).activations) layers.push_back(site.layer);
+    if (factor > 0) {
+      EXPECT_THAT(layers, ElementsAre("x", "heads"));
+    } else {
+      EXPECT_THAT(layers, ElementsAre("x", "heads", "scaled"));
+    }
+  }
 }
 
 // What a product reads too stays narrow, though it is also normalized.

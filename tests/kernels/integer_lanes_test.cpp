@@ -89,15 +89,27 @@ TEST_P(IntegerLanes, CombinesLaneByLane) {
   }
 }
 
-TEST_P(IntegerLanes, DividesWithEveryRoundingAndGivesZeroForZero) {
-  const auto a = random_lanes<std::int64_t>(4, kCount, -1000, 1000);
-  const auto b = random_lanes<std::int64_t>(5, kCount, -7, 7);
-  for (const Rounding rounding : kAllRoundings) {
-    std::vector<std::int64_t> quotient(kCount);
-    divide_lanes(a.data(), b.data(), kCount, rounding, quotient.data());
-    for (std::size_t i = 0; i < kCount; ++i) {
-      const Int128 expected = b[i] == 0 ? 0 : round_divide(a[i], b[i], rounding);
-      EXPECT_EQ(quotient[i], static_cast<std::int64_t>(expected)) << name(rounding);
+TEST_P(IntegerLanes, DividesWithEveryRounding) {
+  const auto small = random_lanes<std::int64_t>(4, kCount, -50, 50);
+  auto wide =
+      random_lanes<std::int64_t>(5, kCount, -(std::int64_t{1} << 62), std::int64_t{1} << 62);
+  wide[0] = INT64_MAX;
+  wide[1] = INT64_MIN;
+  wide[2] = INT64_MIN + 1;
+  for (const auto& a : {small, wide}) {
+    for (const std::int64_t most : {std::int64_t{7}, std::int64_t{1} << 40}) {
+      auto b = random_lanes<std::int64_t>(6, kCount, -most, most);
+      b[1] = 2;
+      b[2] = -1;
+      b[3] = 0;
+      for (const Rounding rounding : kAllRoundings) {
+        std::vector<std::int64_t> quotient(kCount);
+        divide_lanes(a.data(), b.data(), kCount, rounding, quotient.data());
+        for (std::size_t i = 0; i < kCount; ++i) {
+          const Int128 expected = b[i] == 0 ? 0 : round_divide(a[i], b[i], rounding);
+          EXPECT_EQ(quotient[i], static_cast<std::int64_t>(expected)) << name(rounding);
+        }
+      }
     }
   }
 }

@@ -25,7 +25,7 @@ using Reals = std::vector<double>;
 
 enum class Kind { kLayer, kRms, kGroup };
 
-struct Case {
+struct Normalized {
   Kind kind = Kind::kLayer;
   std::string format;
   std::int64_t count = 8;  // elements that are normalized together
@@ -35,7 +35,7 @@ struct Case {
 constexpr std::int64_t kRows = 4;
 
 // x as codes -> normalization with scale 1 and bias 0, so that outputs are the normalized numbers.
-Module network(const Case& c) {
+Module normalized_network(const Normalized& c) {
   Module module;
   Builder builder(module, Builder::add_graph(module, "main"));
   const bool group = c.kind == Kind::kGroup;
@@ -64,7 +64,7 @@ Module network(const Case& c) {
 }
 
 // Rows of codes: random, narrow, all equal, and equal but for one.
-std::vector<std::int64_t> codes_of(const Case& c, std::uint64_t seed) {
+std::vector<std::int64_t> codes_of(const Normalized& c, std::uint64_t seed) {
   const IntegerRange range = Format::parse(c.format).integer_range();
   RandomSequence random(seed, "codes");
   std::vector<std::int64_t> codes;
@@ -84,12 +84,12 @@ std::vector<std::int64_t> codes_of(const Case& c, std::uint64_t seed) {
 }
 
 // In double, and the standard deviation in steps of the codes.
-struct Row {
+struct ExactRow {
   Reals normalized;
   double deviation = 0;
 };
-Row exact_row(const Case& c, const std::int64_t* codes) {
-  Row row;
+ExactRow exact_row(const Normalized& c, const std::int64_t* codes) {
+  ExactRow row;
   double mean = 0, power = 0;
   for (std::int64_t i = 0; i < c.count; ++i) mean += static_cast<double>(codes[i]);
   mean /= static_cast<double>(c.count);
@@ -100,7 +100,8 @@ Row exact_row(const Case& c, const std::int64_t* codes) {
                             c.epsilon / static_cast<double>(static_cast<float>(c.scale)) /
                                 static_cast<double>(static_cast<float>(c.scale)));
   for (std::int64_t i = 0; i < c.count; ++i)
-    row.normalized.push_back((static_cast<double>(codes[i]) - mean) / row.deviation);
+    row.normalized.push_back(
+        row.deviation == 0 ? 0 : (static_cast<double>(codes[i]) - mean) / row.deviation);
   return row;
 }
 
@@ -113,8 +114,8 @@ INSTANTIATE_TEST_SUITE_P(Kinds, LowerNormalize,
 
 // |result - y| <= |y| / root + 2^-16, the root being n * deviation * 2^k, floored. For codes of 8
 // bits 2^k is at least 2^(14 - log2(n - 1) / 2); for wider ones it is what fits beside them.
-void expect_near(const Case& c) {
-  const Module lowered = lower(network(c));
+void expect_near(const Normalized& c) {
+  const Module lowered = lower(normalized_network(c));
   ASSERT_TRUE(is_lowered(lowered));
   const int bits = Format::parse(c.format).bits();
   const double n = static_cast<double>(c.count);
@@ -128,7 +129,7 @@ void expect_near(const Case& c) {
     const std::vector<Tensor> inputs{Tensor::from_integers(input.type.format, shape, codes)};
     const Tensor results = decoded_output(lowered, 0, evaluate(lowered, lowered.main(), inputs)[0]);
     for (std::int64_t row = 0; row < kRows; ++row) {
-      const Row exact = exact_row(c, codes.data() + row * c.count);
+      const ExactRow exact = exact_row(c, codes.data() + row * c.count);
       const double root = std::max(1.0, n * exact.deviation * std::exp2(places) - 1);
       for (std::int64_t i = 0; i < c.count; ++i) {
         const double y = exact.normalized[static_cast<std::size_t>(i)];
@@ -152,15 +153,15 @@ TEST_P(LowerNormalize, IsNearTheRealOneForCodesOfAnyWidth) {
 
 // A sum of 20 bits is rounded to 16 first.
 TEST_P(LowerNormalize, WideSumsAreRoundedToSixteenBits) {
-  const Case c{GetParam(), "int20", 64, 1e-4, 0, 1e-5};
-  const Module lowered = lower(network(c));
+  const Normalized c{GetParam(), "int20", 64, 1e-4, 0, 1e-5};
+  const Module lowered = lower(normalized_network(c));
   const auto codes = codes_of(c, 3);
   const Value& input = lowered.main().values[lowered.main().inputs[0]];
   Shape shape;
   for (const Dim& dim : input.type.shape) shape.push_back(dim.constant());
   const std::vector<Tensor> inputs{Tensor::from_integers(input.type.format, shape, codes)};
   const Tensor results = decoded_output(lowered, 0, evaluate(lowered, lowered.main(), inputs)[0]);
-  const Row exact = exact_row(c, codes.data());  // the row that fills the range
+  const ExactRow exact = exact_row(c, codes.data());  // the row that fills the range
   for (std::int64_t i = 0; i < c.count; ++i)
     EXPECT_NEAR(results.real(i), exact.normalized[static_cast<std::size_t>(i)], 2e-4);
 }
@@ -202,7 +203,7 @@ graph @main(%x : f32[2,4]) -> (%y, %z) {
 }
 
 TEST_F(LowerNormalize, RefusesStatisticsAndAnEpsilonBeyondItsCodes) {
-  Module module = network({Kind::kLayer, "int16", 8, 1e-9, 0, 1.0});
+  Module module = normalized_network({Kind::kLayer, "int16", 8, 1e-9, 0, 1.0});
   EXPECT_THAT([&] { lower(module); }, ThrowsMessage<Error>(HasSubstr("is too great beside codes")));
   module = parse_module(R"(tandem-module 1
 constant @s : f32[] = [0.05]

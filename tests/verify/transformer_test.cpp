@@ -6,8 +6,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tandem/base/text.h"
 #include "tandem/compress/quantize_network.h"
 #include "tandem/graph/evaluate.h"
+#include "tandem/graph/printer.h"
+#include "tandem/ops/register.h"
 #include "tandem/transform/lower.h"
 #include "tandem/transform/recognize.h"
 #include "tandem/verify/equality.h"
@@ -15,6 +18,7 @@
 #include "tandem/verify/samples.h"
 
 #include "tests/support/networks.h"
+#include "tests/support/random_module.h"
 
 namespace tandem {
 namespace {
@@ -86,7 +90,7 @@ INSTANTIATE_TEST_SUITE_P(Forms, TransformerTest,
                          testing::Values(TransformerOptions{2, false, "erf"},
                                          TransformerOptions{1, true, "Gelu"},
                                          TransformerOptions{1, false, "tanh"}),
-                         [](const auto& info) { return info.param.activation; });
+                         [](const auto& form) { return form.param.activation; });
 
 TEST_P(TransformerTest, EveryExecutionHasTheBitsOfTheReference) {
   const Transformer transformer(GetParam());
@@ -119,6 +123,34 @@ TEST_P(TransformerTest, ScoresAreThoseOfTheQuantizedNetworkButForRounding) {
   EXPECT_GT(lowered, quantized - 0.5);
   RecordProperty("quantized_db", std::to_string(quantized));
   RecordProperty("lowered_db", std::to_string(lowered));
+}
+
+TEST(Transformer, ANormalizationIsACircuit) {
+  register_operators();
+  for (const char* op : {"LayerNormalization(%d, %g, %b)", "RMSNormalization(%d, %g)"}) {
+    const Module lowered = lower(parse_module(concat(R"(tandem-module 1
+constant @s : f32[] = [0.05]
+constant @t : f32[] = [0.03]
+constant @g : f32[6] = [1,0.5,-1,2,1.5,0.7]
+constant @b : f32[6] = [0,0.1,-0.3,1,0,0.2]
+graph @main(%x : f32[1,3,6]) -> (%z) {
+  %s = constant @s
+  %t = constant @t
+  %g = constant @g
+  %b = constant @b
+  %q : int8[1,3,6] = Quantize(%x, %s) {format = int8}
+  %d : f32[1,3,6] = Dequantize(%q, %s)
+  %y : f32[1,3,6] = )",
+                                                     op, R"(
+  %z : int8[1,3,6] = Quantize(%y, %t) {format = int8}
+}
+)")));
+    const Samples inputs = stack(random_inputs(lowered, 1, 8));
+    const Samples expected = make_execution("reference", lowered)->run(inputs);
+    const Equality equality =
+        compare_samples(expected, make_execution("circuit", lowered)->run(inputs));
+    EXPECT_TRUE(equality.equal()) << to_string(equality, "reference", "circuit");
+  }
 }
 
 }  // namespace

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "tandem/base/text.h"
 #include "tandem/cli/network_options.h"
 #include "tandem/cli/options.h"
@@ -80,14 +82,21 @@ class CompressVerb final : public Verb {
     return table.text() + concat("weights: ", grouped(compressed.weight_bytes), " bytes\n");
   }
 
+  static std::string decibels(double share) {
+    return share > 0 ? concat(readable(10 * std::log10(share)), " dB") : "none";
+  }
+
   static std::string accuracy_text(const CompressResult& compressed) {
     const std::string text = concat(compressed.has_labels ? "accuracy" : "agreement", " on ",
                                     compressed.held_out_samples, " held-out samples: float ",
                                     percent(compressed.float_accuracy), ", recoded ",
                                     percent(compressed.recoded_accuracy));
+    const std::string noise =
+        concat("\nnoise of the outputs: ", decibels(compressed.relative_noise), " by recoding");
     if (!compressed.lowered)
-      return text + "\nit keeps real layers, so it does not lower to integers\n";
-    return concat(text, ", lowered to integers ", percent(compressed.lowered->accuracy), "\n",
+      return concat(text, noise, "\nit keeps real layers, so it does not lower to integers\n");
+    return concat(text, ", lowered to integers ", percent(compressed.lowered->accuracy), noise,
+                  ", ", decibels(compressed.lowered->relative_noise), " by lowering\n",
                   grouped(compressed.lowered->differing_codes), " of ",
                   grouped(compressed.lowered->compared_codes),
                   " output codes differ between the recoded network of reals and the integers\n");

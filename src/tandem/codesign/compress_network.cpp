@@ -65,8 +65,11 @@ CompressResult::Lowered run_lowered(const Module& recoded, const DataSet& data,
     for (std::size_t k = 0; k < codes.size(); ++k)
       result.differing_codes += codes[k] != wanted[k] ? 1 : 0;
   }
-  const std::vector<Tensor> reals{decoded_output(lowered, 0, outputs.front())};
+  std::vector<Tensor> reals;
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    reals.push_back(decoded_output(lowered, i, outputs[i]).reshaped(coded[i].shape()));
   result.accuracy = accuracy_of(reals, data, exact);
+  result.relative_noise = relative_noise(coded, reals);
   return result;
 }
 
@@ -154,7 +157,8 @@ Json json_of(const CompressResult& result) {
   if (result.lowered) {
     json["accuracy"]["reference"] = result.lowered->accuracy;
     json["reference_codes"] = {{"compared", result.lowered->compared_codes},
-                               {"differing", result.lowered->differing_codes}};
+                               {"differing", result.lowered->differing_codes},
+                               {"relative_noise", result.lowered->relative_noise}};
   }
   return json;
 }

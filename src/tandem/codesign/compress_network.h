@@ -43,6 +43,7 @@ struct CompressResult {
   struct Lowered {
     double accuracy = 0;
     std::int64_t compared_codes = 0, differing_codes = 0;
+    double relative_noise = 0;  // of its outputs against the recoded network's
   };
   std::optional<Lowered> lowered;  // absent where layers stay real
 };

@@ -60,8 +60,11 @@ UniformQuantizer quantizer_of(const ActivationSite& site, const QuantizationSite
                               const Calibration& calibration, const CompressRecipe& recipe) {
   QuantizerRules rules = recipe.activations;
   rules.bits = 0;
-  for (const ActivationSite& other : sites.activations)
-    if (other.group == site.group) rules.bits = std::max(rules.bits, recipe.bits_of(other));
+  for (const ActivationSite& other : sites.activations) {
+    if (other.group != site.group) continue;
+    rules.bits = std::max(rules.bits, recipe.bits_of(other));
+    rules.symmetric |= other.centred;
+  }
   return calibration.quantizer(site.group, rules);
 }
 

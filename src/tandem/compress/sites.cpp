@@ -47,7 +47,8 @@ class SiteFinder {
         coded_(graph_.values.size(), kNone),
         demanded_(graph_.values.size()),
         normalized_(graph_.values.size()),
-        multiplied_(graph_.values.size()) {}
+        multiplied_(graph_.values.size()),
+        paired_(graph_.values.size()) {}
 
   QuantizationSites run() {
     check();
@@ -145,8 +146,9 @@ class SiteFinder {
     }
   }
 
-  // Which values reach a normalization through sums and movement alone, and which are read, perhaps
-  // moved, by what is dear in wide codes: products and tables.
+  // Which values reach a normalization through sums and movement alone; which are read, perhaps
+  // moved, by what is dear in wide codes: products and tables; and which by products of two
+  // computed values.
   void find_streams() {
     for (NodeId id = graph_.nodes.size(); id-- > 0;) {
       const Node& node = graph_.nodes[id];
@@ -164,9 +166,12 @@ class SiteFinder {
         const ValueId input = node.inputs[i];
         if (normalizes || ((passes || adds || averages) && any(normalized_)))
           normalized_[input] = true;
+        const bool scales = scales_codes(node, i);
+        const bool pairs = is_one_of(op, kProducts) && i < 2 && !is_constant(node.inputs[1 - i]);
+        if (pairs || ((passes || scales) && any(paired_))) paired_[input] = true;
         const bool narrow =
             wants == Appetite::kCodes && !(normalizes || adds || averages || passes);
-        if (narrow || (passes && any(multiplied_))) multiplied_[input] = true;
+        if (narrow || ((passes || scales) && any(multiplied_))) multiplied_[input] = true;
       }
     }
   }
@@ -221,7 +226,7 @@ class SiteFinder {
     if (!is_real(value) || !wanted || coded_[value] != kNone) return;
     coded_[value] = new_group();
     sites_.activations.push_back({graph_.values[value].name, layer, value, coded_[value],
-                                  normalized_[value] && !multiplied_[value]});
+                                  normalized_[value] && !multiplied_[value], paired_[value]});
     if (!must_be_coded(value)) has_both_.insert(value);
   }
 
@@ -233,7 +238,7 @@ class SiteFinder {
       const ValueId input = node.inputs[i];
       const bool has_codes = input != kNone && coded_[input] != kNone;
       const bool has_choice = has_codes && has_both_.contains(input);
-      reads.push_back(has_codes && (!has_choice || reads_codes(node, i)));
+      reads.push_back(has_codes && (!has_choice || reads_codes(node, i) || scales_codes(node, i)));
       if (reads[i] && passes_codes(node, i)) passed = coded_[input];
     }
     join_operands(node);
@@ -244,8 +249,24 @@ class SiteFinder {
     }
   }
 
+  // Codes times a positive number, for products or what moves them there, are codes still: the
+  // number joins their scale. (The scaled queries of an attention.)
+  bool scales_codes(const Node& node, std::size_t index) const {
+    const std::string_view op = node.op->name();
+    if ((op != "Mul" && op != "Div") || (op == "Div" && index != 0)) return false;
+    const Tensor* factor = constant_of(module_, graph_, node.inputs[1 - index]);
+    if (factor == nullptr || factor->size() != 1 || !(factor->real(0) > 0)) return false;
+    const auto& read = readers_[node.outputs[0]];
+    return std::all_of(read.begin(), read.end(), [&](NodeId reader) {
+      const Node& next = graph_.nodes[reader];
+      const bool moves = next.op->traits().domain == Domain::kMovement && next.inputs.size() == 1;
+      return moves || is_one_of(next.op->name(), kProducts);
+    });
+  }
+
   bool passes_codes(const Node& node, std::size_t index) const {
     if (rules_.real_layers.contains(node.name)) return false;
+    if (scales_codes(node, index)) return true;
     // Codes below zero become the code of zero: still the same coding.
     if (node.op->name() == "Relu" || node.op->name() == "Concat") return true;
     return appetite(node, index) == Appetite::kPasses;
@@ -285,9 +306,9 @@ class SiteFinder {
   std::vector<std::vector<NodeId>> readers_;
   std::vector<std::size_t> coded_;  // by value: the group of its codes, or kNone
   std::vector<bool> demanded_;
-  std::vector<bool> normalized_, multiplied_;  // by value: what find_streams() says
-  std::set<ValueId> has_both_;                 // sites whose sum can be read too
-  std::vector<std::size_t> parents_;           // of groups (union-find)
+  std::vector<bool> normalized_, multiplied_, paired_;  // by value: what find_streams() says
+  std::set<ValueId> has_both_;                          // sites whose sum can be read too
+  std::vector<std::size_t> parents_;                    // of groups (union-find)
   QuantizationSites sites_;
 };
 

@@ -151,8 +151,8 @@ TEST_P(LowerNormalize, IsNearTheRealOneForCodesOfAnyWidth) {
   }
 }
 
-// A sum of 20 bits is rounded to 16 first.
-TEST_P(LowerNormalize, WideSumsAreRoundedToSixteenBits) {
+// A sum of 20 bits is rounded to 17 first.
+TEST_P(LowerNormalize, WideSumsAreRounded) {
   const Normalized c{GetParam(), "int20", 64, 1e-4, 0, 1e-5};
   const Module lowered = lower(normalized_network(c));
   const auto codes = codes_of(c, 3);

@@ -52,6 +52,9 @@ class CompressVerb final : public Verb {
     options.integer("--max-weight-bytes", request_.max_weight_bytes,
                     "Narrow the weights of single layers, those that matter least first, until all "
                     "fit into so many bytes");
+    options.text(
+        "--exponential", "FORM", request_.exponential,
+        "How integers compute those of Softmax: table, shift (I-ViT) or polynomial (I-BERT)");
     options.required_text("-o,--output", "FILE", request_.output,
                           "The recoded network: .onnx, .tflite or .tandem");
   }

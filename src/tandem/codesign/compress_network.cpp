@@ -13,7 +13,9 @@
 #include "tandem/files/onnx_writer.h"
 #include "tandem/files/tflite_reader.h"
 #include "tandem/files/tflite_writer.h"
+#include "tandem/graph/operator.h"
 #include "tandem/graph/printer.h"
+#include "tandem/ops/exponentials.h"
 #include "tandem/verify/network.h"
 #include "tandem/verify/reference_execution.h"
 
@@ -163,6 +165,18 @@ Json json_of(const CompressResult& result) {
   return json;
 }
 
+void choose_exponential(Module& network, const std::string& exponential) {
+  parse_exponential(exponential);
+  bool found = false;
+  for (Node& node : network.main().nodes) {
+    if (node.op->name() != "Softmax") continue;
+    node.attributes["exponential"] = exponential;
+    found = true;
+  }
+  if (!found && exponential != name(Exponential::kTable))
+    throw Error("--exponential ", exponential, ": the network has no Softmax");
+}
+
 }  // namespace
 
 CompressResult compress_network(const CompressRequest& request) {
@@ -170,6 +184,7 @@ CompressResult compress_network(const CompressRequest& request) {
   const TrainingSets sets = open_training(request.data, request.network);
   Module prepared = request.network;
   prepare_for_quantization(prepared);
+  choose_exponential(prepared, request.exponential);
   SiteRules rules = request.recipe.rules(prepared);
   rules.coded_outputs = is_tflite(request.output);
   const Recoder recoder(prepared, sets.calibration, rules);

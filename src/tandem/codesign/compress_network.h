@@ -20,6 +20,8 @@ struct CompressRequest {
   RecipeOptions recipe = {};
   // Narrow the weights of single layers, those that matter least first, until all fit.
   std::optional<std::int64_t> max_weight_bytes = {};
+  // How integers compute the exponentials of every Softmax (ops/exponentials.h).
+  std::string exponential = "table";
   std::string output = {};  // a file .onnx, .tflite or .tandem; empty: none is written
 };
 

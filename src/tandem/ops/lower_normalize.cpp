@@ -12,7 +12,7 @@
 namespace tandem {
 namespace {
 
-constexpr int kMostCodeBits = 16;       // of what is normalized; wider sums are rounded to so many
+constexpr int kMostCodeBits = 17;       // codes of 16 bits less a zero point; wider sums are rounded
 constexpr int kNormalizedBits = 15;     // fraction bits of the result
 constexpr int kRootPrecisionBits = 14;  // of the root of the least variance, where there is room
 constexpr int kRoomBits = 61;           // that integers on the way may take

@@ -150,9 +150,9 @@ Compressed compress(const ModelArgument& model, const std::string& data, const P
                     std::optional<double> percentile, const TextsArgument& only,
                     const TextsArgument& ignore, bool per_tensor, bool symmetric, bool power_of_two,
                     bool shared_sums, std::optional<std::int64_t> max_weight_bytes,
-                    const std::string& preprocess, std::int64_t calibration, std::int64_t selection,
-                    const std::string& split, std::optional<std::int64_t> limit,
-                    std::int64_t seed) {
+                    const std::string& exponential, const std::string& preprocess,
+                    std::int64_t calibration, std::int64_t selection, const std::string& split,
+                    std::optional<std::int64_t> limit, std::int64_t seed) {
   const Network network = network_of(model);
   CompressRequest request;
   request.network = network.module();
@@ -171,6 +171,7 @@ Compressed compress(const ModelArgument& model, const std::string& data, const P
   recipe.power_of_two = power_of_two;
   recipe.shared_sums = shared_sums;
   request.max_weight_bytes = max_weight_bytes;
+  request.exponential = exponential;
   request.output = text_of(output);
   CompressResult result = without_gil([&] { return compress_network(request); });
   std::string json = to_json(result);
@@ -403,9 +404,10 @@ void bind_verbs(nb::module_& module) {
       "weight_method"_a = recipe.weight_method, "percentile"_a = nb::none(), "only"_a = nb::list(),
       "ignore"_a = nb::list(), "per_tensor"_a = recipe.per_tensor, "symmetric"_a = recipe.symmetric,
       "power_of_two"_a = recipe.power_of_two, "shared_sums"_a = recipe.shared_sums,
-      "max_weight_bytes"_a = nb::none(), "preprocess"_a = "",
-      "calibration"_a = training.calibration, "selection"_a = training.selection,
-      "split"_a = training.split, "limit"_a = nb::none(), "seed"_a = training.seed,
+      "max_weight_bytes"_a = nb::none(), "exponential"_a = CompressRequest().exponential,
+      "preprocess"_a = "", "calibration"_a = training.calibration,
+      "selection"_a = training.selection, "split"_a = training.split, "limit"_a = nb::none(),
+      "seed"_a = training.seed,
       "Recodes a network of reals by a data set (\"npz:FILE\", \"mnist:DIR\", "
       "\"cifar10:DIR\", \"csv:FILE\", \"random:N\"): weights and activations become codes of "
       "few bits, such as weights=[\"int4\", \"head*=int6\"]. Writes a file .onnx, .tflite or "

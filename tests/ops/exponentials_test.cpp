@@ -27,7 +27,8 @@ std::vector<std::int64_t> results(double unit, Exponential how, int grid_bits) {
   const ValueId x = builder.input("x", {{4096}, Format::integer(12, false)});
   const Node node;
   const NodeView view{module, builder.graph(), node};
-  LoweringSite site(view, builder, {}, {});
+  const LoweringOptions options;
+  LoweringSite site(view, builder, options, {});
   builder.output(negative_exponentials(site, x, unit, 1, how, grid_bits));
   std::vector<std::int64_t> all;
   for (std::int64_t i = 0; i < 4096; ++i) all.push_back(i);

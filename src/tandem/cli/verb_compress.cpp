@@ -13,8 +13,10 @@ namespace tandem {
 static void add_options(OptionTable& options, RecipeOptions& recipe) {
   options.list("--weights", "FORMAT|LAYER=FORMAT", recipe.weights,
                "Codes of weights, int2 to int16 (int8); with a layer or pattern, of these alone");
-  options.list("--activations", "FORMAT|LAYER=FORMAT", recipe.activations,
-               "Codes of activations, uint2 to uint16 or int2 to int16 (uint8)");
+  options.list(
+      "--activations", "FORMAT|LAYER=FORMAT", recipe.activations,
+      "Codes of activations, uint2 to uint16 or int2 to int16 (uint8; int16 for the residual "
+      "streams of transformers, which patterns alone change)");
   options.text("--method", "METHOD", recipe.method,
                "How ranges of activations are found: minmax, percentile or mse");
   options.text("--weight-method", "METHOD", recipe.weight_method,

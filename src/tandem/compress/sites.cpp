@@ -225,8 +225,9 @@ class SiteFinder {
     const bool wanted = demanded_[value] || must_be_coded(value);
     if (!is_real(value) || !wanted || coded_[value] != kNone) return;
     coded_[value] = new_group();
-    sites_.activations.push_back({graph_.values[value].name, layer, value, coded_[value],
-                                  normalized_[value] && !multiplied_[value], paired_[value]});
+    const bool residual = normalized_[value] && !multiplied_[value];
+    sites_.activations.push_back({graph_.values[value].name, layer, value, coded_[value], residual,
+                                  residual || paired_[value]});
     if (!must_be_coded(value)) has_both_.insert(value);
   }
 

@@ -28,8 +28,9 @@ struct ActivationSite {
   // Only sums, normalizations and averages read its codes and one of them, perhaps through sums, is
   // a normalization: the residual stream of a transformer, whose codes may be wide at little cost.
   bool residual = false;
-  // A product with another computed value reads its codes: without a zero point, since integers
-  // would otherwise be centred before they are multiplied.
+  // Wants no zero point: a residual site, whose wide codes have room for both signs, and what a
+  // product with another computed value reads, where integers would be centred before they are
+  // multiplied.
   bool centred = false;
 };
 

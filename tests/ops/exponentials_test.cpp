@@ -48,7 +48,7 @@ Int128 shift_oracle(std::int64_t d, int bits) {
 }
 
 Int128 polynomial_oracle(std::int64_t d, int bits) {
-  const Int128 period = round_real(std::ldexp(std::log(2.0), bits), Rounding::kFloor),
+  const Int128 period = round_real(std::ldexp(std::log(2.0), bits), Rounding::kCeiling),
                shift = round_real(std::ldexp(1.353, bits), Rounding::kFloor),
                constant = round_real(std::ldexp(0.344 / 0.3585, 2 * bits), Rounding::kFloor);
   const Int128 whole = d / period, rest = -(d % period);

@@ -137,9 +137,9 @@ class TransformerMaker {
   ValueId normalized(ValueId x, const std::string& name) {
     const ValueId scale = maker_.constant({kWidth}, 0.5, 1.5);
     if (options_.root_mean_square)
-      return builder_.add("RMSNormalization", {x, scale}, {}, name_ + name);
-    return builder_.add("LayerNormalization", {x, scale, maker_.constant({kWidth}, -0.3, 0.3)}, {},
-                        name_ + name);
+      return builder_.add("RMSNormalization", {x, scale}, {{"epsilon", 0x1p-17}}, name_ + name);
+    return builder_.add("LayerNormalization", {x, scale, maker_.constant({kWidth}, -0.3, 0.3)},
+                        {{"epsilon", 0x1p-17}}, name_ + name);
   }
   ValueId linear(ValueId x, std::int64_t inputs, std::int64_t outputs, const std::string& name) {
     const ValueId product = builder_.add(

@@ -121,7 +121,8 @@ class OnGrid {
     const auto whole_part = [&](double v, int bits) {
       return static_cast<std::int64_t>(std::floor(std::ldexp(v, bits)));
     };
-    const std::int64_t period = whole_part(std::numbers::ln2, bits_);
+    // Published as the floor of -ln 2 in steps.
+    const std::int64_t period = -whole_part(-std::numbers::ln2, bits_);
     const ValueId whole = quotient(d, period);
     const ValueId rest = exact("IntSub", d, exact("IntMul", whole, number(period)));
     const std::int64_t shift = whole_part(1.353, bits_);

@@ -120,7 +120,7 @@ TEST_P(TransformerTest, ScoresAreThoseOfTheQuantizedNetworkButForRounding) {
     return decoded_output(transformer.lowered, 0, own[0]).to_reals();
   });
   EXPECT_GT(quantized, 28);
-  EXPECT_GT(lowered, quantized - 0.5);
+  EXPECT_GT(lowered, quantized - 1);  // codes of 8 bits beside which a real lies flip
   RecordProperty("quantized_db", std::to_string(quantized));
   RecordProperty("lowered_db", std::to_string(lowered));
 }

@@ -12,8 +12,8 @@
 namespace tandem {
 namespace {
 
-constexpr int kMostCodeBits = 17;       // codes of 16 bits less a zero point; wider sums are rounded
-constexpr int kNormalizedBits = 15;     // fraction bits of the result
+constexpr int kMostCodeBits = 17;    // codes of 16 bits less a zero point; wider sums are rounded
+constexpr int kNormalizedBits = 15;  // fraction bits of the result
 constexpr int kRootPrecisionBits = 14;  // of the root of the least variance, where there is room
 constexpr int kRoomBits = 61;           // that integers on the way may take
 

@@ -16,7 +16,7 @@ namespace tandem {
 namespace {
 
 constexpr int kExponentialBits = 15;  // fraction bits of the exponentials
-constexpr int kDistanceBits = 14;     // resolution of the distances below the greatest
+constexpr int kDistanceBits = 12;     // resolution of the distances below the greatest
 constexpr int kTableBits = 8;
 
 constexpr std::array<std::pair<Exponential, std::string_view>, 3> kNames = {

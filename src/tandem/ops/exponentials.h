@@ -10,7 +10,7 @@ namespace tandem {
 
 // How integers compute exponentials.
 enum class Exponential {
-  kTable,       // the product of two tables, within 2^-15
+  kTable,       // the product of two tables: within 2^-15, and 0.3 % where distances are rounded
   kShift,       // 2^-f = 1 - f / 2 on f in [0, 1), and shifts ("I-ViT", Li and Gu, 2023, Shiftmax)
   kPolynomial,  // 0.3585 (r + 1.353)^2 + 0.344 on r in (-ln 2, 0], and shifts ("I-BERT", Kim et
                 // al., 2021; with these constants in "FQ-ViT", Lin et al., 2022)

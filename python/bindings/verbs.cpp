@@ -152,9 +152,9 @@ Compressed compress(const ModelArgument& model, const std::string& data, const P
                     const std::string& scales, const TextsArgument& rewrites,
                     const std::string& rounding, bool bias_correction, bool token_scales,
                     bool symmetric, bool shared_sums, std::optional<std::int64_t> max_weight_bytes,
-                    const std::string& preprocess, std::int64_t calibration, std::int64_t selection,
-                    const std::string& split, std::optional<std::int64_t> limit,
-                    std::int64_t seed) {
+                    const std::string& exponential, const std::string& preprocess,
+                    std::int64_t calibration, std::int64_t selection, const std::string& split,
+                    std::optional<std::int64_t> limit, std::int64_t seed) {
   const Network network = network_of(model);
   CompressRequest request;
   request.network = network.module();
@@ -177,6 +177,7 @@ Compressed compress(const ModelArgument& model, const std::string& data, const P
   recipe.symmetric = symmetric;
   recipe.shared_sums = shared_sums;
   request.max_weight_bytes = max_weight_bytes;
+  request.exponential = exponential;
   request.output = text_of(output);
   CompressResult result = without_gil([&] { return compress_network(request); });
   std::string json = to_json(result);
@@ -411,9 +412,10 @@ void bind_verbs(nb::module_& module) {
       "rewrites"_a = nb::list(), "rounding"_a = recipe.rounding,
       "bias_correction"_a = recipe.bias_correction, "token_scales"_a = recipe.token_scales,
       "symmetric"_a = recipe.symmetric, "shared_sums"_a = recipe.shared_sums,
-      "max_weight_bytes"_a = nb::none(), "preprocess"_a = "",
-      "calibration"_a = training.calibration, "selection"_a = training.selection,
-      "split"_a = training.split, "limit"_a = nb::none(), "seed"_a = training.seed,
+      "max_weight_bytes"_a = nb::none(), "exponential"_a = CompressRequest().exponential,
+      "preprocess"_a = "", "calibration"_a = training.calibration,
+      "selection"_a = training.selection, "split"_a = training.split, "limit"_a = nb::none(),
+      "seed"_a = training.seed,
       "Recodes a network of reals by a data set (\"npz:FILE\", \"mnist:DIR\", "
       "\"cifar10:DIR\", \"csv:FILE\", \"random:N\"): weights and activations become codes of "
       "few bits, such as weights=[\"int4\", \"head*=int6\"]. Writes a file .onnx, .tflite or "

@@ -2,8 +2,10 @@
 #include <gtest/gtest.h>
 
 #include "tandem/base/file.h"
+#include "tandem/graph/printer.h"
 
 #include "tests/cli/cli_test.h"
+#include "tests/support/networks.h"
 #include "tests/support/paths.h"
 
 namespace tandem::test {
@@ -149,6 +151,40 @@ TEST_F(CompressVerb, RefusesBadOptionsByName) {
   EXPECT_THAT(message_of({"--percentile", "99"}), HasSubstr("--method percentile"));
   EXPECT_THAT(message_of({"--split", "train"}), HasSubstr("--split train"));
   EXPECT_THAT(message_of({"--calibration", "0"}), HasSubstr("--calibration 0"));
+  EXPECT_THAT(message_of({"--exponential", "shfit"}), HasSubstr("did you mean 'shift'?"));
+  EXPECT_THAT(message_of({"--exponential", "shift"}), HasSubstr("the network has no Softmax"));
+}
+
+// Its residual stream has 16 bits unless a pattern says otherwise.
+TEST_F(CompressVerb, TakesATransformer) {
+  const std::string network = output("transformer.tandem");
+  write_file_atomic(network, print_module(small_transformer({.blocks = 1})));
+  const auto json_of = [&](const std::vector<std::string>& options) {
+    std::vector<std::string> arguments = {"compress", network, "--data", "random:64",
+                                          "--json",   "-o",    output()};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    const CliRun run = run_cli(arguments);
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    return run.json();
+  };
+  const auto result_of = [](const nlohmann::json& json, const std::string& layer) {
+    for (const auto& entry : json["layers"])
+      if (entry["layer"] == layer) return entry.value("result", "");
+    return std::string("no such layer");
+  };
+  const auto json = json_of({"--method", "minmax"});
+  EXPECT_EQ(result_of(json, "block0.sum1"), "int16");
+  EXPECT_EQ(result_of(json, "block0.norm1"), "uint8");
+  EXPECT_LT(json["relative_noise"].get<double>(), 1e-2);
+  EXPECT_LT(json["reference_codes"]["relative_noise"].get<double>(), 1e-3);
+  const auto narrow = json_of({"--activations", "block0.sum*=int8", "--exponential", "shift"});
+  EXPECT_EQ(result_of(narrow, "block0.sum1"), "int8");
+  EXPECT_EQ(result_of(narrow, "block0.out.bias"), "int16");
+  EXPECT_THAT(read_file(output()), HasSubstr("exponential = \"shift\""));
+  const CliRun onnx = run_cli({"compress", network, "--data", "random:64", "--exponential",
+                               "polynomial", "-o", output("out.onnx")});
+  EXPECT_EQ(onnx.exit_code, 2);
+  EXPECT_THAT(onnx.err, HasSubstr("its exponential polynomial is not written"));
 }
 
 TEST_F(CompressVerb, EveryFormatIsMeasuredAsIntegers) {

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "tandem/base/error.h"
+#include "tandem/transform/recognize.h"
 
 #include "tests/support/networks.h"
 
@@ -49,6 +50,65 @@ TEST(Sites, LieBehindActivationsAndBeforeResidualSums) {
   EXPECT_THAT(weight_names(sites), ElementsAre("conv1", "conv2", "head"));
   EXPECT_THAT(activation_names(sites), ElementsAre("x", "relu1", "conv2", "relu2", "average"));
   EXPECT_EQ(sites.groups, 5U);
+}
+
+TEST(Sites, ResidualStreamsOfTransformersAreKnown) {
+  Module network = test::small_transformer({.blocks = 1});
+  recognize_gelu(network);
+  const QuantizationSites sites = find_sites(network);
+  std::vector<std::string> residual, others;
+  for (const ActivationSite& site : sites.activations)
+    (site.residual ? residual : others).push_back(site.layer);
+  EXPECT_THAT(residual, ElementsAre("patches", "places", "block0.out.bias", "block0.sum1",
+                                    "block0.down.bias", "block0.sum2"));
+  EXPECT_THAT(others,
+              ElementsAre("image", "block0.norm1", "block0.query.bias", "block0.key.bias",
+                          "block0.value.bias", "block0.softmax", "block0.mixed", "block0.norm2",
+                          "block0.up.bias", testing::HasSubstr("Mul"), "norm"));
+  const Graph& graph = network.main();
+  for (const Node& node : graph.nodes) {
+    if (node.name == "tokens") {
+      EXPECT_EQ(sites.group_of[node.outputs[0]], sites.activations[1].group);
+    }
+  }
+  for (const ActivationSite& site : sites.activations) {
+    const bool paired = site.layer == "block0.query.bias" || site.layer == "block0.key.bias" ||
+                        site.layer == "block0.value.bias" || site.layer == "block0.softmax";
+    EXPECT_EQ(site.centred, paired || site.residual) << site.layer;
+  }
+}
+
+// Queries that are scaled before they meet the keys keep the codes that they share with them.
+TEST(Sites, CodesTimesANumberAreCodes) {
+  for (const double factor : {0.125, -0.125}) {
+    NetworkMaker maker;
+    const ValueId x = maker.gemm("heads", maker.input("x", {8}), 8);
+    const ValueId scaled = maker.builder().add(
+        "Mul", {x, maker.builder().constant(Tensor::scalar(factor))}, {}, "scaled");
+    const ValueId keys =
+        maker.builder().add("Transpose", {x}, {{"perm", std::vector<std::int64_t>{1, 0}}}, "keys");
+    const Module network = maker.finish(maker.builder().add("MatMul", {scaled, keys}));
+    std::vector<std::string> layers;
+    for (const ActivationSite& site : find_sites(network).activations) layers.push_back(site.layer);
+    if (factor > 0) {
+      EXPECT_THAT(layers, ElementsAre("x", "heads"));
+    } else {
+      EXPECT_THAT(layers, ElementsAre("x", "heads", "scaled"));
+    }
+  }
+}
+
+// What a product reads too stays narrow, though it is also normalized.
+TEST(Sites, ValuesThatProductsReadAreNoResidualStreams) {
+  NetworkMaker maker;
+  const ValueId x = maker.input("x", {4, 8, 8});
+  const ValueId stem = maker.conv("stem", x, 4, 3);
+  const ValueId sum = maker.add("sum", maker.conv("conv", stem, 4, 3), stem);
+  const ValueId norm = maker.builder().add(
+      "GroupNormalization", {sum, maker.constant({4}, 1, 2), maker.constant({4}, -1, 1)},
+      {{"num_groups", std::int64_t{2}}}, "norm");
+  for (const ActivationSite& site : find_sites(maker.finish(norm)).activations)
+    EXPECT_EQ(site.residual, site.layer == "conv" || site.layer == "sum") << site.layer;
 }
 
 TEST(Sites, OutputsMayBeCodes) {

@@ -8,6 +8,7 @@
 #include "tandem/base/error.h"
 #include "tandem/base/random.h"
 #include "tandem/kernels/instruction_set.h"
+#include "tandem/numerics/square_root.h"
 #include "tandem/tensor/tensor.h"
 
 namespace tandem {
@@ -88,17 +89,48 @@ TEST_P(IntegerLanes, CombinesLaneByLane) {
   }
 }
 
-TEST_P(IntegerLanes, DividesWithEveryRoundingAndGivesZeroForZero) {
-  const auto a = random_lanes<std::int64_t>(4, kCount, -1000, 1000);
-  const auto b = random_lanes<std::int64_t>(5, kCount, -7, 7);
-  for (const Rounding rounding : kAllRoundings) {
-    std::vector<std::int64_t> quotient(kCount);
-    divide_lanes(a.data(), b.data(), kCount, rounding, quotient.data());
-    for (std::size_t i = 0; i < kCount; ++i) {
-      const Int128 expected = b[i] == 0 ? 0 : round_divide(a[i], b[i], rounding);
-      EXPECT_EQ(quotient[i], static_cast<std::int64_t>(expected)) << name(rounding);
+TEST_P(IntegerLanes, DividesWithEveryRounding) {
+  const auto small = random_lanes<std::int64_t>(4, kCount, -50, 50);
+  auto wide =
+      random_lanes<std::int64_t>(5, kCount, -(std::int64_t{1} << 62), std::int64_t{1} << 62);
+  wide[0] = INT64_MAX;
+  wide[1] = INT64_MIN;
+  wide[2] = INT64_MIN + 1;
+  for (const auto& a : {small, wide}) {
+    for (const std::int64_t most : {std::int64_t{7}, std::int64_t{1} << 40}) {
+      auto b = random_lanes<std::int64_t>(6, kCount, -most, most);
+      b[1] = 2;
+      b[2] = -1;
+      b[3] = 0;
+      for (const Rounding rounding : kAllRoundings) {
+        std::vector<std::int64_t> quotient(kCount);
+        divide_lanes(a.data(), b.data(), kCount, rounding, quotient.data());
+        for (std::size_t i = 0; i < kCount; ++i) {
+          const Int128 expected = b[i] == 0 ? 0 : round_divide(a[i], b[i], rounding);
+          EXPECT_EQ(quotient[i], static_cast<std::int64_t>(expected)) << name(rounding);
+        }
+      }
     }
   }
+}
+
+TEST_P(IntegerLanes, SquareRootsAreFloored) {
+  auto narrow = random_lanes<std::int32_t>(9, kCount, 0, INT32_MAX);
+  auto wide = random_lanes<std::int64_t>(10, kCount, 0, std::int64_t{1} << 62);
+  // Beside squares the nearest number of 53 bits is that of the next root.
+  for (std::size_t i = 0; i + 2 < kCount; i += 3) {
+    const std::int64_t root = (std::int64_t{1} << 31) - 1 - static_cast<std::int64_t>(i);
+    for (std::size_t k = 0; k < 3; ++k)
+      wide[i + k] = root * root - 1 + static_cast<std::int64_t>(k);
+  }
+  const auto expect_floors = [](auto lanes) {
+    const auto before = lanes;
+    square_root_lanes(static_cast<std::int64_t>(lanes.size()), lanes.data());
+    for (std::size_t i = 0; i < lanes.size(); ++i)
+      EXPECT_EQ(lanes[i], floor_square_root(before[i])) << before[i];
+  };
+  expect_floors(narrow);
+  expect_floors(wide);
 }
 
 TEST_P(IntegerLanes, Reduces) {

@@ -72,9 +72,10 @@ TEST_F(RandomModules, HoldFormatsOfOneBit) {
 TEST_F(RandomModules, HoldEveryPrimitiveInEveryMode) {
   auto census = primitive_census(modules);
   for (const char* op :
-       {"IntAdd",    "IntSub",    "IntMul",    "IntMax", "IntMin",       "Clamp",      "Table",
-        "Threshold", "IntMatMul", "IntConv",   "IntSum", "IntReduceMax", "IntSumPool", "IntMaxPool",
-        "IntArgMax", "Reshape",   "Transpose", "Concat", "Slice",        "Pad",        "Gather"}) {
+       {"IntAdd",     "IntSub",     "IntMul",    "IntMax",  "IntMin",  "Clamp",
+        "Table",      "Threshold",  "IntMatMul", "IntConv", "IntSum",  "IntReduceMax",
+        "IntSumPool", "IntMaxPool", "IntArgMax", "IntSqrt", "Reshape", "Transpose",
+        "Concat",     "Slice",      "Pad",       "Gather"}) {
     EXPECT_GE(census[op], 4) << op;
   }
   for (const Rounding rounding : kAllRoundings) {

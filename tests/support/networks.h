@@ -41,6 +41,16 @@ class NetworkMaker {
   std::mt19937 engine_;
 };
 
+// A vision transformer for images [1,3,8,8]: patches of 4 x 4 and a class token, each of 16
+// numbers; blocks of attention with two heads and of two layers with a GELU between them, both
+// before a residual sum and behind a normalization; ten scores of the class token.
+struct TransformerOptions {
+  std::int64_t blocks = 2;
+  bool root_mean_square = false;   // RMSNormalization, not LayerNormalization
+  std::string activation = "erf";  // "erf" or "tanh", as exporters write GELU, or an operator
+};
+Module small_transformer(const TransformerOptions& options = {}, unsigned seed = 1);
+
 // The operators of "main", in order.
 std::vector<std::string> operators_of(const Module& module);
 

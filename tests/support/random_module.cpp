@@ -210,7 +210,7 @@ class Generator {
   }
 
   std::optional<ValueId> primitive(ValueId x) {
-    switch (pick(0, 19)) {
+    switch (pick(0, 20)) {
       case 0:
       case 1:
       case 2:
@@ -228,6 +228,7 @@ class Generator {
       case 14: return reduction(x);
       case 15: return pool(x);
       case 16: return arg_max(x);
+      case 17: return square_root(x);
       default: return movement(x);
     }
   }
@@ -332,6 +333,16 @@ class Generator {
     const ValueId y = partner(x, -6, 9);
     return add_exact(builder_, "IntDiv", chance(30) ? std::vector{y, x} : std::vector{x, y},
                      {{"rounding", std::string(name(random_rounding()))}}, "quotient");
+  }
+
+  std::optional<ValueId> square_root(ValueId x) {
+    const IntegerRange range = builder_.type(x).format.integer_range();
+    if (range.min < 0) {
+      x = add_exact(builder_, "Clamp", {x},
+                    {{"min", std::int64_t{0}}, {"max", std::max<std::int64_t>(range.max, 1)}},
+                    "magnitude");
+    }
+    return add_exact(builder_, "IntSqrt", {x}, {}, "root");
   }
 
   std::optional<ValueId> clamp(ValueId x) {

@@ -16,7 +16,8 @@ static void add_options(OptionTable& options, RecipeOptions& recipe) {
                "int4, uint4 (with a zero point), e4m3, nf4, ternary; with a layer or pattern, of "
                "these alone");
   options.list("--activations", "FORMAT|LAYER=FORMAT", recipe.activations,
-               "Codes of activations (uint8), or f32: weights alone become codes");
+               "Codes of activations (uint8; int16 for the residual streams of transformers, which "
+               "patterns alone change), or f32: weights alone become codes");
   options.text("--method", "METHOD", recipe.method,
                "How ranges of activations are found: minmax, moving_average, percentile or mse");
   options.text("--weight-method", "METHOD", recipe.weight_method,
@@ -72,6 +73,9 @@ class CompressVerb final : public Verb {
     options.integer("--max-weight-bytes", request_.max_weight_bytes,
                     "Narrow the weights of single layers, those that matter least first, until all "
                     "fit into so many bytes");
+    options.text(
+        "--exponential", "FORM", request_.exponential,
+        "How integers compute those of Softmax: table, shift (I-ViT) or polynomial (I-BERT)");
     options.number("--max-drop", request_.max_drop,
                    "Give tensors 16 bits, those first that help most, until the accuracy on the "
                    "selection samples drops by at most so many points");
@@ -153,14 +157,21 @@ class CompressVerb final : public Verb {
     return table.text() + concat("weights: ", grouped(compressed.weight_bytes), " bytes\n");
   }
 
+  static std::string decibels(double share) {
+    return share > 0 ? concat(readable(10 * std::log10(share)), " dB") : "none";
+  }
+
   static std::string accuracy_text(const CompressResult& compressed) {
     const std::string text = concat(compressed.has_labels ? "accuracy" : "agreement", " on ",
                                     compressed.held_out_samples, " held-out samples: float ",
                                     percent(compressed.float_accuracy), ", recoded ",
                                     percent(compressed.recoded_accuracy));
+    const std::string noise =
+        concat("\nnoise of the outputs: ", decibels(compressed.relative_noise), " by recoding");
     if (!compressed.lowered)
-      return text + "\nit computes with reals, so it does not lower to integers\n";
-    return concat(text, ", lowered to integers ", percent(compressed.lowered->accuracy), "\n",
+      return concat(text, noise, "\nit computes with reals, so it does not lower to integers\n");
+    return concat(text, ", lowered to integers ", percent(compressed.lowered->accuracy), noise,
+                  ", ", decibels(compressed.lowered->relative_noise), " by lowering\n",
                   grouped(compressed.lowered->differing_codes), " of ",
                   grouped(compressed.lowered->compared_codes),
                   " output codes differ between the recoded network of reals and the integers\n");

@@ -15,7 +15,9 @@
 #include "tandem/files/onnx_writer.h"
 #include "tandem/files/tflite_reader.h"
 #include "tandem/files/tflite_writer.h"
+#include "tandem/graph/operator.h"
 #include "tandem/graph/printer.h"
+#include "tandem/ops/exponentials.h"
 #include "tandem/verify/network.h"
 #include "tandem/verify/reference_execution.h"
 
@@ -117,8 +119,11 @@ CompressResult::Lowered run_lowered(const Module& recoded, const DataSet& data,
     for (std::size_t k = 0; k < codes.size(); ++k)
       result.differing_codes += codes[k] != wanted[k] ? 1 : 0;
   }
-  const std::vector<Tensor> reals{decoded_output(lowered, 0, outputs.front())};
+  std::vector<Tensor> reals;
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    reals.push_back(decoded_output(lowered, i, outputs[i]).reshaped(coded[i].shape()));
   result.accuracy = accuracy_of(reals, data, exact);
+  result.relative_noise = relative_noise(coded, reals);
   return result;
 }
 
@@ -215,9 +220,22 @@ Json json_of(const CompressResult& result) {
   if (result.lowered) {
     json["accuracy"]["reference"] = result.lowered->accuracy;
     json["reference_codes"] = {{"compared", result.lowered->compared_codes},
-                               {"differing", result.lowered->differing_codes}};
+                               {"differing", result.lowered->differing_codes},
+                               {"relative_noise", result.lowered->relative_noise}};
   }
   return json;
+}
+
+void choose_exponential(Module& network, const std::string& exponential) {
+  parse_exponential(exponential);
+  bool found = false;
+  for (Node& node : network.main().nodes) {
+    if (node.op->name() != "Softmax") continue;
+    node.attributes["exponential"] = exponential;
+    found = true;
+  }
+  if (!found && exponential != name(Exponential::kTable))
+    throw Error("--exponential ", exponential, ": the network has no Softmax");
 }
 
 }  // namespace
@@ -227,6 +245,7 @@ CompressResult compress_network(const CompressRequest& request) {
   const TrainingSets sets = open_training(request.data, request.network);
   Module prepared = request.network;
   prepare_for_quantization(prepared);
+  choose_exponential(prepared, request.exponential);
   CompressResult result;
   result.rewrites = request.recipe.rewrite(prepared, sets.calibration);
   SiteRules rules = request.recipe.rules(prepared);

@@ -27,6 +27,8 @@ struct CompressRequest {
   // Say of each tensor what each candidate format would do to it, instead of recoding.
   bool advises = false;
   std::vector<std::string> candidates = {};  // formats; empty: the usual ones
+  // How integers compute the exponentials of every Softmax (ops/exponentials.h).
+  std::string exponential = "table";
   std::string output = {};  // a file .onnx, .tflite or .tandem; empty: none is written
 };
 
@@ -52,6 +54,7 @@ struct CompressResult {
   struct Lowered {
     double accuracy = 0;
     std::int64_t compared_codes = 0, differing_codes = 0;
+    double relative_noise = 0;  // of its outputs against the recoded network's
   };
   std::optional<Lowered> lowered;  // absent where layers stay real
 };

@@ -23,6 +23,14 @@ Calibration::Calibration(const Module& network, const QuantizationSites& sites,
   if (moments != MomentsWanted::kNothing)
     inputs_.emplace(network, sites, moments == MomentsWanted::kSecond);
   for (const ActivationSite& site : sites.activations) group_of_[site.value] = site.group;
+  const Graph& graph = network.main();
+  for (const Node& node : graph.nodes) {
+    if (node.op->name() != "Concat" || sites.group_of[node.outputs[0]] == kNone) continue;
+    for (const ValueId input : node.inputs) {
+      if (const Tensor* constant = constant_of(network, graph, input))
+        constants_.emplace_back(sites.group_of[node.outputs[0]], constant);
+    }
+  }
 }
 
 namespace {
@@ -67,6 +75,7 @@ void Calibration::add(std::span<const Tensor> inputs) {
   for (std::size_t i = 0; i < inputs.size() && i < graph.inputs.size(); ++i)
     observe(graph.inputs[i], inputs[i]);
   evaluate(network_, graph, inputs, nullptr, observe);
+  for (const auto& [group, constant] : constants_) statistics_[group].add_batch(*constant);
   ++batches_;
   chosen_.clear();
   rounded_.clear();
@@ -129,6 +138,7 @@ Quantizer quantizer_of(const ActivationSite& site, const QuantizationSites& site
     if (other.group != site.group) continue;
     const Format format = recipe.format_of(other);
     if (!found || format.bits() > rules.format.bits()) rules.format = format;
+    rules.symmetric |= other.centred;
     found = true;
   }
   return calibration.quantizer(site.group, rules);
@@ -365,15 +375,11 @@ class NetworkQuantizer {
 
   // Constants beside computed operands of a Concat take the coding of their group.
   void code_constants(const Node& node, std::vector<ValueId>& inputs) {
-    const Quantizer* shared = nullptr;
-    for (const ActivationSite& site : sites_.activations) {
-      if (std::find(node.inputs.begin(), node.inputs.end(), site.value) != node.inputs.end())
-        shared = &group_quantizers_[site.group];
-    }
-    if (shared == nullptr) return;
+    const auto shared = group_quantizers_.find(sites_.group_of[node.outputs[0]]);
+    if (shared == group_quantizers_.end()) return;
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       if (constant_of(module_, builder_.graph(), inputs[i]) != nullptr)
-        inputs[i] = coded_with(inputs[i], *shared, concat(node.name, ".", i));
+        inputs[i] = coded_with(inputs[i], shared->second, concat(node.name, ".", i));
     }
   }
 

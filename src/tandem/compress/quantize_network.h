@@ -50,6 +50,7 @@ class Calibration {
  private:
   const Module& network_;
   std::map<ValueId, std::size_t> group_of_;
+  std::vector<std::pair<std::size_t, const Tensor*>> constants_;  // coded beside computed values
   std::vector<ValueStatistics> statistics_;
   std::int64_t batches_ = 0;
   std::optional<LayerInputs> inputs_;

@@ -1,5 +1,7 @@
 #include "tandem/compress/recipe.h"
 
+#include <algorithm>
+
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
 
@@ -12,7 +14,9 @@ Format CompressRecipe::format_of(const WeightSite& site) const {
 
 Format CompressRecipe::format_of(const ActivationSite& site) const {
   const auto found = activation_formats.find(site.name);
-  return found == activation_formats.end() ? activations.format : found->second;
+  if (found != activation_formats.end()) return found->second;
+  const bool widens = site.residual && activations.format.bits() < residual_format.bits();
+  return widens ? residual_format : activations.format;
 }
 
 WeightRules CompressRecipe::rules_of(const WeightSite& site) const {

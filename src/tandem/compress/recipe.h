@@ -23,6 +23,9 @@ struct CompressRecipe {
   // magnitude, computed while the network runs; it then computes with reals between its products.
   bool token_scales = false;
   QuantizerRules activations;
+  // Least format of residual sites (sites.h): what is normalized takes 16 bits in integers without
+  // loss, and its sums gather the rounding of every layer.
+  Format residual_format = Format::integer(16, true);
   std::map<std::string, Format> weight_formats;      // by WeightSite::layer
   std::map<std::string, Format> activation_formats;  // by ActivationSite::name
 

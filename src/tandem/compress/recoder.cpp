@@ -12,6 +12,7 @@
 #include "tandem/transform/fold_batch_norm.h"
 #include "tandem/transform/hoist_clamps.h"
 #include "tandem/transform/pass_log.h"
+#include "tandem/transform/recognize.h"
 
 namespace tandem {
 
@@ -19,6 +20,7 @@ void prepare_for_quantization(Module& network) {
   make_real(network);
   run_pass("fold_constants", network, fold_constants);
   run_pass("merge_common_subexpressions", network, merge_common_subexpressions);
+  run_pass("recognize_gelu", network, recognize_gelu);
   run_pass("fold_batch_norm", network, fold_batch_norm);
   run_pass("hoist_clamps", network, hoist_clamps);
   run_pass("remove_unused", network, remove_unused);

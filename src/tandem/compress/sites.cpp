@@ -31,6 +31,8 @@ constexpr std::array<std::string_view, 3> kProducts = {"Conv", "Gemm", "MatMul"}
 constexpr std::array<std::string_view, 4> kSums = {"Add", "Sub", "Mul", "Div"};
 constexpr std::array<std::string_view, 4> kAverages = {"AveragePool", "GlobalAveragePool",
                                                        "ReduceMean", "ReduceSum"};
+constexpr std::array<std::string_view, 3> kNormalizations = {
+    "LayerNormalization", "RMSNormalization", "GroupNormalization"};
 constexpr std::array<std::string_view, 3> kMaxima = {"MaxPool", "GlobalMaxPool", "ReduceMax"};
 // These stay deferred behind a sum, or are lowered from sums.
 constexpr std::array<std::string_view, 4> kDeferred = {"Relu", "Clip", "BatchNormalization", "Neg"};
@@ -43,7 +45,10 @@ class SiteFinder {
         rules_(rules),
         readers_(consumers(graph_)),
         coded_(graph_.values.size(), kNone),
-        demanded_(graph_.values.size()) {}
+        demanded_(graph_.values.size()),
+        normalized_(graph_.values.size()),
+        multiplied_(graph_.values.size()),
+        paired_(graph_.values.size()) {}
 
   QuantizationSites run() {
     check();
@@ -51,6 +56,7 @@ class SiteFinder {
     if (rules_.real_activations) return weights_alone();
     code_inputs();
     find_demand();
+    find_streams();
     sites_.reads_codes.resize(graph_.nodes.size());
     for (const ValueId input : graph_.inputs) take_codes(input, graph_.values[input].name);
     for (NodeId node = 0; node < graph_.nodes.size(); ++node) visit(node);
@@ -64,6 +70,7 @@ class SiteFinder {
   QuantizationSites weights_alone() {
     for (const Node& node : graph_.nodes)
       sites_.reads_codes.emplace_back(node.inputs.size(), false);
+    sites_.group_of.assign(graph_.values.size(), kNone);
     if (sites_.weights.empty()) throw Error("the network has no weights to quantize");
     return std::move(sites_);
   }
@@ -106,6 +113,7 @@ class SiteFinder {
     if (op == "Identity") return Appetite::kPasses;
     if (is_one_of(op, kProducts)) return index < 2 ? Appetite::kCodes : Appetite::kReal;
     if (is_one_of(op, kAverages)) return Appetite::kCodes;
+    if (is_one_of(op, kNormalizations)) return index == 0 ? Appetite::kCodes : Appetite::kReal;
     if (is_one_of(op, kDeferred)) return Appetite::kReal;
     if (is_one_of(op, kSums))
       return is_constant(node.inputs[1 - index]) ? Appetite::kReal : Appetite::kCodes;
@@ -144,6 +152,36 @@ class SiteFinder {
       const Node& node = graph_.nodes[id];
       for (std::size_t i = 0; i < node.inputs.size(); ++i)
         if (reads_codes(node, i)) demanded_[node.inputs[i]] = true;
+    }
+  }
+
+  // Which values reach a normalization through sums and movement alone; which are read, perhaps
+  // moved, by what is dear in wide codes: products and tables; and which by products of two
+  // computed values.
+  void find_streams() {
+    for (NodeId id = graph_.nodes.size(); id-- > 0;) {
+      const Node& node = graph_.nodes[id];
+      const std::string_view op = node.op->name();
+      const bool normalizes = is_one_of(op, kNormalizations), averages = is_one_of(op, kAverages);
+      const bool adds = op == "Add" || op == "Sub";
+      for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+        const Appetite wants = appetite(node, i);
+        if (wants == Appetite::kNothing) continue;
+        const bool passes = wants == Appetite::kPasses || op == "Concat" || op == "Relu";
+        const auto any = [&](const std::vector<bool>& of) {
+          return std::any_of(node.outputs.begin(), node.outputs.end(),
+                             [&](ValueId v) { return v != kNone && of[v]; });
+        };
+        const ValueId input = node.inputs[i];
+        if (normalizes || ((passes || adds || averages) && any(normalized_)))
+          normalized_[input] = true;
+        const bool scales = scales_codes(node, i);
+        const bool pairs = is_one_of(op, kProducts) && i < 2 && !is_constant(node.inputs[1 - i]);
+        if (pairs || ((passes || scales) && any(paired_))) paired_[input] = true;
+        const bool narrow =
+            wants == Appetite::kCodes && !(normalizes || adds || averages || passes);
+        if (narrow || ((passes || scales) && any(multiplied_))) multiplied_[input] = true;
+      }
     }
   }
 
@@ -196,7 +234,9 @@ class SiteFinder {
     const bool wanted = demanded_[value] || must_be_coded(value);
     if (!is_real(value) || !wanted || coded_[value] != kNone) return;
     coded_[value] = new_group();
-    sites_.activations.push_back({graph_.values[value].name, layer, value, coded_[value]});
+    const bool residual = normalized_[value] && !multiplied_[value];
+    sites_.activations.push_back({graph_.values[value].name, layer, value, coded_[value], residual,
+                                  residual || paired_[value]});
     if (!must_be_coded(value)) has_both_.insert(value);
   }
 
@@ -208,7 +248,7 @@ class SiteFinder {
       const ValueId input = node.inputs[i];
       const bool has_codes = input != kNone && coded_[input] != kNone;
       const bool has_choice = has_codes && has_both_.contains(input);
-      reads.push_back(has_codes && (!has_choice || reads_codes(node, i)));
+      reads.push_back(has_codes && (!has_choice || reads_codes(node, i) || scales_codes(node, i)));
       if (reads[i] && passes_codes(node, i)) passed = coded_[input];
     }
     join_operands(node);
@@ -219,8 +259,24 @@ class SiteFinder {
     }
   }
 
+  // Codes times a positive number, for products or what moves them there, are codes still: the
+  // number joins their scale. (The scaled queries of an attention.)
+  bool scales_codes(const Node& node, std::size_t index) const {
+    const std::string_view op = node.op->name();
+    if ((op != "Mul" && op != "Div") || (op == "Div" && index != 0)) return false;
+    const Tensor* factor = constant_of(module_, graph_, node.inputs[1 - index]);
+    if (factor == nullptr || factor->size() != 1 || !(factor->real(0) > 0)) return false;
+    const auto& read = readers_[node.outputs[0]];
+    return std::all_of(read.begin(), read.end(), [&](NodeId reader) {
+      const Node& next = graph_.nodes[reader];
+      const bool moves = next.op->traits().domain == Domain::kMovement && next.inputs.size() == 1;
+      return moves || is_one_of(next.op->name(), kProducts);
+    });
+  }
+
   bool passes_codes(const Node& node, std::size_t index) const {
     if (rules_.real_layers.contains(node.name)) return false;
+    if (scales_codes(node, index)) return true;
     // Codes below zero become the code of zero: still the same coding.
     if (node.op->name() == "Relu" || node.op->name() == "Concat") return true;
     return appetite(node, index) == Appetite::kPasses;
@@ -246,6 +302,12 @@ class SiteFinder {
       site.group = numbers[group];
     }
     sites_.groups = numbers.size();
+    sites_.group_of.assign(graph_.values.size(), kNone);
+    for (ValueId value = 0; value < coded_.size(); ++value) {
+      const auto number =
+          coded_[value] == kNone ? numbers.end() : numbers.find(root(coded_[value]));
+      if (number != numbers.end()) sites_.group_of[value] = number->second;
+    }
   }
 
   const Module& module_;
@@ -254,8 +316,9 @@ class SiteFinder {
   std::vector<std::vector<NodeId>> readers_;
   std::vector<std::size_t> coded_;  // by value: the group of its codes, or kNone
   std::vector<bool> demanded_;
-  std::set<ValueId> has_both_;        // sites whose sum can be read too
-  std::vector<std::size_t> parents_;  // of groups (union-find)
+  std::vector<bool> normalized_, multiplied_, paired_;  // by value: what find_streams() says
+  std::set<ValueId> has_both_;                          // sites whose sum can be read too
+  std::vector<std::size_t> parents_;                    // of groups (union-find)
   QuantizationSites sites_;
 };
 

@@ -168,6 +168,18 @@ class PartCollector {
         lanes * (body.bits + 2 * right + 2) + counter_bits(body.bits + 1));
   }
 
+  // Its subtractor, shift registers and result are those of a divider of twice its digits by a
+  // number two bits wider than the root, so the divider's fitted costs serve.
+  void add_stage(const Stage& stage, const SquareRootStage& body) {
+    const double lanes = static_cast<double>(body.lanes), bits = body.bits;
+    add(stage.name, "divide",
+        {{"dividend", lanes * 2 * bits},
+         {"divisor", lanes * (bits + 2)},
+         {"result", lanes * body.result.bits()},
+         {"one", 1}},
+        lanes * (2 * bits + bits + 2 + bits) + counter_bits(body.bits + 1));
+  }
+
   void add_top() {
     double counters = 0, ports = 0;
     for (const Stage& stage : pipeline_.stages) {

@@ -215,9 +215,9 @@ class ComputeModel final : public StageModel {
   std::uint64_t mask_ = 0;  // bit i: a result lies in register i + 1
 };
 
-class DivideModel final : public StageModel {
+class DigitModel final : public StageModel {
  public:
-  explicit DivideModel(const DivideStage& stage) : cycles_(divider_cycles(stage)) {}
+  explicit DigitModel(const StageBody& body) : cycles_(digit_cycles(body)) {}
   bool step() override {
     if (busy_ == 0) {
       for (const Fifo* fifo : in)
@@ -250,7 +250,8 @@ struct ModelOf {
   Pointer operator()(const ConcatStage& s) const { return std::make_unique<ConcatModel>(s); }
   Pointer operator()(const MoveStage& s) const { return std::make_unique<MoveModel>(s); }
   Pointer operator()(const ComputeStage& s) const { return std::make_unique<ComputeModel>(s); }
-  Pointer operator()(const DivideStage& s) const { return std::make_unique<DivideModel>(s); }
+  Pointer operator()(const DivideStage& s) const { return std::make_unique<DigitModel>(s); }
+  Pointer operator()(const SquareRootStage& s) const { return std::make_unique<DigitModel>(s); }
 };
 
 class Simulator {
@@ -392,8 +393,8 @@ std::string timing_of(const Stage& stage, bool depths) {
   } else if (const auto* compute = std::get_if<ComputeStage>(&stage.body)) {
     if (depths) text += concat(" depth ", pipeline_depth(*compute));
     if (reduces(compute->head)) text += concat(" steps ", compute->steps);
-  } else if (const auto* divide = std::get_if<DivideStage>(&stage.body)) {
-    text += concat(" cycles ", divider_cycles(*divide));
+  } else if (const std::int64_t cycles = digit_cycles(stage.body); cycles > 0) {
+    text += concat(" cycles ", cycles);
   } else if (const auto* pack = std::get_if<PackStage>(&stage.body)) {
     text += concat(" ratio ", pack->ratio);
   } else if (const auto* joined = std::get_if<ConcatStage>(&stage.body)) {
@@ -420,8 +421,7 @@ std::int64_t least_cycles(const Pipeline& pipeline, StageId id) {
   for (const StreamId in : stage.inputs)
     cycles = std::max(cycles, pipeline.streams[in].read_beats());
   for (const StreamId out : stage.outputs) cycles = std::max(cycles, pipeline.streams[out].beats);
-  if (const auto* divide = std::get_if<DivideStage>(&stage.body))
-    cycles *= divider_cycles(*divide) + 2;
+  if (const std::int64_t busy = digit_cycles(stage.body); busy > 0) cycles *= busy + 2;
   return cycles;
 }
 

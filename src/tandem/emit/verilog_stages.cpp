@@ -143,26 +143,66 @@ struct StageText {
     return compute_module(name, pipeline, stage, s);
   }
   std::string operator()(const DivideStage& s) const { return divide_module(name, s); }
+  std::string operator()(const SquareRootStage& s) const { return square_root_module(name, s); }
 };
 
 }  // namespace
 
+namespace {
+
+// Takes a beat when idle, works on one digit in each of `digits` cycles, then offers the result.
+std::string digit_counter(int digits, std::size_t inputs) {
+  const int bits = counter_bits(digits + 1);
+  std::string valid, ready;
+  for (std::size_t i = 0; i < inputs; ++i) {
+    valid += concat(" & in", i, "_valid");
+    ready += concat("  assign in", i, "_ready = take;\n");
+  }
+  return concat(
+      "  logic ", vector_of(bits), "count;\n  wire idle = count == ", literal(0, bits),
+      ";\n  wire done = count == ", literal(1, bits), ";\n  wire take = idle", valid, ";\n", ready,
+      "  assign out0_valid = done;\n  always_ff @(posedge clk)\n    if (rst) count <= ",
+      literal(0, bits), ";\n    else if (take) count <= ", literal(digits + 1, bits),
+      ";\n    else if (~idle & (~done | out0_ready)) count <= count - ", literal(1, bits), ";\n");
+}
+
+}  // namespace
+
+std::string square_root_module(const std::string& name, const SquareRootStage& stage) {
+  const int bits = stage.bits, given = stage.operand.bits();
+  const int result_bits = std::max(bits + 1, value_bits(stage.result));
+  std::string text = head(name) + input_ports("in0", stage.lanes * given) +
+                     output_ports("out0", stage.lanes * stage.result.bits()) + "\n);\n" +
+                     digit_counter(bits, 1);
+  text +=
+      concat("  for (genvar i = 0; i < ", stage.lanes, "; i = i + 1) begin : lane\n    logic ",
+             vector_of(2 * bits), "digits;\n    logic ", vector_of(bits + 2), "rest;\n    logic ",
+             vector_of(bits), "root;\n    wire ", vector_of(bits + 4), "shifted = {rest, digits[",
+             2 * bits - 1, ":", 2 * bits - 2, "]};\n    wire ", vector_of(bits + 4), "trial = {",
+             literal(0, 2), ", root, 2'b01};\n    wire fits = shifted >= trial;\n    wire ",
+             vector_of(bits + 4), "left_over = fits ? shifted - trial : shifted;\n");
+  text +=
+      concat("    always_ff @(posedge clk)\n      if (take) begin\n        digits <= {",
+             given < 2 * bits ? "1'b0, " : "", part("in0_data", "i", given),
+             "};\n        rest <= ", literal(0, bits + 2), ";\n        root <= ", literal(0, bits),
+             ";\n      end else if (~idle & ~done) begin\n"
+             "        digits <= digits << 2;\n        rest <= left_over[",
+             bits + 1, ":0];\n        root <= {",
+             bits > 1 ? concat("root[", bits - 2, ":0], ") : std::string(), "fits};\n      end\n");
+  return text + concat("    wire ", signed_of(result_bits), "result = {",
+                       literal(0, result_bits - bits), ", root};\n    assign ",
+                       part("out0_data", "i", stage.result.bits()), " = ",
+                       code_of(stage.result, "result"), ";\n  end\nendmodule\n\n");
+}
+
 std::string divide_module(const std::string& name, const DivideStage& stage) {
   const int a_bits = value_bits(stage.left), b_bits = value_bits(stage.right);
-  const int bits = stage.bits, count_bits = counter_bits(bits + 1);
+  const int bits = stage.bits;
   const int result_bits = std::max(bits + 2, value_bits(stage.result));
   std::string text = head(name) + input_ports("in0", stage.lanes * stage.left.bits()) +
                      input_ports("in1", stage.lanes * stage.right.bits()) +
-                     output_ports("out0", stage.lanes * stage.result.bits()) + "\n);\n";
-  text += concat(
-      "  logic ", vector_of(count_bits), "count;\n  wire idle = count == ", literal(0, count_bits),
-      ";\n  wire done = count == ", literal(1, count_bits),
-      ";\n  wire take = idle & in0_valid & in1_valid;\n  assign in0_ready = take;\n"
-      "  assign in1_ready = take;\n  assign out0_valid = done;\n"
-      "  always_ff @(posedge clk)\n    if (rst) count <= ",
-      literal(0, count_bits), ";\n    else if (take) count <= ", literal(bits + 1, count_bits),
-      ";\n    else if (~idle & (~done | out0_ready)) count <= count - ", literal(1, count_bits),
-      ";\n");
+                     output_ports("out0", stage.lanes * stage.result.bits()) + "\n);\n" +
+                     digit_counter(bits, 2);
   text += concat(
       "  for (genvar i = 0; i < ", stage.lanes, "; i = i + 1) begin : lane\n    wire ",
       signed_of(a_bits), "a = ", value_of(stage.left, part("in0_data", "i", stage.left.bits())),

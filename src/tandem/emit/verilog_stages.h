@@ -16,5 +16,6 @@ std::string move_module(const std::string& name, const MoveStage& stage, Format 
 std::string compute_module(const std::string& name, const Pipeline& pipeline, const Stage& stage,
                            const ComputeStage& compute);
 std::string divide_module(const std::string& name, const DivideStage& stage);
+std::string square_root_module(const std::string& name, const SquareRootStage& stage);
 
 }  // namespace tandem::verilog

@@ -333,6 +333,13 @@ void stft(OnnxExporter& out, const Node& node) {
   copy(out.emit(node, "STFT", inputs), node, "onesided");
 }
 
+// How integers are to compute it has no place in ONNX.
+void softmax(OnnxExporter& out, const Node& node) {
+  const std::string& how = std::get<std::string>(node.attributes.at("exponential"));
+  if (how != "table") throw Error("its exponential ", how, " is not written; .tandem keeps it");
+  copy(out.emit(node, "Softmax", input_names(out, node)), node, "axis");
+}
+
 // ONNX's operators of the same name and attributes.
 constexpr std::string_view kSame =
     "Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh BatchNormalization Ceil Celu "
@@ -341,7 +348,7 @@ constexpr std::string_view kSame =
     "Greater GreaterOrEqual GroupNormalization HardSigmoid HardSwish Hardmax Identity IsNaN "
     "LRN LeakyRelu Less LessOrEqual Log LogSoftmax MatMul Max Min Mul Neg Not Or PRelu Pow "
     "Reciprocal Relu ReverseSequence Round ScatterElements ScatterND Sigmoid Sign Sin Sinh "
-    "Softmax Softplus SpaceToDepth Sqrt Sub Tan Tanh ThresholdedRelu Transpose Where Xor";
+    "Softplus SpaceToDepth Sqrt Sub Tan Tanh ThresholdedRelu Transpose Where Xor";
 
 constexpr std::string_view kReductions =
     "ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd "
@@ -372,6 +379,7 @@ const std::map<std::string, Writer, std::less<>>& writers() {
         {"TopK", top_k},
         {"Trilu", trilu},
         {"LpPool", pool},
+        {"Softmax", softmax},
         {"LSTM", recurrent},
         {"GRU", recurrent},
         {"RNN", recurrent},

@@ -281,6 +281,9 @@ Placed write_leaky_relu(TfliteExporter& out, const Node& node, const Sink& sink)
 
 Placed write_softmax(TfliteExporter& out, const Node& node, const Sink& sink) {
   Placed x = out.operand(node.inputs[0], sink).placed;
+  if (out.view_of(node).string("exponential") != "table")
+    TfliteExporter::refuse("TensorFlow Lite's kernels have their own exponential",
+                           "write .tandem, or leave it at table");
   const auto rank = static_cast<std::int64_t>(out.shape(node.inputs[0]).size());
   std::int64_t axis = out.view_of(node).integer("axis");
   if (axis < 0) axis += rank;

@@ -1,6 +1,7 @@
 #include "tandem/kernels/integer_lanes.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "tandem/base/error.h"
@@ -201,10 +202,74 @@ void combine_lanes(LaneOp op, const Lane* a, const Lane* b, std::int64_t count, 
   throw InternalError("unknown operation on lanes");
 }
 
+namespace {
+
+// round_divide() by the processor's own division: |a| and |b| are at most 2^62, b is not 0.
+template <Rounding rounding>
+std::int64_t rounded_quotient(std::int64_t a, std::int64_t b) {
+  const std::int64_t quotient = a / b, remainder = a % b;
+  if (remainder == 0) return quotient;
+  const bool negative = (a < 0) != (b < 0);
+  const std::int64_t part = std::abs(remainder), rest = std::abs(b) - part;
+  const bool beyond = part > rest, tie = part == rest;
+  bool away = false;  // from zero
+  switch (rounding) {
+    case Rounding::kFloor: away = negative; break;
+    case Rounding::kTowardZero: break;
+    case Rounding::kHalfUp: away = beyond || (tie && !negative); break;
+    case Rounding::kHalfTowardZero: away = beyond; break;
+    case Rounding::kHalfDown: away = beyond || (tie && negative); break;
+    case Rounding::kHalfAwayFromZero: away = beyond || tie; break;
+    case Rounding::kHalfEven: away = beyond || (tie && quotient % 2 != 0); break;
+    case Rounding::kCeiling: away = !negative; break;
+    case Rounding::kAwayFromZero: away = true; break;
+  }
+  return away ? quotient + (negative ? -1 : 1) : quotient;
+}
+
+template <Rounding rounding, typename Lane>
+void divide_with(const Lane* a, const Lane* b, std::int64_t count, Lane* to) {
+  constexpr std::int64_t kMost = std::int64_t{1} << 62;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t x = a[i], y = b[i];
+    if (y == 0) {
+      to[i] = 0;
+    } else if (std::min(x, y) >= -kMost && std::max(x, y) <= kMost) {
+      to[i] = static_cast<Lane>(rounded_quotient<rounding>(x, y));
+    } else {
+      to[i] = static_cast<Lane>(round_divide(x, y, rounding));
+    }
+  }
+}
+
+}  // namespace
+
 template <typename Lane>
 void divide_lanes(const Lane* a, const Lane* b, std::int64_t count, Rounding rounding, Lane* to) {
-  for (std::int64_t i = 0; i < count; ++i)
-    to[i] = b[i] == 0 ? Lane{0} : static_cast<Lane>(round_divide(a[i], b[i], rounding));
+  switch (rounding) {
+    case Rounding::kFloor: return divide_with<Rounding::kFloor>(a, b, count, to);
+    case Rounding::kTowardZero: return divide_with<Rounding::kTowardZero>(a, b, count, to);
+    case Rounding::kHalfUp: return divide_with<Rounding::kHalfUp>(a, b, count, to);
+    case Rounding::kHalfTowardZero: return divide_with<Rounding::kHalfTowardZero>(a, b, count, to);
+    case Rounding::kHalfDown: return divide_with<Rounding::kHalfDown>(a, b, count, to);
+    case Rounding::kHalfAwayFromZero:
+      return divide_with<Rounding::kHalfAwayFromZero>(a, b, count, to);
+    case Rounding::kHalfEven: return divide_with<Rounding::kHalfEven>(a, b, count, to);
+    case Rounding::kCeiling: return divide_with<Rounding::kCeiling>(a, b, count, to);
+    case Rounding::kAwayFromZero: return divide_with<Rounding::kAwayFromZero>(a, b, count, to);
+  }
+}
+
+template <typename Lane>
+void square_root_lanes(std::int64_t count, Lane* x) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    // Rounded to the nearest number of 53 bits, so one beside the floor at most.
+    const auto value = static_cast<std::uint64_t>(x[i]);
+    auto root = static_cast<std::uint64_t>(std::sqrt(static_cast<double>(value)));
+    while (root * root > value) --root;
+    while ((root + 1) * (root + 1) <= value) ++root;
+    x[i] = static_cast<Lane>(root);
+  }
 }
 
 template <typename Lane>
@@ -309,6 +374,7 @@ void search_levels(const Lane* thresholds, const std::int64_t* row, std::int64_t
   template void store_lanes<Lane>(const Lane*, std::int64_t, Storage, void*);                     \
   template void combine_lanes<Lane>(LaneOp, const Lane*, const Lane*, std::int64_t, Lane*);       \
   template void divide_lanes<Lane>(const Lane*, const Lane*, std::int64_t, Rounding, Lane*);      \
+  template void square_root_lanes<Lane>(std::int64_t, Lane*);                                     \
   template void multiply_add_lanes<Lane>(const Lane*, const Lane*, std::int64_t, Lane*);          \
   template Lane reduce_lanes<Lane>(LaneOp, const Lane*, std::int64_t, Lane);                      \
   template void clamp_lanes<Lane>(std::int64_t, std::int64_t, std::int64_t, Lane*);               \

@@ -27,6 +27,10 @@ void combine_lanes(LaneOp op, const Lane* a, const Lane* b, std::int64_t count, 
 template <typename Lane>
 void divide_lanes(const Lane* a, const Lane* b, std::int64_t count, Rounding rounding, Lane* to);
 
+// The floor of the square root of each lane, which is not negative.
+template <typename Lane>
+void square_root_lanes(std::int64_t count, Lane* x);
+
 // sum[i] += a[i] * b[i]
 template <typename Lane>
 void multiply_add_lanes(const Lane* a, const Lane* b, std::int64_t count, Lane* sum);

@@ -213,6 +213,18 @@ ValueId add_exact_folded(Builder& builder, std::string_view op, const std::vecto
                           graph.values[result].name);
 }
 
+ValueId shifted_right(LoweringSite& site, ValueId x, int shift, std::string_view rounding,
+                      Format format, std::size_t rank) {
+  Builder& builder = site.builder;
+  const Shape ones(rank, 1);
+  return builder.add("Rescale",
+                     {x, integer_constant(builder, ones, {1}, "multiplier"),
+                      integer_constant(builder, ones, {0}, "addend"),
+                      integer_constant(builder, ones, {shift}, "shift")},
+                     {{"format", format}, {"rounding", std::string(rounding)}},
+                     site.node.node.name);
+}
+
 // ---- Deferred arithmetic
 // -------------------------------------------------------------------------
 

@@ -114,4 +114,9 @@ ValueId add_exact_folded(Builder& builder, std::string_view op, const std::vecto
 ValueId integer_constant(Builder& builder, const Shape& shape,
                          const std::vector<std::int64_t>& values, const std::string& name);
 
+// x / 2^shift, rounded, in the given format; a copy, because the types of values move as others are
+// added.
+ValueId shifted_right(LoweringSite& site, ValueId x, int shift, std::string_view rounding,
+                      Format format, std::size_t rank);
+
 }  // namespace tandem

@@ -9,6 +9,7 @@
 #include "tandem/ops/broadcast.h"
 #include "tandem/ops/coded.h"
 #include "tandem/ops/integer_linear.h"
+#include "tandem/ops/integer_root.h"
 
 namespace tandem {
 
@@ -563,6 +564,7 @@ void register_integer_operators() {
   registry.add(std::make_unique<IntMax>());
   registry.add(std::make_unique<IntMin>());
   registry.add(std::make_unique<IntDiv>());
+  register_integer_square_root();
   registry.add(std::make_unique<Clamp>());
   registry.add(std::make_unique<Rescale>());
   registry.add(std::make_unique<Table>());

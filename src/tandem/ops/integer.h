@@ -23,6 +23,7 @@ namespace tandem {
 //   2^shift)) Table(x, table[..., codes])                   table[..., x - least integer of x's
 //   format] Threshold(x, thresholds[..., count])          base + step * number of thresholds <= x
 //   IntDiv(a, b)                                  round(a / b); 0 where b = 0
+//   IntSqrt(x)                                    floor of the square root; x is unsigned
 //   IntSum IntReduceMax (x; axes)                 over axes, kept as 1
 //   IntSumPool IntMaxPool (x; kernel, ...)        over windows; padding adds 0 / is ignored
 //   IntArgMax(x; axis)                            index of the first (or last) maximum

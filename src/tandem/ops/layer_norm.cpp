@@ -4,6 +4,7 @@
 #include "tandem/graph/registry.h"
 #include "tandem/ops/body.h"
 #include "tandem/ops/broadcast.h"
+#include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/operators.h"
 #include "tandem/ops/support.h"
 
@@ -81,6 +82,14 @@ class LayerNormalization final : public Operator {
     return {y, mean, inverse};
   }
 
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    if (flag(site.node, "statistics")) {
+      throw Error("its statistics have no integer form; remove the outputs that return them");
+    }
+    const std::size_t rank = site.node.input(0).shape.size();
+    return lower_layer_normalization(site, normalized_axis(site.node.integer("axis"), rank), true);
+  }
+
   std::vector<SampleCase> samples() const override {
     const auto text = [](std::string_view x, std::string_view s, std::string_view attributes) {
       return sample_text("symbol N in [1,4]", concat("%x : ", x, ", %s : ", s, ", %b : ", s),
@@ -132,6 +141,11 @@ class RmsNormalization final : public Operator {
     const ValueId power = body.plus(body.mean(body.mul(x, x), axes), node.real("epsilon"));
     const ValueId normalized = body.div(x, body.call("Sqrt", power));
     return {body.mul(body.cast(normalized, format), inputs[1])};
+  }
+
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    const std::size_t rank = site.node.input(0).shape.size();
+    return lower_layer_normalization(site, normalized_axis(site.node.integer("axis"), rank), false);
   }
 
   std::vector<SampleCase> samples() const override {
@@ -196,6 +210,10 @@ class GroupNormalization final : public Operator {
     const std::vector<Dim> channels = per_channel(shape.size(), shape[1]);
     return {body.add(body.mul(y, body.reshape(inputs[1], channels)),
                      body.reshape(inputs[2], channels))};
+  }
+
+  std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
+    return lower_group_normalization(site);
   }
 
   std::vector<SampleCase> samples() const override {

@@ -31,6 +31,10 @@ Lowered lower_reduction(LoweringSite& site, Reduced kind, const std::vector<std:
 Lowered lower_arg_max(LoweringSite& site, std::size_t axis, bool keep_axis, bool select_last);
 Lowered lower_softmax(LoweringSite& site, std::size_t axis);
 
+// LayerNormalization, or with `centre` false RMSNormalization, over the axes from `axis` on.
+Lowered lower_layer_normalization(LoweringSite& site, std::size_t axis, bool centre);
+Lowered lower_group_normalization(LoweringSite& site);
+
 // Data movement with one moved input (the first); further inputs are constants.
 Lowered lower_movement(LoweringSite& site);
 Lowered lower_concatenation(LoweringSite& site, std::size_t axis);

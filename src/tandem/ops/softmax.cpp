@@ -3,6 +3,7 @@
 #include "tandem/graph/builder.h"
 #include "tandem/graph/registry.h"
 #include "tandem/ops/broadcast.h"
+#include "tandem/ops/exponentials.h"
 #include "tandem/ops/lowering_rules.h"
 #include "tandem/ops/operators.h"
 #include "tandem/ops/support.h"
@@ -20,7 +21,12 @@ class SoftmaxOperator : public Operator {
                       : "y = e^x / sum of e^x along an axis, in the shape of x.";
   }
   std::vector<AttributeSpec> attributes() const override {
-    return {integer_attribute("axis", "axis along which the results add up to 1", -1)};
+    std::vector<AttributeSpec> specs{
+        integer_attribute("axis", "axis along which the results add up to 1", -1)};
+    if (!logarithm_)
+      specs.push_back(
+          choice_attribute("exponential", "how integers compute e^x", exponential_names()));
+    return specs;
   }
 
   std::vector<TensorType> infer(const NodeView& node) const override {

@@ -191,7 +191,8 @@ class Planner {
       const auto found = made_.find(value);
       if (found == made_.end() || graph_.readers(value) != 1) return false;
       Step& step = plan_.steps[found->second.step];
-      static const std::set<std::string> kNoMaps = {"source", "move", "concat", "divide"};
+      static const std::set<std::string> kNoMaps = {"source", "move", "concat", "divide",
+                                                    "square_root"};
       if (kNoMaps.contains(step.form) || found->second.lanes != folding.pe) return false;
       if (folding.dsp) step.tile[concat("dsp", step.nodes.size())] = 1;
       step.nodes.push_back(id);

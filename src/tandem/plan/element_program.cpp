@@ -382,6 +382,11 @@ Ranged ElementProgram::apply_link(ScalarCode& code, const Link& link,
     const Ranged x = code.in_type(input(0), arithmetic_for(cover(input(0).range, link.range)));
     return code.clamp(x, view.integer("min"), view.integer("max"));
   }
+  if (op == "IntSqrt") {
+    const Ranged x = input(0);
+    return code.square_root(code.in_type(x, arithmetic_for(cover(x.range, link.range))),
+                            link.range);
+  }
   return apply_binary(code, link, input(0), input(1));
 }
 

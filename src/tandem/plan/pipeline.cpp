@@ -54,6 +54,7 @@ struct FormOf {
   std::string_view operator()(const MoveStage&) const { return "move"; }
   std::string_view operator()(const ComputeStage& stage) const { return head_name(stage); }
   std::string_view operator()(const DivideStage&) const { return "divide"; }
+  std::string_view operator()(const SquareRootStage&) const { return "square_root"; }
 };
 
 bool is_power_of_two(std::int64_t value) {
@@ -121,7 +122,11 @@ bool table_in_block_ram(const MapOp& map) {
          static_cast<std::int64_t>(map.rows.size()) << map.in.bits() >= kEntries;
 }
 
-std::int64_t divider_cycles(const DivideStage& stage) { return stage.bits; }
+std::int64_t digit_cycles(const StageBody& body) {
+  if (const auto* divide = std::get_if<DivideStage>(&body)) return divide->bits;
+  if (const auto* root = std::get_if<SquareRootStage>(&body)) return root->bits;
+  return 0;
+}
 
 namespace {
 
@@ -148,6 +153,8 @@ std::string details(const Stage& stage) {
     }
   } else if (const auto* divide = std::get_if<DivideStage>(&stage.body)) {
     text += concat(" lanes=", divide->lanes, " bits=", divide->bits);
+  } else if (const auto* root = std::get_if<SquareRootStage>(&stage.body)) {
+    text += concat(" lanes=", root->lanes, " bits=", root->bits);
   } else if (const auto* concat_stage = std::get_if<ConcatStage>(&stage.body)) {
     text += " run=";
     for (const std::int64_t run : concat_stage->run) text += concat("(", run, ")");

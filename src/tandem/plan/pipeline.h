@@ -167,8 +167,16 @@ struct DivideStage {
   Rounding rounding = Rounding::kFloor;
 };
 
-using StageBody = std::variant<SourceStage, SinkStage, DropStage, ConstantStage, ForkStage,
-                               PackStage, ConcatStage, MoveStage, ComputeStage, DivideStage>;
+// A digit-by-digit square root for each lane, `bits` cycles (the digits of the root) per beat.
+struct SquareRootStage {
+  std::int64_t lanes = 1;
+  int bits = 1;
+  Format operand, result;
+};
+
+using StageBody =
+    std::variant<SourceStage, SinkStage, DropStage, ConstantStage, ForkStage, PackStage,
+                 ConcatStage, MoveStage, ComputeStage, DivideStage, SquareRootStage>;
 
 struct Stage {
   std::string name;           // an identifier, unique in the pipeline
@@ -207,8 +215,9 @@ inline constexpr int kProductTableBits = 6;
 // Whether the table of a map is read from block RAM rather than made of logic.
 bool table_in_block_ram(const MapOp& map);
 
-// Cycles a divider is busy with one beat besides taking and handing it over.
-std::int64_t divider_cycles(const DivideStage& stage);
+// Cycles that a stage which works digit by digit (a divider, a square root) is busy with one beat
+// besides taking and handing it over; 0 for all others.
+std::int64_t digit_cycles(const StageBody& body);
 
 // One line per stage with its streams, for people and text tests.
 std::string print_pipeline(const Pipeline& pipeline);

@@ -175,6 +175,13 @@ Recipe elementwise_recipe(const DataflowGraph& graph, NodeId id, const Folding& 
   const std::int64_t lanes = folding.pe;
   Recipe recipe;
   recipe.lanes = lanes;
+  if (node.op->name() == "IntSqrt") {
+    const Format operand = graph.format(node.inputs[0]);
+    recipe.feeds = {broadcast_feed(graph, node.inputs[0], shape, lanes)};
+    recipe.body =
+        SquareRootStage{lanes, (operand.bits() + 1) / 2, operand, graph.format(node.outputs[0])};
+    return recipe;
+  }
   if (auto map = broadcast_map(graph, id, lanes)) {
     map->dsp = folding.dsp;
     ComputeStage stage;

@@ -1,6 +1,7 @@
 #include "tandem/plan/scalar_code.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "tandem/base/error.h"
 #include "tandem/numerics/overflow.h"
@@ -277,6 +278,28 @@ Ranged ScalarCode::divide(Ranged a, Ranged b, IntegerRange result, Rounding roun
   }
   if (by_zero) rounded = select_expr(equal(given, number(0)), number(0), local(std::move(rounded)));
   return {std::move(rounded), result};
+}
+
+// Digit by digit: `root` holds the root's bits so far, `bit` two places further down in each round.
+Ranged ScalarCode::square_root(Ranged x, IntegerRange result) {
+  const Storage type = x.value.type;
+  const auto number = [&](std::int64_t n) { return constant_expr(n, type); };
+  const auto digits =
+      static_cast<std::int64_t>((std::bit_width(static_cast<std::uint64_t>(x.range.max)) + 1) / 2);
+  const Expr rest = variable(std::move(x.value), "rest");
+  const Expr root = variable(number(0), "root");
+  if (digits > 0) {
+    const Expr bit = variable(number(std::int64_t{1} << (2 * (digits - 1))), "bit");
+    Statements round;
+    ScalarCode code(round, program_);
+    const Expr trial = code.local(root + bit, "trial");
+    const Expr fits = code.local(binary_expr(ExprOp::kLessEqual, trial, rest), "fits");
+    code.append(assign_statement(rest.name, select_expr(fits, rest - trial, rest)));
+    code.append(assign_statement(root.name, select_expr(fits, (root >> 1) + bit, root >> 1)));
+    code.append(assign_statement(bit.name, bit >> 2));
+    append(for_statement(program_.fresh("digit"), digits, std::move(round)));
+  }
+  return {root, result};
 }
 
 }  // namespace tandem

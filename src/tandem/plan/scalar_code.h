@@ -38,6 +38,8 @@ class ScalarCode {
   Ranged apply_overflow(Ranged value, int bits, bool is_signed, Overflow overflow);
   // a / b rounded, 0 where b is 0. Both of one type in which -a and a / b cannot overflow.
   Ranged divide(Ranged a, Ranged b, IntegerRange result, Rounding rounding);
+  // The floor of the square root of a number that is not negative.
+  Ranged square_root(Ranged x, IntegerRange result);
 
  private:
   Ranged clamp_lanes(Ranged value, std::int64_t low, std::int64_t high);

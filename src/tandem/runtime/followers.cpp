@@ -21,6 +21,14 @@ class ClampFollower final : public Follower<Lane> {
 };
 
 template <typename Lane>
+class SquareRootFollower final : public Follower<Lane> {
+ public:
+  void apply(const Places&, Scratch&, std::int64_t, std::int64_t count, Lane* x) const override {
+    square_root_lanes(count, x);
+  }
+};
+
+template <typename Lane>
 class RescaleFollower final : public Follower<Lane> {
  public:
   explicit RescaleFollower(const NodeView& node) {
@@ -230,6 +238,7 @@ template <typename Lane>
 std::unique_ptr<Follower<Lane>> make_follower(const NodeView& node, std::size_t lead) {
   const std::string_view op = node.node.op->name();
   if (op == "Clamp") return std::make_unique<ClampFollower<Lane>>(node);
+  if (op == "IntSqrt") return std::make_unique<SquareRootFollower<Lane>>();
   if (op == "Rescale") return std::make_unique<RescaleFollower<Lane>>(node);
   if (op == "Table") return std::make_unique<TableFollower<Lane>>(node);
   if (op == "Threshold") return std::make_unique<ThresholdFollower<Lane>>(node);

@@ -10,7 +10,7 @@
 namespace tandem {
 namespace {
 
-// What an Erf node belongs to, found from it outwards.
+// What an Erf or Tanh node belongs to, found from it outwards.
 class GeluPattern {
  public:
   GeluPattern(const Module& module, const Graph& graph) : module_(module), graph_(graph) {
@@ -20,14 +20,20 @@ class GeluPattern {
   struct Match {
     ValueId x = kNone;
     NodeId last = kNone;
+    bool by_tanh = false;
   };
 
-  std::optional<Match> at(const Node& erf) const {
-    const auto x = scaled_by(erf.inputs[0], 1 / std::numbers::sqrt2);
+  std::optional<Match> at(const Node& node) const {
+    const bool by_tanh = node.op->name() == "Tanh";
+    if (!by_tanh && node.op->name() != "Erf") return std::nullopt;
+    const auto x =
+        by_tanh ? cubic(node.inputs[0]) : scaled_by(node.inputs[0], 1 / std::numbers::sqrt2);
     if (!x) return std::nullopt;
-    const auto sum = only_reader(erf.outputs[0], "Add");
-    if (!sum || !other_is(*sum, erf.outputs[0], 1)) return std::nullopt;
-    return products(graph_.nodes[*sum].outputs[0], *x);
+    const auto sum = only_reader(node.outputs[0], "Add");
+    if (!sum || !other_is(*sum, node.outputs[0], 1)) return std::nullopt;
+    auto match = products(graph_.nodes[*sum].outputs[0], *x);
+    if (match) match->by_tanh = by_tanh;
+    return match;
   }
 
  private:
@@ -56,6 +62,33 @@ class GeluPattern {
     for (const std::size_t i : {std::size_t{0}, std::size_t{1}})
       if (is(scalar(node->inputs[i]), factor)) return node->inputs[1 - i];
     return std::nullopt;
+  }
+
+  // x where `value` is sqrt(2 / pi) (x + 0.044715 x^3).
+  std::optional<ValueId> cubic(ValueId value) const {
+    const auto sum = scaled_by(value, std::numbers::sqrt2 * std::numbers::inv_sqrtpi);
+    const Node* node = sum ? producer(*sum) : nullptr;
+    if (node == nullptr || node->op->name() != "Add") return std::nullopt;
+    for (const std::size_t i : {std::size_t{0}, std::size_t{1}}) {
+      const ValueId x = node->inputs[i];
+      const auto cube = scaled_by(node->inputs[1 - i], 0.044715);
+      if (cube && is_cube(*cube, x)) return x;
+    }
+    return std::nullopt;
+  }
+  bool is_cube(ValueId value, ValueId x) const {
+    const Node* node = producer(value);
+    if (node == nullptr) return false;
+    if (node->op->name() == "Pow") return node->inputs[0] == x && is(scalar(node->inputs[1]), 3);
+    if (node->op->name() != "Mul") return false;
+    return (node->inputs[0] == x && is_square(node->inputs[1], x)) ||
+           (node->inputs[1] == x && is_square(node->inputs[0], x));
+  }
+  bool is_square(ValueId value, ValueId x) const {
+    const Node* node = producer(value);
+    if (node == nullptr) return false;
+    if (node->op->name() == "Pow") return node->inputs[0] == x && is(scalar(node->inputs[1]), 2);
+    return node->op->name() == "Mul" && node->inputs[0] == x && node->inputs[1] == x;
   }
 
   std::optional<NodeId> only_reader(ValueId value, std::string_view op) const {
@@ -102,14 +135,13 @@ void recognize_gelu(Module& module) {
   std::vector<GeluPattern::Match> matches;
   const GeluPattern pattern(module, graph);
   for (const Node& node : graph.nodes)
-    if (node.op->name() == "Erf")
-      if (const auto match = pattern.at(node)) matches.push_back(*match);
+    if (const auto match = pattern.at(node)) matches.push_back(*match);
   for (const auto& match : matches) {
     Node& node = graph.nodes[match.last];
     if (graph.values[match.x].type != graph.values[node.outputs[0]].type) continue;
     node.op = gelu;
     node.inputs = {match.x};
-    node.attributes = {{"approximate", std::string("none")}};
+    node.attributes = {{"approximate", std::string(match.by_tanh ? "tanh" : "none")}};
   }
   if (!matches.empty()) remove_unused(module);
 }

@@ -54,6 +54,7 @@ Tensor codes_of(nb::handle values, const Format& format) {
 
 // The nearest code to a number beyond all of them.
 double end_of(const Format& format, bool upper) {
+  if (format.is_boolean()) return upper ? 1 : 0;
   const double huge = format.is_float() ? 1e300 : std::numeric_limits<double>::infinity();
   return format.decode(
       format.encode(upper ? huge : -huge, Rounding::kHalfEven,

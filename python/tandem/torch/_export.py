@@ -1,6 +1,6 @@
 """Networks with quantizers as ONNX files that Tandem reads with the numbers they were trained in."""
 
-import contextlib
+import io
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 import tandem
 
+from ._marks import MARKS
 from ._modules import Quantizer
-from ._onnx import OPSET, QONNX
 
 
 def _refuse_uncalibrated(model: nn.Module) -> None:
@@ -34,21 +34,28 @@ def export_onnx(model: nn.Module, inputs: Union[Tensor, Sequence[Tensor]],
     may round differently. `dynamic_axes` are those of torch.onnx.export; without them the first
     axis of each input is symbolic (N). Raises Error naming what neither ONNX nor QONNX can say.
     """
+    try:
+        import onnx  # pylint: disable=import-outside-toplevel
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError("export_onnx needs onnx: pip install onnx", name="onnx") from None
+    from ._onnx import OPSET, with_quantizers  # pylint: disable=import-outside-toplevel
     _refuse_uncalibrated(model)
     examples = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     axes = dynamic_axes if dynamic_axes is not None else {
         name: {0: "N"} for name in (*input_names, *output_names)}
+    written = io.BytesIO()
     training = model.training
     model.eval()
-    temporary = f"{os.fspath(path)}.new"
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            torch.onnx.export(model, examples, temporary, input_names=list(input_names),
+            torch.onnx.export(model, examples, written, input_names=list(input_names),
                               output_names=list(output_names), dynamic_axes=axes,
-                              opset_version=OPSET, custom_opsets={QONNX: 1}, dynamo=False)
-        os.replace(temporary, path)
+                              opset_version=OPSET, custom_opsets={MARKS: 1}, dynamo=False)
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(temporary)
         model.train(training)
+    model_proto = with_quantizers(onnx.load_from_string(written.getvalue()))
+    temporary = f"{os.fspath(path)}.new"
+    with open(temporary, "wb") as file:
+        file.write(model_proto.SerializeToString(deterministic=True))
+    os.replace(temporary, path)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import tandem
 
-from ._onnx import add_nodes
+from ._marks import POWER_OF_TWO, QUANTIZER, mark
 
 Number = Union[Tensor, float]
 
@@ -82,7 +82,8 @@ class _Quantize(torch.autograd.Function):
 
     @staticmethod
     def symbolic(g, x, scale, zero, spec):
-        return add_nodes(g, x, scale, zero, spec)
+        inputs = [x, scale] if zero is None else [x, scale, zero]
+        return mark(g, QUANTIZER, *inputs, **{f"{k}_s": v for k, v in spec._asdict().items()})
 
 
 def _along(parameter: Tensor, x: Tensor, axis: Optional[int]) -> Tensor:
@@ -155,8 +156,7 @@ class _PowerOfTwo(torch.autograd.Function):
 
     @staticmethod
     def symbolic(g, fraction_bits):
-        whole = g.op("Round", fraction_bits)
-        return g.op("Pow", g.op("Constant", value_t=torch.tensor(0.5)), whole)
+        return mark(g, POWER_OF_TWO, fraction_bits)
 
 
 def power_of_two(fraction_bits: Tensor) -> Tensor:

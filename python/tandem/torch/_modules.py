@@ -11,9 +11,10 @@ from torch.nn import functional
 
 import tandem
 
-from ._functional import fixed_point, minifloat, minifloat_format, power_of_two, quantize
-from ._onnx import has_onnx_type
+from ._functional import fixed_point, minifloat, minifloat_format, quantize
 
+# Formats whose whole zeros ONNX adds behind the rounding; QONNX has the others and adds them before.
+_ZERO_AFTER = ("uint4", "int4", "uint8", "int8", "uint16", "int16")
 _CANDIDATES = 40  # ranges that calibration compares
 
 
@@ -37,8 +38,10 @@ def _slowed(value: Tensor, factor: float, limit: float = math.inf) -> Tensor:
     return _Slowed.apply(value, factor, limit)
 
 
-def _constant(value: Tensor) -> Tensor:
-    """The numbers alone, for a file that need not know what computes them."""
+def _in_file(value: Optional[Tensor]) -> Optional[Tensor]:
+    """While a file is written, a parameter's numbers alone, so that it has their very bits."""
+    if value is None or not torch.onnx.is_in_onnx_export():
+        return value
     return torch.tensor(value.detach().cpu().numpy()).to(value.device)
 
 
@@ -103,8 +106,10 @@ class Quantizer(nn.Module):
 class ScaleQuantizer(Quantizer):
     """x in the numbers of a format, with a learned scale and, where asked, a learned zero point.
 
-    Calibration takes the best of some clippings by squared error. Gradients are those of
-    quantize(), that of scale and zero divided by sqrt(elements * greatest number) as LSQ has it.
+    Calibration takes the best of some clippings by squared error. Learned is the logarithm of the
+    scale (Jain et al. 2020, TQT), so that it stays positive and one learning rate suits scales of
+    any size. Gradients are those of quantize(), that of scale and zero divided by
+    sqrt(elements * greatest number) as LSQ has it.
     Zero points are whole numbers in the range of codes (rounded straight through), and only integer
     formats have them.
     """
@@ -116,13 +121,17 @@ class ScaleQuantizer(Quantizer):
         if zero and not tandem.Format(format).is_integer:
             raise tandem.Error(f"a zero point needs an int or uint format, not {self.format}")
         self.overflow = overflow
-        self.scale = nn.Parameter(torch.ones(channels))
+        self.log2_scale = nn.Parameter(torch.zeros(channels))
         self.zero = nn.Parameter(torch.zeros(channels)) if zero else None
 
+    @property
+    def scale(self) -> Tensor:
+        """The scale: [channels]."""
+        return torch.exp2(self.log2_scale)
+
     def _with(self, x: Tensor, scale: Tensor, zero: Optional[Tensor]) -> Tensor:
-        # ONNX adds whole zeros behind the rounding, QONNX before it.
-        added = "after_rounding" if zero is not None and has_onnx_type(self.format) else (
-            "before_rounding")
+        after = zero is not None and self.format in _ZERO_AFTER
+        added = "after_rounding" if after else "before_rounding"
         return quantize(x, scale, zero, format=self.format, rounding=self.rounding,
                         overflow=self.overflow, zero_added=added, axis=self.axis)
 
@@ -142,7 +151,7 @@ class ScaleQuantizer(Quantizer):
             error = self._error(self._with(x, scale, zero), x)
             better = error < best
             best = torch.where(better, error, best)
-            self.scale.copy_(torch.where(better, scale, self.scale))
+            self.log2_scale.copy_(torch.where(better, torch.log2(scale), self.log2_scale))
             if self.zero is not None and zero is not None:
                 self.zero.copy_(torch.where(better, zero, self.zero))
 
@@ -154,9 +163,7 @@ class ScaleQuantizer(Quantizer):
         return limited + (torch.round(limited) - limited).detach()
 
     def _quantized(self, x: Tensor) -> Tensor:
-        scale, zero = self.scale, self._whole_zero()
-        if torch.onnx.is_in_onnx_export():
-            return self._with(x, _constant(scale), None if zero is None else _constant(zero))
+        scale, zero = _in_file(self.scale), _in_file(self._whole_zero())
         greatest = max(abs(tandem.Format(self.format).maximum), 1)
         factor = 1 / math.sqrt(x.numel() / self.channels * greatest)
         return self._with(x, _slowed(scale, factor),
@@ -200,11 +207,8 @@ class FixedPointQuantizer(Quantizer):
                            axis=self.axis)
 
     def _quantized(self, x: Tensor) -> Tensor:
-        if torch.onnx.is_in_onnx_export():
-            step = _constant(power_of_two(self.fraction_bits))
-            return quantize(x, step, format=self.format, rounding=self.rounding, axis=self.axis)
         if not torch.is_grad_enabled() or not self.fraction_bits.requires_grad:
-            return self._fixed(x, self.fraction_bits)
+            return self._fixed(x, _in_file(self.fraction_bits))
         variance = float(x.detach().float().var(unbiased=False))
         return self._fixed(x, _slowed(self.fraction_bits, 1 / max(variance, 1e-30), 1.0))
 
@@ -212,7 +216,7 @@ class FixedPointQuantizer(Quantizer):
 class MinifloatQuantizer(Quantizer):
     """x in floating point with a learned range and, where asked, learned bits of mantissa.
 
-    The quantizer of minifloat(): `clip` is the largest number. Calibration takes the best of some
+    The quantizer of minifloat(): `clip` is the largest number, learned as its logarithm. Calibration takes the best of some
     clippings by squared error, with the mantissa as it is.
     """
 
@@ -221,8 +225,13 @@ class MinifloatQuantizer(Quantizer):
                  rounding: str = "half_even") -> None:
         super().__init__(minifloat_format(bits, mantissa), channels, axis, rounding)
         self.bits = bits
-        self.clip = nn.Parameter(torch.ones(channels))
+        self.log2_clip = nn.Parameter(torch.zeros(channels))
         self.mantissa = nn.Parameter(torch.tensor(float(mantissa)), requires_grad=learn_mantissa)
+
+    @property
+    def clip(self) -> Tensor:
+        """The largest number: [channels]."""
+        return torch.exp2(self.log2_clip)
 
     def _calibrate(self, x: Tensor) -> None:
         widest = self._widest(x) * tandem.Format(self.format).maximum
@@ -230,7 +239,7 @@ class MinifloatQuantizer(Quantizer):
         for i in range(_CANDIDATES):
             clip = widest * (1 - i / _CANDIDATES)
             error = self._error(self._float(x, self.mantissa, clip), x)
-            self.clip.copy_(torch.where(error < best, clip, self.clip))
+            self.log2_clip.copy_(torch.where(error < best, torch.log2(clip), self.log2_clip))
             best = torch.minimum(best, error)
 
     def _float(self, x: Tensor, mantissa: Tensor, clip: Tensor) -> Tensor:
@@ -239,10 +248,9 @@ class MinifloatQuantizer(Quantizer):
     def _quantized(self, x: Tensor) -> Tensor:
         mantissa = self.mantissa.clamp(0, self.bits - 2)
         self.format = minifloat_format(self.bits, round(float(mantissa)))
-        if torch.onnx.is_in_onnx_export():
-            return self._float(x, _constant(mantissa), _constant(self.clip))
         factor = 1 / math.sqrt(x.numel() / self.channels)
-        return self._float(x, _slowed(mantissa, factor), _slowed(self.clip, factor))
+        clip = _in_file(self.clip)
+        return self._float(x, _slowed(mantissa, factor), _slowed(clip, factor))
 
 
 # ---- Layers ----

@@ -77,6 +77,21 @@ nb::object decode(const Format& format, nb::handle codes) {
       [&] { return Tensor::from_reals(Format::parse("f64"), stored.shape(), stored.to_reals()); }));
 }
 
+nb::object all_codes(const Format& format) {
+  constexpr int kMostBits = 16;
+  if (format.bits() > kMostBits)
+    throw Error("codes(): ", format.name(), " has ", format.bits(), " bits; up to ", kMostBits,
+                " are listed");
+  const std::vector<std::uint64_t> codes = format.codes();
+  Tensor tensor(format, {static_cast<std::int64_t>(codes.size())});
+  visit_storage(format.storage(), [&]<typename T>() {
+    std::ranges::transform(codes, tensor.mutable_data<T>().begin(), [&](std::uint64_t code) {
+      return format.is_uniform() ? static_cast<T>(format.integer_of(code)) : static_cast<T>(code);
+    });
+  });
+  return array_of(std::move(tensor));
+}
+
 // ---- The operators Quantize and Dequantize over arrays ----
 
 // A module of one node over x [any shape] with constant parameters.
@@ -200,7 +215,7 @@ void bind_formats(nb::module_& module) {
           "Whether every code is an integer times the same power of two.")
       .def_prop_ro(
           "is_integer", [](const Format& self) { return self.is_integer(); },
-          "Whether every code is an integer: int, uint, bipolar.")
+          "Whether every code is an integer: int, uint, bipolar, ternary.")
       .def_prop_ro(
           "is_float", [](const Format& self) { return self.is_float(); },
           "Whether codes are spaced by an exponent.")
@@ -221,6 +236,8 @@ void bind_formats(nb::module_& module) {
       .def("decode", &decode, "codes"_a,
            nb::sig("def decode(self, codes: numpy.typing.ArrayLike) -> numpy.ndarray"),
            "The reals that codes stand for, as float64.")
+      .def("codes", &all_codes, nb::sig("def codes(self) -> numpy.ndarray"),
+           "All codes of a format of up to 16 bits, in the order of their bits.")
       .def("__eq__",
            [](const Format& self, nb::handle other) {
              return nb::isinstance<Format>(other) && self == nb::cast<Format>(other);

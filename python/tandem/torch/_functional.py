@@ -6,6 +6,7 @@ from typing import NamedTuple, Optional, Union
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 import tandem
 
@@ -59,6 +60,7 @@ class _Quantize(torch.autograd.Function):
         return y.to(x.device)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, *gradients):
         gradient, = gradients
         x, y, scale, zero = ctx.saved_tensors
@@ -143,13 +145,14 @@ class _PowerOfTwo(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, fraction_bits):
-        whole = np.rint(_array(fraction_bits)).astype(np.int64)
-        step = torch.from_numpy(np.ldexp(np.ones_like(whole, np.float32), -whole))
-        step = step.reshape(fraction_bits.shape).to(fraction_bits.device)
+        whole = np.rint(_array(fraction_bits)).astype(int)
+        step = torch.from_numpy(np.asarray(np.ldexp(np.float32(1), -whole)))
+        step = step.to(fraction_bits.device)
         ctx.save_for_backward(step)
         return step
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, *gradients):
         step, = ctx.saved_tensors
         return gradients[0] * step * -math.log(2)
@@ -194,6 +197,7 @@ class _Mantissa(torch.autograd.Function):
         return y.clone()
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, *gradients):
         gradient, = gradients
         y, x, mantissa, clip = ctx.saved_tensors
@@ -229,7 +233,7 @@ def minifloat(x: Tensor, bits: int, mantissa: Number, clip: Number, *,
     and beyond, y = clip * sign(x): dy/dx = 0, dy/dclip = sign(x), dy/dM = 0.
     """
     mantissa, clip = _tensor(mantissa, x), _along(_tensor(clip, x), x, axis)
-    form = minifloat_format(bits, round(float(mantissa)))
+    form = minifloat_format(bits, round(float(mantissa.detach())))
     y = quantize(x, clip / tandem.Format(form).maximum, format=form, rounding=rounding)
     if mantissa.requires_grad and torch.is_grad_enabled():
         y = _Mantissa.apply(y, x.detach(), mantissa, clip.detach(), bits)

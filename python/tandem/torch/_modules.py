@@ -247,7 +247,7 @@ class MinifloatQuantizer(Quantizer):
 
     def _quantized(self, x: Tensor) -> Tensor:
         mantissa = self.mantissa.clamp(0, self.bits - 2)
-        self.format = minifloat_format(self.bits, round(float(mantissa)))
+        self.format = minifloat_format(self.bits, round(float(mantissa.detach())))
         factor = 1 / math.sqrt(x.numel() / self.channels)
         clip = _in_file(self.clip)
         return self._float(x, _slowed(mantissa, factor), _slowed(clip, factor))

@@ -43,8 +43,10 @@ UNSEEN = -32.0
 EPSILON = 1e-5
 BATCHES = {"vit": 128, "characters": 16}
 PEAKS = {"vit": 1e-3, "characters": 2e-3}
-STEPS = {"vit": 24 * 234, "characters": 3000}
-WARMUP, COOLDOWN = 0.05, 0.35           # shares of the steps; between them the rate is constant
+EPOCH = 30_000 // BATCHES["vit"]        # steps
+STEPS = {"vit": 18 * EPOCH, "characters": 3000}
+WARMUP = {"vit": 1.2 * EPOCH, "characters": 150}  # steps
+COOLDOWN = 0.35                         # share of the steps; before it the rate is constant
 WEIGHT_DECAY = 0.05
 
 
@@ -196,10 +198,10 @@ class Windows:
 
 # ---- Training ----
 
-def rate(step, steps, peak):
+def rate(name, step, steps):
     """Warm-up, a constant part, and a linear way down to nothing."""
     left = (steps - step) / steps
-    return peak * min(1.0, (step + 1) / (WARMUP * steps), left / COOLDOWN)
+    return PEAKS[name] * min(1.0, (step + 1) / WARMUP[name], left / COOLDOWN)
 
 
 def optimizer_of(model, peak):
@@ -215,7 +217,7 @@ def train(name, model, batches, smoothing, arguments):
     steps = arguments.steps or STEPS[name]
     optimizer = optimizer_of(model, PEAKS[name])
     kept = arguments.state / f"{name}.state.pt"
-    first, total, saved = 0, 0.0, time.monotonic()
+    first, losses, saved = 0, [], time.monotonic()
     if kept.exists():
         state = torch.load(kept)
         model.load_state_dict(state["model"])
@@ -225,7 +227,7 @@ def train(name, model, batches, smoothing, arguments):
     model.train()
     for step in range(first, steps):
         for group in optimizer.param_groups:
-            group["lr"] = rate(step, steps, PEAKS[name])
+            group["lr"] = rate(name, step, steps)
         inputs, wanted = batches.batch(step)
         with torch.autocast("cpu", torch.bfloat16):
             logits = model(inputs)
@@ -235,10 +237,11 @@ def train(name, model, batches, smoothing, arguments):
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        total += loss.item()
+        losses.append(loss.item())
         if (step + 1) % 100 == 0:
-            print(f"{name}: step {step + 1}/{steps}  training loss {total / 100:.4f}", flush=True)
-            total = 0.0
+            print(f"{name}: step {step + 1}/{steps}  training loss {np.mean(losses):.4f}",
+                  flush=True)
+            losses = []
         if time.monotonic() - saved > 60 or step + 1 == steps:
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(),
                      "step": step + 1}

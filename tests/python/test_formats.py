@@ -90,6 +90,6 @@ def test_package_does_not_need_pytorch():
                "    print(error)\n")
     done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True)
     assert done.stdout.decode().strip() == "tandem.torch needs PyTorch: pip install torch"
-    done = subprocess.run([sys.executable, "-c", "import tandem, sys\nprint('torch' in sys.modules)"],
-                          stdout=subprocess.PIPE, check=True)
+    program = "import tandem, sys\nprint('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True)
     assert done.stdout.decode().strip() == "False"

@@ -1,6 +1,7 @@
 """tandem.torch: the bits of the C++ quantizers, gradients of the documented surrogates, networks
 that are read as they were trained."""
 
+import copy
 import math
 
 import numpy as np
@@ -43,7 +44,9 @@ def test_numbers_are_those_of_the_format(form, axis):
 def test_fixed_point_is_the_format_of_that_name(bits, fraction, signed):
     name = f"{'' if signed else 'u'}fixed<{bits},{fraction}>"
     kind, x = tandem.Format(name), hard_values(name)
-    x = x[np.abs(x) < 1e30]  # x * 2^f stays an f32
+    with np.errstate(over="ignore"):  # where x * 2^f is an f32
+        scaled = np.ldexp(x, fraction)
+    x = x[np.isfinite(scaled) & (np.ldexp(scaled, -fraction) == x)]
     for rounding in ("half_even", "floor", "half_up", "toward_zero"):
         for overflow in ("saturate", "wrap", "saturate_zero", "saturate_symmetric"):
             expected = kind.decode(kind.encode(x, rounding=rounding, overflow=overflow))
@@ -252,9 +255,9 @@ def test_halves_and_whole_numbers_are_computed_in_f32():
 def trained(model, x, recipe, steps=8):
     torch.manual_seed(9)
     target = torch.randint(5, (len(x),))
-    weights, activations, zero, last = recipe
-    tt.prepare(model, weights=weights, activations=activations, zero=zero)
-    model.append(last())
+    weights, activations, last = recipe
+    tt.prepare(model, weights=weights, activations=activations)
+    model.append(copy.deepcopy(last))
     optimizer = torch.optim.Adam(model.parameters(), 5e-3)
     losses = []
     for _ in range(steps):
@@ -280,15 +283,16 @@ def convolutions():
                          nn.Linear(32, 5)), torch.randn(256, 3, 8, 8)
 
 
+# Weights, activations, and the quantizer of the output.
 RECIPES = {
-    "int8": ("int8", "int8", False, lambda: tt.ScaleQuantizer("int8")),
-    "uint8 zeros": ("int8", "uint8", True, lambda: tt.ScaleQuantizer("uint8", zero=True)),
-    "int4 weights": ("int4", "int8", False, lambda: tt.ScaleQuantizer("int8")),
-    "int6 zeros": ("int3", "int6", True, lambda: tt.ScaleQuantizer("int6", zero=True)),
-    "ternary": ("ternary", "int8", False, lambda: tt.ScaleQuantizer("int8")),
-    "e4m3": ("e4m3", "e4m3", False, lambda: tt.ScaleQuantizer("e4m3")),
-    "fixed": ("fixed4", "fixed8", False, lambda: tt.FixedPointQuantizer(8)),
-    "narrow fixed": ("fixed3", "fixed6", False, lambda: tt.FixedPointQuantizer(6)),
+    "int8": ("int8", "int8", tt.ScaleQuantizer("int8")),
+    "uint8 zeros": ("int8", *[tt.ScaleQuantizer("uint8", zero=True)] * 2),
+    "int4 weights": ("int4", "int8", tt.ScaleQuantizer("int8")),
+    "int6 zeros": ("int3", *[tt.ScaleQuantizer("int6", zero=True)] * 2),
+    "ternary": ("ternary", "int8", tt.ScaleQuantizer("int8")),
+    "e4m3": ("e4m3", "e4m3", tt.ScaleQuantizer("e4m3")),
+    "fixed": (tt.FixedPointQuantizer(4), *[tt.FixedPointQuantizer(8)] * 2),
+    "narrow fixed": (tt.FixedPointQuantizer(3), *[tt.FixedPointQuantizer(6)] * 2),
 }
 
 
@@ -357,7 +361,7 @@ def test_files_run_in_onnxruntime(tmp_path):
     y, = session.run(None, {"x": x.numpy()})
     expected = model(x).detach().numpy()
     step = float(model[-1].scale.detach())
-    assert np.abs(y - expected).max() < 1.5 * step and (y != expected).mean() < 0.01
+    assert np.abs(y - expected).max() < 1.5 * step and (y != expected).mean() < 0.05
 
 
 # ---- Refusals ----

@@ -11,7 +11,8 @@
     tt.export_onnx(model, example, "model.onnx")            # reads as it was trained
 
 Codes are found by the one definition of rounding that networks, kernels, C and circuits have, on
-the CPU (tensors elsewhere are copied there and back). Needs PyTorch, which `import tandem` does not.
+the CPU (tensors elsewhere are copied there and back). Needs PyTorch, which `import tandem` does
+not; docs/pytorch.md says more.
 """
 
 try:
@@ -28,5 +29,5 @@ from ._modules import (FixedPointQuantizer, MinifloatQuantizer, QuantizedConv2d,
                        Quantizer, ScaleQuantizer, freeze, prepare)
 
 __all__ = ["FixedPointQuantizer", "MinifloatQuantizer", "QuantizedConv2d", "QuantizedLinear",
-           "Quantizer", "ScaleQuantizer", "export_onnx", "fixed_point", "freeze", "minifloat", "power_of_two",
-           "prepare", "quantize"]
+           "Quantizer", "ScaleQuantizer", "export_onnx", "fixed_point", "freeze", "minifloat",
+           "power_of_two", "prepare", "quantize"]

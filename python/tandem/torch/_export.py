@@ -1,4 +1,4 @@
-"""Networks with quantizers as ONNX files that Tandem reads with the numbers they were trained in."""
+"""Networks with quantizers as ONNX files that are read with the numbers of the training."""
 
 import io
 import os
@@ -27,7 +27,8 @@ def export_onnx(model: nn.Module, inputs: Union[Tensor, Sequence[Tensor]],
                 path: Union[str, os.PathLike], *, input_names: Sequence[str] = ("x",),
                 output_names: Sequence[str] = ("y",),
                 dynamic_axes: Optional[Mapping[str, Mapping[int, str]]] = None) -> None:
-    """Writes a network with its quantizers as QuantizeLinear and DequantizeLinear, or QONNX's Quant.
+    """Writes a network as ONNX; its quantizers become QuantizeLinear and DequantizeLinear, or,
+    where ONNX has no such format, QONNX's Quant.
 
     tandem.load() reads the file as the network's forward computes in eval mode; where scales are
     powers of two (fixed point) sums are exact, so that every code is the same, else sums of f32

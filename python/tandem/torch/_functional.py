@@ -172,7 +172,8 @@ def fixed_point(x: Tensor, bits: int, fraction_bits: Number, *, signed: bool = T
                 axis: Optional[int] = None) -> Tensor:
     """x in fixed point of so many bits with round(fraction_bits) of them behind the point.
 
-    The numbers are those of the format fixed<bits,f> (ufixed where not signed). With y the result,
+    The numbers are those of the format fixed<bits,f> (ufixed where not signed), wherever x * 2^f is
+    itself an f32. With y the result,
     the gradient for x is 1 in range and 0 where it saturates; that for the fraction bits f is
 
         ln 2 * (x - y) in range,  -ln 2 * y where it saturates
@@ -210,7 +211,7 @@ class _Mantissa(torch.autograd.Function):
 
 
 def minifloat_format(bits: int, mantissa: int) -> str:
-    """The format of a sign, bits - 1 - mantissa bits of exponent and a mantissa, all codes finite."""
+    """The format of so many bits with a sign and so much mantissa, all codes finite."""
     if not 0 <= mantissa <= bits - 2:
         raise tandem.Error(f"{mantissa} bits of mantissa do not fit {bits} bits: one is the sign "
                            f"and at least one the exponent's, so give 0 to {bits - 2}")

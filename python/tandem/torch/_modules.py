@@ -1,5 +1,6 @@
 """Quantizers with learned parameters, and layers that have them."""
 
+import copy
 import fnmatch
 import math
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ import tandem
 
 from ._functional import fixed_point, minifloat, minifloat_format, quantize
 
-# Formats whose whole zeros ONNX adds behind the rounding; QONNX has the others and adds them before.
+# Formats whose zeros ONNX adds behind the rounding; QONNX has the others and adds them before.
 _ZERO_AFTER = ("uint4", "int4", "uint8", "int8", "uint16", "int16")
 _CANDIDATES = 40  # ranges that calibration compares
 
@@ -216,8 +217,8 @@ class FixedPointQuantizer(Quantizer):
 class MinifloatQuantizer(Quantizer):
     """x in floating point with a learned range and, where asked, learned bits of mantissa.
 
-    The quantizer of minifloat(): `clip` is the largest number, learned as its logarithm. Calibration takes the best of some
-    clippings by squared error, with the mantissa as it is.
+    The quantizer of minifloat(): `clip` is the largest number, learned as its logarithm.
+    Calibration takes the best of some clippings by squared error, with the mantissa as it is.
     """
 
     def __init__(self, bits: int = 8, mantissa: int = 3, *, channels: int = 1,
@@ -293,15 +294,15 @@ def _layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     return ((name, module) for name, module in model.named_modules() if type(module) in _QUANTIZED)
 
 
-def prepare(model: nn.Module, weights: Optional[str] = "int8",
-            activations: Optional[str] = "int8", *, zero: bool = False,
+def prepare(model: nn.Module, weights: Union[str, Quantizer, None] = "int8",
+            activations: Union[str, Quantizer, None] = "int8", *,
             skip: Union[str, Sequence[str]] = ()) -> nn.Module:
     """Turns every Linear and Conv2d of a model, in place, into the quantized one; returns it.
 
-    Weights get a scale for each output channel, inputs one scale (and a zero point where `zero`
-    says so); None leaves either real. `skip` names layers by pattern ("head", "stem.*"); one that
-    matches nothing is an error. "fixed8" or "ufixed8" stands for a FixedPointQuantizer of so many
-    bits, with one binary point for each tensor.
+    The name of a format gives weights a scale for each output channel, and inputs one scale. A
+    quantizer is copied for each layer: activations=ScaleQuantizer("uint8", zero=True). None leaves
+    either real. `skip` names layers by pattern ("head", "stem.*"); one that matches nothing is an
+    error.
     """
     patterns = [skip] if isinstance(skip, str) else list(skip)
     layers = dict(_layers(model))
@@ -312,37 +313,21 @@ def prepare(model: nn.Module, weights: Optional[str] = "int8",
     for name, layer in layers.items():
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
             continue
+        weight = layer.weight
         layer.__class__ = _QUANTIZED[type(layer)]
-        layer.weight_quantizer = None if weights is None else _weight_quantizer(
-            weights, layer.weight.shape[0])
-        layer.input_quantizer = None if activations is None else _quantizer(activations, zero=zero)
-        for quantizer in (layer.weight_quantizer, layer.input_quantizer):
-            if quantizer is not None:
-                quantizer.to(layer.weight.device).train(layer.training)
+        layer.weight_quantizer = _quantizer_like(weights, weight, weight.shape[0])
+        layer.input_quantizer = _quantizer_like(activations, weight, 1)
     return model
 
 
-def _fixed_bits(name: str) -> Optional[tuple[int, bool]]:
-    """Bits and sign of "fixed8" or "ufixed8"."""
-    stem = name.removeprefix("u")
-    if stem.startswith("fixed") and stem[5:].isdigit():
-        return int(stem[5:]), stem == name
-    return None
-
-
-def _quantizer(name: str, **options) -> Quantizer:
-    fixed = _fixed_bits(name)
-    if fixed is None:
-        return ScaleQuantizer(name, **options)
-    if options.pop("zero", False):
-        raise tandem.Error("fixed point has no zero point")
-    return FixedPointQuantizer(fixed[0], signed=fixed[1])
-
-
-def _weight_quantizer(name: str, channels: int) -> Quantizer:
-    if _fixed_bits(name) is not None:
-        return _quantizer(name)
-    return ScaleQuantizer(name, channels=channels, axis=0)
+def _quantizer_like(wanted: Union[str, Quantizer, None], weight: Tensor,
+                    channels: int) -> Optional[Quantizer]:
+    """A quantizer of its own, on the device of a layer's weight."""
+    if wanted is None:
+        return None
+    if isinstance(wanted, str):
+        return ScaleQuantizer(wanted, channels=channels, axis=0).to(weight.device)
+    return copy.deepcopy(wanted).to(weight.device)
 
 
 def freeze(model: nn.Module) -> None:

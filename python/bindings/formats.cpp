@@ -13,7 +13,7 @@
 #include "tandem/base/text.h"
 #include "tandem/base/threads.h"
 #include "tandem/graph/builder.h"
-#include "tandem/graph/evaluate.h"
+#include "tandem/graph/operator.h"
 
 #include "python/bindings/arguments.h"
 #include "python/bindings/arrays.h"

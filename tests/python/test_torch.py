@@ -2,6 +2,7 @@
 that are read as they were trained."""
 
 import copy
+import inspect
 import math
 
 import numpy as np
@@ -213,7 +214,8 @@ def test_binary_point_is_found(bits, draw):
 @pytest.mark.parametrize("quantizer", [
     tt.ScaleQuantizer("int4"), tt.ScaleQuantizer("uint4", zero=True), tt.ScaleQuantizer("nf4"),
     tt.ScaleQuantizer("int4", channels=3, axis=1), tt.FixedPointQuantizer(4),
-    tt.MinifloatQuantizer(6, 2), tt.MinifloatQuantizer(6, 2, channels=3, axis=1)],
+    tt.MinifloatQuantizer(6, 2), tt.MinifloatQuantizer(6, 2, channels=3, axis=1),
+    tt.MinifloatQuantizer(8, 2, learn_mantissa=True)],
     ids=lambda q: type(q).__name__ + q.format)
 def test_quantizers_learn_from_where_calibration_left_them(quantizer):
     torch.manual_seed(6)
@@ -362,6 +364,16 @@ def test_files_run_in_onnxruntime(tmp_path):
     expected = model(x).detach().numpy()
     step = float(model[-1].scale.detach())
     assert np.abs(y - expected).max() < 1.5 * step and (y != expected).mean() < 0.05
+
+
+# ---- Documentation ----
+
+def test_everything_is_documented_and_typed():
+    for name in tt.__all__:
+        thing = getattr(tt, name)
+        assert thing.__doc__, name
+        signature = inspect.signature(thing.__init__ if isinstance(thing, type) else thing)
+        assert signature.return_annotation is not inspect.Signature.empty, name
 
 
 # ---- Refusals ----

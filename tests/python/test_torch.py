@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from conftest import FORMATS, hard_values
+from conftest import FORMATS, REPO, hard_values
 
 import tandem
 
@@ -367,6 +367,16 @@ def test_files_run_in_onnxruntime(tmp_path):
 
 
 # ---- Documentation ----
+
+def test_page_says_what_runs(tmp_path, monkeypatch):
+    page = (REPO / "docs/pytorch.md").read_text()
+    program = page.split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(11)
+    exec(compile(program, "docs/pytorch.md", "exec"), {})  # pylint: disable=exec-used
+    assert (tmp_path / "model.onnx").exists()
+
+
 
 def test_everything_is_documented_and_typed():
     for name in tt.__all__:

@@ -37,9 +37,10 @@ STEM = (3, 32, 64, 96, WIDTHS["vit"])  # channels; the first convolution alone k
 TOKENS = 16                             # 4 x 4 places of the stem's output
 CLASSES = 10
 LENGTH = 128                            # characters that the decoder sees
-# Added to scores of places that must not be seen. exp(-32) is nothing beside 1 in f32, and a range
-# of 8-bit codes that holds it still tells scores apart, which it would not with -1e9.
-UNSEEN = -32.0
+# Added to scores of places that must not be seen. Scores of the trained network lie within 64, so
+# that exp() of the difference is zero in f32; narrow codes whose range holds it still tell scores
+# apart, which they would not with -1e9.
+UNSEEN = -256.0
 EPSILON = 1e-5
 BATCHES = {"vit": 128, "characters": 16}
 PEAKS = {"vit": 1e-3, "characters": 2e-3}

@@ -47,6 +47,11 @@ struct ArraysKind {
 };
 using ArraysArgument = Argument<ArraysKind>;
 
+struct ArrayKind {
+  static constexpr auto kName = nanobind::detail::const_name("numpy.typing.ArrayLike");
+};
+using ArrayArgument = Argument<ArrayKind>;
+
 }  // namespace tandem::python
 
 namespace nanobind::detail {

@@ -4,6 +4,7 @@
 #include "tandem/ops/register.h"
 
 #include "python/bindings/errors.h"
+#include "python/bindings/formats.h"
 #include "python/bindings/module.h"
 #include "python/bindings/program.h"
 #include "python/bindings/verbs.h"
@@ -13,6 +14,7 @@ NB_MODULE(_tandem, module) {
   module.doc() = "Algorithm-hardware co-design of neural networks.";
   module.attr("__version__") = tandem::version();
   tandem::python::bind_errors(module);
+  tandem::python::bind_formats(module);
   tandem::python::bind_module(module);
   tandem::python::bind_program(module);
   tandem::python::bind_verbs(module);

@@ -13,14 +13,16 @@ wrong, where, and what to do about it.
 """
 
 from ._tandem import (CheckResult, CompileResult, CompressResult, Error, Estimate, Figure,
-                      FitResult, InternalError, Issue, Module, OnnxProgram, Port, RefusedModel,
-                      StepEstimate, __version__, check, compile, compress, estimate, fit, load,
-                      lower, set_thread_count, thread_count)
+                      FitResult, Format, InternalError, Issue, Module, OnnxProgram, Port,
+                      RefusedModel, StepEstimate, __version__, check, compile, compress,
+                      dequantize, estimate, fit, load, lower, quantize, set_thread_count,
+                      thread_count)
 
 __all__ = ["CheckResult", "CompileResult", "CompressResult", "Error", "Estimate", "Figure",
-           "FitResult", "InternalError", "Issue", "Module", "OnnxProgram", "Port", "RefusedModel",
-           "StepEstimate", "__version__", "check", "compile", "compress", "estimate", "fit", "load",
-           "lower", "set_thread_count", "thread_count"]
+           "FitResult", "Format", "InternalError", "Issue", "Module", "OnnxProgram", "Port",
+           "RefusedModel", "StepEstimate", "__version__", "check", "compile", "compress",
+           "dequantize", "estimate", "fit", "load", "lower", "quantize", "set_thread_count",
+           "thread_count"]
 
 for _name in __all__:  # shown as what they are imported as
     if isinstance(globals()[_name], type):

@@ -128,8 +128,8 @@ class Session {
           ++values;
           if (tensor == first->second) continue;
           ++unlike;
-          wrong.push_back(concat(name(set), ", ", threads, " threads: ",
-                                 graph().values[value].name));
+          wrong.push_back(
+              concat(name(set), ", ", threads, " threads: ", graph().values[value].name));
         }
       }
     }

@@ -1,6 +1,7 @@
 #include "tandem/runtime/code_groups.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "tandem/kernels/instruction_set.h"
@@ -151,6 +152,8 @@ class Groups {
     if (!sum) return std::nullopt;
     std::vector<NodeId> tail{rescale};
     if (!add_tail(tail)) return std::nullopt;
+    if (sum->wide && !wide_terms(*sum->wide, *code_tail(module_, graph_, tail)))
+      return std::nullopt;
     CodeGroup group{"code_pair", sum->nodes};
     group.nodes.insert(group.nodes.end(), tail.begin(), tail.end());
     return group;
@@ -167,6 +170,8 @@ struct Terms {
   Int128 product = 0, x = 0, y = 0, constant = 0;
 };
 
+Int128 magnitude(Int128 v) { return v < 0 ? -v : v; }
+
 class Pair {
  public:
   Pair(const Module& module, const Graph& graph, const std::set<ValueId>& kept,
@@ -176,23 +181,36 @@ class Pair {
   std::optional<CodePair> of(ValueId sum) {
     const auto terms = terms_of(sum, 0);
     if (!terms || pair_.x == kNone || pair_.y == kNone || !order(sum)) return std::nullopt;
-    const Int128 constants[] = {terms->product, terms->x, terms->y, terms->constant};
-    for (const Int128 constant : constants)
-      if (constant > INT32_MAX || constant < INT32_MIN) return std::nullopt;
-    PairTerms& to = pair_.terms;
-    to = {static_cast<std::int32_t>(terms->product), static_cast<std::int32_t>(terms->x),
-          static_cast<std::int32_t>(terms->y), static_cast<std::int32_t>(terms->constant)};
-    if (swapped_) std::swap(to.x_factor, to.y_factor);
-    const auto magnitude = [](Int128 v) { return v < 0 ? -v : v; };
-    const Int128 reach = 255 * (255 * magnitude(to.product) + magnitude(to.x_factor)) +
-                         255 * magnitude(to.y_factor) + magnitude(to.constant);
-    if (reach > INT32_MAX) return std::nullopt;
+    if (!narrow(*terms) && !wide(*terms, sum)) return std::nullopt;
     std::sort(pair_.nodes.begin(), pair_.nodes.end());
     return pair_;
   }
 
  private:
   const TensorType& type(ValueId value) const { return graph_.values[value].type; }
+
+  bool narrow(const Terms& terms) {
+    for (const Int128 constant : {terms.product, terms.x, terms.y, terms.constant})
+      if (constant > INT32_MAX || constant < INT32_MIN) return false;
+    PairTerms& to = pair_.terms;
+    to = {static_cast<std::int32_t>(terms.product), static_cast<std::int32_t>(terms.x),
+          static_cast<std::int32_t>(terms.y), static_cast<std::int32_t>(terms.constant)};
+    if (swapped_) std::swap(to.x_factor, to.y_factor);
+    const Int128 reach = 255 * (255 * magnitude(to.product) + magnitude(to.x_factor)) +
+                         255 * magnitude(to.y_factor) + magnitude(to.constant);
+    return reach <= INT32_MAX;
+  }
+  bool wide(const Terms& terms, ValueId sum) {
+    constexpr Int128 kMost = Int128{1} << 52;
+    const Int128 reach =
+        255 * (magnitude(terms.x) + magnitude(terms.y)) + magnitude(terms.constant);
+    if (terms.product != 0 || reach >= kMost || type(pair_.y).shape != type(sum).shape)
+      return false;
+    pair_.wide = {static_cast<std::int64_t>(terms.x), static_cast<std::int64_t>(terms.y),
+                  static_cast<std::int64_t>(terms.constant)};
+    if (swapped_) std::swap(pair_.wide->x_factor, pair_.wide->y_factor);
+    return true;
+  }
 
   // The larger operand comes first; the other is as large, or one for each channel.
   bool order(ValueId sum) {
@@ -335,6 +353,20 @@ std::optional<std::array<std::uint8_t, 256>> byte_table(const NodeView& node) {
     bytes[static_cast<std::uint8_t>(least + static_cast<std::int64_t>(i))] =
         static_cast<std::uint8_t>(integers[i]);
   return bytes;
+}
+
+std::optional<WidePairTerms> wide_terms(const CodePair::Wide& sum, const CodeTail& tail) {
+  if (tail.lines.size() != 1) return std::nullopt;
+  const RescaleLine& line = tail.lines[0];
+  const Int128 x = Int128{sum.x_factor} * line.multiplier,
+               y = Int128{sum.y_factor} * line.multiplier,
+               constant = Int128{sum.constant} * line.multiplier + line.addend;
+  const Int128 reach = 255 * (magnitude(x) + magnitude(y)) + magnitude(constant);
+  if (reach >= Int128{1} << std::min(52, line.shift + 31)) return std::nullopt;
+  const auto real = [&](Int128 integer) {
+    return std::ldexp(static_cast<double>(integer), -line.shift);
+  };
+  return WidePairTerms{real(x), real(y), real(constant), tail.low, tail.high};
 }
 
 std::optional<CodePair> code_pair(const Module& module, const Graph& graph, ValueId sum,

@@ -75,11 +75,15 @@ class CodePairStep final : public StepProgram {
         period_(element_count(context.shape(pair.y))),
         x_signed_(is_signed_byte(context.graph.values[pair.x].type.format)),
         y_signed_(is_signed_byte(context.graph.values[pair.y].type.format)),
-        tail_(tail) {}
+        tail_(tail),
+        table_(tail.table) {
+    if (pair.wide) wide_ = wide_terms(*pair.wide, tail);
+  }
 
   void run(const Places& places, Scratch& scratch) const override {
     const std::uint8_t *x = bytes_of(places, pair_.x), *y = bytes_of(places, pair_.y);
     std::uint8_t* to = result_bytes(places, result_);
+    if (wide_) return add_wide(x, y, to);
     if (period_ == count_) {
       parallel_for(0, count_, kPart, [&](std::int64_t begin, std::int64_t end) {
         alignas(64) std::int32_t sums[kBlock];
@@ -95,6 +99,13 @@ class CodePairStep final : public StepProgram {
   }
 
  private:
+  void add_wide(const std::uint8_t* x, const std::uint8_t* y, std::uint8_t* to) const {
+    parallel_for(0, count_, kPart, [&](std::int64_t begin, std::int64_t end) {
+      wide_pair_codes(*wide_, x + begin, x_signed_, y + begin, y_signed_, end - begin, to + begin);
+      if (table_) map_codes(to + begin, end - begin, *table_, to + begin);
+    });
+  }
+
   // One y for each channel: a factor and an addend for x.
   void scale(const std::uint8_t* x, const std::uint8_t* y, Scratch& scratch,
              std::uint8_t* to) const {
@@ -123,6 +134,8 @@ class CodePairStep final : public StepProgram {
   std::int64_t count_, period_;
   bool x_signed_, y_signed_;
   UniformTail tail_;
+  std::optional<WidePairTerms> wide_;
+  std::optional<std::array<std::uint8_t, 256>> table_;
 };
 
 // The sum of the pixels of each channel, then its codes.

@@ -33,8 +33,8 @@ class StepChecker {
   }
 
   std::optional<StepCheck> check(const Step& step) {
-    const bool exact = std::ranges::all_of(
-        step.nodes, [&](NodeId id) { return is_exact(graph_.nodes[id]); });
+    const bool exact =
+        std::ranges::all_of(step.nodes, [&](NodeId id) { return is_exact(graph_.nodes[id]); });
     const ValueId result = graph_.nodes[step.nodes.back()].outputs[0];
     if (!exact || !stored_.contains(result)) return std::nullopt;
     std::map<ValueId, Tensor> own;

@@ -14,7 +14,8 @@ namespace tandem {
 // threads that are chosen now. The steps are those that run without this look at them.
 std::map<ValueId, Tensor> stored_values(const HostNetwork& network, std::span<const Tensor> inputs);
 
-// One step beside the definition of its nodes in unlimited integers, which reads what the step read.
+// One step beside the definition of its nodes in unlimited integers, which reads what the step
+// read.
 struct StepCheck {
   std::string name, form;  // of its first node; its kernel
   std::int64_t compared = 0, differing = 0;

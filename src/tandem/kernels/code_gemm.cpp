@@ -175,52 +175,94 @@ TANDEM_AMX void multiply_amx(const std::uint8_t* a, std::int64_t rows, std::int6
   _tile_release();
 }
 
-// kRows rows times a panel, in the steps and groups of its proof.
+// kRows rows times a panel of 16 columns, in the groups and steps of its proof.
 template <int kRows>
-TANDEM_AVX2 void avx2_tile(const std::uint8_t* a, std::int64_t a_stride, const PairedPanel& panel,
-                           std::int32_t* c, std::int64_t c_stride) {
-  const __m256i ones = _mm256_set1_epi16(1);
+struct Avx2Tile {
+  const std::uint8_t* a;
+  std::int64_t a_stride;
   __m256i low[kRows], high[kRows];
-  for (int r = 0; r < kRows; ++r) low[r] = high[r] = _mm256_setzero_si256();
-  const PairedPanel::Step* step = panel.steps.data();
-  const std::int8_t* weights = panel.weights.data();
-  for (const std::uint32_t length : panel.groups) {
-    __m256i narrow_low[kRows], narrow_high[kRows];
-    for (int r = 0; r < kRows; ++r) narrow_low[r] = narrow_high[r] = _mm256_setzero_si256();
-    for (std::uint32_t s = 0; s < length; ++s, ++step, weights += 64) {
-      const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights));
-      const __m256i second = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + 32));
-      std::int32_t picks;
-      std::memcpy(&picks, step->picks.data(), sizeof picks);
-      const __m256i order = _mm256_set1_epi32(picks);
+
+  TANDEM_AVX2_INLINE __m256i quad(int row, std::uint32_t offset) const {
+    std::int32_t four;
+    std::memcpy(&four, a + row * a_stride + offset, sizeof four);
+    return _mm256_set1_epi32(four);
+  }
+
+  // Groups of kLength steps, whose sums stay in 16 bits.
+  template <int kLength>
+  TANDEM_AVX2_INLINE void add_groups(std::uint32_t count, const std::uint32_t*& offsets,
+                                     const std::int8_t*& weights) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    for (std::uint32_t g = 0; g < count; ++g, offsets += kLength, weights += 64 * kLength) {
+      const auto weight = [&](int at) TANDEM_AVX2 {
+        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + 32 * at));
+      };
+#pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
-        const auto* block = reinterpret_cast<const __m128i*>(a + r * a_stride + step->offset);
-        const __m256i codes =
-            _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128(block)), order);
-        narrow_low[r] = _mm256_add_epi16(narrow_low[r], _mm256_maddubs_epi16(codes, first));
-        narrow_high[r] = _mm256_add_epi16(narrow_high[r], _mm256_maddubs_epi16(codes, second));
+        __m256i codes = quad(r, offsets[0]);
+        __m256i first = _mm256_maddubs_epi16(codes, weight(0));
+        __m256i second = _mm256_maddubs_epi16(codes, weight(1));
+#pragma GCC unroll 8
+        for (int s = 1; s < kLength; ++s) {
+          codes = quad(r, offsets[s]);
+          first = _mm256_add_epi16(first, _mm256_maddubs_epi16(codes, weight(2 * s)));
+          second = _mm256_add_epi16(second, _mm256_maddubs_epi16(codes, weight(2 * s + 1)));
+        }
+        low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(first, ones));
+        high[r] = _mm256_add_epi32(high[r], _mm256_madd_epi16(second, ones));
       }
     }
-    for (int r = 0; r < kRows; ++r) {
-      low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(narrow_low[r], ones));
-      high[r] = _mm256_add_epi32(high[r], _mm256_madd_epi16(narrow_high[r], ones));
+  }
+
+  // Steps whose products are added in 32 bits at once.
+  TANDEM_AVX2_INLINE void add_wide(std::uint32_t count, const std::uint32_t* offsets,
+                                   const std::int16_t* weights) {
+    const __m256i even_bytes = _mm256_set1_epi16(0xFF);
+    for (std::uint32_t s = 0; s < count; ++s, weights += 64) {
+      const auto weight = [&](int at) TANDEM_AVX2 {
+        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + 16 * at));
+      };
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        const __m256i codes = quad(r, offsets[s]);
+        const __m256i even = _mm256_and_si256(codes, even_bytes), odd = _mm256_srli_epi16(codes, 8);
+        low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(even, weight(0)));
+        high[r] = _mm256_add_epi32(high[r], _mm256_madd_epi16(even, weight(1)));
+        low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(odd, weight(2)));
+        high[r] = _mm256_add_epi32(high[r], _mm256_madd_epi16(odd, weight(3)));
+      }
     }
   }
-  for (int r = 0; r < kRows; ++r) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(c + r * c_stride), low[r]);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(c + r * c_stride + 8), high[r]);
+
+  TANDEM_AVX2 static void run(const std::uint8_t* a, std::int64_t a_stride,
+                              const PairedPanel& panel, std::int32_t* c, std::int64_t c_stride) {
+    Avx2Tile tile{a, a_stride, {}, {}};
+    for (int r = 0; r < kRows; ++r) tile.low[r] = tile.high[r] = _mm256_setzero_si256();
+    const std::uint32_t* offsets = panel.offsets.data();
+    const std::int8_t* weights = panel.weights.data();
+    static_assert(PairedPanel::kMostLength == 4);
+    tile.template add_groups<4>(panel.groups[0], offsets, weights);
+    tile.template add_groups<3>(panel.groups[1], offsets, weights);
+    tile.template add_groups<2>(panel.groups[2], offsets, weights);
+    tile.template add_groups<1>(panel.groups[3], offsets, weights);
+    tile.add_wide(panel.wide_steps(), offsets, panel.wide_weights.data());
+    for (int r = 0; r < kRows; ++r) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(c + r * c_stride), tile.low[r]);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(c + r * c_stride + 8), tile.high[r]);
+    }
   }
-}
+};
 
 void multiply_avx2(const std::uint8_t* a, std::int64_t rows, std::int64_t a_stride,
                    const PairedPanel& panel, std::int32_t* c, std::int64_t c_stride) {
-  std::int64_t row = 0;
-  for (; row + 3 <= rows; row += 3)
-    avx2_tile<3>(a + row * a_stride, a_stride, panel, c + row * c_stride, c_stride);
-  if (rows - row == 2)
-    avx2_tile<2>(a + row * a_stride, a_stride, panel, c + row * c_stride, c_stride);
-  if (rows - row == 1)
-    avx2_tile<1>(a + row * a_stride, a_stride, panel, c + row * c_stride, c_stride);
+  constexpr std::int64_t kRows = 6;
+  constexpr decltype(&Avx2Tile<1>::run) kTiles[] = {Avx2Tile<1>::run, Avx2Tile<2>::run,
+                                                    Avx2Tile<3>::run, Avx2Tile<4>::run,
+                                                    Avx2Tile<5>::run, Avx2Tile<6>::run};
+  for (std::int64_t row = 0; row < rows; row += kRows) {
+    const std::int64_t now = std::min(kRows, rows - row);
+    kTiles[now - 1](a + row * a_stride, a_stride, panel, c + row * c_stride, c_stride);
+  }
 }
 #endif
 
@@ -255,7 +297,7 @@ PackedCodes pack_codes(const std::int8_t* b, std::int64_t depth, std::int64_t co
   for (std::int64_t panel = 0; panel < panels; ++panel) {
     const auto rows = panel_rows(b, depth, padded, columns, row_stride, column_stride, panel);
     if (pairs) {
-      packed.paired.push_back(pair_panel(rows, padded, most));
+      packed.paired.push_back(pair_panel(rows, (depth + 3) / 4 * 4, most));
       continue;
     }
     std::int8_t* to = packed.lines.data()->bytes + panel * padded * kWidth;

@@ -35,20 +35,24 @@ TANDEM_VNNI void vnni_tile(const std::uint8_t* a, std::int64_t a_stride, const s
                            std::int64_t pitch, std::int64_t quads, std::int32_t* c,
                            std::int64_t c_stride) {
   __m512i sums[kRows][kPanels];
+#pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
     for (int p = 0; p < kPanels; ++p) sums[r][p] = _mm512_setzero_si512();
   for (std::int64_t k = 0; k < quads; ++k) {
     __m512i weights[kPanels];
     for (int p = 0; p < kPanels; ++p) weights[p] = _mm512_loadu_si512(panels + p * pitch + 64 * k);
+#pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) {
       std::int32_t four;
       std::memcpy(&four, a + r * a_stride + 4 * k, sizeof four);
       const __m512i codes = _mm512_set1_epi32(four);
-      for (int p = 0; p < kPanels; ++p)
-        sums[r][p] = _mm512_dpbusd_epi32(sums[r][p], codes, weights[p]);
+      for (int p = 0; p < kPanels; ++p) sums[r][p] = add_products(sums[r][p], codes, weights[p]);
     }
   }
+#pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
     for (int p = 0; p < kPanels; ++p)
       _mm512_storeu_si512(c + r * c_stride + p * kWidth, sums[r][p]);
 }
@@ -237,6 +241,7 @@ struct Avx2Tile {
   TANDEM_AVX2 static void run(const std::uint8_t* a, std::int64_t a_stride,
                               const PairedPanel& panel, std::int32_t* c, std::int64_t c_stride) {
     Avx2Tile tile{a, a_stride, {}, {}};
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) tile.low[r] = tile.high[r] = _mm256_setzero_si256();
     const std::uint32_t* offsets = panel.offsets.data();
     const std::int8_t* weights = panel.weights.data();
@@ -246,6 +251,7 @@ struct Avx2Tile {
     tile.template add_groups<2>(panel.groups[2], offsets, weights);
     tile.template add_groups<1>(panel.groups[3], offsets, weights);
     tile.add_wide(panel.wide_steps(), offsets, panel.wide_weights.data());
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(c + r * c_stride), tile.low[r]);
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(c + r * c_stride + 8), tile.high[r]);

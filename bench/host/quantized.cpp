@@ -7,8 +7,9 @@
 //   outputs FILE     writes the outputs as .npz
 //   exact            every integer step beside its definition in unlimited integers, then all
 //                    instruction sets of this processor and 1 to 4 threads beside each other
-//   about            the instruction set; pairs of weights and those proven not to saturate (AVX2)
-//   profile          the seconds of each step, the longest first
+//   about            the instruction set and the products of codes that it makes in a second at
+//                    most; pairs of weights and those proven not to saturate (AVX2)
+//   profile          the least seconds of each step, the longest first, and its products of codes
 #include <algorithm>
 #include <chrono>
 #include <iostream>
@@ -23,6 +24,7 @@
 #include "tandem/files/model_file.h"
 #include "tandem/files/numpy.h"
 #include "tandem/kernels/instruction_set.h"
+#include "tandem/kernels/processor_rates.h"
 #include "tandem/ops/register.h"
 #include "tandem/runtime/host_network.h"
 #include "tandem/runtime/host_plan.h"
@@ -149,17 +151,30 @@ class Session {
       add("pairs", pairs);
       add("proven_pairs", proven);
     }
-    return {{"instructions", name(instruction_set())}, {"pairs", pairs}, {"proven_pairs", proven}};
+    return {{"instructions", name(instruction_set())},
+            {"peak", operations_per_second(Products::kI8, thread_count()) / 2},
+            {"pairs", pairs},
+            {"proven_pairs", proven}};
+  }
+
+  std::int64_t products_of(const Node& node) const {
+    const NodeView view{host_.module, graph(), node};
+    const std::string_view op = node.op->name();
+    if (op != "IntConv" && op != "IntMatMul") return 0;
+    const Shape w = view.input(1).static_shape();
+    const Shape result = graph().values[node.outputs[0]].type.static_shape();
+    const std::int64_t depth = op == "IntMatMul" ? w[w.size() - 2] : element_count(w) / w[0];
+    return element_count(result) * depth;
   }
 
   Json profile() {
     constexpr int kRuns = 20;
-    std::vector<double> seconds(program_.plan().steps.size());
+    std::vector<double> seconds(program_.plan().steps.size(), 1e30);
     std::vector<StepSpan> spans;
     for (int i = 0; i < kRuns; ++i) {
       run(&spans);
       for (std::size_t s = 0; s < spans.size(); ++s)
-        seconds[s] += (spans[s].end - spans[s].begin) / kRuns;
+        seconds[s] = std::min(seconds[s], spans[s].end - spans[s].begin);
     }
     Json steps = Json::array();
     for (std::size_t s = 0; s < seconds.size(); ++s) {
@@ -168,6 +183,7 @@ class Session {
       const Node& node = graph().nodes[step.nodes[0]];
       const Value& result = graph().values[graph().nodes[step.nodes.back()].outputs[0]];
       steps.push_back({{"seconds", seconds[s]},
+                       {"products", products_of(node)},
                        {"form", step.form},
                        {"op", node.op->name()},
                        {"node", node.name},

@@ -198,19 +198,21 @@ struct Avx2Tile {
                                      const std::int8_t*& weights) {
     const __m256i ones = _mm256_set1_epi16(1);
     for (std::uint32_t g = 0; g < count; ++g, offsets += kLength, weights += 64 * kLength) {
-      const auto weight = [&](int at) TANDEM_AVX2 {
-        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + 32 * at));
-      };
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
+        // Read for each row anew: there are no registers left that could hold them.
+        const auto* bytes = reinterpret_cast<const __m256i*>(weights);
+        asm("" : "+r"(bytes));
         __m256i codes = quad(r, offsets[0]);
-        __m256i first = _mm256_maddubs_epi16(codes, weight(0));
-        __m256i second = _mm256_maddubs_epi16(codes, weight(1));
+        __m256i first = _mm256_maddubs_epi16(codes, _mm256_loadu_si256(bytes));
+        __m256i second = _mm256_maddubs_epi16(codes, _mm256_loadu_si256(bytes + 1));
 #pragma GCC unroll 8
         for (int s = 1; s < kLength; ++s) {
           codes = quad(r, offsets[s]);
-          first = _mm256_add_epi16(first, _mm256_maddubs_epi16(codes, weight(2 * s)));
-          second = _mm256_add_epi16(second, _mm256_maddubs_epi16(codes, weight(2 * s + 1)));
+          first = _mm256_add_epi16(first,
+                                   _mm256_maddubs_epi16(codes, _mm256_loadu_si256(bytes + 2 * s)));
+          second = _mm256_add_epi16(
+              second, _mm256_maddubs_epi16(codes, _mm256_loadu_si256(bytes + 2 * s + 1)));
         }
         low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(first, ones));
         high[r] = _mm256_add_epi32(high[r], _mm256_madd_epi16(second, ones));
@@ -223,17 +225,17 @@ struct Avx2Tile {
                                    const std::int16_t* weights) {
     const __m256i even_bytes = _mm256_set1_epi16(0xFF);
     for (std::uint32_t s = 0; s < count; ++s, weights += 64) {
-      const auto weight = [&](int at) TANDEM_AVX2 {
-        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + 16 * at));
-      };
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
+        // Read for each row anew: there are no registers left that could hold them.
+        const auto* words = reinterpret_cast<const __m256i*>(weights);
+        asm("" : "+r"(words));
         const __m256i codes = quad(r, offsets[s]);
         const __m256i even = _mm256_and_si256(codes, even_bytes), odd = _mm256_srli_epi16(codes, 8);
-        low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(even, weight(0)));
-        high[r] = _mm256_add_epi32(high[r], _mm256_madd_epi16(even, weight(1)));
-        low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(odd, weight(2)));
-        high[r] = _mm256_add_epi32(high[r], _mm256_madd_epi16(odd, weight(3)));
+        low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(even, _mm256_loadu_si256(words)));
+        high[r] = _mm256_add_epi32(high[r], _mm256_madd_epi16(even, _mm256_loadu_si256(words + 1)));
+        low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(odd, _mm256_loadu_si256(words + 2)));
+        high[r] = _mm256_add_epi32(high[r], _mm256_madd_epi16(odd, _mm256_loadu_si256(words + 3)));
       }
     }
   }

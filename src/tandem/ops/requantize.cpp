@@ -71,6 +71,17 @@ struct Rounder {
 std::int64_t first_reaching(const Line& line, const Rounder& round, Int128 code,
                             IntegerRange input) {
   Int128 below = input.min, reached = Int128{input.max} + 1;
+  // It lies beside where the line itself passes the border of the code.
+  const double guess = (static_cast<double>(code) - 0.5 - line.offset) / line.ratio;
+  constexpr double kMostInteger = 0x1p52, kNear = 2;
+  if (std::abs(guess) < kMostInteger) {
+    const auto near = [&](double q) {
+      return std::clamp<Int128>(static_cast<std::int64_t>(std::floor(q)), below, reached);
+    };
+    const Int128 low = near(guess - kNear), high = near(guess + kNear);
+    if (low > below && round.at(line, low - 1) < code) below = low;
+    if (high < reached && round.at(line, high) >= code) reached = high;
+  }
   while (below < reached) {
     const Int128 middle = below + (reached - below) / 2;
     if (round.at(line, middle) >= code)
@@ -117,7 +128,13 @@ struct Dyadic {
   int shift = 0;
 
   Int128 at(Int128 q, Rounding rounding) const {
-    return round_shift(q * multiplier + addend, shift, rounding);
+    const Int128 sum = q * multiplier + addend;
+    const auto word = static_cast<std::int64_t>(sum);
+    if (word != sum || shift < 1 || shift > 62 || rounding != Rounding::kHalfEven)
+      return round_shift(sum, shift, rounding);
+    const std::int64_t floor = word >> shift, rest = word - (floor << shift),
+                       half = std::int64_t{1} << (shift - 1);
+    return floor + (rest > half || (rest == half && floor % 2 != 0) ? 1 : 0);
   }
 };
 

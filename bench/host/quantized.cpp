@@ -157,14 +157,18 @@ class Session {
             {"proven_pairs", proven}};
   }
 
-  std::int64_t products_of(const Node& node) const {
-    const NodeView view{host_.module, graph(), node};
-    const std::string_view op = node.op->name();
-    if (op != "IntConv" && op != "IntMatMul") return 0;
-    const Shape w = view.input(1).static_shape();
-    const Shape result = graph().values[node.outputs[0]].type.static_shape();
-    const std::int64_t depth = op == "IntMatMul" ? w[w.size() - 2] : element_count(w) / w[0];
-    return element_count(result) * depth;
+  std::int64_t products_of(const Step& step) const {
+    for (const NodeId id : step.nodes) {
+      const Node& node = graph().nodes[id];
+      const NodeView view{host_.module, graph(), node};
+      const std::string_view op = node.op->name();
+      if (op != "IntConv" && op != "IntMatMul") continue;
+      const Shape w = view.input(1).static_shape();
+      const Shape result = graph().values[node.outputs[0]].type.static_shape();
+      return element_count(result) *
+             (op == "IntMatMul" ? w[w.size() - 2] : element_count(w) / w[0]);
+    }
+    return 0;
   }
 
   Json profile() {
@@ -183,7 +187,7 @@ class Session {
       const Node& node = graph().nodes[step.nodes[0]];
       const Value& result = graph().values[graph().nodes[step.nodes.back()].outputs[0]];
       steps.push_back({{"seconds", seconds[s]},
-                       {"products", products_of(node)},
+                       {"products", products_of(step)},
                        {"form", step.form},
                        {"op", node.op->name()},
                        {"node", node.name},

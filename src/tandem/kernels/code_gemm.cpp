@@ -274,6 +274,67 @@ void multiply_avx2(const std::uint8_t* a, std::int64_t rows, std::int64_t a_stri
 }
 #endif
 
+// Four rows of sixteen weights, of which `rows` and `columns` exist, side by side for each column.
+struct Quad {
+  std::int8_t bytes[4][kWidth];
+
+  Quad(const std::uint8_t* b, std::int64_t rows, std::int64_t columns, std::int64_t stride,
+       std::uint8_t flip) {
+    std::memset(bytes, 0, sizeof bytes);
+    for (std::int64_t i = 0; i < rows; ++i) {
+      if (columns == kWidth) {
+        std::memcpy(bytes[i], b + i * stride, kWidth);
+      } else {
+        std::copy_n(reinterpret_cast<const std::int8_t*>(b + i * stride), columns, bytes[i]);
+      }
+      for (std::int64_t j = 0; j < columns; ++j)
+        bytes[i][j] = static_cast<std::int8_t>(bytes[i][j] ^ flip);
+    }
+  }
+  void add_to(std::int32_t* sums) const {
+    for (const auto& row : bytes)
+      for (std::int64_t j = 0; j < kWidth; ++j) sums[j] += row[j];
+  }
+  void interleave(std::int8_t* to) const {
+#if defined(__x86_64__)
+    const auto row = [&](int i) {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes[i]));
+    };
+    const __m128i low01 = _mm_unpacklo_epi8(row(0), row(1)),
+                  high01 = _mm_unpackhi_epi8(row(0), row(1)),
+                  low23 = _mm_unpacklo_epi8(row(2), row(3)),
+                  high23 = _mm_unpackhi_epi8(row(2), row(3));
+    auto* vectors = reinterpret_cast<__m128i*>(to);
+    _mm_storeu_si128(vectors, _mm_unpacklo_epi16(low01, low23));
+    _mm_storeu_si128(vectors + 1, _mm_unpackhi_epi16(low01, low23));
+    _mm_storeu_si128(vectors + 2, _mm_unpacklo_epi16(high01, high23));
+    _mm_storeu_si128(vectors + 3, _mm_unpackhi_epi16(high01, high23));
+#else
+    for (std::int64_t j = 0; j < kWidth; ++j)
+      for (std::int64_t i = 0; i < 4; ++i) to[4 * j + i] = bytes[i][j];
+#endif
+  }
+  // Elements 0 and 2, then 1 and 3, as words.
+  void interleave_wide(std::int16_t* to) const {
+    for (std::int64_t first = 0; first < 2; ++first)
+      for (std::int64_t j = 0; j < kWidth; ++j)
+        for (std::int64_t i = 0; i < 2; ++i)
+          to[(first * kWidth + j) * 2 + i] = bytes[first + 2 * i][j];
+  }
+};
+
+struct RowSumKernel {
+  [[gnu::always_inline]] static inline void run(const std::uint8_t* a, std::int64_t rows,
+                                                std::int64_t a_stride, std::int64_t count,
+                                                std::int32_t* sums) {
+    for (std::int64_t r = 0; r < rows; ++r) {
+      std::int32_t sum = 0;
+      for (std::int64_t k = 0; k < count; ++k) sum += a[r * a_stride + k];
+      sums[r] = sum;
+    }
+  }
+};
+
 // Column j of panel p as [depth][kWidth].
 std::vector<std::int8_t> panel_rows(const std::int8_t* b, std::int64_t depth, std::int64_t padded,
                                     std::int64_t columns, std::int64_t row_stride,
@@ -314,6 +375,46 @@ PackedCodes pack_codes(const std::int8_t* b, std::int64_t depth, std::int64_t co
         to[(k / 4 * kWidth + j) * 4 + k % 4] = rows[static_cast<std::size_t>(k * kWidth + j)];
   }
   return packed;
+}
+
+void pack_computed_codes(const std::uint8_t* b, bool is_signed, std::int64_t depth,
+                         std::int64_t columns, PackedCodes& packed) {
+  packed.set = instruction_set();
+  packed.depth = depth;
+  packed.columns = columns;
+  const std::int64_t panels = packed.panel_count(), quads = (depth + 3) / 4,
+                     pitch = packed.padded_depth() * kWidth;
+  const bool wide = packed.set == InstructionSet::kAvx2;
+  packed.sums.assign(static_cast<std::size_t>(panels * kWidth), 0);
+  if (wide) packed.paired.resize(static_cast<std::size_t>(panels));
+  if (!wide) packed.lines.resize(static_cast<std::size_t>(panels * pitch / 64));
+  for (std::int64_t p = 0; p < panels; ++p) {
+    std::int8_t* to = wide ? nullptr : packed.lines.data()->bytes + p * pitch;
+    if (wide) {
+      PairedPanel& panel = packed.paired[static_cast<std::size_t>(p)];
+      panel.offsets.resize(static_cast<std::size_t>(quads));
+      panel.wide_weights.resize(static_cast<std::size_t>(quads * 64));
+    } else {
+      std::memset(to + quads * 64, 0, static_cast<std::size_t>(pitch - quads * 64));
+    }
+    for (std::int64_t q = 0; q < quads; ++q) {
+      const Quad quad(b + 4 * q * columns + p * kWidth, std::min<std::int64_t>(4, depth - 4 * q),
+                      std::min(kWidth, columns - p * kWidth), columns, is_signed ? 0 : 0x80);
+      quad.add_to(packed.sums.data() + p * kWidth);
+      if (!wide) {
+        quad.interleave(to + 64 * q);
+        continue;
+      }
+      PairedPanel& panel = packed.paired[static_cast<std::size_t>(p)];
+      panel.offsets[static_cast<std::size_t>(q)] = static_cast<std::uint32_t>(4 * q);
+      quad.interleave_wide(panel.wide_weights.data() + 64 * q);
+    }
+  }
+}
+
+void sum_code_rows(const std::uint8_t* a, std::int64_t rows, std::int64_t a_stride,
+                   std::int64_t count, std::int32_t* sums) {
+  run_kernel<RowSumKernel>(a, rows, a_stride, count, sums);
 }
 
 void multiply_codes(const std::uint8_t* a, std::int64_t rows, std::int64_t a_stride,

@@ -79,6 +79,8 @@ class Groups {
     if (op == "Table" && is_byte(format(graph_.nodes[id].inputs[0])) && byte_table(view(id)) &&
         graph_.values[graph_.nodes[id].inputs[0]].constant == kNone)
       return CodeGroup{"code_table", {id}};
+    if (op == "IntMatMul" && graph_.values[graph_.nodes[id].inputs[1]].constant == kNone)
+      return computed_product(id);
     if (op != "IntConv" && op != "IntMatMul" && op != "IntMaxPool" && op != "IntSum")
       return std::nullopt;
     const auto form = head_form(view(id));
@@ -92,6 +94,17 @@ class Groups {
     CodeGroup group{*form, nodes};
     const bool multiplies = *form == "code_convolution" || *form == "code_product";
     if (multiplies && instruction_set() == InstructionSet::kAvx2) count_pairs(view(id), group);
+    return group;
+  }
+
+  std::optional<CodeGroup> computed_product(NodeId id) const {
+    const auto product = code_matmul(module_, graph_, id, kept_, readers_);
+    const auto rescale = reader(id, "Rescale");
+    if (!product || !rescale) return std::nullopt;
+    std::vector<NodeId> tail{*rescale};
+    if (!add_tail(tail) || code_tail(module_, graph_, tail)->lines.size() != 1) return std::nullopt;
+    CodeGroup group{"code_matmul", product->nodes};
+    group.nodes.insert(group.nodes.end(), tail.begin(), tail.end());
     return group;
   }
 
@@ -280,6 +293,45 @@ class Pair {
 std::vector<CodeGroup> code_groups(const Module& module, const std::set<ValueId>& kept,
                                    const std::vector<std::vector<NodeId>>& readers) {
   return Groups(module, kept, readers).run();
+}
+
+std::optional<CodeMatMul> code_matmul(const Module& module, const Graph& graph, NodeId product,
+                                      const std::set<ValueId>& kept,
+                                      const std::vector<std::vector<NodeId>>& readers) {
+  const NodeView node{module, graph, graph.nodes[product]};
+  CodeMatMul result;
+  // Codes, or codes and a constant added to them.
+  const auto operand = [&](ValueId value) -> std::optional<CodeOperand> {
+    const auto is_code = [&](ValueId v) {
+      return is_byte(graph.values[v].type.format) && graph.values[v].constant == kNone;
+    };
+    if (is_code(value)) return CodeOperand{value, 0};
+    const NodeId producer = graph.values[value].producer;
+    if (producer == kNone || graph.values[value].constant != kNone) return std::nullopt;
+    const Node& sum = graph.nodes[producer];
+    if (sum.op->name() != "IntAdd" && sum.op->name() != "IntSub") return std::nullopt;
+    const Tensor* constant = constant_of(module, graph, sum.inputs[1]);
+    constexpr std::int64_t kMostZero = 255;
+    if (constant == nullptr || constant->size() != 1 || !is_code(sum.inputs[0]) ||
+        graph.values[sum.inputs[0]].type.shape != graph.values[value].type.shape ||
+        std::abs(constant->to_integers()[0]) > kMostZero)
+      return std::nullopt;
+    if (!kept.contains(value) && readers[value].size() == 1) result.nodes.push_back(producer);
+    const std::int64_t addend = constant->to_integers()[0];
+    return CodeOperand{sum.inputs[0], sum.op->name() == "IntAdd" ? -addend : addend};
+  };
+  const auto a = operand(node.node.inputs[0]), b = operand(node.node.inputs[1]);
+  if (!a || !b) return std::nullopt;
+  const Shape x = node.input(0).static_shape(), y = node.input(1).static_shape();
+  const bool alike = x.size() == y.size() && std::equal(x.begin(), x.end() - 2, y.begin());
+  // Sums of products of bytes, and with zeros of up to 9 bits, stay within 32 bits.
+  constexpr std::int64_t kMostDepth = INT32_MAX / (4 * 512 * 512);
+  if (!alike || x.back() > kMostDepth) return std::nullopt;
+  result.a = *a;
+  result.b = *b;
+  result.nodes.push_back(product);
+  std::sort(result.nodes.begin(), result.nodes.end());
+  return result;
 }
 
 std::vector<PackedCodes> packed_weights(const NodeView& head) {

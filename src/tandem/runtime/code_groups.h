@@ -67,6 +67,19 @@ std::optional<CodePair> code_pair(const Module& module, const Graph& graph, Valu
                                   const std::set<ValueId>& kept,
                                   const std::vector<std::vector<NodeId>>& readers);
 
+// A product of two matrices of computed codes: sum_k (a[i,k] - a_zero) * (b[k,j] - b_zero).
+struct CodeOperand {
+  ValueId codes = kNone;
+  std::int64_t zero = 0;
+};
+struct CodeMatMul {
+  CodeOperand a, b;
+  std::vector<NodeId> nodes;  // those that nothing else reads
+};
+std::optional<CodeMatMul> code_matmul(const Module& module, const Graph& graph, NodeId product,
+                                      const std::set<ValueId>& kept,
+                                      const std::vector<std::vector<NodeId>>& readers);
+
 // Whether a Quantize or Dequantize is one that code_borders.cpp runs: of bytes, with one scale.
 bool is_code_border(const NodeView& node);
 

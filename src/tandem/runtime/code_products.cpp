@@ -7,6 +7,7 @@
 #include "tandem/kernels/code_depthwise.h"
 #include "tandem/kernels/code_gemm.h"
 #include "tandem/runtime/code_groups.h"
+#include "tandem/runtime/code_memory.h"
 #include "tandem/runtime/code_steps.h"
 #include "tandem/runtime/code_windows.h"
 
@@ -35,30 +36,6 @@ std::vector<RescaleLine> lines_for(const CodeTail& tail, std::int64_t channels, 
     lines.push_back(line);
   }
   return lines;
-}
-
-// Memory of the running thread, kept between steps.
-struct BlockMemory {
-  std::vector<CacheLine> rows, sums;
-
-  std::uint8_t* row_bytes(std::int64_t count) {
-    return reinterpret_cast<std::uint8_t*>(room(rows, count));
-  }
-  std::int32_t* sum_room(std::int64_t count) {
-    return reinterpret_cast<std::int32_t*>(room(sums, count * 4));
-  }
-
- private:
-  static std::int8_t* room(std::vector<CacheLine>& lines, std::int64_t bytes) {
-    const auto count = static_cast<std::size_t>((bytes + 63) / 64);
-    if (lines.size() < count) lines.resize(count);
-    return lines.data()->bytes;
-  }
-};
-
-BlockMemory& block_memory() {
-  thread_local BlockMemory memory;
-  return memory;
 }
 
 // The rows of a left operand: of a matrix, or the windows of a convolution. Copies may write

@@ -115,11 +115,19 @@ class WindowRows final : public RowSource {
         to = copy_run(from + offset, length, x + size(), to);
       return;
     }
-    for (std::int64_t tap = 0; tap < windows_.taps(); ++tap) {
-      to = windows_.has_tap(pixel, tap)
-               ? std::copy_n(from + windows_.offsets()[static_cast<std::size_t>(tap)], per_group_,
-                             to)
-               : std::fill_n(to, per_group_, pad_);
+    const std::int64_t length = windows_.row_length();
+    const auto [first, last] = windows_.inside_of_row(pixel);
+    for (std::int64_t row_of_taps = 0; row_of_taps * length < windows_.taps(); ++row_of_taps) {
+      if (!windows_.has_row(pixel, row_of_taps)) {
+        to = std::fill_n(to, length * per_group_, pad_);
+        continue;
+      }
+      to = std::fill_n(to, first * per_group_, pad_);
+      for (std::int64_t i = first; i < last; ++i) {
+        const auto tap = static_cast<std::size_t>(row_of_taps * length + i);
+        to = std::copy_n(from + windows_.offsets()[tap], per_group_, to);
+      }
+      to = std::fill_n(to, (length - last) * per_group_, pad_);
     }
   }
   std::int64_t plain_stride() const override { return plain_ ? per_group_ : 0; }

@@ -67,6 +67,13 @@ class RandomQuantized {
          builder_.constant(Tensor::from_reals(Format(), channels, scales))});
   }
 
+  // The sum or difference of a value and what a convolution makes of it.
+  ValueId residual(ValueId x) {
+    const std::int64_t channels = builder_.shape(x)[1];
+    const ValueId y = quantized(builder_.add("Conv", {x, weights({channels, channels, 1, 1})}));
+    return quantized(any(0, 1) == 0 ? builder_.add("Add", {x, y}) : builder_.add("Sub", {y, x}));
+  }
+
   // A product of two computed operands, one of them transposed.
   ValueId attention(ValueId x) {
     const ValueId keys = builder_.add("Transpose", {quantized(builder_.add("Tanh", {x}))},
@@ -77,7 +84,7 @@ class RandomQuantized {
   ValueId next(ValueId x) {
     const Shape shape = builder_.shape(x);
     switch (any(0, 6)) {
-      case 3: return quantized(builder_.add("Sub", {quantized(builder_.add("Sigmoid", {x})), x}));
+      case 3: return residual(x);
       case 4: return attention(x);
       case 0: return quantized(builder_.add("Sigmoid", {x}));
       case 1: return quantized(builder_.add("Add", {x, quantized(builder_.add("Tanh", {x}))}));

@@ -120,7 +120,7 @@ def in_doubles(model):
                 array = wide(numpy_helper.to_array(attribute.t))
                 attribute.t.CopyFrom(numpy_helper.from_array(array))
             if node.op_type == "Cast" and attribute.name == "to":
-                attribute.i = TensorProto.DOUBLE if attribute.i == TensorProto.FLOAT else attribute.i
+                attribute.i = {TensorProto.FLOAT: TensorProto.DOUBLE}.get(attribute.i, attribute.i)
     del graph.initializer[:], graph.value_info[:]
     for name, array in constants.items():
         graph.initializer.append(numpy_helper.from_array(wide(array, name), name))
@@ -291,7 +291,8 @@ def compare(arguments, path, folder):
             print(f"    {wrong}")
     marked, names = with_codes(model)
     evaluator = ReferenceEvaluator(in_doubles(marked), new_ops=OPERATORS)
-    truth = dict(zip((output.name for output in marked.graph.output), evaluator.run(None, fed(model, arrays))))
+    outputs = [output.name for output in marked.graph.output]
+    truth = dict(zip(outputs, evaluator.run(outputs, fed(model, arrays))))
     runs = {"ours": ours, **peers_of(model, arrays)}
     for output, step in steps_of_outputs(model).items():
         for label, values in runs.items():
@@ -312,7 +313,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL.onnx")
-    parser.add_argument("--program", required=True, help="build/release/bench/tandem_host_quantized")
+    parser.add_argument("--program", required=True,
+                        help="build/release/bench/tandem_host_quantized")
     parser.add_argument("--layers", action="store_true", help="each layer by itself too (slow)")
     parser.add_argument("--skip-exact", action="store_true", help="only the comparison of codes")
     arguments = parser.parse_args()

@@ -335,6 +335,22 @@ struct RowSumKernel {
   }
 };
 
+struct FlipKernel {
+  [[gnu::always_inline]] static inline void run(std::uint8_t* codes, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; ++i) codes[i] ^= 0x80;
+  }
+};
+
+struct AddToSumsKernel {
+  [[gnu::always_inline]] static inline void run(const std::int32_t* by_row,
+                                                const std::int32_t* by_column, std::int64_t rows,
+                                                std::int64_t columns, std::int32_t* c,
+                                                std::int64_t c_stride) {
+    for (std::int64_t r = 0; r < rows; ++r, c += c_stride)
+      for (std::int64_t j = 0; j < columns; ++j) c[j] += by_row[r] + by_column[j];
+  }
+};
+
 // Column j of panel p as [depth][kWidth].
 std::vector<std::int8_t> panel_rows(const std::int8_t* b, std::int64_t depth, std::int64_t padded,
                                     std::int64_t columns, std::int64_t row_stride,
@@ -415,6 +431,15 @@ void pack_computed_codes(const std::uint8_t* b, bool is_signed, std::int64_t dep
 void sum_code_rows(const std::uint8_t* a, std::int64_t rows, std::int64_t a_stride,
                    std::int64_t count, std::int32_t* sums) {
   run_kernel<RowSumKernel>(a, rows, a_stride, count, sums);
+}
+
+void flip_code_signs(std::uint8_t* codes, std::int64_t count) {
+  run_kernel<FlipKernel>(codes, count);
+}
+
+void add_to_sums(const std::int32_t* by_row, const std::int32_t* by_column, std::int64_t rows,
+                 std::int64_t columns, std::int32_t* c, std::int64_t c_stride) {
+  run_kernel<AddToSumsKernel>(by_row, by_column, rows, columns, c, c_stride);
 }
 
 void multiply_codes(const std::uint8_t* a, std::int64_t rows, std::int64_t a_stride,

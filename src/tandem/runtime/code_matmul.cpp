@@ -85,28 +85,21 @@ class CodeMatMulStep final : public StepProgram {
     const std::int64_t stride = b.padded_depth();
     std::uint8_t* left = block_memory().row_bytes(kMatMulRows * stride);
     for (std::int64_t r = 0; r < rows; ++r) std::copy_n(a + r * depth_, depth_, left + r * stride);
-    if (a_signed_)
-      for (std::int64_t i = 0; i < rows * stride; ++i) left[i] ^= 0x80;
+    if (a_signed_) flip_code_signs(left, rows * stride);
     std::int32_t row_sums[kMatMulRows];
     sum_code_rows(left, rows, stride, depth_, row_sums);
+    for (std::int64_t r = 0; r < rows; ++r) row_sums[r] *= -b_zero_;
     std::int32_t* sums = block_memory().sum_room(kMatMulRows * kMatMulStrip);
     for (std::int64_t panel = 0; panel < b.panel_count(); panel += kMatMulPanels) {
       const std::int64_t panels = std::min(kMatMulPanels, b.panel_count() - panel),
                          column = panel * PackedCodes::kPanel,
                          columns = std::min(kMatMulStrip, columns_ - column);
       multiply_codes(left, rows, stride, b, panel, panels, sums, kMatMulStrip);
-      add_zeros(row_sums, b.sums.data() + column, rows, panels * PackedCodes::kPanel, sums);
+      add_to_sums(row_sums, b.sums.data() + column, rows, panels * PackedCodes::kPanel, sums,
+                  kMatMulStrip);
       rescale_codes(rescale_, column, columns, sums, rows, kMatMulStrip, to + column, columns_);
     }
     if (table_) map_codes(to, rows * columns_, *table_, to);
-  }
-
-  void add_zeros(const std::int32_t* row_sums, const std::int32_t* by_column, std::int64_t rows,
-                 std::int64_t columns, std::int32_t* sums) const {
-    for (std::int64_t r = 0; r < rows; ++r, sums += kMatMulStrip) {
-      const std::int32_t by_row = -b_zero_ * row_sums[r];
-      for (std::int64_t j = 0; j < columns; ++j) sums[j] += by_row + by_column[j];
-    }
   }
 
   ValueId a_ = kNone, b_ = kNone, result_;

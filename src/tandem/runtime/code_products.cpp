@@ -235,8 +235,7 @@ class CodeProductStep final : public StepProgram {
     std::uint8_t* a = block_memory().row_bytes(kMostRows * stride + kSlack);
     for (std::int64_t row = 0; row < rows; ++row)
       rows_->copy(x, first + row, group, a + row * stride);
-    if (is_signed_)
-      for (std::int64_t i = 0; i < rows * stride; ++i) a[i] ^= 0x80;
+    if (is_signed_) flip_code_signs(a, rows * stride);
     return a;
   }
 

@@ -8,8 +8,8 @@ PYTHON := $(if $(filter asan fuzz,$(PRESET)),OFF,ON)
 TINY_MODELS := pretrainedResnet_quant kws_ref_model vww_96_int8 ad01_int8 str_ww_ref_model
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build all test test-all bench bench-host bench-mcu estimates lint tidy format fuzz coverage install
-.PHONY: clean compare
+.PHONY: help demo build all test test-all bench check-int8 bench-host bench-mcu estimates lint tidy format fuzz
+.PHONY: coverage install clean compare
 
 help:
 	@echo "make demo      fit the digits network to a microcontroller and an FPGA, and print one table"
@@ -20,6 +20,8 @@ help:
 	@echo "make bench-mcu int8 networks on Cortex-M and RV32: the table of docs/microcontrollers.md"
 	@echo "make bench-host networks on this processor beside ONNX Runtime: docs/host.md"
 	@echo "make compare   whole networks beside ONNX Runtime, LiteRT and qonnx, in one table"
+	@echo "make check-int8 quantized networks on this processor: every code beside its definition and"
+	@echo "               beside ONNX Runtime's; skipped where PyTorch is absent"
 	@echo "make bench     the same, networks beside PyPI's qonnx and tflite-micro"
 	@echo "make lint      formatting, include order, lengths, shellcheck"
 	@echo "make tidy      clang-tidy (a first run takes minutes)"
@@ -73,6 +75,18 @@ compare: all
 	@.venv/bin/python tools/export_networks.py build/networks
 	@.venv/bin/python tools/compare_networks.py --tandem $(BUILD) build/networks/*.onnx \
 	  $(TANDEM_DATA)/models/qonnx/*.onnx $(TANDEM_DATA)/models/mlperf_tiny/*.tflite
+
+INT8_NETWORKS = resnet18 mobilenet_v2 efficientnet_b0 deit_tiny
+check-int8:
+	@tools/build.sh $(PRESET) $(JOBS) tandem_host_quantized
+	@if .venv/bin/python -c 'import torch' 2>/dev/null; then \
+	  .venv/bin/python tools/export_networks.py build/networks $(INT8_NETWORKS) && \
+	  .venv/bin/python tools/quantize_networks.py build/networks \
+	    $(INT8_NETWORKS:%=build/networks/%.onnx) && \
+	  .venv/bin/python tools/compare_int8.py --layers \
+	    --program $(BUILD)/bench/tandem_host_quantized \
+	    $(foreach n,$(INT8_NETWORKS),build/networks/$(n).u8.onnx build/networks/$(n).s8.onnx); \
+	else echo "skipped: PyTorch is absent (tools/setup.sh networks)"; fi
 
 bench: build
 	@tools/setup.sh bench

@@ -7,8 +7,9 @@
 
 ONNX Runtime runs in its default and in its exact mode (session.x64quantprecision), each program in
 a process of its own; they take turns while the others sleep. Where the exact mode fails to load a
-network, that is said. Differing results are elements of the network's outputs, against ONNX
-Runtime's two modes and, with --reference (slow), against the definition of the lowered network.
+network, that is said. Differing results are elements of the network's outputs; what is right is
+what tools/compare_int8.py says. The longest steps are printed with their products a second and the
+share of what the instruction set can make at most (AMX counts in VNNI's).
 """
 
 import argparse
@@ -122,8 +123,6 @@ def measure(arguments, model, threads, folder):
         if not peer.failed:
             peer.ask(f"outputs {files[mode]}")
             row[f"differing_{mode}"], row["results"] = differing(files["ours"], files[mode])
-    if arguments.reference:
-        row["differing_reference"] = ours.ask("reference")["differing"]
     rounds = []
     for _ in range(arguments.rounds):
         times = {"ours": ours.median(arguments.seconds)}
@@ -137,8 +136,7 @@ def measure(arguments, model, threads, folder):
             row[f"seconds_{mode}"] = statistics.median(times[mode] for times in rounds)
             ratios = [times[mode] / times["ours"] for times in rounds]
             row[f"ratio_{mode}"] = statistics.median(ratios)
-    if min(row.get(f"ratio_{mode}", 1) for mode in PEERS) < 1:
-        row["profile"] = ours.ask("profile")
+    row["profile"] = ours.ask("profile")
     for worker in (ours, *peers.values()):
         worker.close()
     return row
@@ -192,7 +190,8 @@ def main():
     parser.add_argument("--threads", default="1,2", help="numbers of threads [%(default)s]")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each [%(default)s]")
     parser.add_argument("--seconds", type=float, default=0.3, help="of a turn [%(default)s]")
-    parser.add_argument("--reference", action="store_true", help="compare with the definition too")
+    parser.add_argument("--steps", type=int, default=8,
+                        help="the longest steps of ours that are printed [%(default)s]")
     parser.add_argument("--json", type=Path, metavar="FILE",
                         help="where all that was measured goes")
     parser.add_argument("--peer", choices=PEERS, help=argparse.SUPPRESS)
@@ -212,8 +211,10 @@ def main():
                     arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
     print("\n".join(["", *table_of(rows), "", *summary_of(rows)]))
     for row in rows:
-        for step in row.get("profile", [])[:8]:
-            print(f"{row['network']} {row['threads']}: {step['seconds'] * 1e6:8.1f} us "
+        for step in row.get("profile", [])[:arguments.steps]:
+            rate = step["products"] / step["seconds"]
+            share = f"{rate * 1e-9:6.1f} G/s {rate / row['peak']:4.0%}" if rate else " " * 15
+            print(f"{row['network']} {row['threads']}: {step['seconds'] * 1e6:8.1f} us {share} "
                   f"{step['form']} {step['op']} {step['result']} {step['node']}")
 
 

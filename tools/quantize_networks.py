@@ -5,6 +5,7 @@
 
 For each float network two files, NAME.u8.onnx and NAME.s8.onnx: int8 weights with one scale for
 each output channel, activations of uint8 or int8, calibrated by onnxruntime on seeded normal noise.
+Files that are newer than their network stay as they are.
 Only speed and agreement of executions are measured with them, so the noise does no harm. Needs
 `tools/setup.sh bench`.
 """
@@ -73,6 +74,8 @@ def main() -> None:
     for network in arguments.networks:
         for suffix, activations in ACTIVATIONS.items():
             output = arguments.output / f"{network.stem}.{suffix}.onnx"
+            if output.exists() and output.stat().st_mtime > network.stat().st_mtime:
+                continue
             quantize(network, output, activations, arguments.batches)
             print(output)
 

@@ -5,9 +5,11 @@
 // answers the lines of standard input, each with one line of JSON:
 //   time SECONDS     the seconds of each run for about so long, at least three
 //   outputs FILE     writes the outputs as .npz
-//   reference        how many elements of the outputs differ from the definition's
-//   about            the instruction set; pairs of weights and those proven not to saturate (AVX2)
-//   profile          the seconds of each step, the longest first
+//   exact            every integer step beside its definition in unlimited integers, then all
+//                    instruction sets of this processor and 1 to 4 threads beside each other
+//   about            the instruction set and the products of codes that it makes in a second at
+//                    most; pairs of weights and those proven not to saturate (AVX2)
+//   profile          the least seconds of each step, the longest first, and its products of codes
 #include <algorithm>
 #include <chrono>
 #include <iostream>
@@ -21,12 +23,13 @@
 #include "tandem/base/threads.h"
 #include "tandem/files/model_file.h"
 #include "tandem/files/numpy.h"
-#include "tandem/graph/evaluate.h"
 #include "tandem/kernels/instruction_set.h"
+#include "tandem/kernels/processor_rates.h"
 #include "tandem/ops/register.h"
 #include "tandem/runtime/host_network.h"
 #include "tandem/runtime/host_plan.h"
 #include "tandem/runtime/program.h"
+#include "tandem/verify/host_steps.h"
 
 namespace tandem {
 namespace {
@@ -74,7 +77,7 @@ class Session {
     words >> request >> argument;
     if (request == "time") return time(parse_real(argument, "time"));
     if (request == "outputs") return write_outputs(argument);
-    if (request == "reference") return compare_with_definition();
+    if (request == "exact") return exact();
     if (request == "about") return about();
     if (request == "profile") return profile();
     throw Error("there is no request '", request, "'");
@@ -104,16 +107,39 @@ class Session {
     return outputs_.size();
   }
 
-  Json compare_with_definition() {
-    run();
-    const auto expected = evaluate(host_.module, graph(), inputs_);
-    std::int64_t differing = 0, compared = 0;
-    for (std::size_t i = 0; i < outputs_.size(); ++i) {
-      compared += outputs_[i].size();
-      for (std::int64_t at = 0; at < outputs_[i].size(); ++at)
-        if (outputs_[i].real(at) != expected[i].real(at)) ++differing;
+  // What steps store must be right, and the same however it is computed.
+  Json exact() {
+    const auto stored = stored_values(host_, inputs_);
+    std::int64_t compared = 0, differing = 0, runs = 1, values = 0, unlike = 0;
+    Json wrong = Json::array();
+    const auto checks = check_steps(host_, inputs_, stored);
+    for (const StepCheck& check : checks) {
+      compared += check.compared;
+      differing += check.differing;
+      if (check.differing > 0) wrong.push_back(concat(check.form, " ", check.name));
     }
-    return {{"differing", differing}, {"compared", compared}};
+    const InstructionSet set_before = instruction_set();
+    const int threads_before = thread_count();
+    for (const InstructionSet set : kInstructionSets) {
+      for (int threads = 1; processor_has(set) && threads <= 4; ++threads, ++runs) {
+        set_instruction_set(set);
+        set_thread_count(threads);
+        for (const auto& [value, tensor] : stored_values(host_, inputs_)) {
+          const auto first = stored.find(value);
+          if (first == stored.end()) continue;
+          ++values;
+          if (tensor == first->second) continue;
+          ++unlike;
+          wrong.push_back(
+              concat(name(set), ", ", threads, " threads: ", graph().values[value].name));
+        }
+      }
+    }
+    set_instruction_set(set_before);
+    set_thread_count(threads_before);
+    return {{"steps", checks.size()}, {"compared", compared}, {"differing", differing},
+            {"runs", runs},           {"values", values},     {"unlike", unlike},
+            {"wrong", wrong}};
   }
 
   Json about() const {
@@ -125,17 +151,34 @@ class Session {
       add("pairs", pairs);
       add("proven_pairs", proven);
     }
-    return {{"instructions", name(instruction_set())}, {"pairs", pairs}, {"proven_pairs", proven}};
+    return {{"instructions", name(instruction_set())},
+            {"peak", operations_per_second(Products::kI8, thread_count()) / 2},
+            {"pairs", pairs},
+            {"proven_pairs", proven}};
+  }
+
+  std::int64_t products_of(const Step& step) const {
+    for (const NodeId id : step.nodes) {
+      const Node& node = graph().nodes[id];
+      const NodeView view{host_.module, graph(), node};
+      const std::string_view op = node.op->name();
+      if (op != "IntConv" && op != "IntMatMul") continue;
+      const Shape w = view.input(1).static_shape();
+      const Shape result = graph().values[node.outputs[0]].type.static_shape();
+      return element_count(result) *
+             (op == "IntMatMul" ? w[w.size() - 2] : element_count(w) / w[0]);
+    }
+    return 0;
   }
 
   Json profile() {
     constexpr int kRuns = 20;
-    std::vector<double> seconds(program_.plan().steps.size());
+    std::vector<double> seconds(program_.plan().steps.size(), 1e30);
     std::vector<StepSpan> spans;
     for (int i = 0; i < kRuns; ++i) {
       run(&spans);
       for (std::size_t s = 0; s < spans.size(); ++s)
-        seconds[s] += (spans[s].end - spans[s].begin) / kRuns;
+        seconds[s] = std::min(seconds[s], spans[s].end - spans[s].begin);
     }
     Json steps = Json::array();
     for (std::size_t s = 0; s < seconds.size(); ++s) {
@@ -144,6 +187,7 @@ class Session {
       const Node& node = graph().nodes[step.nodes[0]];
       const Value& result = graph().values[graph().nodes[step.nodes.back()].outputs[0]];
       steps.push_back({{"seconds", seconds[s]},
+                       {"products", products_of(step)},
                        {"form", step.form},
                        {"op", node.op->name()},
                        {"node", node.name},

@@ -1,10 +1,12 @@
 #include "tandem/kernels/code_gemm.h"
 
 #include <algorithm>
+#include <cmath>
 #include <random>
 
 #include <gtest/gtest.h>
 
+#include "tandem/kernels/code_pairs.h"
 #include "tandem/kernels/code_rescale.h"
 #include "tandem/numerics/rounding.h"
 
@@ -75,6 +77,78 @@ TEST_P(CodeKernels, MultiplyExactly) {
         ASSERT_EQ(c[static_cast<std::size_t>(i * width + j)], sum)
             << "round " << round << " row " << i << " column " << j << " depth " << depth;
       }
+    }
+  }
+}
+
+TEST_P(CodeKernels, MultiplyComputedOperandsExactly) {
+  PackedCodes packed;  // its memory is used again
+  for (int round = 0; round < 100; ++round) {
+    const std::int64_t rows = any(1, 40), depth = any(1, 210), columns = any(1, 70);
+    const bool is_signed = any(0, 1) == 0, extreme = any(0, 1) == 0;
+    const auto draw = [&] {
+      return static_cast<std::uint8_t>(extreme ? 255 * any(0, 1) : any(0, 255));
+    };
+    std::vector<std::uint8_t> b(static_cast<std::size_t>(depth * columns));
+    for (auto& code : b) code = draw();
+    pack_computed_codes(b.data(), is_signed, depth, columns, packed);
+    const std::int64_t stride = packed.padded_depth();
+    std::vector<std::uint8_t> a(static_cast<std::size_t>(rows * stride), 99);
+    for (std::int64_t i = 0; i < rows; ++i) std::generate_n(a.begin() + i * stride, depth, draw);
+    const std::int64_t width = packed.panel_count() * PackedCodes::kPanel;
+    std::vector<std::int32_t> c(static_cast<std::size_t>(rows * width)),
+        row_sums(static_cast<std::size_t>(rows));
+    multiply_codes(a.data(), rows, stride, packed, 0, packed.panel_count(), c.data(), width);
+    sum_code_rows(a.data(), rows, stride, depth, row_sums.data());
+    const auto weight = [&](std::int64_t k, std::int64_t j) -> std::int32_t {
+      const std::uint8_t code = b[static_cast<std::size_t>(k * columns + j)];
+      return is_signed ? static_cast<std::int8_t>(code) : code - 128;
+    };
+    for (std::int64_t i = 0; i < rows; ++i) {
+      std::int32_t row_sum = 0;
+      for (std::int64_t k = 0; k < depth; ++k)
+        row_sum += a[static_cast<std::size_t>(i * stride + k)];
+      ASSERT_EQ(row_sums[static_cast<std::size_t>(i)], row_sum);
+      for (std::int64_t j = 0; j < columns; ++j) {
+        std::int32_t sum = 0, column_sum = 0;
+        for (std::int64_t k = 0; k < depth; ++k) {
+          sum += a[static_cast<std::size_t>(i * stride + k)] * weight(k, j);
+          column_sum += weight(k, j);
+        }
+        ASSERT_EQ(c[static_cast<std::size_t>(i * width + j)], sum) << "round " << round;
+        ASSERT_EQ(packed.sums[static_cast<std::size_t>(j)], column_sum);
+      }
+    }
+  }
+}
+
+TEST_P(CodeKernels, AddPairsWithWideFactors) {
+  for (int round = 0; round < 200; ++round) {
+    const int shift = static_cast<int>(any(20, 40));
+    const std::int64_t most = std::int64_t{1} << std::min(shift + 2, 42);
+    const std::int64_t x_factor = any(-most, most), y_factor = any(-most, most),
+                       constant = any(-most * 200, most * 200);
+    const auto real = [&](std::int64_t integer) {
+      return std::ldexp(static_cast<double>(integer), -shift);
+    };
+    const bool x_signed = any(0, 1) == 0, y_signed = any(0, 1) == 0, to_signed = any(0, 1) == 0;
+    const WidePairTerms terms{real(x_factor), real(y_factor), real(constant), to_signed ? -128 : 0,
+                              to_signed ? 127 : 255};
+    const auto count = static_cast<std::size_t>(any(1, 100));
+    std::vector<std::uint8_t> x(count), y(count), to(count);
+    for (auto& code : x) code = static_cast<std::uint8_t>(any(0, 255));
+    for (auto& code : y) code = static_cast<std::uint8_t>(any(0, 255));
+    wide_pair_codes(terms, x.data(), x_signed, y.data(), y_signed, static_cast<std::int64_t>(count),
+                    to.data());
+    const auto value = [](std::uint8_t byte, bool is_signed) -> std::int64_t {
+      return is_signed ? static_cast<std::int8_t>(byte) : byte;
+    };
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::int64_t sum =
+          value(x[i], x_signed) * x_factor + value(y[i], y_signed) * y_factor + constant;
+      ASSERT_EQ(to[i], static_cast<std::uint8_t>(
+                           std::clamp<std::int64_t>(sum >> shift, terms.low, terms.high)))
+          << "round " << round << " element " << i;
     }
   }
 }

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <map>
 #include <random>
 
 #include <gtest/gtest.h>
@@ -12,6 +13,7 @@
 #include "tandem/runtime/host_network.h"
 #include "tandem/runtime/host_plan.h"
 #include "tandem/runtime/program.h"
+#include "tandem/verify/host_steps.h"
 
 #include "tests/runtime/host_runs.h"
 
@@ -65,9 +67,25 @@ class RandomQuantized {
          builder_.constant(Tensor::from_reals(Format(), channels, scales))});
   }
 
+  // The sum or difference of a value and what a convolution makes of it.
+  ValueId residual(ValueId x) {
+    const std::int64_t channels = builder_.shape(x)[1];
+    const ValueId y = quantized(builder_.add("Conv", {x, weights({channels, channels, 1, 1})}));
+    return quantized(any(0, 1) == 0 ? builder_.add("Add", {x, y}) : builder_.add("Sub", {y, x}));
+  }
+
+  // A product of two computed operands, one of them transposed.
+  ValueId attention(ValueId x) {
+    const ValueId keys = builder_.add("Transpose", {quantized(builder_.add("Tanh", {x}))},
+                                      {{"perm", std::vector<std::int64_t>{0, 1, 3, 2}}});
+    return quantized(builder_.add("MatMul", {x, keys}));
+  }
+
   ValueId next(ValueId x) {
     const Shape shape = builder_.shape(x);
-    switch (any(0, 4)) {
+    switch (any(0, 6)) {
+      case 3: return residual(x);
+      case 4: return attention(x);
       case 0: return quantized(builder_.add("Sigmoid", {x}));
       case 1: return quantized(builder_.add("Add", {x, quantized(builder_.add("Tanh", {x}))}));
       case 2: return quantized(builder_.add("Softmax", {x}, {{"axis", std::int64_t{3}}}));
@@ -131,6 +149,29 @@ TEST_F(QuantizedNetwork, HasTheCodesOfItsDefinition) {
   }
   EXPECT_GT(compared, 10'000);
   EXPECT_LT(differing, compared / 500);
+}
+
+// Every step of integers stores what its nodes mean in unlimited integers.
+TEST_F(QuantizedNetwork, ComputesEveryStepExactly) {
+  std::map<std::string, std::int64_t> compared;
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    const Module module = RandomQuantized(seed).run();
+    const auto inputs = random_inputs_of(module, seed);
+    for (const InstructionSet set : kInstructionSets) {
+      if (!processor_has(set)) continue;
+      set_instruction_set(set);
+      set_thread_count(static_cast<int>(1 + seed % 4));
+      const HostNetwork host = prepare_for_host(module);
+      for (const StepCheck& check : check_steps(host, inputs, stored_values(host, inputs))) {
+        ASSERT_EQ(check.differing, 0) << name(set) << " " << check.form << " " << check.name;
+        compared[check.form] += check.compared;
+      }
+    }
+  }
+  for (const char* form : {"code_convolution", "code_depthwise", "code_pair", "code_matmul",
+                           "code_table", "code_border"})
+    EXPECT_GT(compared[form], 1'000) << form;
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "tandem/base/threads.h"
 #include "tandem/graph/printer.h"
+#include "tandem/kernels/instruction_set.h"
 #include "tandem/ops/register.h"
 #include "tandem/runtime/host_network.h"
 #include "tandem/runtime/host_plan.h"
@@ -45,8 +46,8 @@ struct Taken {
   std::size_t allocations, largest;
 };
 
-// Of the third run on two threads.
-Taken taken_by_a_run(const std::string& text) {
+// Of the third run, by default on two threads.
+Taken taken_by_a_run(const std::string& text, int threads = 2) {
   const HostNetwork network = prepare_for_host(parse_module(text));
   const Program program(network.module, plan_host(network.module, {.layouts = network.layouts}));
   Program::Workspace workspace = program.workspace();
@@ -64,7 +65,7 @@ Taken taken_by_a_run(const std::string& text) {
       to.push_back(values[i].mutable_bytes().data());
   }
   const int before = thread_count();
-  set_thread_count(2);
+  set_thread_count(threads);
   for (int run = 0; run < 2; ++run) program.run(from, to, workspace);
   allocations = largest = 0;
   counts = true;
@@ -88,6 +89,39 @@ TEST_F(SteadyState, OwnKernelsTakeNoMemory) {
       "  %e : f32[1,64,16,32] = Slice(%d) {starts = [3], ends = [35], axes = [3]}\n"
       "  %y : f32[1,64,16,1] = ReduceMean(%e) {axes = [3]}\n}\n");
   EXPECT_EQ(taken.allocations, 0U);
+}
+
+// On one thread: others keep rows and sums of their own, from the first time that they compute.
+TEST_F(SteadyState, CodesTakeNoMemory) {
+  const std::string codes = "{format = uint8}\n", type = "uint8[1,4,8,8]", real = "f32[1,4,8,8]";
+  std::string text =
+      "tandem-module 1\nconstant @s : f32[] = [0.05]\nconstant @w : int8[4,4,1,1] = "
+      "[9,-7,100,3,-120,5,6,17,1,2,3,4,-5,-6,-7,80]\n"
+      "constant @f : int8[4,1,3,3] = [1,2,3,4,5,6,7,8,9,-1,-2,-3,-4,-5,-6,-7,-8,-9,"
+      "11,12,13,14,15,16,17,18,19,-11,12,-13,14,-15,16,-17,18,-19]\n"
+      "graph @main(%x : f32[1,4,8,8]) -> (%y) {\n  %s = constant @s\n  %w = constant @w\n"
+      "  %f = constant @f\n  %wd : f32[4,4,1,1] = Dequantize(%w, %s)\n"
+      "  %fd : f32[4,1,3,3] = Dequantize(%f, %s)\n";
+  const auto add = [&](const std::string& name, const std::string& call) {
+    if (!call.empty()) text += "  %" + name + "r : " + real + " = " + call + "\n";
+    text += "  %" + name + "q : " + type + " = Quantize(%" + name + "r, %s) " + codes + "  %" +
+            name + " : " + real + " = Dequantize(%" + name + "q, %s)\n";
+  };
+  text += "  %ar : " + real + " = Neg(%x)\n";
+  add("a", "");
+  add("b", "Conv(%a, %wd)");
+  add("c", "Conv(%b, %fd) {group = 4, pads = [1,1,1,1]}");
+  add("d", "Add(%c, %a)");
+  add("e", "Tanh(%d)");
+  add("g", "MatMul(%d, %e)");
+  text += "  %y : " + real + " = Neg(%g)\n}\n";
+  const InstructionSet before = instruction_set();
+  for (const InstructionSet set : kInstructionSets) {
+    if (!processor_has(set)) continue;
+    set_instruction_set(set);
+    EXPECT_EQ(taken_by_a_run(text, 1).allocations, 0U) << name(set);
+  }
+  set_instruction_set(before);
 }
 
 // oneDNN keeps the list of a call's arguments on the heap, nothing that grows with the tensors.

@@ -62,7 +62,7 @@ class CompareVerb final : public Verb {
            "where they are real and as reference where they are of integers, on the reals that "
            "their\n"
            "outputs stand for; values that differ by more than --tolerance end with exit code 1.\n"
-           "float and cpu of a network without quantizers compute its reals, within rounding: "
+           "float and cpu alone compute the reals of a network, within rounding: "
            "what\n"
            "differs is counted, and ends with exit code 1 where --tolerance says how much is too "
            "much.\n"

@@ -72,14 +72,14 @@ TANDEM_VNNI void vnni_pixels(const VnniBlock& block, const std::uint8_t* from,
       const __m512i low23 = _mm512_unpacklo_epi8(taps[2], taps[3]);
       const __m512i high23 = _mm512_unpackhi_epi8(taps[2], taps[3]);
       const std::int8_t* weights = block.weights + q * 256;
-      sums[0] = _mm512_dpbusd_epi32(sums[0], _mm512_unpacklo_epi16(low01, low23),
-                                    _mm512_loadu_si512(weights));
-      sums[1] = _mm512_dpbusd_epi32(sums[1], _mm512_unpackhi_epi16(low01, low23),
-                                    _mm512_loadu_si512(weights + 64));
-      sums[2] = _mm512_dpbusd_epi32(sums[2], _mm512_unpacklo_epi16(high01, high23),
-                                    _mm512_loadu_si512(weights + 128));
-      sums[3] = _mm512_dpbusd_epi32(sums[3], _mm512_unpackhi_epi16(high01, high23),
-                                    _mm512_loadu_si512(weights + 192));
+      sums[0] =
+          add_products(sums[0], _mm512_unpacklo_epi16(low01, low23), _mm512_loadu_si512(weights));
+      sums[1] = add_products(sums[1], _mm512_unpackhi_epi16(low01, low23),
+                             _mm512_loadu_si512(weights + 64));
+      sums[2] = add_products(sums[2], _mm512_unpacklo_epi16(high01, high23),
+                             _mm512_loadu_si512(weights + 128));
+      sums[3] = add_products(sums[3], _mm512_unpackhi_epi16(high01, high23),
+                             _mm512_loadu_si512(weights + 192));
     }
     const __m512i low = _mm512_packus_epi32(_mm512_and_si512(first.codes(sums[0]), byte),
                                             _mm512_and_si512(second.codes(sums[1]), byte));

@@ -35,20 +35,24 @@ TANDEM_VNNI void vnni_tile(const std::uint8_t* a, std::int64_t a_stride, const s
                            std::int64_t pitch, std::int64_t quads, std::int32_t* c,
                            std::int64_t c_stride) {
   __m512i sums[kRows][kPanels];
+#pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
     for (int p = 0; p < kPanels; ++p) sums[r][p] = _mm512_setzero_si512();
   for (std::int64_t k = 0; k < quads; ++k) {
     __m512i weights[kPanels];
     for (int p = 0; p < kPanels; ++p) weights[p] = _mm512_loadu_si512(panels + p * pitch + 64 * k);
+#pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) {
       std::int32_t four;
       std::memcpy(&four, a + r * a_stride + 4 * k, sizeof four);
       const __m512i codes = _mm512_set1_epi32(four);
-      for (int p = 0; p < kPanels; ++p)
-        sums[r][p] = _mm512_dpbusd_epi32(sums[r][p], codes, weights[p]);
+      for (int p = 0; p < kPanels; ++p) sums[r][p] = add_products(sums[r][p], codes, weights[p]);
     }
   }
+#pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
     for (int p = 0; p < kPanels; ++p)
       _mm512_storeu_si512(c + r * c_stride + p * kWidth, sums[r][p]);
 }
@@ -175,54 +179,177 @@ TANDEM_AMX void multiply_amx(const std::uint8_t* a, std::int64_t rows, std::int6
   _tile_release();
 }
 
-// kRows rows times a panel, in the steps and groups of its proof.
+// kRows rows times a panel of 16 columns, in the groups and steps of its proof.
 template <int kRows>
-TANDEM_AVX2 void avx2_tile(const std::uint8_t* a, std::int64_t a_stride, const PairedPanel& panel,
-                           std::int32_t* c, std::int64_t c_stride) {
-  const __m256i ones = _mm256_set1_epi16(1);
+struct Avx2Tile {
+  const std::uint8_t* a;
+  std::int64_t a_stride;
   __m256i low[kRows], high[kRows];
-  for (int r = 0; r < kRows; ++r) low[r] = high[r] = _mm256_setzero_si256();
-  const PairedPanel::Step* step = panel.steps.data();
-  const std::int8_t* weights = panel.weights.data();
-  for (const std::uint32_t length : panel.groups) {
-    __m256i narrow_low[kRows], narrow_high[kRows];
-    for (int r = 0; r < kRows; ++r) narrow_low[r] = narrow_high[r] = _mm256_setzero_si256();
-    for (std::uint32_t s = 0; s < length; ++s, ++step, weights += 64) {
-      const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights));
-      const __m256i second = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + 32));
-      std::int32_t picks;
-      std::memcpy(&picks, step->picks.data(), sizeof picks);
-      const __m256i order = _mm256_set1_epi32(picks);
+
+  TANDEM_AVX2_INLINE __m256i quad(int row, std::uint32_t offset) const {
+    std::int32_t four;
+    std::memcpy(&four, a + row * a_stride + offset, sizeof four);
+    return _mm256_set1_epi32(four);
+  }
+
+  // Groups of kLength steps, whose sums stay in 16 bits.
+  template <int kLength>
+  TANDEM_AVX2_INLINE void add_groups(std::uint32_t count, const std::uint32_t*& offsets,
+                                     const std::int8_t*& weights) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    for (std::uint32_t g = 0; g < count; ++g, offsets += kLength, weights += 64 * kLength) {
+#pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
-        const auto* block = reinterpret_cast<const __m128i*>(a + r * a_stride + step->offset);
-        const __m256i codes =
-            _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128(block)), order);
-        narrow_low[r] = _mm256_add_epi16(narrow_low[r], _mm256_maddubs_epi16(codes, first));
-        narrow_high[r] = _mm256_add_epi16(narrow_high[r], _mm256_maddubs_epi16(codes, second));
+        // Read for each row anew: there are no registers left that could hold them.
+        const auto* bytes = reinterpret_cast<const __m256i*>(weights);
+        asm("" : "+r"(bytes));
+        __m256i codes = quad(r, offsets[0]);
+        __m256i first = _mm256_maddubs_epi16(codes, _mm256_loadu_si256(bytes));
+        __m256i second = _mm256_maddubs_epi16(codes, _mm256_loadu_si256(bytes + 1));
+#pragma GCC unroll 8
+        for (int s = 1; s < kLength; ++s) {
+          codes = quad(r, offsets[s]);
+          first = _mm256_add_epi16(first,
+                                   _mm256_maddubs_epi16(codes, _mm256_loadu_si256(bytes + 2 * s)));
+          second = _mm256_add_epi16(
+              second, _mm256_maddubs_epi16(codes, _mm256_loadu_si256(bytes + 2 * s + 1)));
+        }
+        low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(first, ones));
+        high[r] = _mm256_add_epi32(high[r], _mm256_madd_epi16(second, ones));
       }
     }
-    for (int r = 0; r < kRows; ++r) {
-      low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(narrow_low[r], ones));
-      high[r] = _mm256_add_epi32(high[r], _mm256_madd_epi16(narrow_high[r], ones));
+  }
+
+  // Steps whose products are added in 32 bits at once.
+  TANDEM_AVX2_INLINE void add_wide(std::uint32_t count, const std::uint32_t* offsets,
+                                   const std::int16_t* weights) {
+    const __m256i even_bytes = _mm256_set1_epi16(0xFF);
+    for (std::uint32_t s = 0; s < count; ++s, weights += 64) {
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        // Read for each row anew: there are no registers left that could hold them.
+        const auto* words = reinterpret_cast<const __m256i*>(weights);
+        asm("" : "+r"(words));
+        const __m256i codes = quad(r, offsets[s]);
+        const __m256i even = _mm256_and_si256(codes, even_bytes), odd = _mm256_srli_epi16(codes, 8);
+        low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(even, _mm256_loadu_si256(words)));
+        high[r] = _mm256_add_epi32(high[r], _mm256_madd_epi16(even, _mm256_loadu_si256(words + 1)));
+        low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(odd, _mm256_loadu_si256(words + 2)));
+        high[r] = _mm256_add_epi32(high[r], _mm256_madd_epi16(odd, _mm256_loadu_si256(words + 3)));
+      }
     }
   }
-  for (int r = 0; r < kRows; ++r) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(c + r * c_stride), low[r]);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(c + r * c_stride + 8), high[r]);
+
+  TANDEM_AVX2 static void run(const std::uint8_t* a, std::int64_t a_stride,
+                              const PairedPanel& panel, std::int32_t* c, std::int64_t c_stride) {
+    Avx2Tile tile{a, a_stride, {}, {}};
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) tile.low[r] = tile.high[r] = _mm256_setzero_si256();
+    const std::uint32_t* offsets = panel.offsets.data();
+    const std::int8_t* weights = panel.weights.data();
+    static_assert(PairedPanel::kMostLength == 4);
+    tile.template add_groups<4>(panel.groups[0], offsets, weights);
+    tile.template add_groups<3>(panel.groups[1], offsets, weights);
+    tile.template add_groups<2>(panel.groups[2], offsets, weights);
+    tile.template add_groups<1>(panel.groups[3], offsets, weights);
+    tile.add_wide(panel.wide_steps(), offsets, panel.wide_weights.data());
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(c + r * c_stride), tile.low[r]);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(c + r * c_stride + 8), tile.high[r]);
+    }
   }
-}
+};
 
 void multiply_avx2(const std::uint8_t* a, std::int64_t rows, std::int64_t a_stride,
                    const PairedPanel& panel, std::int32_t* c, std::int64_t c_stride) {
-  std::int64_t row = 0;
-  for (; row + 3 <= rows; row += 3)
-    avx2_tile<3>(a + row * a_stride, a_stride, panel, c + row * c_stride, c_stride);
-  if (rows - row == 2)
-    avx2_tile<2>(a + row * a_stride, a_stride, panel, c + row * c_stride, c_stride);
-  if (rows - row == 1)
-    avx2_tile<1>(a + row * a_stride, a_stride, panel, c + row * c_stride, c_stride);
+  constexpr std::int64_t kRows = 6;
+  constexpr decltype(&Avx2Tile<1>::run) kTiles[] = {Avx2Tile<1>::run, Avx2Tile<2>::run,
+                                                    Avx2Tile<3>::run, Avx2Tile<4>::run,
+                                                    Avx2Tile<5>::run, Avx2Tile<6>::run};
+  for (std::int64_t row = 0; row < rows; row += kRows) {
+    const std::int64_t now = std::min(kRows, rows - row);
+    kTiles[now - 1](a + row * a_stride, a_stride, panel, c + row * c_stride, c_stride);
+  }
 }
 #endif
+
+// Four rows of sixteen weights, of which `rows` and `columns` exist, side by side for each column.
+struct Quad {
+  std::int8_t bytes[4][kWidth];
+
+  Quad(const std::uint8_t* b, std::int64_t rows, std::int64_t columns, std::int64_t stride,
+       std::uint8_t flip) {
+    std::memset(bytes, 0, sizeof bytes);
+    for (std::int64_t i = 0; i < rows; ++i) {
+      if (columns == kWidth) {
+        std::memcpy(bytes[i], b + i * stride, kWidth);
+      } else {
+        std::copy_n(reinterpret_cast<const std::int8_t*>(b + i * stride), columns, bytes[i]);
+      }
+      for (std::int64_t j = 0; j < columns; ++j)
+        bytes[i][j] = static_cast<std::int8_t>(bytes[i][j] ^ flip);
+    }
+  }
+  void add_to(std::int32_t* sums) const {
+    for (const auto& row : bytes)
+      for (std::int64_t j = 0; j < kWidth; ++j) sums[j] += row[j];
+  }
+  void interleave(std::int8_t* to) const {
+#if defined(__x86_64__)
+    const auto row = [&](int i) {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes[i]));
+    };
+    const __m128i low01 = _mm_unpacklo_epi8(row(0), row(1)),
+                  high01 = _mm_unpackhi_epi8(row(0), row(1)),
+                  low23 = _mm_unpacklo_epi8(row(2), row(3)),
+                  high23 = _mm_unpackhi_epi8(row(2), row(3));
+    auto* vectors = reinterpret_cast<__m128i*>(to);
+    _mm_storeu_si128(vectors, _mm_unpacklo_epi16(low01, low23));
+    _mm_storeu_si128(vectors + 1, _mm_unpackhi_epi16(low01, low23));
+    _mm_storeu_si128(vectors + 2, _mm_unpacklo_epi16(high01, high23));
+    _mm_storeu_si128(vectors + 3, _mm_unpackhi_epi16(high01, high23));
+#else
+    for (std::int64_t j = 0; j < kWidth; ++j)
+      for (std::int64_t i = 0; i < 4; ++i) to[4 * j + i] = bytes[i][j];
+#endif
+  }
+  // Elements 0 and 2, then 1 and 3, as words.
+  void interleave_wide(std::int16_t* to) const {
+    for (std::int64_t first = 0; first < 2; ++first)
+      for (std::int64_t j = 0; j < kWidth; ++j)
+        for (std::int64_t i = 0; i < 2; ++i)
+          to[(first * kWidth + j) * 2 + i] = bytes[first + 2 * i][j];
+  }
+};
+
+struct RowSumKernel {
+  [[gnu::always_inline]] static inline void run(const std::uint8_t* a, std::int64_t rows,
+                                                std::int64_t a_stride, std::int64_t count,
+                                                std::int32_t* sums) {
+    for (std::int64_t r = 0; r < rows; ++r) {
+      std::int32_t sum = 0;
+      for (std::int64_t k = 0; k < count; ++k) sum += a[r * a_stride + k];
+      sums[r] = sum;
+    }
+  }
+};
+
+struct FlipKernel {
+  [[gnu::always_inline]] static inline void run(std::uint8_t* codes, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; ++i) codes[i] ^= 0x80;
+  }
+};
+
+struct AddToSumsKernel {
+  [[gnu::always_inline]] static inline void run(const std::int32_t* by_row,
+                                                const std::int32_t* by_column, std::int64_t rows,
+                                                std::int64_t columns, std::int32_t* c,
+                                                std::int64_t c_stride) {
+    for (std::int64_t r = 0; r < rows; ++r, c += c_stride)
+      for (std::int64_t j = 0; j < columns; ++j) c[j] += by_row[r] + by_column[j];
+  }
+};
 
 // Column j of panel p as [depth][kWidth].
 std::vector<std::int8_t> panel_rows(const std::int8_t* b, std::int64_t depth, std::int64_t padded,
@@ -255,7 +382,7 @@ PackedCodes pack_codes(const std::int8_t* b, std::int64_t depth, std::int64_t co
   for (std::int64_t panel = 0; panel < panels; ++panel) {
     const auto rows = panel_rows(b, depth, padded, columns, row_stride, column_stride, panel);
     if (pairs) {
-      packed.paired.push_back(pair_panel(rows, padded, most));
+      packed.paired.push_back(pair_panel(rows, (depth + 3) / 4 * 4, most));
       continue;
     }
     std::int8_t* to = packed.lines.data()->bytes + panel * padded * kWidth;
@@ -264,6 +391,55 @@ PackedCodes pack_codes(const std::int8_t* b, std::int64_t depth, std::int64_t co
         to[(k / 4 * kWidth + j) * 4 + k % 4] = rows[static_cast<std::size_t>(k * kWidth + j)];
   }
   return packed;
+}
+
+void pack_computed_codes(const std::uint8_t* b, bool is_signed, std::int64_t depth,
+                         std::int64_t columns, PackedCodes& packed) {
+  packed.set = instruction_set();
+  packed.depth = depth;
+  packed.columns = columns;
+  const std::int64_t panels = packed.panel_count(), quads = (depth + 3) / 4,
+                     pitch = packed.padded_depth() * kWidth;
+  const bool wide = packed.set == InstructionSet::kAvx2;
+  packed.sums.assign(static_cast<std::size_t>(panels * kWidth), 0);
+  if (wide) packed.paired.resize(static_cast<std::size_t>(panels));
+  if (!wide) packed.lines.resize(static_cast<std::size_t>(panels * pitch / 64));
+  for (std::int64_t p = 0; p < panels; ++p) {
+    std::int8_t* to = wide ? nullptr : packed.lines.data()->bytes + p * pitch;
+    if (wide) {
+      PairedPanel& panel = packed.paired[static_cast<std::size_t>(p)];
+      panel.offsets.resize(static_cast<std::size_t>(quads));
+      panel.wide_weights.resize(static_cast<std::size_t>(quads * 64));
+    } else {
+      std::memset(to + quads * 64, 0, static_cast<std::size_t>(pitch - quads * 64));
+    }
+    for (std::int64_t q = 0; q < quads; ++q) {
+      const Quad quad(b + 4 * q * columns + p * kWidth, std::min<std::int64_t>(4, depth - 4 * q),
+                      std::min(kWidth, columns - p * kWidth), columns, is_signed ? 0 : 0x80);
+      quad.add_to(packed.sums.data() + p * kWidth);
+      if (!wide) {
+        quad.interleave(to + 64 * q);
+        continue;
+      }
+      PairedPanel& panel = packed.paired[static_cast<std::size_t>(p)];
+      panel.offsets[static_cast<std::size_t>(q)] = static_cast<std::uint32_t>(4 * q);
+      quad.interleave_wide(panel.wide_weights.data() + 64 * q);
+    }
+  }
+}
+
+void sum_code_rows(const std::uint8_t* a, std::int64_t rows, std::int64_t a_stride,
+                   std::int64_t count, std::int32_t* sums) {
+  run_kernel<RowSumKernel>(a, rows, a_stride, count, sums);
+}
+
+void flip_code_signs(std::uint8_t* codes, std::int64_t count) {
+  run_kernel<FlipKernel>(codes, count);
+}
+
+void add_to_sums(const std::int32_t* by_row, const std::int32_t* by_column, std::int64_t rows,
+                 std::int64_t columns, std::int32_t* c, std::int64_t c_stride) {
+  run_kernel<AddToSumsKernel>(by_row, by_column, rows, columns, c, c_stride);
 }
 
 void multiply_codes(const std::uint8_t* a, std::int64_t rows, std::int64_t a_stride,

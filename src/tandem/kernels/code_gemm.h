@@ -38,6 +38,22 @@ struct PackedCodes {
 PackedCodes pack_codes(const std::int8_t* b, std::int64_t depth, std::int64_t columns,
                        std::int64_t row_stride, std::int64_t column_stride, int most = 255);
 
+// The same for an operand that is computed, b[k * columns + j], into memory that is used again.
+// Unsigned codes are packed less 128. Nothing is proven: with AVX2 all steps are wide.
+void pack_computed_codes(const std::uint8_t* b, bool is_signed, std::int64_t depth,
+                         std::int64_t columns, PackedCodes& packed);
+
+// sums[r] = the sum of `count` unsigned codes of row r.
+void sum_code_rows(const std::uint8_t* a, std::int64_t rows, std::int64_t a_stride,
+                   std::int64_t count, std::int32_t* sums);
+
+// Turns signed codes into unsigned ones, code + 128, and back.
+void flip_code_signs(std::uint8_t* codes, std::int64_t count);
+
+// c[r,j] += by_row[r] + by_column[j]
+void add_to_sums(const std::int32_t* by_row, const std::int32_t* by_column, std::int64_t rows,
+                 std::int64_t columns, std::int32_t* c, std::int64_t c_stride);
+
 // Rows of c for the panels [first, first + count): [rows][count * kPanel], c_stride from row to
 // row; columns beyond the last are zero. `a` has padded_depth() readable elements in each row.
 void multiply_codes(const std::uint8_t* a, std::int64_t rows, std::int64_t a_stride,

@@ -1,6 +1,8 @@
 #include "tandem/kernels/code_pairs.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 
 #include "tandem/kernels/instruction_set.h"
 #if defined(__x86_64__)
@@ -31,6 +33,16 @@ struct SumKernel {
   }
 };
 
+template <typename X, typename Y>
+void portable_wide_pair(const WidePairTerms& terms, const X* x, const Y* y, std::int64_t count,
+                        std::uint8_t* to) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    const double sum = std::floor(x[i] * terms.x_factor + y[i] * terms.y_factor + terms.constant);
+    to[i] = static_cast<std::uint8_t>(
+        std::clamp(static_cast<std::int32_t>(sum), terms.low, terms.high));
+  }
+}
+
 struct ScaleKernel {
   template <typename X>
   [[gnu::always_inline]] static inline void run(const X* x, const std::int32_t* factor,
@@ -58,6 +70,65 @@ void portable_greatest(const X* x, const std::int64_t* offsets, std::int64_t tap
 }
 
 #if defined(__x86_64__)
+// Sixteen codes at a time; returns how many it took.
+template <bool kXSigned, bool kYSigned>
+TANDEM_VNNI std::int64_t vnni_wide_pair(const WidePairTerms& terms, const std::uint8_t* x,
+                                        const std::uint8_t* y, std::int64_t count,
+                                        std::uint8_t* to) {
+  const __m512d x_factor = _mm512_set1_pd(terms.x_factor),
+                y_factor = _mm512_set1_pd(terms.y_factor),
+                constant = _mm512_set1_pd(terms.constant);
+  const __m512i low = _mm512_set1_epi32(terms.low), high = _mm512_set1_epi32(terms.high);
+  const auto codes = [&](__m256i a, __m256i b) TANDEM_VNNI {
+    const __m512d sum = _mm512_fmadd_pd(_mm512_cvtepi32_pd(a), x_factor,
+                                        _mm512_fmadd_pd(_mm512_cvtepi32_pd(b), y_factor, constant));
+    return _mm512_cvt_roundpd_epi32(sum, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+  };
+  std::int64_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    const __m128i xs = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i)),
+                  ys = _mm_loadu_si128(reinterpret_cast<const __m128i*>(y + i));
+    const __m512i a = kXSigned ? _mm512_cvtepi8_epi32(xs) : _mm512_cvtepu8_epi32(xs),
+                  b = kYSigned ? _mm512_cvtepi8_epi32(ys) : _mm512_cvtepu8_epi32(ys);
+    const __m256i first = codes(_mm512_castsi512_si256(a), _mm512_castsi512_si256(b)),
+                  second = codes(_mm512_extracti64x4_epi64(a, 1), _mm512_extracti64x4_epi64(b, 1));
+    const __m512i joined = _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1);
+    const __m512i clamped = _mm512_min_epi32(_mm512_max_epi32(joined, low), high);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i), _mm512_cvtepi32_epi8(clamped));
+  }
+  return i;
+}
+
+template <bool kXSigned, bool kYSigned>
+TANDEM_AVX2 std::int64_t avx2_wide_pair(const WidePairTerms& terms, const std::uint8_t* x,
+                                        const std::uint8_t* y, std::int64_t count,
+                                        std::uint8_t* to) {
+  const __m256d x_factor = _mm256_set1_pd(terms.x_factor),
+                y_factor = _mm256_set1_pd(terms.y_factor),
+                constant = _mm256_set1_pd(terms.constant);
+  const __m128i low = _mm_set1_epi32(terms.low), high = _mm_set1_epi32(terms.high),
+                byte = _mm_set1_epi32(0xFF);
+  const auto codes = [&](std::int64_t at) TANDEM_AVX2 {
+    std::int32_t four_x, four_y;
+    std::memcpy(&four_x, x + at, sizeof four_x);
+    std::memcpy(&four_y, y + at, sizeof four_y);
+    const __m128i xs = _mm_cvtsi32_si128(four_x), ys = _mm_cvtsi32_si128(four_y);
+    const __m256d a = _mm256_cvtepi32_pd(kXSigned ? _mm_cvtepi8_epi32(xs) : _mm_cvtepu8_epi32(xs)),
+                  b = _mm256_cvtepi32_pd(kYSigned ? _mm_cvtepi8_epi32(ys) : _mm_cvtepu8_epi32(ys));
+    const __m256d sum = _mm256_add_pd(_mm256_mul_pd(a, x_factor),
+                                      _mm256_add_pd(_mm256_mul_pd(b, y_factor), constant));
+    const __m128i code = _mm256_cvttpd_epi32(_mm256_floor_pd(sum));
+    return _mm_and_si128(_mm_min_epi32(_mm_max_epi32(code, low), high), byte);
+  };
+  std::int64_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    const __m128i first = _mm_packus_epi32(codes(i), codes(i + 4)),
+                  second = _mm_packus_epi32(codes(i + 8), codes(i + 12));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i), _mm_packus_epi16(first, second));
+  }
+  return i;
+}
+
 template <bool kSigned>
 TANDEM_VNNI void vnni_greatest(const std::uint8_t* x, const std::int64_t* offsets,
                                std::int64_t taps, std::int64_t count, std::uint8_t* to) {
@@ -112,6 +183,28 @@ void pair_codes(const PairTerms& terms, const std::uint8_t* x, bool x_signed, co
         run_kernel<PairKernel>(terms, a, b, count, to);
       }
     });
+  });
+}
+
+void wide_pair_codes(const WidePairTerms& terms, const std::uint8_t* x, bool x_signed,
+                     const std::uint8_t* y, bool y_signed, std::int64_t count, std::uint8_t* to) {
+  std::int64_t done = 0;
+#if defined(__x86_64__)
+  const auto take = [&](auto plain, auto y_only, auto x_only, auto both) {
+    const auto kernel = x_signed ? (y_signed ? both : x_only) : (y_signed ? y_only : plain);
+    done = kernel(terms, x, y, count, to);
+  };
+  if (instruction_set() >= InstructionSet::kVnni) {
+    take(vnni_wide_pair<false, false>, vnni_wide_pair<false, true>, vnni_wide_pair<true, false>,
+         vnni_wide_pair<true, true>);
+  } else if (instruction_set() == InstructionSet::kAvx2) {
+    take(avx2_wide_pair<false, false>, avx2_wide_pair<false, true>, avx2_wide_pair<true, false>,
+         avx2_wide_pair<true, true>);
+  }
+#endif
+  with_sign(x + done, x_signed, [&](const auto* a) {
+    with_sign(y + done, y_signed,
+              [&](const auto* b) { portable_wide_pair(terms, a, b, count - done, to + done); });
   });
 }
 

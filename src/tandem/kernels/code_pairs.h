@@ -14,6 +14,16 @@ struct PairTerms {
 void pair_codes(const PairTerms& terms, const std::uint8_t* x, bool x_signed, const std::uint8_t* y,
                 bool y_signed, std::int64_t count, std::int32_t* to);
 
+// to[i] = min(max(floor(x[i] * x_factor + y[i] * y_factor + constant), low), high), as a byte. All
+// products and sums are multiples of one power of two and fit 53 bits, so doubles hold them
+// exactly; their wholes fit 32 bits.
+struct WidePairTerms {
+  double x_factor = 0, y_factor = 0, constant = 0;
+  std::int32_t low = 0, high = 255;
+};
+void wide_pair_codes(const WidePairTerms& terms, const std::uint8_t* x, bool x_signed,
+                     const std::uint8_t* y, bool y_signed, std::int64_t count, std::uint8_t* to);
+
 // to[i] = x[i] * factor[i] + addend[i]
 void scale_codes(const std::uint8_t* x, bool x_signed, const std::int32_t* factor,
                  const std::int32_t* addend, std::int64_t count, std::int32_t* to);

@@ -25,6 +25,13 @@
 
 namespace tandem {
 
+// sum + the products of four unsigned codes with four signed weights in every lane. As assembly,
+// since GCC 12 copies the sums of the intrinsic from register to register.
+TANDEM_VNNI_INLINE __m512i add_products(__m512i sum, __m512i codes, __m512i weights) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(codes), "vm"(weights));
+  return sum;
+}
+
 // 32-bit lanes take the products of 64 bits of even and odd channels apart: the odd ones' codes
 // stay in the upper halves.
 struct RescaleVnni {

@@ -8,6 +8,8 @@
 #include <thread>
 #include <vector>
 
+#include "tandem/kernels/instruction_set.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "tandem/kernels/processor_rates.cpp"
 #include <hwy/foreach_target.h>
@@ -129,10 +131,6 @@ TANDEM_VNNI(vnni_i8, TANDEM_VPDPBUSD, 64)
 #undef TANDEM_VPDPWSSD
 #undef TANDEM_VNNI
 #undef TANDEM_CHAINS
-
-bool has_vnni() {
-  return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw");
-}
 #endif
 
 // Without such instructions: plain code, which the compiler may turn into vectors.
@@ -161,9 +159,9 @@ std::int64_t make_products(Products products, std::int64_t rounds) {
   const bool wide = products == Products::kI16;
   std::int64_t made = 0;
 #if defined(__x86_64__)
-  if (has_vnni())
+  if (instruction_set() >= InstructionSet::kVnni)
     made = wide ? vnni_i16(rounds, chains) : vnni_i8(rounds, chains);
-  else if (__builtin_cpu_supports("avx2"))
+  else if (instruction_set() == InstructionSet::kAvx2)
     made = wide ? avx2_i16(rounds, chains) : avx2_i8(rounds, chains);
 #endif
   if (made == 0) made = plain_products(rounds, chains);
@@ -243,7 +241,7 @@ std::string vector_extensions() {
   const std::int64_t targets = hwy::SupportedTargets() & HWY_TARGETS;
   std::string name = hwy::TargetName(targets & -targets);
 #if defined(__x86_64__)
-  if (has_vnni()) name += ", VNNI";
+  if (processor_has(InstructionSet::kVnni)) name += ", VNNI";
 #endif
   return name;
 }

@@ -1,172 +1,151 @@
 #include "tandem/kernels/saturation.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <numeric>
 
 namespace tandem {
 namespace {
 
-constexpr std::int64_t kColumns = PairedPanel::kColumns, kBlock = PairedPanel::kBlock;
+constexpr std::size_t kColumns = PairedPanel::kColumns, kQuad = PairedPanel::kQuad,
+                      kWeights = kColumns * kQuad, kSums = 2 * kColumns;
 
-// What the positive and the negative products alone add up to bounds every part of a sum.
+// What the positive and the negative weights of each 16-bit sum add up to bounds every part of it.
 struct Reach {
-  int positive = 0, negative = 0;
+  std::array<std::int16_t, kSums> positive{}, negative{};
 
-  void add(int weight) { (weight > 0 ? positive : negative) += weight; }
-  bool fits(int most) const { return positive * most <= INT16_MAX && negative * most >= INT16_MIN; }
+  void add(const std::int8_t* step) {
+    for (std::size_t i = 0; i < kWeights; ++i) {
+      positive[i / 2] = static_cast<std::int16_t>(positive[i / 2] + std::max<int>(step[i], 0));
+      negative[i / 2] = static_cast<std::int16_t>(negative[i / 2] + std::min<int>(step[i], 0));
+    }
+  }
+  // This and another together.
+  bool fits_with(const Reach& other, int most) const {
+    const int up = INT16_MAX / most, down = INT16_MIN / most;
+    int beyond = 0;
+    for (std::size_t s = 0; s < kSums; ++s) {
+      beyond |= up - (positive[s] + other.positive[s]);
+      beyond |= negative[s] + other.negative[s] - down;
+    }
+    return beyond >= 0;  // none of them is negative
+  }
+  void join(const Reach& other) {
+    for (std::size_t s = 0; s < kSums; ++s) {
+      positive[s] = static_cast<std::int16_t>(positive[s] + other.positive[s]);
+      negative[s] = static_cast<std::int16_t>(negative[s] + other.negative[s]);
+    }
+  }
 };
 
-// Sixteen rows of a panel and how they are paired.
-class Block {
+struct Step {
+  std::uint32_t offset = 0;
+  std::array<std::int8_t, kWeights> weights{};  // [column][element]
+};
+
+Step step_at(std::span<const std::int8_t> weights, std::size_t row) {
+  Step step{static_cast<std::uint32_t>(row), {}};
+  for (std::size_t i = 0; i < kQuad; ++i)
+    for (std::size_t j = 0; j < kColumns; ++j)
+      step.weights[j * kQuad + i] = weights[(row + i) * kColumns + j];
+  return step;
+}
+
+// Puts each step to the first of some groups with which it fits.
+class Groups {
  public:
-  Block(const std::int8_t* weights, int most) : weights_(weights), most_(most) {}
+  explicit Groups(int most) : most_(most) {}
 
-  // Pairs, the proven ones first; `proven` of them are.
-  std::array<std::pair<int, int>, kBlock / 2> paired(std::int64_t& proven) const {
-    auto pairs = greedy();
-    repair(pairs);
-    const auto end = std::stable_partition(pairs.begin(), pairs.end(), [&](const auto& pair) {
-      return fits(pair.first, pair.second);
-    });
-    proven = end - pairs.begin();
-    return pairs;
-  }
-
- private:
-  int weight(int row, std::int64_t column) const { return weights_[row * kColumns + column]; }
-  bool fits(int a, int b) const {
-    for (std::int64_t j = 0; j < kColumns; ++j) {
-      Reach reach;
-      reach.add(weight(a, j));
-      reach.add(weight(b, j));
-      if (!reach.fits(most_)) return false;
+  void add(const Step& step, const Reach& reach) {
+    for (auto group = open_.begin(); group != open_.end(); ++group) {
+      if (!group->reach.fits_with(reach, most_)) continue;
+      group->steps.push_back(step);
+      group->reach.join(reach);
+      if (group->steps.size() == PairedPanel::kMostLength) close(group);
+      return;
     }
-    return true;
-  }
-  int greatest(int row) const {
-    int result = 0;
-    for (std::int64_t j = 0; j < kColumns; ++j) result = std::max(result, std::abs(weight(row, j)));
-    return result;
+    constexpr std::size_t kMostOpen = 12;
+    if (open_.size() == kMostOpen) close(open_.begin());
+    open_.push_back({{step}, reach});
   }
 
-  // The largest row takes the smallest one that fits, and so on.
-  std::array<std::pair<int, int>, kBlock / 2> greedy() const {
-    std::array<int, kBlock> order{};
-    std::iota(order.begin(), order.end(), 0);
-    std::array<int, kBlock> size{};
-    for (const int row : order) size[static_cast<std::size_t>(row)] = greatest(row);
-    std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
-      return size[static_cast<std::size_t>(a)] > size[static_cast<std::size_t>(b)];
-    });
-    std::vector<int> left(order.begin(), order.end());
-    std::array<std::pair<int, int>, kBlock / 2> pairs{};
-    for (auto& pair : pairs) {
-      const int row = left.front();
-      left.erase(left.begin());
-      auto partner = std::find_if(left.rbegin(), left.rend(), [&](int b) { return fits(row, b); });
-      if (partner == left.rend()) partner = left.rbegin();
-      pair = {row, *partner};
-      left.erase(std::next(partner).base());
-    }
-    return pairs;
-  }
-
-  // Swaps partners with other pairs where both then fit.
-  void repair(std::array<std::pair<int, int>, kBlock / 2>& pairs) const {
-    for (auto& pair : pairs) {
-      if (fits(pair.first, pair.second)) continue;
-      for (auto& other : pairs) {
-        if (&other == &pair) continue;
-        if (fits(pair.first, other.second) && fits(other.first, pair.second)) {
-          std::swap(pair.second, other.second);
-          break;
-        }
-        if (fits(pair.first, other.first) && fits(pair.second, other.second)) {
-          std::swap(pair.second, other.first);
-          break;
-        }
+  void finish(PairedPanel& panel) {
+    while (!open_.empty()) close(open_.begin());
+    for (std::size_t length = PairedPanel::kMostLength; length > 0; --length) {
+      const auto& steps = closed_[length - 1];
+      panel.groups[PairedPanel::kMostLength - length] =
+          static_cast<std::uint32_t>(steps.size() / length);
+      for (const Step& step : steps) {
+        panel.offsets.push_back(step.offset);
+        panel.weights.insert(panel.weights.end(), step.weights.begin(), step.weights.end());
       }
     }
   }
 
-  const std::int8_t* weights_;
-  int most_;
-};
-
-// Appends steps to a panel and closes a group when the next step would not fit.
-class Steps {
- public:
-  Steps(PairedPanel& panel, int most) : panel_(panel), most_(most) {}
-
-  // Rows a to d of the block at `offset`; a row below 0 stands for zeros.
-  void add(const std::int8_t* block, std::uint32_t offset, std::array<int, 4> rows) {
-    PairedPanel::Step step{offset, {}};
-    std::array<std::int8_t, kColumns * 4> weights{};
-    for (std::size_t i = 0; i < 4; ++i) {
-      if (rows[i] < 0) continue;
-      step.picks[i] = static_cast<std::uint8_t>(rows[i]);
-      for (std::size_t j = 0; j < kColumns; ++j)
-        weights[4 * j + i] = block[static_cast<std::size_t>(rows[i]) * kColumns + j];
-    }
-    if (std::all_of(weights.begin(), weights.end(), [](std::int8_t w) { return w == 0; })) return;
-    auto reach = reach_;
-    accumulate(weights, reach);
-    const bool fits =
-        std::all_of(reach.begin(), reach.end(), [&](const Reach& r) { return r.fits(most_); });
-    if (!fits) {
-      reach = {};
-      accumulate(weights, reach);
-    }
-    if (!fits || panel_.groups.empty()) panel_.groups.push_back(0);
-    ++panel_.groups.back();
-    reach_ = reach;
-    panel_.steps.push_back(step);
-    panel_.weights.insert(panel_.weights.end(), weights.begin(), weights.end());
-  }
-
  private:
-  using Reaches = std::array<Reach, kColumns * 2>;  // of each 16-bit sum
-  static void accumulate(const std::array<std::int8_t, kColumns * 4>& weights, Reaches& reach) {
-    for (std::size_t i = 0; i < weights.size(); ++i) reach[i / 2].add(weights[i]);
+  struct Group {
+    std::vector<Step> steps;
+    Reach reach;
+  };
+  void close(std::vector<Group>::iterator group) {
+    auto& steps = closed_[group->steps.size() - 1];
+    steps.insert(steps.end(), group->steps.begin(), group->steps.end());
+    open_.erase(group);
   }
 
-  PairedPanel& panel_;
   int most_;
-  Reaches reach_{};
+  std::vector<Group> open_;
+  std::array<std::vector<Step>, PairedPanel::kMostLength> closed_;  // by length
 };
+
+// Words of elements 0 and 2, then of 1 and 3.
+void append_wide(const Step& step, std::vector<std::int16_t>& words) {
+  for (std::size_t first = 0; first < 2; ++first)
+    for (std::size_t j = 0; j < kColumns; ++j)
+      for (std::size_t i = 0; i < 2; ++i) words.push_back(step.weights[j * kQuad + first + 2 * i]);
+}
+
+// Pairs that may saturate in some column.
+std::int64_t unproven_pairs(const Reach& reach, int most) {
+  std::int64_t count = 0;
+  for (std::size_t pair = 0; pair < 2; ++pair) {
+    bool fits = true;
+    for (std::size_t s = pair; s < kSums; s += 2)
+      fits = fits && reach.positive[s] * most <= INT16_MAX && reach.negative[s] * most >= INT16_MIN;
+    count += fits ? 0 : 1;
+  }
+  return count;
+}
 
 }  // namespace
 
 PairedPanel pair_panel(std::span<const std::int8_t> weights, std::int64_t depth, int most) {
   PairedPanel panel;
-  Steps steps(panel, most);
-  for (std::int64_t row = 0; row < depth; row += kBlock) {
-    const std::int8_t* block = weights.data() + row * kColumns;
-    std::int64_t proven = 0;
-    const auto pairs = Block(block, most).paired(proven);
-    const auto offset = static_cast<std::uint32_t>(row);
-    panel.pairs += kBlock / 2;
-    panel.unproven += kBlock / 2 - proven;
-    for (std::int64_t p = 0; p < kBlock / 2; ++p) {
-      const auto [a, b] = pairs[static_cast<std::size_t>(p)];
-      if (p + 1 < proven) {
-        const auto [c, d] = pairs[static_cast<std::size_t>(++p)];
-        steps.add(block, offset, {a, b, c, d});
-      } else if (p < proven) {
-        steps.add(block, offset, {a, b, -1, -1});
-      } else {
-        steps.add(block, offset, {a, -1, b, -1});
-      }
+  Groups groups(most);
+  std::vector<std::uint32_t> wide;
+  for (std::size_t row = 0; row < static_cast<std::size_t>(depth); row += kQuad) {
+    const Step step = step_at(weights, row);
+    panel.pairs += 2;
+    if (std::all_of(step.weights.begin(), step.weights.end(), [](int w) { return w == 0; }))
+      continue;
+    Reach reach;
+    reach.add(step.weights.data());
+    const std::int64_t unproven = unproven_pairs(reach, most);
+    if (unproven == 0) {
+      groups.add(step, reach);
+      continue;
     }
+    panel.unproven += unproven;
+    wide.push_back(step.offset);
+    append_wide(step, panel.wide_weights);
   }
+  groups.finish(panel);
+  panel.offsets.insert(panel.offsets.end(), wide.begin(), wide.end());
   return panel;
 }
 
 bool fits_16_bits(std::span<const std::int8_t> weights, int most) {
-  Reach reach;
-  for (const std::int8_t weight : weights) reach.add(weight);
-  return reach.fits(most);
+  int positive = 0, negative = 0;
+  for (const std::int8_t weight : weights) (weight > 0 ? positive : negative) += weight;
+  return positive * most <= INT16_MAX && negative * most >= INT16_MIN;
 }
 
 }  // namespace tandem

@@ -108,6 +108,9 @@ Int128 round_divide(Int128 numerator, Int128 denominator, Rounding rounding) {
 
 Int128 round_real(double value, Rounding rounding) {
   ensure(std::abs(value) < 0x1p126, "round_real: not a number below 2^126");
+  // The processor rounds ties to even unless told otherwise; nobody here tells it.
+  if (rounding == Rounding::kHalfEven && std::abs(value) < 0x1p52)
+    return static_cast<std::int64_t>(std::nearbyint(value));
   int exponent = 0;
   const double fraction = std::frexp(value, &exponent);
   const auto significand = static_cast<Int128>(std::ldexp(fraction, 53));

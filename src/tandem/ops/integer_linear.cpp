@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <memory>
+#include <span>
+#include <utility>
 
 #include "tandem/base/error.h"
 #include "tandem/graph/registry.h"
@@ -22,11 +24,27 @@ struct SumBounds {
     low += std::min<Int128>({a, b, 0});
     high += std::max<Int128>({a, b, 0});
   }
+  // All products with weights that add up to these, by their sign.
+  static SumBounds of_weights(IntegerRange x, Int128 positive, Int128 negative) {
+    const Int128 least = std::min<std::int64_t>(x.min, 0), most = std::max<std::int64_t>(x.max, 0);
+    return {positive * least + negative * most, positive * most + negative * least};
+  }
   void widen(const SumBounds& other) {
     low = std::min(low, other.low);
     high = std::max(high, other.high);
   }
 };
+
+// What the positive and what the negative weights add up to.
+template <typename Sum>
+std::pair<Int128, Int128> sums_by_sign(std::span<const std::int64_t> weights) {
+  Sum positive = 0, negative = 0;
+  for (const std::int64_t weight : weights) {
+    positive += std::max<std::int64_t>(weight, 0);
+    negative += std::min<std::int64_t>(weight, 0);
+  }
+  return {positive, negative};
+}
 
 // `count` terms that are each a product of one of x and one of y.
 SumBounds dense_bounds(IntegerRange x, IntegerRange y, std::int64_t count) {
@@ -104,11 +122,16 @@ class IntMatMul final : public IntegerOperator {
     if (b != nullptr && b->rank() == 2) {
       const IntegerRange x = input_range(node, 0);
       const auto weights = b->to_integers();
-      const std::int64_t columns = b->shape()[1];
-      std::vector<SumBounds> sums(static_cast<std::size_t>(columns));
-      for (std::size_t i = 0; i < weights.size(); ++i)
-        sums[i % static_cast<std::size_t>(columns)].add_product(x, weights[i]);
-      for (const SumBounds& sum : sums) bounds.widen(sum);
+      const auto columns = static_cast<std::size_t>(b->shape()[1]);
+      std::vector<Int128> positive(columns, 0), negative(columns, 0);
+      for (std::size_t row = 0; row < weights.size(); row += columns) {
+        for (std::size_t j = 0; j < columns; ++j) {
+          positive[j] += std::max<std::int64_t>(weights[row + j], 0);
+          negative[j] += std::min<std::int64_t>(weights[row + j], 0);
+        }
+      }
+      for (std::size_t j = 0; j < columns; ++j)
+        bounds.widen(SumBounds::of_weights(x, positive[j], negative[j]));
     } else {
       bounds = dense_bounds(input_range(node, 0), input_range(node, 1), depth);
     }
@@ -216,10 +239,12 @@ class IntConv final : public IntegerOperator {
       const auto weights = w->to_integers();
       for (std::size_t begin = 0; begin < weights.size();
            begin += static_cast<std::size_t>(depth)) {
-        SumBounds sum;
-        for (std::size_t i = begin; i < begin + static_cast<std::size_t>(depth); ++i)
-          sum.add_product(x, weights[i]);
-        bounds.widen(sum);
+        const std::span filter(weights.data() + begin, static_cast<std::size_t>(depth));
+        constexpr int kWord = 32;  // so many of which have a sum of 64 bits
+        const auto [positive, negative] = w->format().bits() <= kWord
+                                              ? sums_by_sign<std::int64_t>(filter)
+                                              : sums_by_sign<Int128>(filter);
+        bounds.widen(SumBounds::of_weights(x, positive, negative));
       }
     } else {
       bounds = dense_bounds(x, input_range(node, 1), depth);

@@ -72,6 +72,17 @@ struct Rounder {
 std::int64_t first_reaching(const Line& line, const Rounder& round, Int128 code,
                             IntegerRange input) {
   Int128 below = input.min, reached = Int128{input.max} + 1;
+  // It lies beside where the line itself passes the border of the code.
+  const double guess = (static_cast<double>(code) - 0.5 - line.offset) / line.ratio;
+  constexpr double kMostInteger = 0x1p52, kNear = 2;
+  if (std::abs(guess) < kMostInteger) {
+    const auto near = [&](double q) {
+      return std::clamp<Int128>(static_cast<std::int64_t>(std::floor(q)), below, reached);
+    };
+    const Int128 low = near(guess - kNear), high = near(guess + kNear);
+    if (low > below && round.at(line, low - 1) < code) below = low;
+    if (high < reached && round.at(line, high) >= code) reached = high;
+  }
   while (below < reached) {
     const Int128 middle = below + (reached - below) / 2;
     if (round.at(line, middle) >= code)
@@ -118,7 +129,13 @@ struct Dyadic {
   int shift = 0;
 
   Int128 at(Int128 q, Rounding rounding) const {
-    return round_shift(q * multiplier + addend, shift, rounding);
+    const Int128 sum = q * multiplier + addend;
+    const auto word = static_cast<std::int64_t>(sum);
+    if (word != sum || shift < 1 || shift > 62 || rounding != Rounding::kHalfEven)
+      return round_shift(sum, shift, rounding);
+    const std::int64_t floor = word >> shift, rest = word - (floor << shift),
+                       half = std::int64_t{1} << (shift - 1);
+    return floor + (rest > half || (rest == half && floor % 2 != 0) ? 1 : 0);
   }
 };
 
@@ -187,7 +204,37 @@ std::optional<std::vector<Dyadic>> exact_dyadics(const LoweringSite& site, const
   return std::nullopt;
 }
 
-// Exact where that can be had; otherwise the widest multipliers, with a shift per channel.
+// A multiplier and addend beside the nearest ones that give every integer its exact code: each step
+// bounds the addend from both sides. nullopt where no addend is left, or the sums would be too
+// wide.
+std::optional<Dyadic> fitted(const Dyadic& nearest, const Steps& steps, Rounding rounding,
+                             const Codes& codes, int multiplier_bits) {
+  if (nearest.shift < 1 || (rounding != Rounding::kHalfEven && rounding != Rounding::kFloor))
+    return std::nullopt;
+  const Int128 half = rounding == Rounding::kFloor ? 0 : Int128{1} << (nearest.shift - 1);
+  const Int128 widest = Int128{1} << multiplier_bits, most_sum = Int128{1} << 60;
+  const Int128 reach = std::max<Int128>(-Int128{steps.input.min}, steps.input.max);
+  for (const int change : {0, 1, -1, 2, -2}) {
+    const Int128 multiplier = Int128{steps.sign} * nearest.multiplier + change;
+    Int128 low = -most_sum, high = most_sum, code = codes.min;
+    for (const std::int64_t first : steps.first) {
+      const Int128 bound = (++code << nearest.shift) - half - multiplier * first;
+      // One more than it takes, so that no step begins at a tie.
+      if (first <= steps.input.max) low = std::max(low, bound + 1);
+      if (first > steps.input.min) high = std::min(high, bound + multiplier - 1);
+    }
+    if (low > high || multiplier <= 0 || multiplier >= widest) continue;
+    const Int128 addend = std::clamp<Int128>(nearest.addend, low, high);
+    if (multiplier * reach + (addend < 0 ? -addend : addend) >= most_sum) continue;
+    const Dyadic form{static_cast<std::int64_t>(steps.sign * multiplier),
+                      static_cast<std::int64_t>(addend), nearest.shift};
+    if (equals_line(form, steps, rounding, codes)) return form;
+  }
+  return std::nullopt;
+}
+
+// Exact where that can be had, with a common shift or one for each channel; otherwise the widest
+// multipliers.
 std::vector<Dyadic> dyadics(const LoweringSite& site, const Plane& plane, const Rounder& round,
                             const Codes& codes) {
   if (codes.max - codes.min <= kMostSearchedCodes) {
@@ -204,6 +251,14 @@ std::vector<Dyadic> dyadics(const LoweringSite& site, const Plane& plane, const 
     if (!best) {
       throw Error("a scale ratio of ", line.ratio, " needs more than ",
                   site.options.multiplier_bits, " multiplier bits; the scales are too far apart");
+    }
+    if (codes.max - codes.min <= kMostSearchedCodes) {
+      const Steps steps = steps_of(line, round, codes, plane.input);
+      if (const auto exact =
+              fitted(*best, steps, round.rounding, codes, site.options.multiplier_bits)) {
+        forms.push_back(*exact);
+        continue;
+      }
     }
     while (best->shift > 0 && best->multiplier % 2 == 0 && best->addend % 2 == 0)
       best = Dyadic{best->multiplier / 2, best->addend / 2, best->shift - 1};

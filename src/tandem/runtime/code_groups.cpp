@@ -1,6 +1,7 @@
 #include "tandem/runtime/code_groups.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "tandem/kernels/instruction_set.h"
@@ -78,6 +79,8 @@ class Groups {
     if (op == "Table" && is_byte(format(graph_.nodes[id].inputs[0])) && byte_table(view(id)) &&
         graph_.values[graph_.nodes[id].inputs[0]].constant == kNone)
       return CodeGroup{"code_table", {id}};
+    if (op == "IntMatMul" && graph_.values[graph_.nodes[id].inputs[1]].constant == kNone)
+      return computed_product(id);
     if (op != "IntConv" && op != "IntMatMul" && op != "IntMaxPool" && op != "IntSum")
       return std::nullopt;
     const auto form = head_form(view(id));
@@ -91,6 +94,17 @@ class Groups {
     CodeGroup group{*form, nodes};
     const bool multiplies = *form == "code_convolution" || *form == "code_product";
     if (multiplies && instruction_set() == InstructionSet::kAvx2) count_pairs(view(id), group);
+    return group;
+  }
+
+  std::optional<CodeGroup> computed_product(NodeId id) const {
+    const auto product = code_matmul(module_, graph_, id, kept_, readers_);
+    const auto rescale = reader(id, "Rescale");
+    if (!product || !rescale) return std::nullopt;
+    std::vector<NodeId> tail{*rescale};
+    if (!add_tail(tail) || code_tail(module_, graph_, tail)->lines.size() != 1) return std::nullopt;
+    CodeGroup group{"code_matmul", product->nodes};
+    group.nodes.insert(group.nodes.end(), tail.begin(), tail.end());
     return group;
   }
 
@@ -151,6 +165,8 @@ class Groups {
     if (!sum) return std::nullopt;
     std::vector<NodeId> tail{rescale};
     if (!add_tail(tail)) return std::nullopt;
+    if (sum->wide && !wide_terms(*sum->wide, *code_tail(module_, graph_, tail)))
+      return std::nullopt;
     CodeGroup group{"code_pair", sum->nodes};
     group.nodes.insert(group.nodes.end(), tail.begin(), tail.end());
     return group;
@@ -167,6 +183,8 @@ struct Terms {
   Int128 product = 0, x = 0, y = 0, constant = 0;
 };
 
+Int128 magnitude(Int128 v) { return v < 0 ? -v : v; }
+
 class Pair {
  public:
   Pair(const Module& module, const Graph& graph, const std::set<ValueId>& kept,
@@ -176,23 +194,36 @@ class Pair {
   std::optional<CodePair> of(ValueId sum) {
     const auto terms = terms_of(sum, 0);
     if (!terms || pair_.x == kNone || pair_.y == kNone || !order(sum)) return std::nullopt;
-    const Int128 constants[] = {terms->product, terms->x, terms->y, terms->constant};
-    for (const Int128 constant : constants)
-      if (constant > INT32_MAX || constant < INT32_MIN) return std::nullopt;
-    PairTerms& to = pair_.terms;
-    to = {static_cast<std::int32_t>(terms->product), static_cast<std::int32_t>(terms->x),
-          static_cast<std::int32_t>(terms->y), static_cast<std::int32_t>(terms->constant)};
-    if (swapped_) std::swap(to.x_factor, to.y_factor);
-    const auto magnitude = [](Int128 v) { return v < 0 ? -v : v; };
-    const Int128 reach = 255 * (255 * magnitude(to.product) + magnitude(to.x_factor)) +
-                         255 * magnitude(to.y_factor) + magnitude(to.constant);
-    if (reach > INT32_MAX) return std::nullopt;
+    if (!narrow(*terms) && !wide(*terms, sum)) return std::nullopt;
     std::sort(pair_.nodes.begin(), pair_.nodes.end());
     return pair_;
   }
 
  private:
   const TensorType& type(ValueId value) const { return graph_.values[value].type; }
+
+  bool narrow(const Terms& terms) {
+    for (const Int128 constant : {terms.product, terms.x, terms.y, terms.constant})
+      if (constant > INT32_MAX || constant < INT32_MIN) return false;
+    PairTerms& to = pair_.terms;
+    to = {static_cast<std::int32_t>(terms.product), static_cast<std::int32_t>(terms.x),
+          static_cast<std::int32_t>(terms.y), static_cast<std::int32_t>(terms.constant)};
+    if (swapped_) std::swap(to.x_factor, to.y_factor);
+    const Int128 reach = 255 * (255 * magnitude(to.product) + magnitude(to.x_factor)) +
+                         255 * magnitude(to.y_factor) + magnitude(to.constant);
+    return reach <= INT32_MAX;
+  }
+  bool wide(const Terms& terms, ValueId sum) {
+    constexpr Int128 kMost = Int128{1} << 52;
+    const Int128 reach =
+        255 * (magnitude(terms.x) + magnitude(terms.y)) + magnitude(terms.constant);
+    if (terms.product != 0 || reach >= kMost || type(pair_.y).shape != type(sum).shape)
+      return false;
+    pair_.wide = {static_cast<std::int64_t>(terms.x), static_cast<std::int64_t>(terms.y),
+                  static_cast<std::int64_t>(terms.constant)};
+    if (swapped_) std::swap(pair_.wide->x_factor, pair_.wide->y_factor);
+    return true;
+  }
 
   // The larger operand comes first; the other is as large, or one for each channel.
   bool order(ValueId sum) {
@@ -262,6 +293,45 @@ class Pair {
 std::vector<CodeGroup> code_groups(const Module& module, const std::set<ValueId>& kept,
                                    const std::vector<std::vector<NodeId>>& readers) {
   return Groups(module, kept, readers).run();
+}
+
+std::optional<CodeMatMul> code_matmul(const Module& module, const Graph& graph, NodeId product,
+                                      const std::set<ValueId>& kept,
+                                      const std::vector<std::vector<NodeId>>& readers) {
+  const NodeView node{module, graph, graph.nodes[product]};
+  CodeMatMul result;
+  // Codes, or codes and a constant added to them.
+  const auto operand = [&](ValueId value) -> std::optional<CodeOperand> {
+    const auto is_code = [&](ValueId v) {
+      return is_byte(graph.values[v].type.format) && graph.values[v].constant == kNone;
+    };
+    if (is_code(value)) return CodeOperand{value, 0};
+    const NodeId producer = graph.values[value].producer;
+    if (producer == kNone || graph.values[value].constant != kNone) return std::nullopt;
+    const Node& sum = graph.nodes[producer];
+    if (sum.op->name() != "IntAdd" && sum.op->name() != "IntSub") return std::nullopt;
+    const Tensor* constant = constant_of(module, graph, sum.inputs[1]);
+    constexpr std::int64_t kMostZero = 255;
+    if (constant == nullptr || constant->size() != 1 || !is_code(sum.inputs[0]) ||
+        graph.values[sum.inputs[0]].type.shape != graph.values[value].type.shape ||
+        std::abs(constant->to_integers()[0]) > kMostZero)
+      return std::nullopt;
+    if (!kept.contains(value) && readers[value].size() == 1) result.nodes.push_back(producer);
+    const std::int64_t addend = constant->to_integers()[0];
+    return CodeOperand{sum.inputs[0], sum.op->name() == "IntAdd" ? -addend : addend};
+  };
+  const auto a = operand(node.node.inputs[0]), b = operand(node.node.inputs[1]);
+  if (!a || !b) return std::nullopt;
+  const Shape x = node.input(0).static_shape(), y = node.input(1).static_shape();
+  const bool alike = x.size() == y.size() && std::equal(x.begin(), x.end() - 2, y.begin());
+  // Sums of products of bytes, and with zeros of up to 9 bits, stay within 32 bits.
+  constexpr std::int64_t kMostDepth = INT32_MAX / (4 * 512 * 512);
+  if (!alike || x.back() > kMostDepth) return std::nullopt;
+  result.a = *a;
+  result.b = *b;
+  result.nodes.push_back(product);
+  std::sort(result.nodes.begin(), result.nodes.end());
+  return result;
 }
 
 std::vector<PackedCodes> packed_weights(const NodeView& head) {
@@ -335,6 +405,20 @@ std::optional<std::array<std::uint8_t, 256>> byte_table(const NodeView& node) {
     bytes[static_cast<std::uint8_t>(least + static_cast<std::int64_t>(i))] =
         static_cast<std::uint8_t>(integers[i]);
   return bytes;
+}
+
+std::optional<WidePairTerms> wide_terms(const CodePair::Wide& sum, const CodeTail& tail) {
+  if (tail.lines.size() != 1) return std::nullopt;
+  const RescaleLine& line = tail.lines[0];
+  const Int128 x = Int128{sum.x_factor} * line.multiplier,
+               y = Int128{sum.y_factor} * line.multiplier,
+               constant = Int128{sum.constant} * line.multiplier + line.addend;
+  const Int128 reach = 255 * (magnitude(x) + magnitude(y)) + magnitude(constant);
+  if (reach >= Int128{1} << std::min(52, line.shift + 31)) return std::nullopt;
+  const auto real = [&](Int128 integer) {
+    return std::ldexp(static_cast<double>(integer), -line.shift);
+  };
+  return WidePairTerms{real(x), real(y), real(constant), tail.low, tail.high};
 }
 
 std::optional<CodePair> code_pair(const Module& module, const Graph& graph, ValueId sum,

@@ -54,11 +54,31 @@ std::optional<std::array<std::uint8_t, 256>> byte_table(const NodeView& node);
 struct CodePair {
   ValueId x = kNone, y = kNone;
   PairTerms terms;
+  // A sum whose terms are too wide for PairTerms; `terms` is then not used.
+  struct Wide {
+    std::int64_t x_factor = 0, y_factor = 0, constant = 0;
+  };
+  std::optional<Wide> wide;
   std::vector<NodeId> nodes;  // those that nothing else reads
 };
+// A wide sum and the tail behind it as one; nullopt where doubles do not hold it.
+std::optional<WidePairTerms> wide_terms(const CodePair::Wide& sum, const CodeTail& tail);
 std::optional<CodePair> code_pair(const Module& module, const Graph& graph, ValueId sum,
                                   const std::set<ValueId>& kept,
                                   const std::vector<std::vector<NodeId>>& readers);
+
+// A product of two matrices of computed codes: sum_k (a[i,k] - a_zero) * (b[k,j] - b_zero).
+struct CodeOperand {
+  ValueId codes = kNone;
+  std::int64_t zero = 0;
+};
+struct CodeMatMul {
+  CodeOperand a, b;
+  std::vector<NodeId> nodes;  // those that nothing else reads
+};
+std::optional<CodeMatMul> code_matmul(const Module& module, const Graph& graph, NodeId product,
+                                      const std::set<ValueId>& kept,
+                                      const std::vector<std::vector<NodeId>>& readers);
 
 // Whether a Quantize or Dequantize is one that code_borders.cpp runs: of bytes, with one scale.
 bool is_code_border(const NodeView& node);

@@ -7,6 +7,7 @@
 #include "tandem/kernels/code_depthwise.h"
 #include "tandem/kernels/code_gemm.h"
 #include "tandem/runtime/code_groups.h"
+#include "tandem/runtime/code_memory.h"
 #include "tandem/runtime/code_steps.h"
 #include "tandem/runtime/code_windows.h"
 
@@ -35,30 +36,6 @@ std::vector<RescaleLine> lines_for(const CodeTail& tail, std::int64_t channels, 
     lines.push_back(line);
   }
   return lines;
-}
-
-// Memory of the running thread, kept between steps.
-struct BlockMemory {
-  std::vector<CacheLine> rows, sums;
-
-  std::uint8_t* row_bytes(std::int64_t count) {
-    return reinterpret_cast<std::uint8_t*>(room(rows, count));
-  }
-  std::int32_t* sum_room(std::int64_t count) {
-    return reinterpret_cast<std::int32_t*>(room(sums, count * 4));
-  }
-
- private:
-  static std::int8_t* room(std::vector<CacheLine>& lines, std::int64_t bytes) {
-    const auto count = static_cast<std::size_t>((bytes + 63) / 64);
-    if (lines.size() < count) lines.resize(count);
-    return lines.data()->bytes;
-  }
-};
-
-BlockMemory& block_memory() {
-  thread_local BlockMemory memory;
-  return memory;
 }
 
 // The rows of a left operand: of a matrix, or the windows of a convolution. Copies may write
@@ -138,11 +115,19 @@ class WindowRows final : public RowSource {
         to = copy_run(from + offset, length, x + size(), to);
       return;
     }
-    for (std::int64_t tap = 0; tap < windows_.taps(); ++tap) {
-      to = windows_.has_tap(pixel, tap)
-               ? std::copy_n(from + windows_.offsets()[static_cast<std::size_t>(tap)], per_group_,
-                             to)
-               : std::fill_n(to, per_group_, pad_);
+    const std::int64_t length = windows_.row_length();
+    const auto [first, last] = windows_.inside_of_row(pixel);
+    for (std::int64_t row_of_taps = 0; row_of_taps * length < windows_.taps(); ++row_of_taps) {
+      if (!windows_.has_row(pixel, row_of_taps)) {
+        to = std::fill_n(to, length * per_group_, pad_);
+        continue;
+      }
+      to = std::fill_n(to, first * per_group_, pad_);
+      for (std::int64_t i = first; i < last; ++i) {
+        const auto tap = static_cast<std::size_t>(row_of_taps * length + i);
+        to = std::copy_n(from + windows_.offsets()[tap], per_group_, to);
+      }
+      to = std::fill_n(to, (length - last) * per_group_, pad_);
     }
   }
   std::int64_t plain_stride() const override { return plain_ ? per_group_ : 0; }
@@ -250,8 +235,7 @@ class CodeProductStep final : public StepProgram {
     std::uint8_t* a = block_memory().row_bytes(kMostRows * stride + kSlack);
     for (std::int64_t row = 0; row < rows; ++row)
       rows_->copy(x, first + row, group, a + row * stride);
-    if (is_signed_)
-      for (std::int64_t i = 0; i < rows * stride; ++i) a[i] ^= 0x80;
+    if (is_signed_) flip_code_signs(a, rows * stride);
     return a;
   }
 

@@ -75,11 +75,15 @@ class CodePairStep final : public StepProgram {
         period_(element_count(context.shape(pair.y))),
         x_signed_(is_signed_byte(context.graph.values[pair.x].type.format)),
         y_signed_(is_signed_byte(context.graph.values[pair.y].type.format)),
-        tail_(tail) {}
+        tail_(tail),
+        table_(tail.table) {
+    if (pair.wide) wide_ = wide_terms(*pair.wide, tail);
+  }
 
   void run(const Places& places, Scratch& scratch) const override {
     const std::uint8_t *x = bytes_of(places, pair_.x), *y = bytes_of(places, pair_.y);
     std::uint8_t* to = result_bytes(places, result_);
+    if (wide_) return add_wide(x, y, to);
     if (period_ == count_) {
       parallel_for(0, count_, kPart, [&](std::int64_t begin, std::int64_t end) {
         alignas(64) std::int32_t sums[kBlock];
@@ -95,22 +99,33 @@ class CodePairStep final : public StepProgram {
   }
 
  private:
+  void add_wide(const std::uint8_t* x, const std::uint8_t* y, std::uint8_t* to) const {
+    parallel_for(0, count_, kPart, [&](std::int64_t begin, std::int64_t end) {
+      wide_pair_codes(*wide_, x + begin, x_signed_, y + begin, y_signed_, end - begin, to + begin);
+      if (table_) map_codes(to + begin, end - begin, *table_, to + begin);
+    });
+  }
+
   // One y for each channel: a factor and an addend for x.
   void scale(const std::uint8_t* x, const std::uint8_t* y, Scratch& scratch,
              std::uint8_t* to) const {
-    std::int32_t* factors = scratch.take<std::int32_t>(kOperandSlot, period_);
-    std::int32_t* addends = scratch.take<std::int32_t>(kSumsSlot, period_);
-    for (std::int64_t c = 0; c < period_; ++c) {
-      const std::int32_t code = y_signed_ ? static_cast<std::int8_t>(y[c]) : y[c];
+    // Repeated, so that several pixels go through the kernels at once.
+    const std::int64_t width = std::max<std::int64_t>(kBlock / period_, 1) * period_;
+    std::int32_t* factors = scratch.take<std::int32_t>(kOperandSlot, width);
+    std::int32_t* addends = scratch.take<std::int32_t>(kSumsSlot, width);
+    for (std::int64_t c = 0; c < width; ++c) {
+      const std::uint8_t byte = y[c % period_];
+      const std::int32_t code = y_signed_ ? static_cast<std::int8_t>(byte) : byte;
       factors[c] = pair_.terms.product * code + pair_.terms.x_factor;
       addends[c] = pair_.terms.y_factor * code + pair_.terms.constant;
     }
     const std::int64_t rows = std::max<std::int64_t>(kPart / period_, 1);
     parallel_for(0, count_ / period_, rows, [&](std::int64_t begin, std::int64_t end) {
       alignas(64) std::int32_t sums[kBlock];
-      for (std::int64_t row = begin; row < end; ++row) {
-        for (std::int64_t c = 0; c < period_; c += kBlock) {
-          const std::int64_t now = std::min(kBlock, period_ - c), at = row * period_ + c;
+      for (std::int64_t first = begin * period_; first < end * period_; first += width) {
+        const std::int64_t all = std::min(width, end * period_ - first);
+        for (std::int64_t c = 0; c < all; c += kBlock) {
+          const std::int64_t now = std::min(kBlock, all - c), at = first + c;
           scale_codes(x + at, x_signed_, factors + c, addends + c, now, sums);
           tail_.apply(sums, now, to + at);
         }
@@ -123,6 +138,8 @@ class CodePairStep final : public StepProgram {
   std::int64_t count_, period_;
   bool x_signed_, y_signed_;
   UniformTail tail_;
+  std::optional<WidePairTerms> wide_;
+  std::optional<std::array<std::uint8_t, 256>> table_;
 };
 
 // The sum of the pixels of each channel, then its codes.

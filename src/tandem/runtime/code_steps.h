@@ -8,6 +8,7 @@ namespace tandem {
 
 // Internal to the room: the groups of code_groups.h, ready to run.
 std::unique_ptr<StepProgram> make_code_product(const StepContext& context);  // and convolutions
+std::unique_ptr<StepProgram> make_code_matmul(const StepContext& context);   // of computed codes
 std::unique_ptr<StepProgram> make_code_depthwise(const StepContext& context);
 std::unique_ptr<StepProgram> make_code_pair(const StepContext& context);
 std::unique_ptr<StepProgram> make_code_mean(const StepContext& context);

@@ -38,6 +38,7 @@ CodeWindows::CodeWindows(const Shape& x, const Window& window)
   list_grid(window.kernel, window.dilations, std::vector<std::int64_t>(rank_, 0), strides, tap_at_,
             taps_);
   stride_ = window.strides.back() * strides.back();
+  row_length_ = window.kernel.back();
   for (std::size_t p = 0; p < origins_.size(); ++p) {
     bool inside = true;
     for (std::size_t d = 0; d < rank_; ++d) {
@@ -60,6 +61,27 @@ bool CodeWindows::has_tap(std::int64_t pixel, std::int64_t tap) const {
     if (position < 0 || position >= extents_[d]) return false;
   }
   return true;
+}
+
+bool CodeWindows::has_row(std::int64_t pixel, std::int64_t row) const {
+  const auto origin = static_cast<std::size_t>(pixel) * rank_,
+             tap = static_cast<std::size_t>(row * row_length_) * rank_;
+  for (std::size_t d = 0; d + 1 < rank_; ++d) {
+    const std::int64_t position = origin_at_[origin + d] + tap_at_[tap + d];
+    if (position < 0 || position >= extents_[d]) return false;
+  }
+  return true;
+}
+
+std::pair<std::int64_t, std::int64_t> CodeWindows::inside_of_row(std::int64_t pixel) const {
+  const std::int64_t origin = origin_at_[(static_cast<std::size_t>(pixel) + 1) * rank_ - 1];
+  const auto at = [&](std::int64_t tap) {
+    return origin + tap_at_[(static_cast<std::size_t>(tap) + 1) * rank_ - 1];
+  };
+  std::int64_t first = 0, last = row_length_;
+  while (first < last && at(first) < 0) ++first;
+  while (last > first && at(last - 1) >= extents_.back()) --last;
+  return {first, last};
 }
 
 }  // namespace tandem

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "tandem/graph/operator.h"
@@ -25,6 +26,11 @@ class CodeWindows {
   // Whether the window of a pixel lies inside the image, and whether a tap of it does.
   bool is_inside(std::int64_t pixel) const { return inside_[static_cast<std::size_t>(pixel)] != 0; }
   bool has_tap(std::int64_t pixel, std::int64_t tap) const;
+  // The taps of a pixel that lie inside the image, as those along the last axis, [first, last), of
+  // the rows of taps for which has_row() is true.
+  std::int64_t row_length() const { return row_length_; }
+  bool has_row(std::int64_t pixel, std::int64_t row) const;
+  std::pair<std::int64_t, std::int64_t> inside_of_row(std::int64_t pixel) const;
   // How many pixels from this one on lie inside, with their origins stride() apart.
   std::int64_t run_length(std::int64_t pixel) const {
     return run_lengths_[static_cast<std::size_t>(pixel)];
@@ -33,7 +39,7 @@ class CodeWindows {
 
  private:
   std::size_t rank_;
-  std::int64_t image_size_ = 1, stride_ = 0;
+  std::int64_t image_size_ = 1, stride_ = 0, row_length_ = 1;
   std::vector<std::int64_t> extents_;
   std::vector<std::int64_t> origins_, taps_;
   std::vector<std::int64_t> origin_at_, tap_at_;  // positions, [..][rank]

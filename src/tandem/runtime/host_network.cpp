@@ -15,6 +15,7 @@
 #include "tandem/transform/lower_codes.h"
 #include "tandem/transform/recognize.h"
 #include "tandem/transform/rewriter.h"
+#include "tandem/transform/sink_zeros.h"
 #include "tandem/transform/split_rescales.h"
 #include "tandem/transform/tabulate_codes.h"
 
@@ -218,6 +219,7 @@ HostNetwork prepare_for_host(Module module) {
     split_rescales(module);
     tabulate_codes(module);
     floor_rescales(module);
+    sink_zeros(module);
   }
   if (!computes(module, Domain::kReal)) {
     const std::size_t count = module.main().values.size();

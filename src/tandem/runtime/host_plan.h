@@ -31,6 +31,7 @@ struct HostPlanOptions {
 //   alias      a movement that keeps every element in its place
 // from codes of 8 bits to codes of 8 bits, by the instructions that the processor has for them
 //   code_convolution, code_product, code_depthwise  with constant weights
+//   code_matmul  a product of two computed operands
 //   code_pair    a sum or product of two values, or of one with one code for each channel
 //   code_mean    the sum of all pixels
 //   code_table, code_pool  an element-wise function; a maximum pool

@@ -143,6 +143,7 @@ class Maker {
     ValueId x = kernel == 0 ? builder_->input("x", {{Dim(1), Dim(channels)}, Format()})
                             : builder_->input("x", image(channels, side));
     x = coded(x, format);
+    if (real_ends) x = coded(add("Tanh", {x}), format);
     for (int layer = 0; layer < 2; ++layer) {
       const ValueId before = x;
       x = kernel == 0 ? add("MatMul", {x, weights({channels, channels})})
@@ -156,6 +157,10 @@ class Maker {
       x = most ? add("MaxPool", {x}, {{"kernel", Sizes{2, 2}}, {"strides", Sizes{2, 2}}})
                : add("GlobalAveragePool", {x});
       x = coded(x, format);
+    }
+    if (real_ends && kernel != 0) {
+      const ValueId turned = add("Transpose", {x}, {{"perm", Sizes{0, 1, 3, 2}}});
+      x = coded(add("MatMul", {x, turned}), format);
     }
     if (real_ends) return finish(coded(add("Sigmoid", {x}), format));
     builder_->output(x);

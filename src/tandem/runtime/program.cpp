@@ -6,6 +6,7 @@
 
 #include "tandem/base/error.h"
 #include "tandem/base/interrupt.h"
+#include "tandem/plan/movement_map.h"
 #include "tandem/runtime/real_steps.h"
 
 namespace tandem {
@@ -155,8 +156,25 @@ Tensor Program::read(ValueId value, const Workspace& workspace) const {
   const TensorType& type = module_.main().values[value].type;
   const std::byte* from = workspace.values.read[value];
   ensure(from != nullptr, "a value without memory is read");
-  Tensor tensor(type.format, type.static_shape());
-  std::memcpy(tensor.mutable_bytes().data(), from, tensor.bytes().size());
+  const Shape shape = type.static_shape();
+  Tensor tensor(type.format, shape);
+  std::byte* to = tensor.mutable_bytes().data();
+  if (layouts_[value] == Layout::kRowMajor || has_one_order(shape)) {
+    std::memcpy(to, from, tensor.bytes().size());
+    return tensor;
+  }
+  const auto size = static_cast<std::size_t>(storage_bytes(type.format.storage()));
+  const auto strides = strides_of(shape, layouts_[value]);
+  std::vector<std::int64_t> at(shape.size(), 0);
+  for (std::int64_t i = 0; i < tensor.size(); ++i, to += size) {
+    std::int64_t offset = 0;
+    for (std::size_t d = 0; d < shape.size(); ++d) offset += at[d] * strides[d];
+    std::memcpy(to, from + static_cast<std::size_t>(offset) * size, size);
+    for (std::size_t d = shape.size(); d-- > 0;) {
+      if (++at[d] < shape[d]) break;
+      at[d] = 0;
+    }
+  }
   return tensor;
 }
 

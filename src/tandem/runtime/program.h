@@ -40,7 +40,8 @@ class Program {
   // Lets the next run start at the initial states.
   void restart(Workspace& workspace) const;
 
-  // After a run with a plan that keeps all values: the tensor of a value that a step wrote.
+  // After a run with a plan that keeps all values: the tensor of a value that a step wrote, in
+  // row-major order however it lies.
   Tensor read(ValueId value, const Workspace& workspace) const;
 
   const Plan& plan() const { return plan_; }

@@ -114,6 +114,7 @@ StepPrograms make_step_programs(const StepContext& context) {
       {"definition", single<make_definition>},
       {"code_convolution", single<make_code_product>},
       {"code_product", single<make_code_product>},
+      {"code_matmul", single<make_code_matmul>},
       {"code_depthwise", single<make_code_depthwise>},
       {"code_pair", single<make_code_pair>},
       {"code_mean", single<make_code_mean>},

@@ -1,6 +1,7 @@
 #include "tandem/transform/lower_codes.h"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "tandem/ops/coded.h"
 #include "tandem/transform/common_subexpressions.h"
 #include "tandem/transform/constant_fold.h"
+#include "tandem/transform/exact_sums.h"
 #include "tandem/transform/rewriter.h"
 #include "tandem/transform/sink_transposes.h"
 
@@ -23,10 +25,18 @@ bool is_code(const Format& format) { return format.is_integer() && !format.is_bo
 class CodeLowering {
  public:
   explicit CodeLowering(const Module& network)
-      : rewriter_(network), graph_(network.main()), coded_(graph_.values.size()) {}
+      : rewriter_(network),
+        graph_(network.main()),
+        readers_(consumers(graph_)),
+        coded_(graph_.values.size()) {
+    // Sums of values that are no single codes: of 32 bits behind products.
+    options_.alignment_bits = 24;
+  }
 
   Module run() {
     for (const Node& node : graph_.nodes) {
+      if (sum_to_codes(node)) continue;
+      if (node.op->name() == "Quantize" && coded_[node.outputs[0]]) continue;
       if (node.op->name() == "Quantize" && !inputs_coded(node))
         quantize(node);
       else
@@ -57,6 +67,63 @@ class CodeLowering {
     const ValueId codes = copied(node)[0];
     if (is_code(builder().type(codes).format))
       coded_[node.outputs[0]] = coded_integer(builder(), codes);
+  }
+
+  // The integers of a value that are single codes with one scale.
+  std::optional<CodeTerm> term(ValueId value) {
+    const auto& coded = coded_[value];
+    constexpr int kTermBits = 8;
+    if (!coded || coded->table || is_clamped(*coded) || !is_uniform(coded->scale) ||
+        !is_uniform(coded->offset))
+      return std::nullopt;
+    const Value& integer = builder().graph().values[coded->integer];
+    if (integer.constant != kNone || !is_code(integer.type.format) ||
+        integer.type.format.bits() > kTermBits)
+      return std::nullopt;
+    return CodeTerm{coded->integer, coded->scale.real(0), coded->offset.real(0)};
+  }
+
+  // What a Quantize asks for, where it is as ONNX's.
+  std::optional<SumCodes> asked_codes(const Node& node) const {
+    const NodeView view = rewriter_.old_view(node);
+    const Tensor *scale = constant(node.inputs[1]),
+                 *zero = view.has_input(2) ? view.constant(2) : nullptr;
+    const Format format = view.format("format");
+    if (scale == nullptr || scale->size() != 1 || (view.has_input(2) && zero == nullptr) ||
+        (zero != nullptr && zero->size() != 1) || !is_code(format) ||
+        view.string("rounding") != "half_even" || view.string("overflow") != "saturate" ||
+        view.string("rescale") != "dyadic" || format == Format::parse("bipolar"))
+      return std::nullopt;
+    const double shift = zero == nullptr ? 0 : zero->real(0);
+    const bool comes_last =
+        view.string("zero_added") == "after_rounding" || std::fmod(shift, 2) == 0;
+    if (!comes_last || shift != std::nearbyint(shift)) return std::nullopt;
+    IntegerRange range = format.integer_range();
+    if (const auto& limits = view.integers("limits"); !limits.empty())
+      range = {std::max(range.min, limits[0]), std::min(range.max, limits[1])};
+    return SumCodes{format, scale->real(0), static_cast<std::int64_t>(shift), range.min, range.max};
+  }
+
+  // A sum of two values of codes that are codes again: right for every pair of them.
+  bool sum_to_codes(const Node& node) {
+    const bool subtracts = node.op->name() == "Sub";
+    if (!subtracts && node.op->name() != "Add") return false;
+    const auto a = term(node.inputs[0]);
+    auto b = term(node.inputs[1]);
+    const auto& readers = readers_[node.outputs[0]];
+    if (!a || !b || readers.size() != 1 ||
+        std::ranges::count(graph_.outputs, node.outputs[0]) > 0 ||
+        graph_.nodes[readers[0]].op->name() != "Quantize")
+      return false;
+    const Node& quantize = graph_.nodes[readers[0]];
+    const auto codes = asked_codes(quantize);
+    if (!codes) return false;
+    if (subtracts) b = CodeTerm{b->integer, -b->scale, -b->offset};
+    builder().set_scope(quantize.scope);
+    const auto sum = add_exact_sum(builder(), *a, *b, *codes, quantize.name);
+    // Without one the sum stays real, which is right too.
+    if (sum) coded_[quantize.outputs[0]] = coded_integer(builder(), *sum);
+    return true;
   }
 
   // Operators of which lower() gives what they mean, up to the rounding of reals. It approximates
@@ -114,6 +181,7 @@ class CodeLowering {
 
   Rewriter rewriter_;
   const Graph& graph_;
+  std::vector<std::vector<NodeId>> readers_;
   LoweringOptions options_;
   std::vector<std::optional<CodedValue>> coded_;  // by old value
 };

@@ -94,9 +94,14 @@ Tensor plain_codes(const BatchLayout& layout, std::int64_t begin, std::int64_t e
 bool computes_reals(std::string_view execution, const Module& network) {
   if (execution == "float") return true;
   if (execution != "cpu" || is_lowered(network)) return false;
+  // Codes that are carried from run to run, or made as TensorFlow Lite makes them, are those of the
+  // integer form.
   return std::ranges::none_of(network.main().nodes, [&](const Node& node) {
+    const NodeView view{network, network.main(), node};
     return node.op->traits().domain == Domain::kBorder &&
-           constant_of(network, network.main(), node.inputs[0]) == nullptr;
+           constant_of(network, network.main(), node.inputs[0]) == nullptr &&
+           (!network.states.empty() ||
+            (node.op->name() == "Quantize" && view.string("rescale") != "dyadic"));
   });
 }
 

@@ -21,8 +21,9 @@ using InputCodings = std::map<std::string, InputCoding>;  // by input name
 // a batch of more than one, or every node without integer form.
 Module lowered_network(const Module& network, const InputCodings& codings = {});
 
-// Whether an execution computes a network's own reals, not its integer form: float always does, cpu
-// where no value of the network is quantized.
+// Whether an execution takes and gives a network's own reals, not those of its integer form: float
+// always does, cpu does but for networks of integers, of quantized states, and of the rescalings of
+// TensorFlow Lite. Between Dequantize and Quantize cpu computes codes by exact integers.
 bool computes_reals(std::string_view execution, const Module& network);
 
 // The network with the symbol of its batch, if it has one, bound to 1.

@@ -15,6 +15,8 @@
 #include "tandem/base/error.h"
 #include "tandem/base/threads.h"
 #include "tandem/kernels/real_lanes.h"
+#include "tandem/kernels/thread_memory.h"
+#include "tandem/kernels/tile_product.h"
 
 // Of libgomp, which Debian's oneDNN runs on. Declared here since <omp.h> comes with GCC alone.
 extern "C" void omp_set_num_threads(int threads);
@@ -41,21 +43,6 @@ const dnnl::stream& stream() {
   return stream;
 }
 
-// Memory of the calling thread, which grows as asked for.
-class ThreadMemory {
- public:
-  void* take(std::size_t bytes) {
-    constexpr std::size_t kAlignment = 64;
-    if (memory_.size() < bytes + kAlignment) memory_.resize(bytes + kAlignment);
-    auto address = reinterpret_cast<std::uintptr_t>(memory_.data());
-    address += (kAlignment - address % kAlignment) % kAlignment;
-    return reinterpret_cast<void*>(address);
-  }
-
- private:
-  std::vector<std::byte> memory_;
-};
-
 // For one primitive at a time.
 void* scratchpad(std::size_t bytes) {
   thread_local ThreadMemory memory;
@@ -65,7 +52,7 @@ void* scratchpad(std::size_t bytes) {
 // For the result of one tile at a time.
 float* result_memory(std::int64_t elements) {
   thread_local ThreadMemory memory;
-  return static_cast<float*>(memory.take(static_cast<std::size_t>(elements) * sizeof(float)));
+  return memory.floats(elements);
 }
 
 // A matrix to a place where its rows lie further apart, or back.
@@ -83,13 +70,35 @@ dnnl::primitive_attr attributes_of(const dnnl::post_ops& operations) {
   return attributes;
 }
 
+RealCall lane_call_of(const Epilogue& epilogue) {
+  const auto call = [&](RealFunction function) {
+    return RealCall{function, epilogue.alpha, epilogue.beta};
+  };
+  switch (epilogue.activation) {
+    case Activation::kIdentity: return call(RealFunction::kCopy);
+    case Activation::kRelu: return call(RealFunction::kRelu);
+    case Activation::kClip: return call(RealFunction::kClip);
+    case Activation::kSigmoid: return call(RealFunction::kSigmoid);
+    case Activation::kTanh: return call(RealFunction::kTanh);
+    case Activation::kSwish: return call(RealFunction::kSwish);
+    case Activation::kHardSwish: return call(RealFunction::kHardSwish);
+    case Activation::kGelu: return call(RealFunction::kGelu);
+    case Activation::kGeluTanh: return call(RealFunction::kGeluTanh);
+  }
+  throw InternalError("unknown activation");
+}
+
 // Activations for which our lanes are faster than oneDNN's epilogue, though they pass over the tile
 // once more.
 std::optional<RealCall> own_activation_of(const Epilogue& epilogue) {
-  if (epilogue.activation == Activation::kSwish && epilogue.alpha == 1)
-    return RealCall{RealFunction::kSwish};
-  if (epilogue.activation == Activation::kSigmoid) return RealCall{RealFunction::kSigmoid};
-  return std::nullopt;
+  switch (epilogue.activation) {
+    case Activation::kSwish:
+    case Activation::kSigmoid:
+    case Activation::kTanh:
+    case Activation::kGelu:
+    case Activation::kGeluTanh: return lane_call_of(epilogue);
+    default: return std::nullopt;
+  }
 }
 
 // What is added is copied to the result's place first: oneDNN's fast kernels take a sum with what
@@ -198,6 +207,27 @@ struct PackedConstants::Kept {
     Memory memory;
   };
   std::multimap<const float*, Entry> entries;
+  struct Turned {
+    std::int64_t filters, channels, positions;
+    const float* memory;
+  };
+  std::multimap<const float*, Turned> turned;
+
+  // As turn_to_panels() says.
+  const float* in_panels(const float* w, std::int64_t filters, std::int64_t channels,
+                         std::int64_t positions) {
+    const auto [first, last] = turned.equal_range(w);
+    for (auto entry = first; entry != last; ++entry) {
+      const Turned& known = entry->second;
+      if (known.filters == filters && known.channels == channels && known.positions == positions)
+        return known.memory;
+    }
+    const std::int64_t size = filters * channels * positions;
+    auto* memory = static_cast<float*>(pieces.take(static_cast<std::size_t>(size) * sizeof(float)));
+    turn_to_panels(w, filters, channels, positions, memory);
+    turned.emplace(w, Turned{filters, channels, positions, memory});
+    return memory;
+  }
 
   // The elements in the order that a primitive wants: themselves where they lie so.
   Memory in_order(const Description& given, const Description& wanted, const float* data) {
@@ -236,6 +266,10 @@ struct DenseCall::Parts {
     // The primitive writes them side by side: they are computed apart and copied to their place.
     bool apart = false;
   };
+
+  // Instead of all that follows, where the processor has tiles.
+  std::optional<TileProduct> tile_product;
+  const float* tile_right = nullptr;  // constant
 
   std::vector<Variant> variants;
   std::vector<Tile> tiles;
@@ -298,6 +332,10 @@ DenseCall::~DenseCall() = default;
 
 void DenseCall::run(const float* x, const float* right, const float* addend, float* y,
                     DenseArguments& arguments) const {
+  if (parts_->tile_product) {
+    const float* constant = parts_->tile_right;
+    return parts_->tile_product->run(x, constant != nullptr ? constant : right, addend, y);
+  }
   if (!arguments.kept_) {
     arguments.kept_ = std::make_unique<DenseArguments::Kept>();
     for (const Parts::Tile& tile : parts_->tiles) {
@@ -390,6 +428,17 @@ bool cuts_filters(const Convolution& c) {
 std::unique_ptr<DenseCall> dense_convolution(const Convolution& c, const float* w,
                                              const float* bias, const Epilogue& epilogue,
                                              PackedConstants& packed_constants) {
+  const std::int64_t positions = c.kernel_height * c.kernel_width;
+  if (TileProduct::suits(c, true) && all_finite(w, c.filters * c.channels * positions)) {
+    auto tiled = std::make_unique<DenseCall::Parts>();
+    tiled->tile_right = packed_constants.kept->in_panels(w, c.filters, c.channels, positions);
+    tiled->tile_product.emplace(c, TileProduct::Options{.right_is_finite = true,
+                                                        .right_in_panels = true,
+                                                        .bias = bias,
+                                                        .adds = epilogue.adds,
+                                                        .activation = lane_call_of(epilogue)});
+    return std::unique_ptr<DenseCall>(new DenseCall(std::move(tiled)));
+  }
   stream();  // one thread, before primitives are made for a number of them
   auto parts = std::make_unique<DenseCall::Parts>();
   parts->has_weights = true;
@@ -517,11 +566,41 @@ std::unique_ptr<DenseCall::Parts> product_batch(const DenseProduct& p, const Epi
   return parts;
 }
 
+// A product as a convolution with one position, where tiles compute it: null otherwise.
+std::unique_ptr<DenseCall::Parts> product_on_tiles(const DenseProduct& p, const float* w,
+                                                   const float* bias, const Epilogue& epilogue,
+                                                   PackedConstants& packed) {
+  const Convolution c{.batch = p.batch,
+                      .channels = p.depth,
+                      .height = p.rows,
+                      .filters = p.columns,
+                      .out_height = p.rows};
+  Convolution all = c;
+  if (p.shares_right) all.height = all.out_height = p.batch * p.rows;
+  if (!TileProduct::suits(all, w != nullptr) || (w == nullptr && p.right_is_transposed) ||
+      (w != nullptr && !p.shares_right))
+    return nullptr;
+  if (w != nullptr && !all_finite(w, p.depth * p.columns)) return nullptr;
+  auto parts = std::make_unique<DenseCall::Parts>();
+  parts->tile_right = w;
+  if (p.right_is_transposed) parts->tile_right = packed.kept->in_panels(w, p.columns, p.depth, 1);
+  parts->tile_product.emplace(
+      c, TileProduct::Options{.right_stride = p.shares_right ? 0 : p.depth * p.columns,
+                              .right_is_finite = w != nullptr,
+                              .right_in_panels = p.right_is_transposed,
+                              .bias = bias,
+                              .adds = epilogue.adds,
+                              .activation = lane_call_of(epilogue)});
+  return parts;
+}
+
 }  // namespace
 
 std::unique_ptr<DenseCall> dense_product(const DenseProduct& p, const float* w, const float* bias,
                                          const Epilogue& epilogue,
                                          PackedConstants& packed_constants) {
+  if (auto tiled = product_on_tiles(p, w, bias, epilogue, packed_constants))
+    return std::unique_ptr<DenseCall>(new DenseCall(std::move(tiled)));
   stream();
   if (!p.shares_right && w == nullptr && bias == nullptr)
     return std::unique_ptr<DenseCall>(new DenseCall(product_batch(p, epilogue)));

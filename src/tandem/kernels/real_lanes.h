@@ -68,4 +68,14 @@ void sum_of_rows(const float* x, const std::int64_t* rows, std::int64_t count, f
 void max_of_rows(const float* x, const std::int64_t* rows, std::int64_t count,
                  std::int64_t channels, float* y);
 
+// Weights [columns, depth] in the order in which add_product_row() reads them: columns in panels of
+// kProductPanel (zeros behind the last), of each one [depth, kProductPanel].
+inline constexpr std::int64_t kProductPanel = 128;
+std::int64_t product_panels(std::int64_t columns);
+void turn_to_product_panels(const float* w, std::int64_t columns, std::int64_t depth, float* to);
+
+// sums[j] += sum_k x[k] * w[j,k] for the columns of one panel, of which `columns` count.
+void add_product_row(const float* x, std::int64_t depth, const float* panel, std::int64_t columns,
+                     float* sums);
+
 }  // namespace tandem

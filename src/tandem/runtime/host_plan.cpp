@@ -247,6 +247,7 @@ class HostPlanner {
     const std::string_view op = node.node.op->name();
     if (is_global_average(node) && is_image(node.node.inputs[0])) return "real_pool";
     if (is_row_operator(node)) return "real_rows";
+    if (is_recurrent_layer(node)) return "recurrent";
     const bool pools = op == "MaxPool" || op == "AveragePool" || op.starts_with("Global");
     if (pools && is_f32(node) && node.node.outputs.size() == 1 && node.input(0).shape.size() >= 3 &&
         is_image(node.node.inputs[0]) &&

@@ -40,6 +40,7 @@ struct HostPlanOptions {
 //   dense_convolution, dense_product  by oneDNN, with what follows in its epilogue
 //   real_lanes   element-wise nodes, block by block
 //   real_pool    a pooling of images that lie channels last
+//   recurrent    LSTM and GRU, step by step
 //   real_rows    Softmax and normalization along the last axis
 // and on all others
 //   definition   the operator's own evaluation

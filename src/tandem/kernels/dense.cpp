@@ -2,24 +2,18 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <cstring>
 #include <dnnl.hpp>
-#include <map>
-#include <new>
 #include <optional>
-#include <sys/mman.h>
 #include <utility>
 #include <vector>
 
 #include "tandem/base/error.h"
 #include "tandem/base/threads.h"
+#include "tandem/kernels/packed_constants.h"
 #include "tandem/kernels/real_lanes.h"
 #include "tandem/kernels/thread_memory.h"
 #include "tandem/kernels/tile_product.h"
-
-// Of libgomp, which Debian's oneDNN runs on. Declared here since <omp.h> comes with GCC alone.
-extern "C" void omp_set_num_threads(int threads);
 
 namespace tandem {
 namespace {
@@ -28,20 +22,6 @@ using Memory = dnnl::memory;
 using Description = dnnl::memory::desc;
 using Tag = dnnl::memory::format_tag;
 constexpr auto kFloat = dnnl::memory::data_type::f32;
-
-const dnnl::engine& cpu() {
-  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  return engine;
-}
-
-// Each thread works alone: oneDNN's own threads stay out of the way of parallel_for's.
-const dnnl::stream& stream() {
-  thread_local const dnnl::stream stream = [] {
-    omp_set_num_threads(1);
-    return dnnl::stream(cpu());
-  }();
-  return stream;
-}
 
 // For one primitive at a time.
 void* scratchpad(std::size_t bytes) {
@@ -163,93 +143,6 @@ struct DenseArguments::Kept {
 DenseArguments::DenseArguments() = default;
 DenseArguments::~DenseArguments() = default;
 
-// Memory in few large pieces, on large pages where the system has them: constants are read from end
-// to end in every run, and a small page takes a look into the page table each time.
-class Pieces {
- public:
-  void* take(std::size_t bytes) {
-    constexpr std::size_t kLine = 64;
-    bytes = (bytes + kLine - 1) / kLine * kLine;
-    if (bytes > left_) add_piece(bytes);
-    void* taken = next_;
-    next_ += bytes;
-    left_ -= bytes;
-    return taken;
-  }
-
- private:
-  struct Release {
-    void operator()(void* memory) const { std::free(memory); }  // NOLINT: of aligned_alloc
-  };
-
-  void add_piece(std::size_t bytes) {
-    constexpr std::size_t kPage = std::size_t{2} << 20, kLeast = std::size_t{16} << 20;
-    const std::size_t size = (std::max(bytes, kLeast) + kPage - 1) / kPage * kPage;
-    pieces_.emplace_back(std::aligned_alloc(kPage, size));
-    if (pieces_.back() == nullptr) throw std::bad_alloc();
-#if defined(MADV_HUGEPAGE)
-    madvise(pieces_.back().get(), size, MADV_HUGEPAGE);  // a wish: nothing depends on it
-#endif
-    next_ = static_cast<std::byte*>(pieces_.back().get());
-    left_ = size;
-  }
-
-  std::vector<std::unique_ptr<void, Release>> pieces_;
-  std::byte* next_ = nullptr;
-  std::size_t left_ = 0;
-};
-
-struct PackedConstants::Kept {
-  Pieces pieces;
-  struct Entry {
-    const float* data;
-    Description given, wanted;
-    Memory memory;
-  };
-  std::multimap<const float*, Entry> entries;
-  struct Turned {
-    std::int64_t filters, channels, positions;
-    const float* memory;
-  };
-  std::multimap<const float*, Turned> turned;
-
-  // As turn_to_panels() says.
-  const float* in_panels(const float* w, std::int64_t filters, std::int64_t channels,
-                         std::int64_t positions) {
-    const auto [first, last] = turned.equal_range(w);
-    for (auto entry = first; entry != last; ++entry) {
-      const Turned& known = entry->second;
-      if (known.filters == filters && known.channels == channels && known.positions == positions)
-        return known.memory;
-    }
-    const std::int64_t size = filters * channels * positions;
-    auto* memory = static_cast<float*>(pieces.take(static_cast<std::size_t>(size) * sizeof(float)));
-    turn_to_panels(w, filters, channels, positions, memory);
-    turned.emplace(w, Turned{filters, channels, positions, memory});
-    return memory;
-  }
-
-  // The elements in the order that a primitive wants: themselves where they lie so.
-  Memory in_order(const Description& given, const Description& wanted, const float* data) {
-    const Memory plain(given, cpu(), const_cast<float*>(data));
-    if (given == wanted) return plain;
-    const auto [first, last] = entries.equal_range(data);
-    for (auto entry = first; entry != last; ++entry)
-      if (entry->second.given == given && entry->second.wanted == wanted)
-        return entry->second.memory;
-    Memory memory(wanted, cpu(), pieces.take(wanted.get_size()));
-    Memory source = plain;
-    auto& ready = const_cast<dnnl::stream&>(stream());
-    dnnl::reorder(source, memory).execute(ready, source, memory);
-    ready.wait();
-    entries.emplace(data, Entry{data, given, wanted, memory});
-    return memory;
-  }
-};
-
-PackedConstants::PackedConstants() : kept(std::make_unique<Kept>()) {}
-PackedConstants::~PackedConstants() = default;
-
 struct DenseCall::Parts {
   // One primitive, and the memory that it works on.
   struct Variant {
@@ -313,7 +206,7 @@ struct DenseCall::Parts {
       kept.scratch.set_data_handle(scratchpad(bytes));
       give(DNNL_ARG_SCRATCHPAD, kept.scratch);
     }
-    const auto status = dnnl_primitive_execute(variant.primitive.get(), stream().get(),
+    const auto status = dnnl_primitive_execute(variant.primitive.get(), dnnl_stream().get(),
                                                static_cast<int>(count), arguments.data());
     ensure(status == dnnl_success, "oneDNN refused to run a primitive that it made");
     if (own_activation) {
@@ -341,7 +234,7 @@ void DenseCall::run(const float* x, const float* right, const float* addend, flo
     for (const Parts::Tile& tile : parts_->tiles) {
       const Parts::Variant& variant = parts_->variants[tile.variant];
       const auto empty = [](const Description& description) {
-        return Memory(description, cpu(), DNNL_MEMORY_NONE);
+        return Memory(description, dnnl_engine(), DNNL_MEMORY_NONE);
       };
       arguments.kept_->tiles.push_back(
           {empty(variant.x), empty(variant.right), empty(variant.y), empty(variant.scratch)});
@@ -411,7 +304,7 @@ DenseCall::Parts::Variant convolution_variant(const Convolution& c, const Convol
       has_bias ? Call::desc(kind, algorithm, x, w, {{tile.filters}, kFloat, Tag::a}, y, strides,
                             dilations, before, after)
                : Call::desc(kind, algorithm, x, w, y, strides, dilations, before, after);
-  const Call::primitive_desc made(description, attributes(epilogue), cpu());
+  const Call::primitive_desc made(description, attributes(epilogue), dnnl_engine());
   return {Call(made), x, made.weights_desc(), y, made.scratchpad_desc()};
 }
 
@@ -439,7 +332,7 @@ std::unique_ptr<DenseCall> dense_convolution(const Convolution& c, const float* 
                                                         .activation = lane_call_of(epilogue)});
     return std::unique_ptr<DenseCall>(new DenseCall(std::move(tiled)));
   }
-  stream();  // one thread, before primitives are made for a number of them
+  dnnl_stream();  // one thread, before primitives are made for a number of them
   auto parts = std::make_unique<DenseCall::Parts>();
   parts->has_weights = true;
   parts->has_bias = bias != nullptr;
@@ -525,7 +418,7 @@ DenseCall::Parts::Variant product_variant(const DenseProduct& p, Range rows, Ran
   const auto description =
       has_bias ? Call::desc(x, w, Description({1, columns.size()}, kFloat, Tag::ab), y)
                : Call::desc(x, w, y);
-  const Call::primitive_desc made(description, attributes(epilogue), cpu());
+  const Call::primitive_desc made(description, attributes(epilogue), dnnl_engine());
   return {Call(made), x, made.weights_desc(), y, made.scratchpad_desc()};
 }
 
@@ -551,7 +444,7 @@ std::unique_ptr<DenseCall::Parts> product_batch(const DenseProduct& p, const Epi
       const Description w({range.size(), p.depth, p.columns}, kFloat, strides);
       const Description y({range.size(), p.rows, p.columns}, kFloat, Tag::abc);
       using Call = dnnl::matmul;
-      const Call::primitive_desc made(Call::desc(x, w, y), attributes(epilogue), cpu());
+      const Call::primitive_desc made(Call::desc(x, w, y), attributes(epilogue), dnnl_engine());
       parts->variants.push_back({Call(made), x, w, y, made.scratchpad_desc()});
     }
     DenseCall::Parts::Tile tile;
@@ -601,7 +494,7 @@ std::unique_ptr<DenseCall> dense_product(const DenseProduct& p, const float* w, 
                                          PackedConstants& packed_constants) {
   if (auto tiled = product_on_tiles(p, w, bias, epilogue, packed_constants))
     return std::unique_ptr<DenseCall>(new DenseCall(std::move(tiled)));
-  stream();
+  dnnl_stream();
   if (!p.shares_right && w == nullptr && bias == nullptr)
     return std::unique_ptr<DenseCall>(new DenseCall(product_batch(p, epilogue)));
   auto parts = std::make_unique<DenseCall::Parts>();

@@ -7,6 +7,7 @@
 #define HWY_TARGET_INCLUDE "tandem/kernels/real_lanes.cpp"
 #include <hwy/foreach_target.h>
 // After foreach_target.h, which includes this file once for each instruction set.
+#include <hwy/cache_control.h>
 #include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
 
@@ -312,11 +313,14 @@ void product_row(const float* x, std::int64_t depth, const float* panel, std::in
   const hn::CappedTag<float, kProductPanel / 8> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   alignas(64) float results[kProductPanel];
+  constexpr std::int64_t kAhead = 6;  // rows whose weights are under way
   for (std::int64_t begin = 0; begin < columns; begin += 8 * lanes) {
     const float* w = panel + begin;
     auto s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
     for (std::int64_t k = 0; k < depth; ++k, w += kProductPanel) {
       const auto factor = hn::Set(d, x[k]);
+      for (std::int64_t line = 0; line < 8 * lanes; line += 16)
+        hwy::Prefetch(w + kAhead * kProductPanel + line);
       s0 = hn::MulAdd(factor, hn::LoadU(d, w), s0);
       s1 = hn::MulAdd(factor, hn::LoadU(d, w + lanes), s1);
       s2 = hn::MulAdd(factor, hn::LoadU(d, w + 2 * lanes), s2);

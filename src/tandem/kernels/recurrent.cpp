@@ -14,17 +14,18 @@ RecurrentLayer::RecurrentLayer(const RecurrentShape& shape, const float* w, cons
   // The hidden gate of a GRU may take another state than the two before it.
   using Columns = std::vector<std::int64_t>;
   const bool is_lstm = shape.cell == RecurrentShape::Cell::kLstm;
+  const Columns of_direction = is_lstm ? Columns{4 * units} : Columns{2 * units, units};
+  std::int64_t size = 0;
   for (std::int64_t d = 0; d < shape.directions; ++d) {
-    std::int64_t row = d * rows;
-    for (const std::int64_t columns : is_lstm ? Columns{4 * units} : Columns{2 * units, units}) {
-      const std::int64_t panels = product_panels(columns);
-      groups_.push_back({columns, panels, static_cast<std::int64_t>(recurrent_.size())});
-      recurrent_.resize(recurrent_.size() +
-                        static_cast<std::size_t>(panels * kProductPanel * units));
-      turn_to_product_panels(r + row * units, columns, units,
-                             recurrent_.data() + groups_.back().at);
-      row += columns;
+    for (const std::int64_t columns : of_direction) {
+      groups_.push_back({columns, product_panels(columns), size});
+      size += groups_.back().panels * kProductPanel * units;
     }
+  }
+  recurrent_ = static_cast<float*>(memory_.take(static_cast<std::size_t>(size) * sizeof(float)));
+  for (const Group& group : groups_) {
+    turn_to_product_panels(r, group.columns, units, recurrent_ + group.at);
+    r += group.columns * units;
   }
   input_bias_.assign(static_cast<std::size_t>(shape.directions * rows), 0.0F);
   hidden_bias_.assign(static_cast<std::size_t>(shape.directions * units), 0.0F);
@@ -103,7 +104,7 @@ void RecurrentLayer::add_recurrent(const Group& group, const float* h, float* su
   parallel_for(0, group.panels, grain, [&](std::int64_t from, std::int64_t to) {
     for (std::int64_t panel = from; panel < to; ++panel) {
       const std::int64_t first = panel * kProductPanel;
-      add_product_row(h, units, recurrent_.data() + group.at + panel * panel_size,
+      add_product_row(h, units, recurrent_ + group.at + panel * panel_size,
                       std::min(kProductPanel, group.columns - first), sums + first);
     }
   });

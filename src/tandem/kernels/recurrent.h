@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "tandem/kernels/dense.h"
+#include "tandem/kernels/large_memory.h"
 
 namespace tandem {
 
@@ -49,8 +50,9 @@ class RecurrentLayer {
   void gru_step(std::int64_t direction, float* h, float* sums) const;
 
   RecurrentShape shape_;
-  std::vector<Group> groups_;       // of each direction
-  std::vector<float> recurrent_;    // their product panels
+  std::vector<Group> groups_;  // of each direction
+  LargeMemory memory_;
+  float* recurrent_ = nullptr;      // their product panels
   std::vector<float> input_bias_;   // of the product for all steps
   std::vector<float> hidden_bias_;  // [directions, units] within the reset
   std::unique_ptr<DenseCall> inputs_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -16,11 +17,7 @@ bool all_finite(const float* x, std::int64_t count);
 void turn_to_panels(const float* w, std::int64_t filters, std::int64_t channels,
                     std::int64_t positions, float* to);
 
-// One step of a sum: where its left operand begins in the split image, the first of at most 32 rows
-// of its right one, and their number.
-struct TileStep {
-  std::int64_t left = 0, right = 0, depth = 0;
-};
+struct TileStep;
 
 // Convolutions and products of f32 on the processor's tiles of bf16 (AMX), several times as fast as
 // its vectors. An f32 number is exactly the sum of three bf16 numbers; of the nine products of two
@@ -77,6 +74,7 @@ class TileProduct {
   // What one panel of filters is computed from.
   struct Work;
 
+  std::int64_t step_count(const Work& work) const;
   TileStep step_of(const Work& work, std::int64_t index) const;
   const float* right_row(const Work& work, Range filters, std::int64_t row) const;
   std::int64_t right_pitch(Range filters) const;
@@ -87,7 +85,9 @@ class TileProduct {
   Layout layout_of(const Part& part) const;
   bool split_image(const Work& work) const;
   // Of a panel of filters and a chunk of channels, from bias or partial sum to result.
-  void multiply(const Work& work, Range filters, float* sums) const;
+  void split_steps(const Work& work, Range filters, std::int64_t first, std::int64_t count,
+                   std::byte* to) const;
+  void multiply(const Work& work, Range filters, const std::byte* split, float* sums) const;
   void multiply_plainly(const Work& work, Range filters, float* sums) const;
   void begin_sums(const Work& work, Range filters, Range positions, const float* bias,
                   float* sums) const;

@@ -80,11 +80,11 @@ TEST(RealLanes, RowsAreCombinedByChannel) {
   const std::vector<float> x = {1, 2, 3, 40, 50, 60, -7, std::nanf(""), 9};
   const std::vector<std::int64_t> rows = {2, 0, 1};
   std::vector<float> y(3);
-  max_of_rows(x.data(), rows.data(), 3, 3, y.data());
+  max_of_rows(x.data(), rows.data(), 3, 3, 3, y.data());
   EXPECT_EQ(y[0], 40);
   EXPECT_TRUE(std::isnan(y[1]));
   EXPECT_EQ(y[2], 60);
-  sum_of_rows(x.data(), rows.data() + 1, 2, 0.5F, 3, y.data());
+  sum_of_rows(x.data(), rows.data() + 1, 2, 0.5F, 3, 3, y.data());
   EXPECT_EQ(y, (std::vector<float>{20.5F, 26, 31.5F}));
 }
 

@@ -345,11 +345,13 @@ std::unique_ptr<DenseCall> dense_convolution(const Convolution& c, const float* 
   const double operations =
       2.0 * static_cast<double>(c.out_height * y_row) * static_cast<double>(filter_size) +
       kOperationsPerElement * static_cast<double>(c.out_height * y_row + c.filters * filter_size);
-  constexpr std::int64_t kFilters = 64;
+  // Fewer filters are cut finer, so that parts are alike.
+  constexpr std::int64_t kManyFilters = 512;
+  const std::int64_t unit = c.filters >= kManyFilters ? 64 : 16;
   const bool by_filters = cuts_filters(c);
   const std::int64_t wanted = part_count(operations, by_filters ? c.filters : c.out_height);
   std::vector<ConvolutionTile> known;  // by variant
-  for (const Range filters : spans(c.filters, by_filters ? wanted : 1, kFilters)) {
+  for (const Range filters : spans(c.filters, by_filters ? wanted : 1, unit)) {
     std::size_t bias_at = 0;
     if (bias != nullptr) {
       const Description plain({filters.size()}, kFloat, Tag::a);

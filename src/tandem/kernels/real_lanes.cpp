@@ -269,41 +269,41 @@ void normalize(const float* x, const float* scale, const float* bias, float epsi
   if (bias != nullptr) map_two(y, bias, y, count, [](V a, V b) { return hn::Add(a, b); });
 }
 
-// y[c] = finish(combine over k of x[rows[k] * channels + c]).
+// y[c] = finish(combine over k of x[rows[k] * stride + c]).
 template <typename Combine, typename Finish>
 HWY_INLINE void combine_rows(const float* x, const std::int64_t* rows, std::int64_t count,
-                             std::int64_t channels, float* y, const Combine& combine,
-                             const Finish& finish) {
+                             std::int64_t stride, std::int64_t channels, float* y,
+                             const Combine& combine, const Finish& finish) {
   const D d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const hn::CappedTag<float, 1> one;
   std::int64_t c = 0;
   for (; c + lanes <= channels; c += lanes) {
-    V result = hn::LoadU(d, x + rows[0] * channels + c);
+    V result = hn::LoadU(d, x + rows[0] * stride + c);
     for (std::int64_t k = 1; k < count; ++k)
-      result = combine(d, result, hn::LoadU(d, x + rows[k] * channels + c));
+      result = combine(d, result, hn::LoadU(d, x + rows[k] * stride + c));
     hn::StoreU(finish(d, result), d, y + c);
   }
   for (; c < channels; ++c) {
-    auto result = hn::LoadU(one, x + rows[0] * channels + c);
+    auto result = hn::LoadU(one, x + rows[0] * stride + c);
     for (std::int64_t k = 1; k < count; ++k)
-      result = combine(one, result, hn::LoadU(one, x + rows[k] * channels + c));
+      result = combine(one, result, hn::LoadU(one, x + rows[k] * stride + c));
     hn::StoreU(finish(one, result), one, y + c);
   }
 }
 
 void sum_rows(const float* x, const std::int64_t* rows, std::int64_t count, float factor,
-              std::int64_t channels, float* y) {
+              std::int64_t stride, std::int64_t channels, float* y) {
   combine_rows(
-      x, rows, count, channels, y, [](auto, auto a, auto b) { return hn::Add(a, b); },
+      x, rows, count, stride, channels, y, [](auto, auto a, auto b) { return hn::Add(a, b); },
       [&](auto d, auto a) { return hn::Mul(a, hn::Set(d, factor)); });
 }
 
 // Max gives the second operand where one is NaN on some processors, the number on others.
-void max_rows(const float* x, const std::int64_t* rows, std::int64_t count, std::int64_t channels,
-              float* y) {
+void max_rows(const float* x, const std::int64_t* rows, std::int64_t count, std::int64_t stride,
+              std::int64_t channels, float* y) {
   combine_rows(
-      x, rows, count, channels, y,
+      x, rows, count, stride, channels, y,
       [](auto, auto a, auto b) { return hn::IfThenElse(hn::Or(hn::Gt(b, a), hn::IsNaN(b)), b, a); },
       [](auto, auto a) { return a; });
 }
@@ -389,12 +389,12 @@ float max_row(const float* x, std::int64_t count) {
 }
 
 void sum_of_rows(const float* x, const std::int64_t* rows, std::int64_t count, float factor,
-                 std::int64_t channels, float* y) {
-  HWY_DYNAMIC_DISPATCH(sum_rows)(x, rows, count, factor, channels, y);
+                 std::int64_t stride, std::int64_t channels, float* y) {
+  HWY_DYNAMIC_DISPATCH(sum_rows)(x, rows, count, factor, stride, channels, y);
 }
-void max_of_rows(const float* x, const std::int64_t* rows, std::int64_t count,
+void max_of_rows(const float* x, const std::int64_t* rows, std::int64_t count, std::int64_t stride,
                  std::int64_t channels, float* y) {
-  HWY_DYNAMIC_DISPATCH(max_rows)(x, rows, count, channels, y);
+  HWY_DYNAMIC_DISPATCH(max_rows)(x, rows, count, stride, channels, y);
 }
 
 std::int64_t product_panels(std::int64_t columns) {

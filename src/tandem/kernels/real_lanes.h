@@ -61,11 +61,11 @@ float sum_row(const float* x, std::int64_t count);
 // The greatest of `count` elements; NaN where one is.
 float max_row(const float* x, std::int64_t count);
 
-// Over rows of `channels` elements that lie one after the other in x: y[c] is factor times the sum,
-// or the maximum with NaN kept, of the elements c of the `count` rows whose numbers are in `rows`.
+// Over rows of `channels` elements, `stride` elements apart in x: y[c] is factor times the sum, or
+// the maximum with NaN kept, of the elements c of the `count` rows whose numbers are in `rows`.
 void sum_of_rows(const float* x, const std::int64_t* rows, std::int64_t count, float factor,
-                 std::int64_t channels, float* y);
-void max_of_rows(const float* x, const std::int64_t* rows, std::int64_t count,
+                 std::int64_t stride, std::int64_t channels, float* y);
+void max_of_rows(const float* x, const std::int64_t* rows, std::int64_t count, std::int64_t stride,
                  std::int64_t channels, float* y);
 
 // Weights [columns, depth] in the order in which add_product_row() reads them: columns in panels of

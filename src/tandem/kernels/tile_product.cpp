@@ -16,9 +16,9 @@ namespace tandem {
 namespace {
 
 // What of a left operand is split at a time: it stays in the second-level cache.
-constexpr std::int64_t kMostSplit = std::int64_t{1} << 20;
+constexpr std::int64_t kMostSplit = 896 * 1024;
 // And of a right operand whose rows hold more than a panel: a page of it is entered once for many.
-constexpr std::int64_t kMostRight = 3 * (std::int64_t{1} << 18);
+constexpr std::int64_t kMostRight = 448 * 1024;
 
 std::int64_t quotient_up(std::int64_t value, std::int64_t by) { return (value + by - 1) / by; }
 
@@ -172,7 +172,9 @@ void TileProduct::cut(double operations) {
   shares_left_ = c_.filters >= kManyFilters && positions <= kFewPositions &&
                  (bytes <= kMostSplit || positions <= kFew);
   if (shares_left_) {
-    for (const Range filters : spans(c_.filters, wanted, kTileWide))
+    // They share the left operand, so that more parts cost nothing and keep threads equally busy.
+    const std::int64_t count = wanted > 1 ? 2 * kMostParts : 1;
+    for (const Range filters : spans(c_.filters, count, kTileWide))
       parts_.push_back({{0, c_.batch}, {0, c_.out_height}, filters});
     return;
   }

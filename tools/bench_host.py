@@ -390,14 +390,13 @@ def main():
         arguments.threads = int(arguments.threads)
         work(arguments)
         return
-    rows = []
+    state = arguments.state
+    rows = json.loads(state.read_text()) if state and state.exists() else []
     with tempfile.TemporaryDirectory() as folder:
         for model in map(Path, arguments.models):
-            rows += rows_of(arguments, model, folder)
-    if arguments.state:
-        rows = merged(rows, json.loads(arguments.state.read_text())
-                      if arguments.state.exists() else [])
-        arguments.state.write_text(json.dumps(rows, indent=1) + "\n")
+            rows = merged(rows_of(arguments, model, folder), rows)
+            if state:
+                state.write_text(json.dumps(rows, indent=1) + "\n")
     for line in summary_of(rows):
         print(line)
     if arguments.write:

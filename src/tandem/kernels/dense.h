@@ -7,8 +7,8 @@
 
 namespace tandem {
 
-// Dense work on f32, on the processor's tiles (TileProduct) where they pay and by oneDNN elsewhere. A
-// call is cut into parts by its shape alone, each part is computed by one thread, and no sum is
+// Dense work on f32, on the processor's tiles (TileProduct) where they pay and by oneDNN elsewhere.
+// A call is cut into parts by its shape alone, each part is computed by one thread, and no sum is
 // shared between parts: the bits are the same for any number of threads, and differ between
 // instruction sets.
 

@@ -14,6 +14,7 @@
 #include "tandem/kernels/real_lanes.h"
 #include "tandem/kernels/thread_memory.h"
 #include "tandem/kernels/tile_product.h"
+#include "tandem/kernels/vector_product.h"
 
 namespace tandem {
 namespace {
@@ -164,6 +165,8 @@ struct DenseCall::Parts {
   std::optional<TileProduct> tile_product;
   const float* tile_right = nullptr;  // constant
 
+  std::optional<VectorProduct> vector_product;  // likewise, of one row
+
   std::vector<Variant> variants;
   std::vector<Tile> tiles;
   std::vector<Memory> constants;
@@ -225,6 +228,7 @@ DenseCall::~DenseCall() = default;
 
 void DenseCall::run(const float* x, const float* right, const float* addend, float* y,
                     DenseArguments& arguments) const {
+  if (parts_->vector_product) return parts_->vector_product->run(x, addend, y);
   if (parts_->tile_product) {
     const float* constant = parts_->tile_right;
     return parts_->tile_product->run(x, constant != nullptr ? constant : right, addend, y);
@@ -494,6 +498,12 @@ std::unique_ptr<DenseCall::Parts> product_on_tiles(const DenseProduct& p, const 
 std::unique_ptr<DenseCall> dense_product(const DenseProduct& p, const float* w, const float* bias,
                                          const Epilogue& epilogue,
                                          PackedConstants& packed_constants) {
+  if (p.batch * p.rows == 1 && w != nullptr) {
+    auto parts = std::make_unique<DenseCall::Parts>();
+    parts->vector_product = {p.depth, p.columns,     p.right_is_transposed, w,
+                             bias,    epilogue.adds, lane_call_of(epilogue)};
+    return std::unique_ptr<DenseCall>(new DenseCall(std::move(parts)));
+  }
   if (auto tiled = product_on_tiles(p, w, bias, epilogue, packed_constants))
     return std::unique_ptr<DenseCall>(new DenseCall(std::move(tiled)));
   dnnl_stream();

@@ -339,6 +339,51 @@ void product_row(const float* x, std::int64_t depth, const float* panel, std::in
   for (std::int64_t j = 0; j < columns; ++j) sums[j] += results[j];
 }
 
+// Four rows at a time; what is read next is under way.
+void weighted_rows(const float* x, const float* w, std::int64_t rows, std::int64_t stride,
+                   std::int64_t columns, float* sums) {
+  constexpr std::int64_t kRows = 4, kAhead = 512;
+  const auto add = [&](auto d, std::int64_t k, std::int64_t count, std::int64_t j) HWY_ATTR {
+    auto sum = hn::LoadU(d, sums + j);
+    for (std::int64_t r = 0; r < count; ++r)
+      sum = hn::MulAdd(hn::Set(d, x[k + r]), hn::LoadU(d, w + (k + r) * stride + j), sum);
+    hn::StoreU(sum, d, sums + j);
+  };
+  const D d;
+  const hn::CappedTag<float, 1> one;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int64_t k = 0; k < rows; k += kRows) {
+    const std::int64_t count = rows - k < kRows ? rows - k : kRows;
+    std::int64_t j = 0;
+    for (; j + lanes <= columns; j += lanes) {
+      for (std::int64_t r = 0; r < count; ++r) hwy::Prefetch(w + (k + r) * stride + j + kAhead);
+      add(d, k, count, j);
+    }
+    for (; j < columns; ++j) add(one, k, count, j);
+  }
+}
+
+float dot(const float* x, const float* w, std::int64_t count) {
+  const D d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  constexpr std::int64_t kAhead = 512;
+  V s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0;
+  std::int64_t i = 0;
+  const auto term = [&](std::int64_t at, V sum) HWY_ATTR {
+    hwy::Prefetch(w + at + kAhead);
+    return hn::MulAdd(hn::LoadU(d, x + at), hn::LoadU(d, w + at), sum);
+  };
+  for (; i + 4 * lanes <= count; i += 4 * lanes) {
+    s0 = term(i, s0);
+    s1 = term(i + lanes, s1);
+    s2 = term(i + 2 * lanes, s2);
+    s3 = term(i + 3 * lanes, s3);
+  }
+  float rest = 0;
+  for (; i < count; ++i) rest += x[i] * w[i];
+  return hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3)))) + rest;
+}
+
 }  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace tandem
@@ -356,6 +401,8 @@ HWY_EXPORT(normalize);
 HWY_EXPORT(sum_rows);
 HWY_EXPORT(max_rows);
 HWY_EXPORT(product_row);
+HWY_EXPORT(weighted_rows);
+HWY_EXPORT(dot);
 
 }  // namespace
 
@@ -411,6 +458,15 @@ void turn_to_product_panels(const float* w, std::int64_t columns, std::int64_t d
 void add_product_row(const float* x, std::int64_t depth, const float* panel, std::int64_t columns,
                      float* sums) {
   HWY_DYNAMIC_DISPATCH(product_row)(x, depth, panel, columns, sums);
+}
+
+void add_weighted_rows(const float* x, const float* w, std::int64_t rows, std::int64_t stride,
+                       std::int64_t columns, float* sums) {
+  HWY_DYNAMIC_DISPATCH(weighted_rows)(x, w, rows, stride, columns, sums);
+}
+
+float inner_product(const float* x, const float* w, std::int64_t count) {
+  return HWY_DYNAMIC_DISPATCH(dot)(x, w, count);
 }
 
 }  // namespace tandem

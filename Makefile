@@ -22,7 +22,7 @@ help:
 	@echo "make compare   whole networks beside ONNX Runtime, LiteRT and qonnx, in one table"
 	@echo "make check-int8 quantized networks on this processor: every code beside its definition and"
 	@echo "               beside ONNX Runtime's; skipped where PyTorch is absent"
-	@echo "make bench     the same, networks beside PyPI's qonnx and tflite-micro"
+	@echo "make bench     every benchmark, networks beside PyPI's qonnx and tflite-micro"
 	@echo "make lint      formatting, include order, lengths, shellcheck"
 	@echo "make tidy      clang-tidy (a first run takes minutes)"
 	@echo "make format    format every C++ source"
@@ -60,13 +60,25 @@ bench-mcu: build
 	@.venv/bin/python tools/bench_mcu.py --tandem $(BUILD)/tandem $(foreach model,$(TINY_MODELS),\
 	  $(TANDEM_DATA)/models/mlperf_tiny/$(model).tflite)
 
-# NETWORKS="resnet18 bert" takes some of them, and writes no document.
+# NETWORKS="resnet18 bert" takes some of them, and writes no document. Of those in INT8 there are
+# quantized forms too.
 NETWORKS ?=
+INT8 ?= densenet121 efficientnet_b0 mobilenet_v2 mobilenet_v3 resnet18 resnet50 shufflenet_v2 \
+  squeezenet
+INT8_TAKEN = $(if $(NETWORKS),$(filter $(INT8),$(NETWORKS)),$(INT8))
+QUANTIZED = $(foreach name,$(INT8_TAKEN),build/networks/$(name).u8.onnx build/networks/$(name).s8.onnx)
+build/networks/%.u8.onnx build/networks/%.s8.onnx:
+	@.venv/bin/python tools/quantize_networks.py build/networks build/networks/$*.onnx
+
 bench-host: all
 	@tools/setup.sh networks
+	@tools/build.sh $(PRESET) $(JOBS) tandem_host_quantized
 	@.venv/bin/python tools/export_networks.py build/networks $(NETWORKS)
-	@.venv/bin/python tools/bench_host.py --tandem $(BUILD)/python $(if $(NETWORKS),\
-	  $(NETWORKS:%=build/networks/%.onnx),--write docs/host.md build/networks/*.onnx)
+	@$(MAKE) --no-print-directory $(QUANTIZED)
+	@.venv/bin/python tools/bench_host.py --tandem $(BUILD)/python \
+	  --quantized $(BUILD)/bench/tandem_host_quantized --state build/networks/rows.json \
+	  $(if $(NETWORKS),$(NETWORKS:%=build/networks/%.onnx) $(QUANTIZED),--write docs/host.md \
+	  build/networks/*.onnx)
 
 # Networks that were exported and those of the shared data beside the owners of their formats.
 compare: all

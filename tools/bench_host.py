@@ -6,6 +6,13 @@
 Each network runs in a process of its own for each program and number of threads; the two take turns
 while the other one sleeps, so that both meet the same moments of the machine. Inputs come from the
 file NAME.npz beside NAME.onnx. Networks slower than the peer are printed with their profile.
+
+Networks NAME.u8.onnx and NAME.s8.onnx, as tools/quantize_networks.py writes them, are measured by
+tools/bench_host_int8.py, and stand in a table of their own. With --state the rows of earlier calls
+are kept, so that a machine that is seldom quiet measures one network at a time:
+
+    for model in build/networks/*.onnx; do tools/bench_host.py ... --state rows.json $model; done
+    tools/bench_host.py ... --state rows.json --write docs/host.md
 """
 
 import argparse
@@ -216,6 +223,34 @@ def compare(arguments, model, threads, folder):
     return row
 
 
+# ---- Quantized networks ----
+
+def is_quantized(model):
+    return model.stem.endswith((".u8", ".s8"))
+
+
+def quantized_rows(arguments, model, folder):
+    """The rows of tools/bench_host_int8.py, whose table is another one."""
+    if not arguments.quantized:
+        raise SystemExit(f"{model} is quantized: say --quantized PROGRAM "
+                         "(build/release/bench/tandem_host_quantized)")
+    file = Path(folder) / "quantized.json"
+    subprocess.run(  # pylint: disable=subprocess-run-check
+        [sys.executable, str(Path(__file__).with_name("bench_host_int8.py")), "--program",
+         arguments.quantized, "--threads", arguments.threads, "--json", str(file), str(model)],
+        check=True, stdout=subprocess.DEVNULL)
+    return [{**row, "quantized": True} for row in json.loads(file.read_text())]
+
+
+# ---- Rows of earlier calls ----
+
+def merged(rows, earlier):
+    """Rows of now instead of those of the same network then, in the order of names."""
+    names = {row["network"] for row in rows}
+    kept = [row for row in earlier if row["network"] not in names]
+    return sorted([*kept, *rows], key=lambda row: (row["network"], row["threads"]))
+
+
 # ---- The report ----
 
 def geometric_mean(values):
@@ -239,7 +274,7 @@ def table_of(rows):
 
 def summary_of(rows):
     lines = []
-    rows = [row for row in rows if "refused" not in row]
+    rows = [row for row in rows if "refused" not in row and "quantized" not in row]
     for threads in sorted({row["threads"] for row in rows}):
         ratios = [row["ratio"] for row in rows if row["threads"] == threads]
         lines.append(f"{threads} thread{'s' if threads > 1 else ''}: geometric mean "
@@ -259,7 +294,20 @@ def profile_of(row, most=12):
     return lines
 
 
-def document_of(rows):
+def quantized_section(rows):
+    if not rows:
+        return []
+    import bench_host_int8  # pylint: disable=import-outside-toplevel
+    return ["", "## Quantized networks", "",
+            "Int8 networks in the QDQ form (tools/quantize_networks.py), beside ONNX Runtime as it "
+            "is, and with `session.x64quantprecision`, in which it computes exactly. Ratios are "
+            "its time over ours.", "", *bench_host_int8.table_of(rows), "",
+            *(f"- {line}" for line in bench_host_int8.summary_of(rows))]
+
+
+def document_of(all_rows):
+    rows = [row for row in all_rows if "quantized" not in row]
+    quantized = [row for row in all_rows if "quantized" in row]
     first = next(row for row in rows if "refused" not in row)
     machine = f"{processor()}, {first['instructions']}"
     text = ["# Networks on this processor", "",
@@ -267,11 +315,13 @@ def document_of(rows):
             f"Processor: {machine}. Peer: ONNX Runtime {first['peer_version']}. The ratio is its "
             "time over ours, the median over pairs of turns that follow each other, so above 1 we "
             "are faster; the share is of the fused multiply-adds "
-            "that the same threads reach. Memory is the process's peak (VmHWM) minus that before "
+            "that the same threads reach on vectors (tiles may exceed it: there an f32 product is "
+            "six products of bf16, as exact as f32 sums). Memory is the process's peak (VmHWM) minus that before "
             "the network is read. The error is the greatest difference relative to the greatest "
             "magnitude of an output.", "", *table_of(rows), ""]
     for line in summary_of(rows):
         text.append(f"- {line}")
+    text += quantized_section(quantized)
     losses = [row for row in rows if row.get("ratio", 1) < 1]
     if losses:
         text += ["", "## Where the peer is faster", "", "```"]
@@ -291,7 +341,7 @@ def processor():
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="+", metavar="MODEL.onnx")
+    parser.add_argument("models", nargs="*", metavar="MODEL.onnx")
     parser.add_argument("--tandem", required=True, metavar="DIR",
                         help="the folder of the Python package, such as build/release/python")
     parser.add_argument("--threads", default="1,2", help="numbers of threads [%(default)s]")
@@ -299,11 +349,40 @@ def parse_arguments():
     parser.add_argument("--seconds", type=float, default=0.4,
                         help="of each turn [%(default)s]")
     parser.add_argument("--write", metavar="FILE.md", help="where the document goes")
-    parser.add_argument("--json", metavar="FILE", help="where all that was measured goes")
+    parser.add_argument("--state", metavar="FILE.json", type=Path,
+                        help="where all that was measured goes, beside what is there already")
+    parser.add_argument("--quantized", metavar="PROGRAM",
+                        help="the program that runs quantized networks, such as "
+                        "build/release/bench/tandem_host_quantized")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--engine", help=argparse.SUPPRESS)
     parser.add_argument("--inputs", help=argparse.SUPPRESS)
     return parser.parse_args()
+
+
+def rows_of(arguments, model, folder):
+    """All rows of a network, printed as they come."""
+    if is_quantized(model):
+        rows = quantized_rows(arguments, model, folder)
+        for row in rows:
+            print(f"{row['network']:20} {row['threads']} threads  {row['seconds'] * 1e3:8.2f} ms  "
+                  f"ratios {row.get('ratio_default', math.nan):.2f} default "
+                  f"{row.get('ratio_exact', math.nan):.2f} exact", flush=True)
+        return rows
+    rows = []
+    for threads in map(int, arguments.threads.split(",")):
+        row = row_of(arguments, model, threads, folder)
+        rows.append(row)
+        if "refused" in row:
+            print(f"{row['network']:20} refused: {row['refused']}", flush=True)
+            break
+        print(f"{row['network']:20} {threads} threads  {row['seconds'] * 1e3:8.2f} ms  "
+              f"{row['peer_seconds'] * 1e3:8.2f} ms  ratio {row['ratio']:.2f}  "
+              f"share {row['share']:4.0%}  error {row['error']:.1e}  "
+              f"{row['memory'] / 1e6:5.0f} MB  {row['peer_memory'] / 1e6:5.0f} MB", flush=True)
+        if row["ratio"] < 1:
+            print("\n".join(profile_of(row)))
+    return rows
 
 
 def main():
@@ -312,27 +391,15 @@ def main():
         arguments.threads = int(arguments.threads)
         work(arguments)
         return
-    rows = []
+    state = arguments.state
+    rows = json.loads(state.read_text()) if state and state.exists() else []
     with tempfile.TemporaryDirectory() as folder:
         for model in map(Path, arguments.models):
-            for threads in map(int, arguments.threads.split(",")):
-                row = row_of(arguments, model, threads, folder)
-                rows.append(row)
-                if "refused" in row:
-                    print(f"{row['network']:20} refused: {row['refused']}", flush=True)
-                    break
-                print(f"{row['network']:20} {threads} threads  {row['seconds'] * 1e3:8.2f} ms  "
-                      f"{row['peer_seconds'] * 1e3:8.2f} ms  ratio {row['ratio']:.2f}  "
-                      f"share {row['share']:4.0%}  error {row['error']:.1e}  "
-                      f"{row['memory'] / 1e6:5.0f} MB  {row['peer_memory'] / 1e6:5.0f} MB",
-                      flush=True)
+            rows = merged(rows_of(arguments, model, folder), rows)
+            if state:
+                state.write_text(json.dumps(rows, indent=1) + "\n")
     for line in summary_of(rows):
         print(line)
-    for row in rows:
-        if row.get("ratio", 1) < 1:
-            print("\n".join(profile_of(row)))
-    if arguments.json:
-        Path(arguments.json).write_text(json.dumps(rows, indent=1) + "\n")
     if arguments.write:
         Path(arguments.write).write_text(document_of(rows))
 

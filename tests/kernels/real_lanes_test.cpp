@@ -42,7 +42,7 @@ TEST(RealLanes, FunctionsAreThoseOfTheStandardLibrary) {
     for (int i = 0; i < kSamples; ++i) {
       const auto at = static_cast<std::size_t>(i);
       const double exact = tested.exact(static_cast<double>(x[at]));
-      ASSERT_NEAR(y[at], exact, 2e-6 * std::abs(exact) + 4e-36 + 1e-7 * (tested.lowest == -3))
+      ASSERT_NEAR(y[at], exact, 2e-6 * std::abs(exact) + 4e-36 + 5e-7 * (tested.lowest == -3))
           << tested.name << "(" << x[at] << ")";
     }
   }
@@ -80,11 +80,11 @@ TEST(RealLanes, RowsAreCombinedByChannel) {
   const std::vector<float> x = {1, 2, 3, 40, 50, 60, -7, std::nanf(""), 9};
   const std::vector<std::int64_t> rows = {2, 0, 1};
   std::vector<float> y(3);
-  max_of_rows(x.data(), rows.data(), 3, 3, y.data());
+  max_of_rows(x.data(), rows.data(), 3, 3, 3, y.data());
   EXPECT_EQ(y[0], 40);
   EXPECT_TRUE(std::isnan(y[1]));
   EXPECT_EQ(y[2], 60);
-  sum_of_rows(x.data(), rows.data() + 1, 2, 0.5F, 3, y.data());
+  sum_of_rows(x.data(), rows.data() + 1, 2, 0.5F, 3, 3, y.data());
   EXPECT_EQ(y, (std::vector<float>{20.5F, 26, 31.5F}));
 }
 

@@ -14,6 +14,8 @@
 #include "tandem/runtime/host_plan.h"
 #include "tandem/runtime/program.h"
 
+#include "tests/runtime/large_networks.h"
+
 namespace {
 
 std::atomic<bool> counts{false};
@@ -46,9 +48,9 @@ struct Taken {
   std::size_t allocations, largest;
 };
 
-// Of the third run, by default on two threads.
-Taken taken_by_a_run(const std::string& text, int threads = 2) {
-  const HostNetwork network = prepare_for_host(parse_module(text));
+// Of the third run.
+Taken taken_by_a_run(const Module& module, int threads) {
+  const HostNetwork network = prepare_for_host(module);
   const Program program(network.module, plan_host(network.module, {.layouts = network.layouts}));
   Program::Workspace workspace = program.workspace();
   std::vector<Tensor> values;
@@ -74,6 +76,8 @@ Taken taken_by_a_run(const std::string& text, int threads = 2) {
   set_thread_count(before);
   return {allocations, largest};
 }
+
+Taken taken_by_a_run(const std::string& text) { return taken_by_a_run(parse_module(text), 2); }
 
 class SteadyState : public testing::Test {
  protected:
@@ -119,7 +123,7 @@ TEST_F(SteadyState, CodesTakeNoMemory) {
   for (const InstructionSet set : kInstructionSets) {
     if (!processor_has(set)) continue;
     set_instruction_set(set);
-    EXPECT_EQ(taken_by_a_run(text, 1).allocations, 0U) << name(set);
+    EXPECT_EQ(taken_by_a_run(parse_module(text), 1).allocations, 0U) << name(set);
   }
   set_instruction_set(before);
 }
@@ -131,6 +135,22 @@ TEST_F(SteadyState, DenseCallsTakeTheirArgumentsAlone) {
       "graph @main(%x : f32[1,1,64,64], %m : f32[64,64]) -> (%y) {\n  %w = constant @w\n"
       "  %a : f32[1,4,64,64] = Conv(%x, %w)\n  %b : f32[1,4,64,64] = Relu(%a)\n"
       "  %y : f32[1,4,64,64] = MatMul(%b, %m)\n}\n");
+  EXPECT_LT(taken.largest, 1024U);
+}
+
+// Whole networks, on one thread: which thread first meets a part, and takes its memory then, is a
+// matter of chance.
+TEST_F(SteadyState, LargeNetworksTakeArgumentsAlone) {
+  for (const Module& module : {large_convolutions(), large_attention()})
+    EXPECT_LT(taken_by_a_run(module, 1).largest, 1024U);
+}
+
+TEST_F(SteadyState, RecurrentLayersTakeArgumentsAlone) {
+  const Taken taken = taken_by_a_run(
+      "tandem-module 1\nconstant @w : f32[1,4,2] = [1,2,3,4,5,6,7,8]\n"
+      "constant @r : f32[1,4,1] = [1,2,3,4]\n"
+      "graph @main(%x : f32[9,1,2]) -> (%y) {\n  %w = constant @w\n  %r = constant @r\n"
+      "  %y : f32[9,1,1,1], %h : f32[1,1,1], %c : f32[1,1,1] = LSTM(%x, %w, %r)\n}\n");
   EXPECT_LT(taken.largest, 1024U);
 }
 

@@ -2,22 +2,19 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <cstring>
 #include <dnnl.hpp>
-#include <map>
-#include <new>
 #include <optional>
-#include <sys/mman.h>
 #include <utility>
 #include <vector>
 
 #include "tandem/base/error.h"
 #include "tandem/base/threads.h"
+#include "tandem/kernels/packed_constants.h"
 #include "tandem/kernels/real_lanes.h"
-
-// Of libgomp, which Debian's oneDNN runs on. Declared here since <omp.h> comes with GCC alone.
-extern "C" void omp_set_num_threads(int threads);
+#include "tandem/kernels/thread_memory.h"
+#include "tandem/kernels/tile_product.h"
+#include "tandem/kernels/vector_product.h"
 
 namespace tandem {
 namespace {
@@ -26,35 +23,6 @@ using Memory = dnnl::memory;
 using Description = dnnl::memory::desc;
 using Tag = dnnl::memory::format_tag;
 constexpr auto kFloat = dnnl::memory::data_type::f32;
-
-const dnnl::engine& cpu() {
-  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  return engine;
-}
-
-// Each thread works alone: oneDNN's own threads stay out of the way of parallel_for's.
-const dnnl::stream& stream() {
-  thread_local const dnnl::stream stream = [] {
-    omp_set_num_threads(1);
-    return dnnl::stream(cpu());
-  }();
-  return stream;
-}
-
-// Memory of the calling thread, which grows as asked for.
-class ThreadMemory {
- public:
-  void* take(std::size_t bytes) {
-    constexpr std::size_t kAlignment = 64;
-    if (memory_.size() < bytes + kAlignment) memory_.resize(bytes + kAlignment);
-    auto address = reinterpret_cast<std::uintptr_t>(memory_.data());
-    address += (kAlignment - address % kAlignment) % kAlignment;
-    return reinterpret_cast<void*>(address);
-  }
-
- private:
-  std::vector<std::byte> memory_;
-};
 
 // For one primitive at a time.
 void* scratchpad(std::size_t bytes) {
@@ -65,7 +33,7 @@ void* scratchpad(std::size_t bytes) {
 // For the result of one tile at a time.
 float* result_memory(std::int64_t elements) {
   thread_local ThreadMemory memory;
-  return static_cast<float*>(memory.take(static_cast<std::size_t>(elements) * sizeof(float)));
+  return memory.floats(elements);
 }
 
 // A matrix to a place where its rows lie further apart, or back.
@@ -83,13 +51,35 @@ dnnl::primitive_attr attributes_of(const dnnl::post_ops& operations) {
   return attributes;
 }
 
+RealCall lane_call_of(const Epilogue& epilogue) {
+  const auto call = [&](RealFunction function) {
+    return RealCall{function, epilogue.alpha, epilogue.beta};
+  };
+  switch (epilogue.activation) {
+    case Activation::kIdentity: return call(RealFunction::kCopy);
+    case Activation::kRelu: return call(RealFunction::kRelu);
+    case Activation::kClip: return call(RealFunction::kClip);
+    case Activation::kSigmoid: return call(RealFunction::kSigmoid);
+    case Activation::kTanh: return call(RealFunction::kTanh);
+    case Activation::kSwish: return call(RealFunction::kSwish);
+    case Activation::kHardSwish: return call(RealFunction::kHardSwish);
+    case Activation::kGelu: return call(RealFunction::kGelu);
+    case Activation::kGeluTanh: return call(RealFunction::kGeluTanh);
+  }
+  throw InternalError("unknown activation");
+}
+
 // Activations for which our lanes are faster than oneDNN's epilogue, though they pass over the tile
 // once more.
 std::optional<RealCall> own_activation_of(const Epilogue& epilogue) {
-  if (epilogue.activation == Activation::kSwish && epilogue.alpha == 1)
-    return RealCall{RealFunction::kSwish};
-  if (epilogue.activation == Activation::kSigmoid) return RealCall{RealFunction::kSigmoid};
-  return std::nullopt;
+  switch (epilogue.activation) {
+    case Activation::kSwish:
+    case Activation::kSigmoid:
+    case Activation::kTanh:
+    case Activation::kGelu:
+    case Activation::kGeluTanh: return lane_call_of(epilogue);
+    default: return std::nullopt;
+  }
 }
 
 // What is added is copied to the result's place first: oneDNN's fast kernels take a sum with what
@@ -154,72 +144,6 @@ struct DenseArguments::Kept {
 DenseArguments::DenseArguments() = default;
 DenseArguments::~DenseArguments() = default;
 
-// Memory in few large pieces, on large pages where the system has them: constants are read from end
-// to end in every run, and a small page takes a look into the page table each time.
-class Pieces {
- public:
-  void* take(std::size_t bytes) {
-    constexpr std::size_t kLine = 64;
-    bytes = (bytes + kLine - 1) / kLine * kLine;
-    if (bytes > left_) add_piece(bytes);
-    void* taken = next_;
-    next_ += bytes;
-    left_ -= bytes;
-    return taken;
-  }
-
- private:
-  struct Release {
-    void operator()(void* memory) const { std::free(memory); }  // NOLINT: of aligned_alloc
-  };
-
-  void add_piece(std::size_t bytes) {
-    constexpr std::size_t kPage = std::size_t{2} << 20, kLeast = std::size_t{16} << 20;
-    const std::size_t size = (std::max(bytes, kLeast) + kPage - 1) / kPage * kPage;
-    pieces_.emplace_back(std::aligned_alloc(kPage, size));
-    if (pieces_.back() == nullptr) throw std::bad_alloc();
-#if defined(MADV_HUGEPAGE)
-    madvise(pieces_.back().get(), size, MADV_HUGEPAGE);  // a wish: nothing depends on it
-#endif
-    next_ = static_cast<std::byte*>(pieces_.back().get());
-    left_ = size;
-  }
-
-  std::vector<std::unique_ptr<void, Release>> pieces_;
-  std::byte* next_ = nullptr;
-  std::size_t left_ = 0;
-};
-
-struct PackedConstants::Kept {
-  Pieces pieces;
-  struct Entry {
-    const float* data;
-    Description given, wanted;
-    Memory memory;
-  };
-  std::multimap<const float*, Entry> entries;
-
-  // The elements in the order that a primitive wants: themselves where they lie so.
-  Memory in_order(const Description& given, const Description& wanted, const float* data) {
-    const Memory plain(given, cpu(), const_cast<float*>(data));
-    if (given == wanted) return plain;
-    const auto [first, last] = entries.equal_range(data);
-    for (auto entry = first; entry != last; ++entry)
-      if (entry->second.given == given && entry->second.wanted == wanted)
-        return entry->second.memory;
-    Memory memory(wanted, cpu(), pieces.take(wanted.get_size()));
-    Memory source = plain;
-    auto& ready = const_cast<dnnl::stream&>(stream());
-    dnnl::reorder(source, memory).execute(ready, source, memory);
-    ready.wait();
-    entries.emplace(data, Entry{data, given, wanted, memory});
-    return memory;
-  }
-};
-
-PackedConstants::PackedConstants() : kept(std::make_unique<Kept>()) {}
-PackedConstants::~PackedConstants() = default;
-
 struct DenseCall::Parts {
   // One primitive, and the memory that it works on.
   struct Variant {
@@ -236,6 +160,12 @@ struct DenseCall::Parts {
     // The primitive writes them side by side: they are computed apart and copied to their place.
     bool apart = false;
   };
+
+  // Instead of all that follows, where the processor has tiles.
+  std::optional<TileProduct> tile_product;
+  const float* tile_right = nullptr;  // constant
+
+  std::optional<VectorProduct> vector_product;  // likewise, of one row
 
   std::vector<Variant> variants;
   std::vector<Tile> tiles;
@@ -279,7 +209,7 @@ struct DenseCall::Parts {
       kept.scratch.set_data_handle(scratchpad(bytes));
       give(DNNL_ARG_SCRATCHPAD, kept.scratch);
     }
-    const auto status = dnnl_primitive_execute(variant.primitive.get(), stream().get(),
+    const auto status = dnnl_primitive_execute(variant.primitive.get(), dnnl_stream().get(),
                                                static_cast<int>(count), arguments.data());
     ensure(status == dnnl_success, "oneDNN refused to run a primitive that it made");
     if (own_activation) {
@@ -298,12 +228,17 @@ DenseCall::~DenseCall() = default;
 
 void DenseCall::run(const float* x, const float* right, const float* addend, float* y,
                     DenseArguments& arguments) const {
+  if (parts_->vector_product) return parts_->vector_product->run(x, addend, y);
+  if (parts_->tile_product) {
+    const float* constant = parts_->tile_right;
+    return parts_->tile_product->run(x, constant != nullptr ? constant : right, addend, y);
+  }
   if (!arguments.kept_) {
     arguments.kept_ = std::make_unique<DenseArguments::Kept>();
     for (const Parts::Tile& tile : parts_->tiles) {
       const Parts::Variant& variant = parts_->variants[tile.variant];
       const auto empty = [](const Description& description) {
-        return Memory(description, cpu(), DNNL_MEMORY_NONE);
+        return Memory(description, dnnl_engine(), DNNL_MEMORY_NONE);
       };
       arguments.kept_->tiles.push_back(
           {empty(variant.x), empty(variant.right), empty(variant.y), empty(variant.scratch)});
@@ -373,7 +308,7 @@ DenseCall::Parts::Variant convolution_variant(const Convolution& c, const Convol
       has_bias ? Call::desc(kind, algorithm, x, w, {{tile.filters}, kFloat, Tag::a}, y, strides,
                             dilations, before, after)
                : Call::desc(kind, algorithm, x, w, y, strides, dilations, before, after);
-  const Call::primitive_desc made(description, attributes(epilogue), cpu());
+  const Call::primitive_desc made(description, attributes(epilogue), dnnl_engine());
   return {Call(made), x, made.weights_desc(), y, made.scratchpad_desc()};
 }
 
@@ -390,7 +325,18 @@ bool cuts_filters(const Convolution& c) {
 std::unique_ptr<DenseCall> dense_convolution(const Convolution& c, const float* w,
                                              const float* bias, const Epilogue& epilogue,
                                              PackedConstants& packed_constants) {
-  stream();  // one thread, before primitives are made for a number of them
+  const std::int64_t positions = c.kernel_height * c.kernel_width;
+  if (TileProduct::suits(c, true) && all_finite(w, c.filters * c.channels * positions)) {
+    auto tiled = std::make_unique<DenseCall::Parts>();
+    tiled->tile_right = packed_constants.kept->in_panels(w, c.filters, c.channels, positions);
+    tiled->tile_product.emplace(c, TileProduct::Options{.right_is_finite = true,
+                                                        .right_in_panels = true,
+                                                        .bias = bias,
+                                                        .adds = epilogue.adds,
+                                                        .activation = lane_call_of(epilogue)});
+    return std::unique_ptr<DenseCall>(new DenseCall(std::move(tiled)));
+  }
+  dnnl_stream();  // one thread, before primitives are made for a number of them
   auto parts = std::make_unique<DenseCall::Parts>();
   parts->has_weights = true;
   parts->has_bias = bias != nullptr;
@@ -403,11 +349,13 @@ std::unique_ptr<DenseCall> dense_convolution(const Convolution& c, const float* 
   const double operations =
       2.0 * static_cast<double>(c.out_height * y_row) * static_cast<double>(filter_size) +
       kOperationsPerElement * static_cast<double>(c.out_height * y_row + c.filters * filter_size);
-  constexpr std::int64_t kFilters = 64;
+  // Fewer filters are cut finer, so that parts are alike.
+  constexpr std::int64_t kManyFilters = 512;
+  const std::int64_t unit = c.filters >= kManyFilters ? 64 : 16;
   const bool by_filters = cuts_filters(c);
   const std::int64_t wanted = part_count(operations, by_filters ? c.filters : c.out_height);
   std::vector<ConvolutionTile> known;  // by variant
-  for (const Range filters : spans(c.filters, by_filters ? wanted : 1, kFilters)) {
+  for (const Range filters : spans(c.filters, by_filters ? wanted : 1, unit)) {
     std::size_t bias_at = 0;
     if (bias != nullptr) {
       const Description plain({filters.size()}, kFloat, Tag::a);
@@ -476,7 +424,7 @@ DenseCall::Parts::Variant product_variant(const DenseProduct& p, Range rows, Ran
   const auto description =
       has_bias ? Call::desc(x, w, Description({1, columns.size()}, kFloat, Tag::ab), y)
                : Call::desc(x, w, y);
-  const Call::primitive_desc made(description, attributes(epilogue), cpu());
+  const Call::primitive_desc made(description, attributes(epilogue), dnnl_engine());
   return {Call(made), x, made.weights_desc(), y, made.scratchpad_desc()};
 }
 
@@ -502,7 +450,7 @@ std::unique_ptr<DenseCall::Parts> product_batch(const DenseProduct& p, const Epi
       const Description w({range.size(), p.depth, p.columns}, kFloat, strides);
       const Description y({range.size(), p.rows, p.columns}, kFloat, Tag::abc);
       using Call = dnnl::matmul;
-      const Call::primitive_desc made(Call::desc(x, w, y), attributes(epilogue), cpu());
+      const Call::primitive_desc made(Call::desc(x, w, y), attributes(epilogue), dnnl_engine());
       parts->variants.push_back({Call(made), x, w, y, made.scratchpad_desc()});
     }
     DenseCall::Parts::Tile tile;
@@ -517,12 +465,48 @@ std::unique_ptr<DenseCall::Parts> product_batch(const DenseProduct& p, const Epi
   return parts;
 }
 
+// A product as a convolution with one position, where tiles compute it: null otherwise.
+std::unique_ptr<DenseCall::Parts> product_on_tiles(const DenseProduct& p, const float* w,
+                                                   const float* bias, const Epilogue& epilogue,
+                                                   PackedConstants& packed) {
+  const Convolution c{.batch = p.batch,
+                      .channels = p.depth,
+                      .height = p.rows,
+                      .filters = p.columns,
+                      .out_height = p.rows};
+  Convolution all = c;
+  if (p.shares_right) all.height = all.out_height = p.batch * p.rows;
+  if (!TileProduct::suits(all, w != nullptr) || (w == nullptr && p.right_is_transposed) ||
+      (w != nullptr && !p.shares_right))
+    return nullptr;
+  if (w != nullptr && !all_finite(w, p.depth * p.columns)) return nullptr;
+  auto parts = std::make_unique<DenseCall::Parts>();
+  parts->tile_right = w;
+  if (p.right_is_transposed) parts->tile_right = packed.kept->in_panels(w, p.columns, p.depth, 1);
+  parts->tile_product.emplace(
+      c, TileProduct::Options{.right_stride = p.shares_right ? 0 : p.depth * p.columns,
+                              .right_is_finite = w != nullptr,
+                              .right_in_panels = p.right_is_transposed,
+                              .bias = bias,
+                              .adds = epilogue.adds,
+                              .activation = lane_call_of(epilogue)});
+  return parts;
+}
+
 }  // namespace
 
 std::unique_ptr<DenseCall> dense_product(const DenseProduct& p, const float* w, const float* bias,
                                          const Epilogue& epilogue,
                                          PackedConstants& packed_constants) {
-  stream();
+  if (p.batch * p.rows == 1 && w != nullptr) {
+    auto parts = std::make_unique<DenseCall::Parts>();
+    parts->vector_product = {p.depth, p.columns,     p.right_is_transposed, w,
+                             bias,    epilogue.adds, lane_call_of(epilogue)};
+    return std::unique_ptr<DenseCall>(new DenseCall(std::move(parts)));
+  }
+  if (auto tiled = product_on_tiles(p, w, bias, epilogue, packed_constants))
+    return std::unique_ptr<DenseCall>(new DenseCall(std::move(tiled)));
+  dnnl_stream();
   if (!p.shares_right && w == nullptr && bias == nullptr)
     return std::unique_ptr<DenseCall>(new DenseCall(product_batch(p, epilogue)));
   auto parts = std::make_unique<DenseCall::Parts>();

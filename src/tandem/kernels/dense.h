@@ -7,9 +7,10 @@
 
 namespace tandem {
 
-// Dense work on f32 by oneDNN. A call is cut into tiles by its shape alone, each tile is one
-// primitive of one thread, and no sum is shared between tiles: the bits are the same for any number
-// of threads, and differ between instruction sets.
+// Dense work on f32, on the processor's tiles (TileProduct) where they pay and by oneDNN elsewhere.
+// A call is cut into parts by its shape alone, each part is computed by one thread, and no sum is
+// shared between parts: the bits are the same for any number of threads, and differ between
+// instruction sets.
 
 // What happens to every element of a result before it is stored.
 enum class Activation {

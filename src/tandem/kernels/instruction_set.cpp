@@ -37,10 +37,9 @@ bool has_vnni() {
 // Linux gives a process the tiles when it asks for them; without, their use is a fault.
 bool has_tiles() {
 #if defined(__linux__)
-  constexpr unsigned kTile = 1U << 24, kInt8 = 1U << 25;  // of EDX, leaf 7
+  constexpr unsigned kNeeded = 1U << 24 | 1U << 25 | 1U << 22;  // of EDX: tiles, int8, bf16
   unsigned a = 0, b = 0, c = 0, d = 0;
-  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & kTile) == 0 || (d & kInt8) == 0)
-    return false;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & kNeeded) != kNeeded) return false;
   constexpr long kRequestPermission = 0x1023, kTileData = 18;  // asm/prctl.h, since Linux 5.16
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 #else

@@ -4,13 +4,13 @@
 
 namespace tandem {
 
-// What the kernels of this room may use, each more than the one before. Every kernel gives the same
-// bits with every set; one that has no code for a set takes that for the widest set below.
+// What the kernels of this room may use, each more than the one before. Kernels of integers give
+// the same bits with every set; one that has no code for a set takes that for the widest set below.
 enum class InstructionSet {
   kPortable,
   kAvx2,
   kVnni,  // AVX-512 (F, BW, DQ, VL, VBMI) with VNNI
-  kAmx    // and tiles of 8-bit integers
+  kAmx    // and tiles of 8-bit integers and of bf16
 };
 inline constexpr InstructionSet kInstructionSets[] = {
     InstructionSet::kPortable, InstructionSet::kAvx2, InstructionSet::kVnni, InstructionSet::kAmx};

@@ -7,6 +7,7 @@
 #define HWY_TARGET_INCLUDE "tandem/kernels/real_lanes.cpp"
 #include <hwy/foreach_target.h>
 // After foreach_target.h, which includes this file once for each instruction set.
+#include <hwy/cache_control.h>
 #include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
 
@@ -39,67 +40,74 @@ HWY_INLINE V exponential(V x) {
   return hn::IfThenElse(hn::IsNaN(x), x, result);
 }
 
-// e^x for x from -87 to 88, within 2 units in the last place: 2^n times Taylor's
-// polynomial on [-log(2) / 2, log(2) / 2].
-HWY_INLINE V exponential_in_range(V x) {
+// e^-x for x from -87 to 87, within 2 units in the last place: 2^n times a polynomial of 2^f with f
+// in [-1/2, 1/2].
+HWY_INLINE V exponential_of_negative(V x) {
   const D d;
   const hn::RebindToSigned<D> integers;
-  static constexpr float kTaylor[] = {1.0F,         1.0F,         0.5F,          0.16666667F,
-                                      0.041666668F, 0.008333334F, 0.0013888889F, 0.0001984127F};
-  const V n = hn::Round(hn::Mul(x, hn::Set(d, 1.44269504F)));
-  // log(2) in two parts, the first short enough for n times it to be exact.
-  const V rest =
-      hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4F), hn::NegMulAdd(n, hn::Set(d, 0.693359375F), x));
-  const auto exponent =
-      hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(integers, n), hn::Set(integers, 127)));
-  return hn::Mul(polynomial(rest, kTaylor), hn::BitCast(d, exponent));
+  // Taylor's of e^(f log(2)).
+  static constexpr float kPower[] = {1.0F,          0.69314718F,   0.24022651F,    0.055504109F,
+                                     0.0096181291F, 0.0013333558F, 0.00015403530F, 1.5252734e-5F};
+  const V factor = hn::Set(d, -1.44269502F);  // -1 / log(2) in two parts
+  const V n = hn::Round(hn::Mul(x, factor));
+  const V f = hn::MulAdd(x, hn::Set(d, -1.9259630e-8F), hn::MulSub(x, factor, n));
+  const auto exponent = hn::ShiftLeft<23>(hn::ConvertTo(integers, n));
+  return hn::BitCast(d, hn::Add(hn::BitCast(integers, polynomial(f, kPower)), exponent));
 }
 
-// 1 / x for x from 1 on, within 2 units in the last place: the processor's estimate, refined twice.
+// 1 / x for x from 1 on, within 2 units in the last place: the processor's estimate (of 14 bits
+// with AVX-512, 8 or more elsewhere), refined.
 HWY_INLINE V reciprocal(V x) {
   const D d;
+  constexpr int kSteps = HWY_TARGET <= HWY_AVX3 ? 1 : 2;
   V estimate = hn::ApproximateReciprocal(x);
-  for (int step = 0; step < 2; ++step)
+  for (int step = 0; step < kSteps; ++step)
     estimate = hn::MulAdd(estimate, hn::NegMulAdd(x, estimate, hn::Set(d, 1)), estimate);
   return estimate;
 }
 
-// Below -87 it is 0 within the least normal number.
-HWY_INLINE V sigmoid(V x) {
+// Below -87 it is 0 within the least normal number. Anything for NaN.
+HWY_INLINE V sigmoid_of_number(V x) {
   const D d;
-  const V one = hn::Set(d, 1), most = hn::Set(d, 87);
-  const V power = exponential_in_range(hn::Min(hn::Max(hn::Neg(x), hn::Neg(most)), most));
-  return hn::IfThenElse(hn::IsNaN(x), x, reciprocal(hn::Add(one, power)));
+  const V most = hn::Set(d, 87);
+  const V power = exponential_of_negative(hn::Min(hn::Max(x, hn::Neg(most)), most));
+  return reciprocal(hn::Add(hn::Set(d, 1), power));
+}
+HWY_INLINE V sigmoid(V x) { return hn::IfThenElse(hn::IsNaN(x), x, sigmoid_of_number(x)); }
+
+// x p(x^2) / q(x^2) for x in [-limit, limit], at most 1 in magnitude. Anything for NaN.
+template <std::size_t kUpper, std::size_t kLower>
+HWY_INLINE V odd_ratio(V x, float limit, const float (&upper)[kUpper],
+                       const float (&lower)[kLower]) {
+  const D d;
+  const V one = hn::Set(d, 1), most = hn::Set(d, limit);
+  x = hn::Min(hn::Max(x, hn::Neg(most)), most);
+  const V square = hn::Mul(x, x);
+  const V ratio =
+      hn::Mul(hn::Mul(x, polynomial(square, upper)), reciprocal(polynomial(square, lower)));
+  return hn::Min(hn::Max(ratio, hn::Neg(one)), one);
 }
 
-// Odd polynomial near 0; elsewhere (e^2x - 1) / (e^2x + 1), which is 1 in f32 from 9.1 on.
-HWY_INLINE V tangent(V x) {
-  const D d;
-  const V one = hn::Set(d, 1);
-  const V magnitude = hn::Min(hn::Abs(x), hn::Set(d, 9.2F));
-  const V power = hn::Exp(d, hn::Add(magnitude, magnitude));
-  const V far = hn::Sub(one, hn::Div(hn::Set(d, 2), hn::Add(power, one)));
-  static constexpr float kNear[] = {1.0F,         -0.33333333F,   0.13333333F,  -0.053968254F,
-                                    0.021869488F, -0.0088632355F, 0.0035921280F};
-  const V near = hn::Mul(magnitude, polynomial(hn::Mul(magnitude, magnitude), kNear));
-  const V result = hn::IfThenElse(hn::Lt(magnitude, hn::Set(d, 0.35F)), near, far);
-  return hn::IfThenElse(hn::IsNaN(x), x, hn::CopySign(result, x));
+// Both are fitted to the exact functions, least relative error by iterated reweighting; at the
+// limits they reach 1.
+HWY_INLINE V tangent_of_number(V x) {
+  static constexpr float kUpper[] = {0.999999979F, 0.133797291F, 0.00349404742F, 2.05836779e-05F,
+                                     1.33193167e-08F};
+  static constexpr float kLower[] = {1.0F, 0.467130444F, 0.0258711231F, 0.000328311322F,
+                                     7.76212544e-07F};
+  return odd_ratio(x, 9.1F, kUpper, kLower);
 }
+HWY_INLINE V tangent(V x) { return hn::IfThenElse(hn::IsNaN(x), x, tangent_of_number(x)); }
 
-// erf(x) / x as a polynomial in x^2 below 1, -log(1 - erf(x)) as one in x up to 4, both fitted to
-// the exact function at Chebyshev nodes; 1 beyond.
+HWY_INLINE V error_function_of_number(V x) {
+  static constexpr float kUpper[] = {1.12837915F,    0.190404888F,    0.0527485215F,
+                                     0.00376555038F, 0.000284881418F, 2.05010239e-06F};
+  static constexpr float kLower[] = {1.0F,          0.50207468F,    0.114108465F,
+                                     0.0149690844F, 0.00116251965F, 3.80918021e-05F};
+  return odd_ratio(x, 4.0F, kUpper, kLower);
+}
 HWY_INLINE V error_function(V x) {
-  const D d;
-  static constexpr float kNear[] = {1.1283792F,    -0.37612638F,    0.11283783F,    -0.026865438F,
-                                    0.0052210535F, -0.00084843964F, 0.00011268254F, -9.67359e-06F};
-  static constexpr float kFar[] = {-0.00030321299F, 1.1301667F,     0.63193709F,
-                                   0.10997824F,     -0.026364712F,  0.0047402224F,
-                                   -0.00059276953F, 4.5590623e-05F, -1.6140616e-06F};
-  const V magnitude = hn::Min(hn::Abs(x), hn::Set(d, 4));
-  const V near = hn::Mul(magnitude, polynomial(hn::Mul(magnitude, magnitude), kNear));
-  const V far = hn::Sub(hn::Set(d, 1), hn::Exp(d, hn::Neg(polynomial(magnitude, kFar))));
-  const V result = hn::IfThenElse(hn::Lt(magnitude, hn::Set(d, 1)), near, far);
-  return hn::IfThenElse(hn::IsNaN(x), x, hn::CopySign(result, x));
+  return hn::IfThenElse(hn::IsNaN(x), x, error_function_of_number(x));
 }
 
 HWY_INLINE V clip(V x, V low, V high) {
@@ -173,10 +181,10 @@ void apply_one(const RealCall& call, const float* a, float* y, std::int64_t coun
     case RealFunction::kHardSigmoid: return map([&](V x) { return hard_sigmoid(x, alpha, beta); });
     case RealFunction::kHardSwish:
       return map([&](V x) { return hn::Mul(x, hard_sigmoid(x, hn::Set(d, 1 / 6.0F), half)); });
-    case RealFunction::kSwish: return map([](V x) { return hn::Mul(x, sigmoid(x)); });
+    case RealFunction::kSwish: return map([](V x) { return hn::Mul(x, sigmoid_of_number(x)); });
     case RealFunction::kGelu:
       return map([&](V x) {
-        const V erf = error_function(hn::Mul(x, hn::Set(d, 0.70710678F)));
+        const V erf = error_function_of_number(hn::Mul(x, hn::Set(d, 0.70710678F)));
         return hn::Mul(hn::Mul(half, x), hn::Add(one, erf));
       });
     case RealFunction::kGeluTanh:
@@ -184,7 +192,7 @@ void apply_one(const RealCall& call, const float* a, float* y, std::int64_t coun
         const V cube = hn::Mul(hn::Mul(x, x), x);
         const V inner =
             hn::Mul(hn::Set(d, 0.79788456F), hn::MulAdd(cube, hn::Set(d, 0.044715F), x));
-        return hn::Mul(hn::Mul(half, x), hn::Add(one, tangent(inner)));
+        return hn::Mul(hn::Mul(half, x), hn::Add(one, tangent_of_number(inner)));
       });
     default: return map([](V x) { return x; });
   }
@@ -261,43 +269,119 @@ void normalize(const float* x, const float* scale, const float* bias, float epsi
   if (bias != nullptr) map_two(y, bias, y, count, [](V a, V b) { return hn::Add(a, b); });
 }
 
-// y[c] = finish(combine over k of x[rows[k] * channels + c]).
+// y[c] = finish(combine over k of x[rows[k] * stride + c]).
 template <typename Combine, typename Finish>
 HWY_INLINE void combine_rows(const float* x, const std::int64_t* rows, std::int64_t count,
-                             std::int64_t channels, float* y, const Combine& combine,
-                             const Finish& finish) {
+                             std::int64_t stride, std::int64_t channels, float* y,
+                             const Combine& combine, const Finish& finish) {
   const D d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const hn::CappedTag<float, 1> one;
   std::int64_t c = 0;
   for (; c + lanes <= channels; c += lanes) {
-    V result = hn::LoadU(d, x + rows[0] * channels + c);
+    V result = hn::LoadU(d, x + rows[0] * stride + c);
     for (std::int64_t k = 1; k < count; ++k)
-      result = combine(d, result, hn::LoadU(d, x + rows[k] * channels + c));
+      result = combine(d, result, hn::LoadU(d, x + rows[k] * stride + c));
     hn::StoreU(finish(d, result), d, y + c);
   }
   for (; c < channels; ++c) {
-    auto result = hn::LoadU(one, x + rows[0] * channels + c);
+    auto result = hn::LoadU(one, x + rows[0] * stride + c);
     for (std::int64_t k = 1; k < count; ++k)
-      result = combine(one, result, hn::LoadU(one, x + rows[k] * channels + c));
+      result = combine(one, result, hn::LoadU(one, x + rows[k] * stride + c));
     hn::StoreU(finish(one, result), one, y + c);
   }
 }
 
 void sum_rows(const float* x, const std::int64_t* rows, std::int64_t count, float factor,
-              std::int64_t channels, float* y) {
+              std::int64_t stride, std::int64_t channels, float* y) {
   combine_rows(
-      x, rows, count, channels, y, [](auto, auto a, auto b) { return hn::Add(a, b); },
+      x, rows, count, stride, channels, y, [](auto, auto a, auto b) { return hn::Add(a, b); },
       [&](auto d, auto a) { return hn::Mul(a, hn::Set(d, factor)); });
 }
 
 // Max gives the second operand where one is NaN on some processors, the number on others.
-void max_rows(const float* x, const std::int64_t* rows, std::int64_t count, std::int64_t channels,
-              float* y) {
+void max_rows(const float* x, const std::int64_t* rows, std::int64_t count, std::int64_t stride,
+              std::int64_t channels, float* y) {
   combine_rows(
-      x, rows, count, channels, y,
+      x, rows, count, stride, channels, y,
       [](auto, auto a, auto b) { return hn::IfThenElse(hn::Or(hn::Gt(b, a), hn::IsNaN(b)), b, a); },
       [](auto, auto a) { return a; });
+}
+
+void product_row(const float* x, std::int64_t depth, const float* panel, std::int64_t columns,
+                 float* sums) {
+  const hn::CappedTag<float, kProductPanel / 8> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  alignas(64) float results[kProductPanel];
+  constexpr std::int64_t kAhead = 6;  // rows whose weights are under way
+  for (std::int64_t begin = 0; begin < columns; begin += 8 * lanes) {
+    const float* w = panel + begin;
+    auto s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
+    for (std::int64_t k = 0; k < depth; ++k, w += kProductPanel) {
+      const auto factor = hn::Set(d, x[k]);
+      for (std::int64_t line = 0; line < 8 * lanes; line += 16)
+        hwy::Prefetch(w + kAhead * kProductPanel + line);
+      s0 = hn::MulAdd(factor, hn::LoadU(d, w), s0);
+      s1 = hn::MulAdd(factor, hn::LoadU(d, w + lanes), s1);
+      s2 = hn::MulAdd(factor, hn::LoadU(d, w + 2 * lanes), s2);
+      s3 = hn::MulAdd(factor, hn::LoadU(d, w + 3 * lanes), s3);
+      s4 = hn::MulAdd(factor, hn::LoadU(d, w + 4 * lanes), s4);
+      s5 = hn::MulAdd(factor, hn::LoadU(d, w + 5 * lanes), s5);
+      s6 = hn::MulAdd(factor, hn::LoadU(d, w + 6 * lanes), s6);
+      s7 = hn::MulAdd(factor, hn::LoadU(d, w + 7 * lanes), s7);
+    }
+    float* to = results + begin;
+    for (const auto& sum : {s0, s1, s2, s3, s4, s5, s6, s7}) {
+      hn::StoreU(sum, d, to);
+      to += lanes;
+    }
+  }
+  for (std::int64_t j = 0; j < columns; ++j) sums[j] += results[j];
+}
+
+// Four rows at a time; what is read next is under way.
+void weighted_rows(const float* x, const float* w, std::int64_t rows, std::int64_t stride,
+                   std::int64_t columns, float* sums) {
+  constexpr std::int64_t kRows = 4, kAhead = 512;
+  const auto add = [&](auto d, std::int64_t k, std::int64_t count, std::int64_t j) HWY_ATTR {
+    auto sum = hn::LoadU(d, sums + j);
+    for (std::int64_t r = 0; r < count; ++r)
+      sum = hn::MulAdd(hn::Set(d, x[k + r]), hn::LoadU(d, w + (k + r) * stride + j), sum);
+    hn::StoreU(sum, d, sums + j);
+  };
+  const D d;
+  const hn::CappedTag<float, 1> one;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int64_t k = 0; k < rows; k += kRows) {
+    const std::int64_t count = rows - k < kRows ? rows - k : kRows;
+    std::int64_t j = 0;
+    for (; j + lanes <= columns; j += lanes) {
+      for (std::int64_t r = 0; r < count; ++r) hwy::Prefetch(w + (k + r) * stride + j + kAhead);
+      add(d, k, count, j);
+    }
+    for (; j < columns; ++j) add(one, k, count, j);
+  }
+}
+
+float dot(const float* x, const float* w, std::int64_t count) {
+  const D d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  constexpr std::int64_t kAhead = 512;
+  V s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0;
+  std::int64_t i = 0;
+  const auto term = [&](std::int64_t at, V sum) HWY_ATTR {
+    hwy::Prefetch(w + at + kAhead);
+    return hn::MulAdd(hn::LoadU(d, x + at), hn::LoadU(d, w + at), sum);
+  };
+  for (; i + 4 * lanes <= count; i += 4 * lanes) {
+    s0 = term(i, s0);
+    s1 = term(i + lanes, s1);
+    s2 = term(i + 2 * lanes, s2);
+    s3 = term(i + 3 * lanes, s3);
+  }
+  float rest = 0;
+  for (; i < count; ++i) rest += x[i] * w[i];
+  return hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3)))) + rest;
 }
 
 }  // namespace
@@ -316,6 +400,9 @@ HWY_EXPORT(softmax);
 HWY_EXPORT(normalize);
 HWY_EXPORT(sum_rows);
 HWY_EXPORT(max_rows);
+HWY_EXPORT(product_row);
+HWY_EXPORT(weighted_rows);
+HWY_EXPORT(dot);
 
 }  // namespace
 
@@ -349,12 +436,37 @@ float max_row(const float* x, std::int64_t count) {
 }
 
 void sum_of_rows(const float* x, const std::int64_t* rows, std::int64_t count, float factor,
-                 std::int64_t channels, float* y) {
-  HWY_DYNAMIC_DISPATCH(sum_rows)(x, rows, count, factor, channels, y);
+                 std::int64_t stride, std::int64_t channels, float* y) {
+  HWY_DYNAMIC_DISPATCH(sum_rows)(x, rows, count, factor, stride, channels, y);
 }
-void max_of_rows(const float* x, const std::int64_t* rows, std::int64_t count,
+void max_of_rows(const float* x, const std::int64_t* rows, std::int64_t count, std::int64_t stride,
                  std::int64_t channels, float* y) {
-  HWY_DYNAMIC_DISPATCH(max_rows)(x, rows, count, channels, y);
+  HWY_DYNAMIC_DISPATCH(max_rows)(x, rows, count, stride, channels, y);
+}
+
+std::int64_t product_panels(std::int64_t columns) {
+  return (columns + kProductPanel - 1) / kProductPanel;
+}
+
+void turn_to_product_panels(const float* w, std::int64_t columns, std::int64_t depth, float* to) {
+  for (std::int64_t begin = 0; begin < columns; begin += kProductPanel)
+    for (std::int64_t k = 0; k < depth; ++k)
+      for (std::int64_t j = begin; j < begin + kProductPanel; ++j)
+        *to++ = j < columns ? w[j * depth + k] : 0;
+}
+
+void add_product_row(const float* x, std::int64_t depth, const float* panel, std::int64_t columns,
+                     float* sums) {
+  HWY_DYNAMIC_DISPATCH(product_row)(x, depth, panel, columns, sums);
+}
+
+void add_weighted_rows(const float* x, const float* w, std::int64_t rows, std::int64_t stride,
+                       std::int64_t columns, float* sums) {
+  HWY_DYNAMIC_DISPATCH(weighted_rows)(x, w, rows, stride, columns, sums);
+}
+
+float inner_product(const float* x, const float* w, std::int64_t count) {
+  return HWY_DYNAMIC_DISPATCH(dot)(x, w, count);
 }
 
 }  // namespace tandem

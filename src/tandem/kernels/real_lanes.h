@@ -61,11 +61,29 @@ float sum_row(const float* x, std::int64_t count);
 // The greatest of `count` elements; NaN where one is.
 float max_row(const float* x, std::int64_t count);
 
-// Over rows of `channels` elements that lie one after the other in x: y[c] is factor times the sum,
-// or the maximum with NaN kept, of the elements c of the `count` rows whose numbers are in `rows`.
+// Over rows of `channels` elements, `stride` elements apart in x: y[c] is factor times the sum, or
+// the maximum with NaN kept, of the elements c of the `count` rows whose numbers are in `rows`.
 void sum_of_rows(const float* x, const std::int64_t* rows, std::int64_t count, float factor,
+                 std::int64_t stride, std::int64_t channels, float* y);
+void max_of_rows(const float* x, const std::int64_t* rows, std::int64_t count, std::int64_t stride,
                  std::int64_t channels, float* y);
-void max_of_rows(const float* x, const std::int64_t* rows, std::int64_t count,
-                 std::int64_t channels, float* y);
+
+// Weights [columns, depth] in the order in which add_product_row() reads them: columns in panels of
+// kProductPanel (zeros behind the last), of each one [depth, kProductPanel].
+inline constexpr std::int64_t kProductPanel = 128;
+std::int64_t product_panels(std::int64_t columns);
+void turn_to_product_panels(const float* w, std::int64_t columns, std::int64_t depth, float* to);
+
+// sums[j] += sum_k x[k] * w[j,k] for the columns of one panel, of which `columns` count.
+void add_product_row(const float* x, std::int64_t depth, const float* panel, std::int64_t columns,
+                     float* sums);
+
+// sums[j] += sum_k x[k] * w[k * stride + j] for `rows` rows of `columns` elements, which are read
+// from end to end where they lie side by side.
+void add_weighted_rows(const float* x, const float* w, std::int64_t rows, std::int64_t stride,
+                       std::int64_t columns, float* sums);
+
+// sum_k x[k] * w[k], in an order that depends on the count and the instruction set only.
+float inner_product(const float* x, const float* w, std::int64_t count);
 
 }  // namespace tandem

@@ -158,27 +158,36 @@ class TreeEnsemble final : public Operator {
     if (to >= 0 && to <= from) throw Error("node ", from, " goes back to node ", to);
   }
 
+  // The attributes, found by name once for all nodes that are asked.
+  struct Trees {
+    const Integers &features, &modes, &nan, &if_true, &if_false, &starts, &targets;
+    explicit Trees(const NodeView& node)
+        : features(node.integers("features")),
+          modes(node.integers("comparisons")),
+          nan(node.integers("nan_is_true")),
+          if_true(node.integers("if_true")),
+          if_false(node.integers("if_false")),
+          starts(node.integers("leaf_starts")),
+          targets(node.integers("leaf_targets")) {}
+
+    std::size_t first_entry(std::int64_t leaf) const {
+      const auto at = static_cast<std::size_t>(leaf);
+      if (starts.empty()) return at;
+      return at < starts.size() ? static_cast<std::size_t>(starts[at]) : targets.size();
+    }
+  };
+
   // The leaf that a row reaches.
   template <typename T>
-  static std::int64_t leaf(const NodeView& node, std::int64_t at, const T* row, const T* splits) {
-    const Integers &features = node.integers("features"), &modes = node.integers("comparisons"),
-                   &nan = node.integers("nan_is_true");
+  static std::int64_t leaf(const Trees& trees, std::int64_t at, const T* row, const T* splits) {
     while (at >= 0) {
       const auto i = static_cast<std::size_t>(at);
-      const T x = row[features[i]];
-      const bool holds =
-          compares(modes[i], x, splits[i]) || (!nan.empty() && nan[i] != 0 && std::isnan(x));
-      at = node.integers(holds ? "if_true" : "if_false")[i];
+      const T x = row[trees.features[i]];
+      const bool holds = compares(trees.modes[i], x, splits[i]) ||
+                         (!trees.nan.empty() && trees.nan[i] != 0 && std::isnan(x));
+      at = (holds ? trees.if_true : trees.if_false)[i];
     }
     return -1 - at;
-  }
-
-  static std::size_t first_entry(const NodeView& node, std::int64_t leaf) {
-    const Integers& starts = node.integers("leaf_starts");
-    const auto at = static_cast<std::size_t>(leaf);
-    if (starts.empty()) return at;
-    return at < starts.size() ? static_cast<std::size_t>(starts[at])
-                              : node.integers("leaf_targets").size();
   }
 
   template <typename T>
@@ -191,6 +200,7 @@ class TreeEnsemble final : public Operator {
                          : is_greatest ? std::numeric_limits<T>::lowest()
                                        : 0.0;
     const Integers& roots = node.integers("roots");
+    const Trees trees(node);
     const double share = aggregate == "mean" ? static_cast<double>(roots.size()) : 1.0;
     const T* weights = in[2].data<T>().data();
     Tensor y(in[0].format(), {rows, targets});
@@ -200,9 +210,10 @@ class TreeEnsemble final : public Operator {
       results.assign(static_cast<std::size_t>(targets), start);
       for (const std::int64_t root : roots) {
         const std::int64_t reached =
-            leaf(node, root, in[0].data<T>().data() + r * width, in[1].data<T>().data());
-        for (std::size_t i = first_entry(node, reached); i < first_entry(node, reached + 1); ++i) {
-          double& result = results[static_cast<std::size_t>(node.integers("leaf_targets")[i])];
+            leaf(trees, root, in[0].data<T>().data() + r * width, in[1].data<T>().data());
+        const std::size_t end = trees.first_entry(reached + 1);
+        for (std::size_t i = trees.first_entry(reached); i < end; ++i) {
+          double& result = results[static_cast<std::size_t>(trees.targets[i])];
           const auto weight = static_cast<double>(weights[i]);
           if (is_least)
             result = std::min(result, weight);

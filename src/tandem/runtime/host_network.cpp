@@ -230,7 +230,7 @@ HostNetwork prepare_for_host(Module module) {
   recognize_gelu(module);
   expand_composites(module, [](const NodeView& node) {
     return lane_call(node) || is_row_operator(node) || node.node.op->name() == "Gemm" ||
-           is_dense_convolution(node);
+           is_dense_convolution(node) || is_recurrent_layer(node);
   });
   fold_constants(module);
   return LayoutChooser(module).run();

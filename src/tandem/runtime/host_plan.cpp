@@ -249,6 +249,7 @@ class HostPlanner {
     const std::string_view op = node.node.op->name();
     if (is_global_average(node) && is_image(node.node.inputs[0])) return "real_pool";
     if (is_row_operator(node)) return "real_rows";
+    if (is_recurrent_layer(node)) return "recurrent";
     const bool pools = op == "MaxPool" || op == "AveragePool" || op.starts_with("Global");
     if (pools && is_f32(node) && node.node.outputs.size() == 1 && node.input(0).shape.size() >= 3 &&
         is_image(node.node.inputs[0]) &&
@@ -343,7 +344,9 @@ class HostPlanner {
           plan_.buffers[home_[input]].last_step = at;
         }
       }
-      if (const std::size_t buffer = buffer_of_sum(at); buffer != kNone) {
+      std::size_t buffer = buffer_of_sum(at);
+      if (buffer == kNone) buffer = buffer_of_lanes(at);
+      if (buffer != kNone) {
         home_[graph_.nodes[step.nodes.back()].outputs[0]] = buffer;
         plan_.buffers[buffer].last_step = at;
         step.writes.push_back(buffer);
@@ -396,6 +399,35 @@ class HostPlanner {
     for (const ValueId input : graph_.nodes[step.nodes[0]].inputs)
       if (input != kNone && home_[input] == home_[addend]) return kNone;
     return home_[addend];
+  }
+
+  // Element-wise steps write where an operand of their first node lies that nobody reads
+  // afterwards: kNone for all other steps.
+  std::size_t buffer_of_lanes(std::size_t at) const {
+    const Step& step = plan_.steps[at];
+    const ValueId result = graph_.nodes[step.nodes.back()].outputs[0];
+    if (options_.keep_values || step.form != "real_lanes" || is_output(result)) return kNone;
+    std::vector<ValueId> later;  // what is read once the result is being written
+    for (std::size_t i = 1; i < step.nodes.size(); ++i)
+      for (const ValueId input : graph_.nodes[step.nodes[i]].inputs)
+        if (input != kNone) later.push_back(input);
+    const auto lies_with = [&](ValueId value, ValueId other) {
+      return other != value && home_[other] != kNone && home_[other] == home_[value];
+    };
+    const auto& operands = graph_.nodes[step.nodes[0]].inputs;
+    for (const ValueId value : operands) {
+      if (value == kNone || home_[value] == kNone || last_reads_[value] != at ||
+          plan_.buffers[home_[value]].role != BufferRole::kValue ||
+          graph_.values[value].type != graph_.values[result].type ||
+          layout(value) != layout(result))
+        continue;
+      const bool is_read_later = std::ranges::any_of(
+          later, [&](ValueId other) { return other == value || lies_with(value, other); });
+      const bool is_read_otherwise =
+          std::ranges::any_of(operands, [&](ValueId other) { return lies_with(value, other); });
+      if (!is_read_later && !is_read_otherwise) return home_[value];
+    }
+    return kNone;
   }
 
   // Outputs that no step wrote at the caller's: inputs, constants, values listed twice.

@@ -38,9 +38,11 @@ struct HostPlanOptions {
 //   code_border  reals to codes, or codes to reals
 // and in "lane_bits" (32 or 64) how wide they compute; the nodes after the first are element-wise
 // or aliases and work on the first one's results block by block. On f32
-//   dense_convolution, dense_product  by oneDNN, with what follows in its epilogue
+//   dense_convolution, dense_product  on the processor's tiles or by oneDNN, with what follows in
+//                its epilogue
 //   real_lanes   element-wise nodes, block by block
 //   real_pool    a pooling of images that lie channels last
+//   recurrent    LSTM and GRU, step by step
 //   real_rows    Softmax and normalization along the last axis
 // and on all others
 //   definition   the operator's own evaluation

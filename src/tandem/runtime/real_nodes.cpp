@@ -164,6 +164,26 @@ bool is_row_operator(const NodeView& node) {
   return reduced.back() && std::is_sorted(reduced.begin(), reduced.end());
 }
 
+bool is_recurrent_layer(const NodeView& node) {
+  const std::string_view op = node.node.op->name();
+  if ((op != "LSTM" && op != "GRU") || node.node.inputs.size() < 3) return false;
+  const bool is_lstm = op == "LSTM";
+  enum : std::size_t { kW = 1, kR = 2, kBias = 3, kLengths = 4, kPeepholes = 7 };
+  const auto constant_or_absent = [&](std::size_t input) {
+    return !node.has_input(input) || node.constant(input) != nullptr;
+  };
+  if (!is_f32(node) || node.constant(kW) == nullptr || node.constant(kR) == nullptr ||
+      !constant_or_absent(kBias) || node.has_input(kLengths) || node.has_input(kPeepholes) ||
+      node.real("clip") != 0 || (is_lstm && node.integer("input_forget") != 0))
+    return false;
+  const auto& functions =
+      std::get<std::vector<std::string>>(node.node.attributes.at("activations"));
+  const std::size_t count = is_lstm ? 3 : 2;
+  for (std::size_t i = 0; i < functions.size(); ++i)
+    if (functions[i] != (i % count == 0 ? "Sigmoid" : "Tanh")) return false;
+  return true;
+}
+
 Followers followers_of(const Module& module, const Graph& graph, const std::vector<NodeId>& nodes) {
   Followers result;
   result.result = graph.nodes[nodes[0]].outputs[0];

@@ -35,6 +35,10 @@ bool is_global_average(const NodeView& node);
 // Softmax, LayerNormalization or a reduction of f32 along the last axes, with constant parameters.
 bool is_row_operator(const NodeView& node);
 
+// An LSTM or GRU of f32 with constant weights and the functions that it has by default; without
+// lengths, peepholes and limits.
+bool is_recurrent_layer(const NodeView& node);
+
 // What follows a dense node in its step: an addition of a value of its shape, an activation.
 // `nodes` are the nodes behind it, in order.
 struct Followers {

@@ -112,24 +112,37 @@ class PoolStep final : public StepProgram {
     const float* x = floats(places, x_);
     float* y = floats_to(places, y_);
     const auto outputs = static_cast<std::int64_t>(windows_.size());
-    const std::int64_t grain = std::max<std::int64_t>(kPartElements / channels_, 1);
+    if (outputs == 1) return run_global(x, y);
+    const std::int64_t grain = std::max<std::int64_t>(kPartElements / 4 / channels_, 1);
     parallel_for(0, images_ * outputs, grain, [&](std::int64_t from, std::int64_t to) {
-      for (std::int64_t i = from; i < to; ++i) {
-        const auto at = static_cast<std::size_t>(i % outputs);
-        pool(x + i / outputs * in_positions_ * channels_, windows_[at],
-             is_average_ ? factors_[at] : 1, y + i * channels_);
-      }
+      for (std::int64_t i = from; i < to; ++i)
+        pool(x + i / outputs * in_positions_ * channels_, static_cast<std::size_t>(i % outputs),
+             channels_, y + i * channels_);
     });
   }
 
  private:
-  void pool(const float* image, const std::vector<std::int64_t>& window, float factor,
-            float* to) const {
+  // One window, whose channels are cut.
+  void run_global(const float* x, float* y) const {
+    constexpr std::int64_t kLine = 16;
+    const std::int64_t window = std::max<std::int64_t>(in_positions_, 1);
+    const std::int64_t grain =
+        (std::max(kPartElements / 2 / window, std::int64_t{1}) + kLine - 1) / kLine * kLine;
+    for (std::int64_t image = 0; image < images_; ++image) {
+      parallel_for(0, channels_, grain, [&](std::int64_t from, std::int64_t to) {
+        pool(x + image * in_positions_ * channels_ + from, 0, to - from,
+             y + image * channels_ + from);
+      });
+    }
+  }
+
+  void pool(const float* image, std::size_t output, std::int64_t channels, float* to) const {
+    const std::vector<std::int64_t>& window = windows_[output];
     const auto count = static_cast<std::int64_t>(window.size());
     if (is_average_)
-      sum_of_rows(image, window.data(), count, factor, channels_, to);
+      sum_of_rows(image, window.data(), count, factors_[output], channels_, channels, to);
     else
-      max_of_rows(image, window.data(), count, channels_, to);
+      max_of_rows(image, window.data(), count, channels_, channels, to);
   }
 
   ValueId x_ = kNone, y_ = kNone;

@@ -38,6 +38,7 @@ std::unique_ptr<StepProgram> make_dense_product(const StepContext& context);
 std::unique_ptr<StepProgram> make_real_lanes(const StepContext& context);
 std::unique_ptr<StepProgram> make_real_pool(const StepContext& context);
 std::unique_ptr<StepProgram> make_real_rows(const StepContext& context);  // Softmax, normalization
+std::unique_ptr<StepProgram> make_recurrent(const StepContext& context);
 // Null where the elements that move depend on data.
 std::unique_ptr<StepProgram> make_boxes(const StepContext& context, std::size_t output);
 std::unique_ptr<StepProgram> make_definition(const StepContext& context);

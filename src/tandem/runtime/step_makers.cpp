@@ -111,6 +111,7 @@ StepPrograms make_step_programs(const StepContext& context) {
       {"real_lanes", single<make_real_lanes>},
       {"real_pool", single<make_real_pool>},
       {"real_rows", single<make_real_rows>},
+      {"recurrent", single<make_recurrent>},
       {"definition", single<make_definition>},
       {"code_convolution", single<make_code_product>},
       {"code_product", single<make_code_product>},

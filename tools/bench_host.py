@@ -316,7 +316,8 @@ def document_of(all_rows):
             "time over ours, the median over pairs of turns that follow each other, so above 1 we "
             "are faster; the share is of the fused multiply-adds "
             "that the same threads reach on vectors (tiles may exceed it: there an f32 product is "
-            "six products of bf16, as exact as f32 sums). Memory is the process's peak (VmHWM) minus that before "
+            "six products of bf16, as exact as f32 sums). "
+            "Memory is the process's peak (VmHWM) minus that before "
             "the network is read. The error is the greatest difference relative to the greatest "
             "magnitude of an output.", "", *table_of(rows), ""]
     for line in summary_of(rows):

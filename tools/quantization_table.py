@@ -5,15 +5,20 @@
 
 Prints a table in Markdown: one row for each recipe, one column for each network whose data are
 there (TANDEM_DATA; the digits of examples/ always). A cell is the accuracy of the lowered network
-on the first N held-out samples (default 2,000), or why the recipe cannot be had.
+on the first N held-out samples (default 2,000) in percent, for the model of characters its
+perplexity; – where the recipe cannot be had, with the reason on the standard error.
 """
 import argparse
 import json
+import math
 import os
 import pathlib
 import subprocess
 import sys
 import tempfile
+
+import numpy as np
+import onnx
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = pathlib.Path(os.environ.get("TANDEM_DATA", ROOT.parent / "shared" / "data"))
@@ -45,6 +50,14 @@ RECIPES = [
     ("ternary weights, uint8", ["--weights", "ternary", "--activations", "uint8"]),
     ("ternary weights descent, uint8", ["--weights", "ternary", "--activations", "uint8",
                                         "--rounding", "descent"]),
+    ("e3m2 weights per row, f32", ["--weights", "e3m2", "--activations", "f32",
+                                   "--weight-method", "minmax"]),
+    ("uint4 weights in groups of 128, f32", ["--weights", "uint4", "--activations", "f32",
+                                             "--weight-method", "minmax", "--granularity",
+                                             "group:128"]),
+    ("uint4 gptq in groups of 128, f32", ["--weights", "uint4", "--activations", "f32",
+                                          "--weight-method", "minmax", "--granularity",
+                                          "group:128", "--rounding", "gptq"]),
     ("W8A8 equalize", ["--rewrite", "equalize"]),
     ("W4A4 min-max", ["--weights", "int4", "--activations", "uint4", "--method", "minmax"]),
     ("W4A4 power-of-two factors", ["--weights", "int4", "--activations", "uint4", "--rewrite",
@@ -59,10 +72,49 @@ def networks():
     resnet = DATA / "models" / "mlperf_tiny" / "pretrainedResnet.tflite"
     if resnet.exists():
         found["resnet"] = (resnet, f"cifar10:{DATA / 'cifar10'}")
+    if (DATA / "text").exists():
+        found["characters"] = (ROOT / "examples" / "transformers" / "characters.onnx", None)
     vit = ROOT / "examples" / "transformers" / "vit.onnx"
     if vit.exists() and (DATA / "cifar10").exists():
         found["vit"] = (vit, f"cifar10:{DATA / 'cifar10'}")
     return found
+
+
+WINDOW = 128
+
+
+def character_windows(folder):
+    """Windows of tiny Shakespeare as an npz set: 256 of the training text, all of the rest."""
+    text = (DATA / "text" / "tinyshakespeare.txt").read_text(encoding="utf-8")
+    model = ROOT / "examples" / "transformers" / "characters.onnx"
+    entries = onnx.load(model).metadata_props
+    vocabulary = next(entry.value for entry in entries if entry.key == "vocabulary")
+    number = {letter: i for i, letter in enumerate(vocabulary)}
+    ids = np.array([number[letter] for letter in text])
+    cut = len(ids) * 9 // 10
+    train = ids[:cut // WINDOW * WINDOW].reshape(-1, WINDOW)
+    train = train[::len(train) // 256][:256]
+    test = ids[cut:]
+    count = (len(test) - 1) // WINDOW
+    following = test[1:count * WINDOW + 1].reshape(count, WINDOW)
+    path = pathlib.Path(folder) / "characters.npz"
+    test = test[:count * WINDOW].reshape(count, WINDOW)
+    np.savez(path, train_images=train, test_images=test)
+    return path, test, following
+
+
+def perplexity(tandem, module, test, following, limit, folder):
+    """Of the characters behind the places of the first windows."""
+    folder = pathlib.Path(folder)
+    count = min(limit, len(test))
+    np.savez(folder / "ids.npz", ids=test[:count])
+    subprocess.run([str(tandem), "run", str(module), "--input", str(folder / "ids.npz"), "--output",
+                    str(folder / "logits.npz"), "--execution", "cpu"], capture_output=True,
+                   check=True)
+    logits = np.load(folder / "logits.npz")["logits"].astype("f8")
+    logits -= logits.max(-1, keepdims=True)
+    places = np.take_along_axis(logits, following[:count, :, None], -1)[..., 0]
+    return math.exp((np.log(np.exp(logits).sum(-1)) - places).mean())
 
 
 def run(tandem, network, recipe, limit, folder):
@@ -80,7 +132,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tandem", default=ROOT / "build" / "release" / "tandem")
     parser.add_argument("--limit", type=int, default=2000)
-    parser.add_argument("--only", nargs="*", help="networks: digits, resnet, vit")
+    parser.add_argument("--only", nargs="*", help="networks: digits, resnet, characters, vit")
     arguments = parser.parse_args()
     chosen = {name: network for name, network in networks().items()
               if not arguments.only or name in arguments.only}
@@ -89,16 +141,31 @@ def main():
     print("| weights and activations | " + " | ".join(chosen) + " |", flush=True)
     print("|---|" + "---:|" * len(chosen), flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        for name, recipe in RECIPES:
+        if "characters" in chosen:
+            windows, test, following = character_windows(folder)
+            model = chosen["characters"][0]
+            chosen["characters"] = (model, f"npz:{windows}")
+        def measured(module):
+            found = perplexity(arguments.tandem, module, test, following, arguments.limit, folder)
+            return f"{found:.4f}"
+
+        for name, recipe in [("float", None), *RECIPES]:
             cells = []
-            for network in chosen.values():
-                result, reason = run(arguments.tandem, network, recipe, arguments.limit, folder)
+            for title, network in chosen.items():
+                if recipe is None and title == "characters":
+                    cells.append(measured(model))
+                    continue
+                result, reason = run(arguments.tandem, network, recipe or [], arguments.limit,
+                                     folder)
                 if result is None:
                     cells.append("–")
-                    print(f"{name}: {reason}", file=sys.stderr)
-                    continue
-                accuracy = result["accuracy"]
-                cells.append(f"{100 * accuracy.get('reference', accuracy['recoded']):.2f}")
+                    print(f"{title}, {name}: {reason}", file=sys.stderr)
+                elif title == "characters":
+                    cells.append(measured(pathlib.Path(folder) / "out.tandem"))
+                else:
+                    accuracy = result["accuracy"]
+                    kind = "float" if recipe is None else "reference"
+                    cells.append(f"{100 * accuracy.get(kind, accuracy['recoded']):.2f}")
             print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
     return 0
 

@@ -37,8 +37,8 @@ STEM = (3, 32, 64, 96, WIDTHS["vit"])  # channels; the first convolution alone k
 TOKENS = 16                             # 4 x 4 places of the stem's output
 CLASSES = 10
 LENGTH = 128                            # characters that the decoder sees
-# Added to scores of places that must not be seen. Scores of the trained network lie within 64, so
-# that exp() of the difference is zero in f32; narrow codes whose range holds it still tell scores
+# Added to scores of places that must not be seen. Scores of the trained network lie within 90, so
+# that exp() of the difference is below 1e-33; narrow codes whose range holds it still tell scores
 # apart, which they would not with -1e9.
 UNSEEN = -256.0
 EPSILON = 1e-5

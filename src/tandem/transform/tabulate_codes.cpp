@@ -17,7 +17,7 @@ constexpr int kMostBits = 8;
 constexpr std::size_t kMostNodes = 64;  // of one function
 
 // Bipolar codes are no interval of integers.
-bool is_code(const Format& format) {
+bool is_short_code(const Format& format) {
   return format.is_integer() && format.bits() <= kMostBits && format != Format::parse("bipolar");
 }
 
@@ -59,7 +59,7 @@ class TabulateCodes {
 
   // How a node's result depends on a single value of codes; nullopt where it depends on several.
   std::optional<Function> function_of(const Node& node) const {
-    if (!computes_elements(node) || !is_code(graph_.values[node.outputs[0]].type.format))
+    if (!computes_elements(node) || !is_short_code(graph_.values[node.outputs[0]].type.format))
       return std::nullopt;
     const auto& shape = graph_.values[node.outputs[0]].type.shape;
     std::set<NodeId> nodes{graph_.values[node.outputs[0]].producer};
@@ -72,8 +72,8 @@ class TabulateCodes {
       const Value& value = graph_.values[id];
       if (value.type.shape != shape || nodes.size() > kMostNodes) return std::nullopt;
       const bool goes_on = value.producer != kNone && computes_elements(producer(id)) &&
-                           (!is_code(value.type.format) || producer(id).op->name() == "Table" ||
-                            tabulated_.contains(id));
+                           (!is_short_code(value.type.format) ||
+                            producer(id).op->name() == "Table" || tabulated_.contains(id));
       if (goes_on) {
         const bool is_new = nodes.insert(value.producer).second;
         if (is_new && !open_operands(producer(id), open)) return std::nullopt;
@@ -81,7 +81,7 @@ class TabulateCodes {
         arguments.insert(id);
       }
     }
-    if (arguments.size() != 1 || !is_code(graph_.values[*arguments.begin()].type.format))
+    if (arguments.size() != 1 || !is_short_code(graph_.values[*arguments.begin()].type.format))
       return std::nullopt;
     return Function{*arguments.begin(), {nodes.begin(), nodes.end()}};
   }

@@ -42,7 +42,7 @@ struct Transformer {
       calibration.add(std::vector<Tensor>{images.back()});
     }
     CompressRecipe recipe;
-    recipe.residual_bits = residual_bits;
+    recipe.residual_format = Format::integer(residual_bits, true);
     recipe.activations.method = RangeMethod::kMinMax;
     quantized = quantize_network(real, sites, calibration, recipe);
     lowered = lower(quantized);

@@ -41,6 +41,8 @@ def check_include(root: pathlib.Path, room: str | None, name: str, places: dict[
     if parts[0] != "tandem":
         if room is None and (root / name).is_file():
             return ""
+        if room == "cli" and name == "studies/register.h":  # the program has them, no room does
+            return ""
         return f'"{name}": write the path from the include root, "tandem/<room>/<file>.h"'
     if len(parts) < 3 or parts[1] not in places:
         return f'"{name}": no such room in the table of rooms'

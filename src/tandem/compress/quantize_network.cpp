@@ -150,7 +150,8 @@ class NetworkQuantizer {
  public:
   NetworkQuantizer(const Module& network, const QuantizationSites& sites,
                    const Calibration& calibration, const CompressRecipe& recipe)
-      : source_(network.main()),
+      : network_(network),
+        source_(network.main()),
         sites_(sites),
         calibration_(calibration),
         recipe_(recipe),
@@ -189,7 +190,7 @@ class NetworkQuantizer {
         throw error.at(concat("the activations of '", site.name, "'"));
       }
       group_quantizers_[site.group] = quantizers_[site.value];
-      if (recipe_.token_scales && takes_token_scales(module_, sites_, site))
+      if (recipe_.token_scales && takes_token_scales(network_, sites_, site))
         has_token_scales_.insert(site.value);
     }
     if (recipe_.token_scales && has_token_scales_.empty())
@@ -383,6 +384,7 @@ class NetworkQuantizer {
     }
   }
 
+  const Module& network_;
   const Graph& source_;
   const QuantizationSites& sites_;
   const Calibration& calibration_;

@@ -37,8 +37,8 @@ double step_between(const Format& format, double low, double high) {
 
 CodeGrid::CodeGrid(const Format& format) : format_(format) {
   if (format.bits() > kMostListedBits)
-    throw Error("the codes of ", format.name(), " are too many to list; use at most ", kMostListedBits,
-                " bits");
+    throw Error("the codes of ", format.name(), " are too many to list; use at most ",
+                kMostListedBits, " bits");
   for (const std::uint64_t code : format.codes()) {
     if (format.exact(code).kind == ExactValue::Kind::kFinite)
       values_.push_back(format.decode(code) + 0.0);  // -0 becomes 0

@@ -352,5 +352,27 @@ TEST(QuantizeNetwork, TokenScalesFollowEachRow) {
   EXPECT_LT(worst_row(true), 0.03);
 }
 
+// Embeddings: a table of reals looked up by integers of the input becomes a table of codes.
+TEST(QuantizeNetwork, TablesThatAreLookedUpLower) {
+  NetworkMaker maker;
+  const ValueId ids = maker.builder().input("ids", {{Dim::symbol("N"), 4}, Format::parse("int64")});
+  const ValueId rows = maker.builder().add("Gather", {maker.constant({9, 6}, -1, 1), ids},
+                                           {{"axis", std::int64_t{0}}}, "embedded");
+  const Module network =
+      maker.finish(maker.builder().add("MatMul", {rows, maker.constant({6, 3}, -1, 1)}, {}, "y"));
+  const QuantizationSites sites = find_sites(network);
+  Calibration calibration(network, sites);
+  const std::vector<std::int64_t> numbers = {0, 8, 3, 3, 1, 2, 7, 5};
+  const Tensor input = Tensor::from_integers(Format::parse("int64"), {2, 4}, numbers);
+  calibration.add(std::vector<Tensor>{input});
+  const Module quantized = quantize_network(network, sites, calibration, {});
+  const Module lowered = lower(quantized);
+  EXPECT_TRUE(is_lowered(lowered));
+  const auto wanted = evaluate(quantized, quantized.main(), std::vector<Tensor>{input})[0];
+  const auto found = lowered_reals(lowered, input);
+  for (std::int64_t i = 0; i < wanted.size(); ++i)
+    EXPECT_NEAR(found[static_cast<std::size_t>(i)], wanted.real(i), 1e-5);
+}
+
 }  // namespace
 }  // namespace tandem

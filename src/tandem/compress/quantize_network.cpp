@@ -324,6 +324,7 @@ class NetworkQuantizer {
     const auto weights = weights_.find(id);
     if (weights != weights_.end()) inputs[1] = add_weights(*weights->second);
     if (node.op->name() == "Concat") code_constants(node, inputs);
+    if (node.op->name() == "Gather") code_table(node, inputs);
     auto outputs =
         builder_.add_node(node.op->name(), inputs, node.attributes, node.name, node.bodies);
     if (weights != weights_.end() && recipe_.bias_correction)
@@ -372,6 +373,14 @@ class NetworkQuantizer {
                                                site.layer + ".correction");
     builder_.graph().values[sums].name = site.layer + ".uncorrected";
     return builder_.add("Add", {sums, constant}, {}, site.layer + ".corrected");
+  }
+
+  // A constant table that is looked up has the codes of what comes out.
+  void code_table(const Node& node, std::vector<ValueId>& inputs) {
+    const auto site = quantizers_.find(node.outputs[0]);
+    const bool is_table = constant_of(module_, builder_.graph(), inputs[0]) != nullptr;
+    if (site == quantizers_.end() || !is_table) return;
+    inputs[0] = coded_with(inputs[0], site->second, node.name + ".table");
   }
 
   // Constants beside computed operands of a Concat take the coding of their group.

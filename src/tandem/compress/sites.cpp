@@ -224,10 +224,14 @@ class SiteFinder {
     parents_[std::max(a, b)] = std::min(a, b);
   }
 
-  // Inputs must arrive as codes, whether or not their readers ask for them.
+  // Inputs, and rows of constant tables, must arrive as codes, whether or not their readers ask for
+  // them.
   bool must_be_coded(ValueId value) const {
-    return graph_.values[value].producer == kNone && !sites_.inputs.contains(value) &&
-           !readers_[value].empty();
+    const NodeId producer = graph_.values[value].producer;
+    if (producer == kNone) return !sites_.inputs.contains(value) && !readers_[value].empty();
+    const Node& node = graph_.nodes[producer];
+    return node.op->name() == "Gather" && is_constant(node.inputs[0]) &&
+           !rules_.real_layers.contains(node.name);
   }
 
   void take_codes(ValueId value, const std::string& layer) {

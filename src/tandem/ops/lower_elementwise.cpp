@@ -142,6 +142,25 @@ Tensor moved(const LoweringSite& site, const Tensor& deferred, const TensorType&
 
 }  // namespace
 
+namespace {
+
+// An index that is computed while the network runs. What it moves then has one scale, since nothing
+// says before which element goes where.
+ValueId computed_index(const LoweringSite& site, std::size_t input, const CodedValue& moves) {
+  const bool is_known = site.inputs[input].has_value() && !site.inputs[input]->table &&
+                        !is_clamped(*site.inputs[input]) &&
+                        all_of(site.inputs[input]->scale, [](double s) { return s == 1; }) &&
+                        all_of(site.inputs[input]->offset, [](double b) { return b == 0; });
+  if (!is_known) throw Error("input ", input, " must be a constant to be lowered");
+  for (const Tensor* tensor : {&moves.scale, &moves.offset, &moves.low, &moves.high})
+    if (!is_uniform(*tensor))
+      throw Error("its scale follows elements that input ", input,
+                  " moves while the network runs; quantize them per tensor");
+  return site.inputs[input]->integer;
+}
+
+}  // namespace
+
 Lowered lower_movement(LoweringSite& site) {
   CodedValue value = site.coded(0);
   if (value.table && value.table->size() != value.table->shape().back())
@@ -156,7 +175,11 @@ Lowered lower_movement(LoweringSite& site) {
       continue;
     }
     const Tensor* constant = site.constant(i);
-    if (constant == nullptr) throw Error("input ", i, " must be a constant to be lowered");
+    if (constant == nullptr) {
+      inputs.push_back(computed_index(site, i, value));
+      others.emplace_back();
+      continue;
+    }
     inputs.push_back(site.builder.constant(*constant, "indices"));
     others.push_back(*constant);
   }

@@ -71,7 +71,9 @@ def networks():
     found = {"digits": (digits / "digits.onnx", f"npz:{digits / 'digits.npz'}")}
     resnet = DATA / "models" / "mlperf_tiny" / "pretrainedResnet.tflite"
     if resnet.exists():
-        found["resnet"] = (resnet, f"cifar10:{DATA / 'cifar10'}")
+        # Its pixels are reals up to 255.
+        found["resnet"] = (resnet, f"cifar10:{DATA / 'cifar10'}", "--preprocess",
+                           "std=0.00392156862745098")
     if (DATA / "text").exists():
         found["characters"] = (ROOT / "examples" / "transformers" / "characters.onnx", None)
     vit = ROOT / "examples" / "transformers" / "vit.onnx"
@@ -118,9 +120,9 @@ def perplexity(tandem, module, test, following, limit, folder):
 
 
 def run(tandem, network, recipe, limit, folder):
-    model, data = network
-    command = [tandem, "compress", model, "--data", data, "--limit", str(limit), *recipe, "--json",
-               "-o", pathlib.Path(folder) / "out.tandem"]
+    model, data, *options = network
+    command = [tandem, "compress", model, "--data", data, *options, "--limit", str(limit), *recipe,
+               "--json", "-o", pathlib.Path(folder) / "out.tandem"]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True,
                           check=False)
     if done.returncode != 0:

@@ -123,7 +123,7 @@ class TransformerMaker {
   }
 
  private:
-  static constexpr std::int64_t kWidth = 16, kTokens = 5, kHeads = 2;
+  static constexpr std::int64_t kWidth = 16, kTokens = 5;
 
   ValueId reshaped(ValueId x, const std::vector<std::string>& shape) {
     return builder_.add("Reshape", {x}, {{"shape", shape}}, "reshape");

@@ -407,6 +407,13 @@ CodedValue materialized_table(LoweringSite& site, const CodedValue& value) {
   return multiplied(codes, Tensor::scalar(unit, f64()));
 }
 
+// Extra fraction bits for a value: fewer where its integers are so wide that they would leave 60.
+int alignment_of(const LoweringSite& site, const CodedValue& value) {
+  constexpr int kMostBits = 60;
+  const int room = kMostBits - site.integer_format(value).bits();
+  return std::clamp(room, 0, site.options.alignment_bits);
+}
+
 // On the grid `unit`: integer = round(real / unit), offset 0.
 CodedValue on_grid(LoweringSite& site, const CodedValue& value, const Tensor& unit) {
   const auto nearest = [](double v) { return std::nearbyint(v); };
@@ -445,8 +452,8 @@ CodedValue materialized(LoweringSite& site, const CodedValue& value, bool unifor
       return keeps_offset ? exact : centred(site, exact);
     }
   }
-  Tensor unit = map(
-      value.scale, [&](double s) { return std::ldexp(std::abs(s), -site.options.alignment_bits); });
+  const int alignment = alignment_of(site, value);
+  Tensor unit = map(value.scale, [&](double s) { return std::ldexp(std::abs(s), -alignment); });
   if (uniform) {
     const auto units = unit.to_reals();
     unit = filled(rank, *std::max_element(units.begin(), units.end()));
@@ -463,9 +470,9 @@ CodedValue centred(LoweringSite& site, const CodedValue& value) {
     const ValueId integer = multiply_add(site, value.integer, filled(rank, 1), steps);
     return affine(integer, value.scale, filled(rank, 0));
   }
-  return on_grid(site, value, map(value.scale, [&](double s) {
-                   return std::ldexp(std::abs(s), -site.options.alignment_bits);
-                 }));
+  const int alignment = alignment_of(site, value);
+  return on_grid(site, value,
+                 map(value.scale, [&](double s) { return std::ldexp(std::abs(s), -alignment); }));
 }
 
 namespace {

@@ -69,6 +69,26 @@ TEST(ChannelSeams, FindsWhatFollowsEachOther) {
   for (const ChannelSeam& seam : seams) EXPECT_FALSE(seam.takes_shift) << "Relu and padding";
 }
 
+// As readers of other formats write images: turned, summed with one number, and turned back.
+TEST(ChannelSeams, DataMovementMayLieBetween) {
+  NetworkMaker maker;
+  const ValueId x = maker.conv("conv1", maker.input("x", {3, 6, 6}), 5, 3);
+  const auto turned = [&](ValueId value, std::vector<std::int64_t> perm) {
+    return maker.builder().add("Transpose", {value}, {{"perm", std::move(perm)}});
+  };
+  const ValueId sum = maker.builder().add(
+      "Add", {turned(x, {0, 2, 3, 1}), maker.constant({}, 0.1, 0.2)}, {}, "sum");
+  const ValueId back = turned(maker.unary("Relu", "relu", sum), {0, 3, 1, 2});
+  const Module network = maker.finish(maker.conv("conv2", back, 4, 3));
+  const auto seams = channel_seams(network);
+  ASSERT_EQ(seams.size(), 1U);
+  Module changed = network;
+  rescale_channels(changed, seams[0], random_scale(5));
+  remove_unused(changed);
+  verify(changed);
+  EXPECT_LT(relative_difference(network, changed, maker.random({2, 3, 6, 6})), 1e-5);
+}
+
 TEST(ChannelSeams, OutputsAndOtherReadersKeepTheirScale) {
   NetworkMaker maker;
   const ValueId x = maker.input("x", {3, 8, 8});

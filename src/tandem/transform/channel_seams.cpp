@@ -141,8 +141,10 @@ class SeamFinder {
       }
       if (readers_[seam.value].size() != 1) return std::nullopt;
       const NodeId next = readers_[seam.value][0];
-      if (!passes(next, seam)) return std::nullopt;
-      seam.between.push_back(next);
+      const auto moved = axis_behind(view(next), seam.axis);
+      if (!moved && !passes(next, seam)) return std::nullopt;
+      seam.between.push_back({next, seam.axis});
+      if (moved) seam.axis = *moved;
       seam.value = graph_.nodes[next].outputs[0];
     }
   }
@@ -238,7 +240,7 @@ class Rescaler {
 
   void run() {
     scale_producer();
-    for (const NodeId node : seam_.between) scale_addend(node);
+    for (const auto& [node, axis] : seam_.between) scale_addend(node, axis);
     for (const NodeId reader : seam_.readers) scale_reader(reader);
   }
 
@@ -256,18 +258,17 @@ class Rescaler {
   }
 
   // Divides a constant that has one number for each channel, or one for all.
-  void divide(NodeId node, std::size_t input, std::span<const double> shift) {
+  void divide(NodeId node, std::size_t input, std::span<const double> shift, std::size_t axis) {
     const Tensor old = *view(node).constant(input);
     const auto reals = old.to_reals();
     Shape shape = old.shape();
     std::vector<double> values;
     if (old.size() == 1 && seam_.channels > 1) {
       shape.assign(1, seam_.channels);
-      if (seam_.axis == 1 && graph().nodes[node].op->name() != "Conv") {
-        // Beside images channels come second.
+      if (graph().nodes[node].op->name() == "Add") {
         const std::size_t rank = graph().values[seam_.value].type.shape.size();
         shape.assign(rank, 1);
-        shape[seam_.axis] = seam_.channels;
+        shape[axis] = seam_.channels;
       }
     }
     for (std::size_t c = 0; c < scale_.size(); ++c) {
@@ -281,8 +282,8 @@ class Rescaler {
     const NodeView node = view(seam_.producer);
     if (is_norm(node.node.op->name())) {
       const bool has_bias = node.has_input(2);
-      divide(seam_.producer, 1, {});
-      if (has_bias) divide(seam_.producer, 2, shift_);
+      divide(seam_.producer, 1, {}, 0);
+      if (has_bias) divide(seam_.producer, 2, shift_, 0);
       return;
     }
     const WeightAxes axes = *weight_axes(node);
@@ -293,13 +294,13 @@ class Rescaler {
       values[static_cast<std::size_t>(i)] /= scale_[c];
     });
     set_constant(seam_.producer, 1, weights, values);
-    if (has_bias) divide(seam_.producer, 2, {});
+    if (has_bias) divide(seam_.producer, 2, {}, 0);
   }
 
-  void scale_addend(NodeId id) {
+  void scale_addend(NodeId id, std::size_t axis) {
     const NodeView node = view(id);
     if (node.node.op->name() != "Add") return;
-    divide(id, node.constant(1) != nullptr ? 1 : 0, {});
+    divide(id, node.constant(1) != nullptr ? 1 : 0, {}, axis);
   }
 
   void scale_reader(NodeId id) {

@@ -15,9 +15,13 @@ namespace tandem {
 // data movement.
 struct ChannelSeam {
   ValueId value = kNone;
-  NodeId producer = kNone;      // LayerNormalization, RMSNormalization or a product
-  std::vector<NodeId> between;  // from the producer to the value
-  std::size_t axis = 0;         // of the value's channels
+  NodeId producer = kNone;  // LayerNormalization, RMSNormalization or a product
+  struct Between {
+    NodeId node = kNone;
+    std::size_t axis = 0;  // of the channels in what it reads
+  };
+  std::vector<Between> between;  // from the producer to the value
+  std::size_t axis = 0;          // of the value's channels
   std::int64_t channels = 0;
   bool takes_shift = false;  // whether channels can be moved as well
   // Products that read the value, each once.

@@ -1,6 +1,7 @@
 #include "tandem/transform/lower_codes.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <optional>
 #include <vector>
@@ -127,10 +128,14 @@ class CodeLowering {
   }
 
   // Operators of which lower() gives what they mean, up to the rounding of reals. It approximates
-  // the exponentials of a Softmax.
+  // the exponentials of a Softmax and the roots of normalizations by the sample's own statistics.
   static bool is_exact(const Node& node) {
     const std::string_view op = node.op->name();
-    return op.find("Softmax") == op.npos && op.find("Attention") == op.npos;
+    constexpr std::array<std::string_view, 6> kApproximated = {
+        "Softmax",          "Attention",          "LayerNormalization",
+        "RMSNormalization", "GroupNormalization", "InstanceNormalization"};
+    return std::ranges::none_of(kApproximated,
+                                [&](std::string_view name) { return op.find(name) != op.npos; });
   }
 
   void lower(const Node& node) {

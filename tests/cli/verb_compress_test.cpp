@@ -145,6 +145,7 @@ TEST_F(CompressVerb, RefusesBadOptionsByName) {
   EXPECT_THAT(message_of({"--rewrite", "smooth:2"}), HasSubstr("lies in [0,1]"));
   EXPECT_THAT(message_of({"--rewrite", "repq"}), HasSubstr("the network has no normalization"));
   EXPECT_THAT(message_of({"--candidate", "int4"}), HasSubstr("--candidate is for --advise"));
+  EXPECT_THAT(message_of({"--advise"}), HasSubstr("leave out -o"));
   EXPECT_THAT(message_of({"--weights", "hed=int4"}), HasSubstr("did you mean 'head'?"));
   EXPECT_THAT(message_of({"--ignore", "nothing*"}), HasSubstr("matches no layer"));
   EXPECT_THAT(message_of({"--method", "max"}), HasSubstr("unknown calibration method 'max'"));
@@ -230,6 +231,11 @@ TEST_F(CompressVerb, AdvisesWithoutWriting) {
   EXPECT_EQ(json["schema"], "tandem-advice/1");
   for (const auto& tensor : json["tensors"]) EXPECT_EQ(tensor["formats"].size(), 2U);
   EXPECT_EQ(json["tensors"][0]["recommended"], "int8");
+  const CliRun rounded =
+      run_cli({"compress", (digits / "digits.onnx").string(), "--data",
+               "npz:" + (digits / "digits.npz").string(), "--advise", "--rounding", "gptq"});
+  EXPECT_EQ(rounded.exit_code, 2);
+  EXPECT_THAT(rounded.err, HasSubstr("nearest codes of single tensors"));
 }
 
 TEST_F(CompressVerb, ChecksTheOutputBeforeItWorks) {

@@ -110,9 +110,13 @@ TEST(Weights, AZeroChannelIsZero) {
 }
 
 // What Dequantize and Reshape make of coded weights.
-std::vector<double> decoded(const CodedWeights& coded) {
+struct Decoded {
+  double real, code, scale, zero;
+};
+
+std::vector<Decoded> elements_of(const CodedWeights& coded) {
   const Shape& shape = coded.codes.shape();
-  std::vector<double> reals;
+  std::vector<Decoded> elements;
   for (std::int64_t i = 0; i < coded.codes.size(); ++i) {
     std::int64_t place = 0, left = i, stride = 1;
     for (std::size_t d = shape.size(); d-- > 0;) {
@@ -125,8 +129,15 @@ std::vector<double> decoded(const CodedWeights& coded) {
       }
     }
     const double zero = coded.zeros.size() == 0 ? 0 : coded.zeros.real(place);
-    reals.push_back((coded.codes.real(i) - zero) * coded.scales.real(place));
+    const double code = coded.codes.real(i), scale = coded.scales.real(place);
+    elements.push_back({(code - zero) * scale, code, scale, zero});
   }
+  return elements;
+}
+
+std::vector<double> decoded(const CodedWeights& coded) {
+  std::vector<double> reals;
+  for (const Decoded& element : elements_of(coded)) reals.push_back(element.real);
   return reals;
 }
 
@@ -143,13 +154,13 @@ TEST(Weights, CodesAreTheNearestInEveryFormatAndGranularity) {
         const CodedWeights coded = quantize_weights(weights, axis, rules);
         EXPECT_EQ(coded.codes.format(), rules.format);
         EXPECT_EQ(coded.shape, weights.shape());
-        const auto reals = decoded(coded);
+        const auto elements = elements_of(coded);
         const WeightCodec codec(rules.format);
-        double greatest = 0;
-        for (const double scale : coded.scales.to_reals()) greatest = std::max(greatest, scale);
         for (std::int64_t i = 0; i < weights.size(); ++i) {
-          const double error = std::abs(weights.real(i) - reals[static_cast<std::size_t>(i)]);
-          EXPECT_LE(error, 0.5) << format << " " << granularity;
+          const auto& [real, code, scale, zero] = elements[static_cast<std::size_t>(i)];
+          EXPECT_LE(std::abs(weights.real(i) - real), 0.5) << format << " " << granularity;
+          EXPECT_EQ(code, codec.nearest(weights.real(i) / scale + zero))
+              << format << " " << granularity;
         }
         if (std::string(granularity) == "group:9") {
           EXPECT_EQ(coded.scales.size(), 24 * 3) << "24 is no multiple of 9: groups of 8";

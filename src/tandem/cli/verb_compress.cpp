@@ -110,6 +110,16 @@ class CompressVerb final : public Verb {
  private:
   VerbResult advice() const {
     if (!request_.output.empty()) throw Error("--advise writes nothing; leave out -o");
+    const RecipeOptions usual;
+    const RecipeOptions& recipe = request_.recipe;
+    if (request_.max_drop || request_.max_weight_bytes || recipe.token_scales ||
+        recipe.bias_correction || recipe.rounding != usual.rounding ||
+        request_.exponential != CompressRequest().exponential) {
+      throw Error(
+          "--advise looks at the nearest codes of single tensors; leave out --max-drop, "
+          "--max-weight-bytes, --rounding, --bias-correction, --token-scales and "
+          "--exponential");
+    }
     VerbResult result;
     result.json["schema"] = "tandem-advice/1";
     result.json["model"] = request_.model;

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
@@ -159,6 +160,18 @@ std::optional<FormatFamily::Parameters> width_of(std::string_view text, std::str
   return FormatFamily::Parameters{static_cast<std::int16_t>(bits)};
 }
 
+// "name<a,b>" with two integers; nullopt where the text is another's.
+std::optional<std::pair<long long, long long>> pair_of(std::string_view text,
+                                                       const std::string& name) {
+  const std::size_t comma = text.find(',');
+  if (!text.starts_with(name + "<") || !text.ends_with(">") || comma == std::string_view::npos)
+    return std::nullopt;
+  const std::size_t head = name.size() + 1;
+  const std::string what = concat("a number of format ", name);
+  return std::pair{parse_integer(trim(text.substr(head, comma - head)), what),
+                   parse_integer(trim(text.substr(comma + 1, text.size() - comma - 2)), what)};
+}
+
 // A single list of numbers with a name of its own.
 class NamedList final : public ListedFamily {
  public:
@@ -228,14 +241,9 @@ class TwinFamily final : public ListedFamily {
  public:
   explicit TwinFamily(bool has_signs) : has_signs_(has_signs) {}
   std::optional<Parameters> parse(std::string_view text) const override {
-    const std::string head = own_name() + "<";
-    const std::size_t comma = text.find(',');
-    if (!text.starts_with(head) || !text.ends_with(">") || comma == std::string_view::npos)
-      return std::nullopt;
-    const std::string_view width = trim(text.substr(head.size(), comma - head.size())),
-                           ratio = trim(text.substr(comma + 1, text.size() - comma - 2));
-    const long long b = parse_integer(width, concat("the width of format ", own_name())),
-                    m = parse_integer(ratio, concat("the ratio of format ", own_name()));
+    const auto numbers = pair_of(text, own_name());
+    if (!numbers) return std::nullopt;
+    const auto [b, m] = *numbers;
     if (b < 2 || b > 8 || m < 0 || m > 19)
       throw Error("format ", text, ": ", own_name(),
                   "<b,m> has 2 to 8 bits and ratios 2^0 to 2^19");
@@ -373,14 +381,9 @@ class LogarithmFamily final : public ListedFamily {
 class KHotFamily final : public ListedFamily {
  public:
   std::optional<Parameters> parse(std::string_view text) const override {
-    constexpr std::string_view kHead = "khot<";
-    const std::size_t comma = text.find(',');
-    if (!text.starts_with(kHead) || !text.ends_with(">") || comma == std::string_view::npos)
-      return std::nullopt;
-    const std::string_view width = trim(text.substr(kHead.size(), comma - kHead.size())),
-                           ones = trim(text.substr(comma + 1, text.size() - comma - 2));
-    const long long w = parse_integer(width, "the width of format khot"),
-                    k = parse_integer(ones, "the ones of format khot");
+    const auto numbers = pair_of(text, "khot");
+    if (!numbers) return std::nullopt;
+    const auto [w, k] = *numbers;
     if (w < 2 || w > 12 || k < 1 || k > 4)
       throw Error("format ", text, ": khot<w,k> has 2 to 12 bits and 1 to 4 ones");
     return Parameters{static_cast<std::int16_t>(w), static_cast<std::int16_t>(k)};

@@ -359,6 +359,10 @@ def quantized() -> None:
         tensor = helper.make_tensor("", getattr(TensorProto, kind), [], [zero])
         pair(tensor, np.float32(0.25), 21, name=kind.lower())
 
+    for kind in ("FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ"):
+        tensor = helper.make_tensor("", getattr(TensorProto, kind), [], [0.0])
+        pair(tensor, np.float32(0.003), 21, name=kind.lower())
+
     def network(g: Graph) -> str:
         """A quantized layer as tools export it: int8 weights per channel and an int32 bias."""
         weights = np.random.default_rng(3).integers(-127, 128, (5, 3, 2, 2)).astype(np.int8)
@@ -382,6 +386,16 @@ def quantized() -> None:
         return g.add("MatMul", ["x", w])
 
     case("int4_weights", int4_weights, 21, x=noise(2, 4))
+
+    def int4_blocks(g: Graph) -> str:
+        w = helper.make_tensor("", TensorProto.UINT4, [6, 3], [i % 16 for i in range(18)])
+        scales = np.linspace(0.1, 0.6, 6).reshape(2, 3)
+        zeros = helper.make_tensor("", TensorProto.UINT4, [2, 3], [7, 8, 9, 6, 0, 15])
+        w = g.add("DequantizeLinear", [g.const(w), g.const(scales), g.const(zeros)], axis=0,
+                  block_size=3)
+        return g.add("MatMul", ["x", w])
+
+    case("int4_blocks", int4_blocks, 21, x=noise(2, 6))
 
 
 def integers() -> None:

@@ -71,6 +71,47 @@ def quants() -> None:
     quant("bipolar_zero", 1, 1, 1, scale=0.75, zero=0.5, x=NOISE)
 
 
+def float_quant(name: str, exponent: int, mantissa: int, bias: int, greatest: float,
+                specials: str = "", mode: str = "ROUND", scale: Any = 1.0, saturation: int = 1,
+                x: np.ndarray = NOISE) -> None:
+    def build(g: Graph, where: str) -> str:
+        numbers = [np.float32(value) for value in (exponent, mantissa, bias, greatest)]
+        inputs = ["x", g.const(scale)] + [g.const(number) for number in numbers]
+        return g.add("FloatQuant", inputs, domain=where, has_inf=int(specials == "inf"),
+                     has_nan=int(specials != ""), has_subnormal=1, saturation=saturation,
+                     rounding_mode=mode)
+    case(name, build, x, DOMAINS[0])
+
+
+def float_quants() -> None:
+    channels = np.array([0.1, 0.25, 0.5, 1.5], np.float32).reshape(1, 4, 1)
+    wide = (NOISE * np.float32(10) ** np.arange(-5, 5, dtype=np.float32)).astype(np.float32)
+    float_quant("float_e4m3", 4, 3, 7, 448, "nan", x=wide)
+    float_quant("float_e4m3_channels", 4, 3, 7, 448, "nan", scale=channels)
+    float_quant("float_e4m3_finite", 4, 3, 7, 480, x=wide)
+    float_quant("float_e5m2", 5, 2, 15, 57344, "inf", x=wide)
+    float_quant("float_e5m2_infinite", 5, 2, 15, 57344, "inf", saturation=0, x=wide * 100)
+    float_quant("float_e3m2", 3, 2, 3, 28, scale=0.3)
+    float_quant("float_e3m2_bias", 3, 2, 5, 7, scale=0.3)
+    float_quant("float_e2m3", 2, 3, 1, 7.5)
+    float_quant("float_e2m1", 2, 1, 1, 6, scale=0.7)
+    float_quant("float_e3m0", 3, 0, 3, 16)
+    float_quant("float_e5m10", 5, 10, 15, 65504, "inf", x=wide)
+    for mode in MODES[:5]:
+        float_quant(f"float_{mode}", 3, 2, 3, 28, mode=mode, x=GRID)
+
+    def layer(g: Graph, where: str) -> str:
+        def quantized(x: str, scale: Any) -> str:
+            numbers = [g.const(np.float32(value)) for value in (3, 2, 3, 28)]
+            return g.add("FloatQuant", [x, g.const(scale), *numbers], domain=where, has_inf=0,
+                         has_nan=0, has_subnormal=1, saturation=1)
+        weights = np.random.default_rng(8).normal(0, 1, (10, 6)).astype(np.float32)
+        scales = np.linspace(0.05, 0.2, 6).astype(np.float32).reshape(1, 6)
+        return g.add("MatMul", [quantized("x", 0.2), quantized(g.const(weights), scales)])
+
+    case("float_layer", layer, NOISE[0], DOMAINS[0])
+
+
 def bipolars() -> None:
     for index, domain in enumerate(DOMAINS):
         def build(g: Graph, where: str) -> str:
@@ -150,6 +191,7 @@ def networks() -> None:
 
 def arrays() -> dict[str, np.ndarray]:
     quants()
+    float_quants()
     bipolars()
     truncs()
     networks()

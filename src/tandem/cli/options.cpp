@@ -1,13 +1,19 @@
 #include "tandem/cli/options.h"
 
+#include <iostream>
+
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
 #include "tandem/files/model_file.h"
+#include "tandem/files/weights_file.h"
 
 namespace tandem {
 
 void ModelOptions::add_to(OptionTable& options, const std::string& metavariable) {
   options.positional(metavariable, path, "The network: a file .onnx, .tflite or .tandem");
+  options.text(
+      "--parameters", "FILE", parameters,
+      "Takes the tensors of a .safetensors or .gguf file for the constants of their names");
   options.list("--bind", "SYMBOL=NUMBER", bindings, "Replaces a symbolic dimension by a number");
 }
 
@@ -18,6 +24,7 @@ Module ModelOptions::load() const {
 
 Module ModelOptions::load(NamedTensors& arrays) const {
   Module module = read_model(path, arrays);
+  if (!parameters.empty()) take(module);
   const auto values = parse_bindings(bindings);
   if (values.empty()) return module;
   try {
@@ -25,6 +32,14 @@ Module ModelOptions::load(NamedTensors& arrays) const {
   } catch (const Error& error) {
     throw error.at(concat(path, ": --bind"));
   }
+}
+
+void ModelOptions::take(Module& module) const {
+  const TakenWeights weights = take_weights(module, read_model(parameters), parameters);
+  if (weights.unused.empty()) return;
+  std::cerr << parameters << ": " << weights.taken.size() << " tensors taken; no constant of the "
+            << "network has the names of " << weights.unused.size() << " others, the first '"
+            << weights.unused.front() << "'\n";
 }
 
 std::map<std::string, std::int64_t> parse_bindings(const std::vector<std::string>& bindings) {

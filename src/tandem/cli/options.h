@@ -13,9 +13,9 @@ namespace tandem {
 // Options that several verbs share: each struct adds its options to a verb's and reads what the
 // user gave.
 
-// MODEL and --bind.
+// MODEL, --parameters and --bind.
 struct ModelOptions {
-  std::string path;
+  std::string path, parameters;
   std::vector<std::string> bindings;  // "N=1"
 
   void add_to(OptionTable& options, const std::string& metavariable = "MODEL");
@@ -23,6 +23,9 @@ struct ModelOptions {
   Module load() const;
   // The same; arrays whose values decide shapes become constants and are taken out.
   Module load(NamedTensors& arrays) const;
+
+ private:
+  void take(Module& module) const;
 };
 
 // "N=1" and so on as a map. Throws Error naming the text that is no SYMBOL=NUMBER.

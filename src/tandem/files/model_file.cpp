@@ -6,6 +6,7 @@
 #include "tandem/base/file.h"
 #include "tandem/files/onnx_reader.h"
 #include "tandem/files/tflite_reader.h"
+#include "tandem/files/weights_file.h"
 #include "tandem/graph/printer.h"
 
 namespace tandem {
@@ -55,8 +56,10 @@ Module read_model(const std::filesystem::path& path) {
   const std::string suffix = path.extension().string();
   if (suffix == ".onnx") return read_onnx(path);
   if (suffix == ".tflite") return read_tflite(path);
+  if (suffix == ".safetensors") return read_safetensors(path);
+  if (suffix == ".gguf") return read_gguf(path);
   if (suffix == ".tandem") return parse_module(read_file(path), path.string());
-  throw Error(path.string(), ": a network is a file .onnx, .tflite or .tandem",
+  throw Error(path.string(), ": a network is a file .onnx, .tflite or .tandem, weights are .safetensors or .gguf",
               suffix.empty() ? "" : concat(", not ", suffix));
 }
 
@@ -64,6 +67,8 @@ Module read_model(ByteSpan bytes, std::string_view source) {
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (text.substr(0, 8).ends_with("TFL3")) return read_tflite(bytes, source);
   if (text.starts_with("tandem-module")) return parse_module(text, source);
+  if (text.starts_with("GGUF")) return read_gguf(bytes, source);
+  if (text.size() > 8 && text.substr(8).starts_with("{\"")) return read_safetensors(bytes, source);
   return read_onnx(bytes, source);
 }
 

@@ -182,20 +182,35 @@ bool is_newer(const Node& node) {
          (op.starts_with("Scatter") && says("reduction", {"max", "min"}));
 }
 
+// Integers of 4 and 16 bits, floats of 8 or fewer.
+bool is_new(const Format& format) {
+  const int bits = format.bits();
+  return format.is_float() ? bits <= 8 : format.is_integer() && (bits == 4 || bits == 16);
+}
+
 }  // namespace
 
+// More than one axis of scales can be said in blocks alone.
+bool OnnxExporter::is_in_blocks(const Node& node) const {
+  const Tensor* scale = constant_of(module_, graph_, node.inputs[1]);
+  return scale != nullptr &&
+         std::ranges::count_if(scale->shape(), [](std::int64_t size) { return size != 1; }) > 1;
+}
+
 void OnnxExporter::choose_opset() {
-  constexpr std::int64_t kNewer = 21;  // types of 4 and 16 bits in QuantizeLinear
+  constexpr std::int64_t kNewer = 21;   // types of 4 and 16 bits in QuantizeLinear, and blocks
+  constexpr std::int64_t kNewest = 23;  // floats of 4 bits
   for (const Node& node : graph_.nodes) {
     if (is_newer(node)) need_opset(kNewer);
-    for (const ValueId value : is_quantizer(node) ? node.inputs : std::vector<ValueId>{}) {
+    std::vector<ValueId> values;
+    if (is_quantizer(node)) values = node.inputs;
+    if (node.op->name() == "Quantize") values.push_back(node.outputs[0]);
+    if (node.op->name() == "Dequantize" && is_in_blocks(node)) need_opset(kNewer);
+    for (const ValueId value : values) {
       if (value == kNone) continue;
       const Format& format = graph_.values[value].type.format;
-      if (format.is_integer() && (format.bits() == 4 || format.bits() == 16)) need_opset(kNewer);
+      if (is_new(format)) need_opset(format.is_float() && format.bits() == 4 ? kNewest : kNewer);
     }
-    const bool quantize = node.op->name() == "Quantize";
-    const Format format = quantize ? graph_.values[node.outputs[0]].type.format : Format();
-    if (format.is_integer() && (format.bits() == 4 || format.bits() == 16)) need_opset(kNewer);
     // AveragePool takes dilations since 19.
     const auto dilations = node.attributes.find("dilations");
     if (node.op->name() == "AveragePool" && dilations != node.attributes.end() &&
@@ -320,7 +335,7 @@ OnnxFile OnnxExporter::run() {
   if (!refused_.empty()) throw RefusedModel(source_, "written as ONNX", std::move(refused_));
   write_surface();
   onnx::ModelProto model;
-  model.set_ir_version(opset_ >= 21 ? 10 : 8);
+  model.set_ir_version(opset_ >= 23 ? 11 : opset_ >= 21 ? 10 : 8);
   model.set_producer_name("tandem");
   model.set_producer_version(version());
   write_metadata(model);

@@ -23,6 +23,7 @@ enum class QuantForm {
   kLinear,   // QuantizeLinear, DequantizeLinear
   kQuant,    // a Dequantize that ends a pair, or decodes a constant, as Quant
   kBipolar,  // the same as BipolarQuant
+  kFloat,    // the same as FloatQuant
   kPaired    // a Quantize that is written with its Dequantize
 };
 
@@ -46,6 +47,7 @@ class OnnxExporter {
 
  private:
   void check_module() const;
+  bool is_in_blocks(const Node& node) const;
   void choose_opset();
   void choose_forms();
   void write_node(NodeId id);
@@ -84,7 +86,8 @@ void write_quantizer(OnnxExporter& exporter, const Node& node);
 // Why QuantizeLinear or DequantizeLinear cannot say this node; nullopt where it can.
 std::optional<std::string> linear_obstacle(const Module& module, const Graph& graph,
                                            const Node& node);
-// Why Quant or BipolarQuant cannot say this Dequantize with what it decodes; else the form.
+// Why Quant, BipolarQuant or FloatQuant cannot say this Dequantize with what it decodes; else the
+// form.
 struct QuantChoice {
   std::optional<QuantForm> form;
   std::string obstacle;

@@ -6,6 +6,7 @@
 #include "tandem/files/element_check.h"
 #include "tandem/files/onnx_quant.h"
 #include "tandem/files/onnx_tensor.h"
+#include "tandem/numerics/float_shape.h"
 #include "tandem/ops/broadcast.h"
 
 namespace tandem {
@@ -34,6 +35,7 @@ ValueId blockwise(OnnxNode& node, ValueId parameter, std::size_t axis, std::int6
                size, " elements of ", node.type(0).to_string()),
         "correct the scale or block_size");
   }
+  if (count == 1) return parameter;  // broadcasting repeats it
   std::vector<Dim> split = from;
   split.insert(split.begin() + static_cast<std::ptrdiff_t>(axis) + 1, Dim(1));
   Integers repeats(split.size(), 1);
@@ -85,6 +87,45 @@ Parameters parameters(OnnxNode& node) {
           zero == kNone ? kNone : blockwise(node, zero, at, block)};
 }
 
+// Constant codes in whole blocks take an axis for them, [.., blocks, block ..], so that their
+// scales keep one element for each; the reals get the shape of the codes again. kNone for other
+// codes.
+ValueId dequantized_blocks(OnnxNode& node) {
+  const std::int64_t block = node.integer("block_size", 0);
+  const Tensor* codes = node.constant(0);
+  if (block <= 0 || codes == nullptr || codes->size() == 0) return kNone;
+  const Shape shape = codes->shape();
+  const std::size_t axis = normalized_axis(node.integer("axis", 1), shape.size());
+  if (shape[axis] % block != 0) return kNone;
+  const std::int64_t blocks = shape[axis] / block;
+  Shape each = shape;
+  each[axis] = blocks;
+  const auto behind = static_cast<std::ptrdiff_t>(axis) + 1;
+  Shape split = each;
+  split.insert(split.begin() + behind, block);
+  const auto parameter = [&](std::size_t input, ValueId value) {
+    if (value == kNone) return kNone;
+    const std::vector<Dim> wanted(each.begin(), each.end());
+    if (node.type(input).shape != wanted)
+      OnnxNode::refuse(
+          concat("its scale or zero point ", node.type(input).to_string(),
+                 " does not fit blocks of ", block, " elements of ", node.type(0).to_string()),
+          "correct the scale or block_size");
+    std::vector<Dim> placed = wanted;
+    placed.insert(placed.begin() + behind, Dim(1));
+    const Tensor* constant = node.constant_of_value(value);
+    if (constant == nullptr) return node.reshape(value, placed);
+    Shape flat = each;
+    flat.insert(flat.begin() + behind, 1);
+    return node.add_constant(constant->reshaped(flat));
+  };
+  const ValueId scale = parameter(1, real_parameter(node, 1));
+  const ValueId zero = parameter(2, zero_parameter(node, 2));
+  const ValueId real =
+      node.add("Dequantize", {node.add_constant(codes->reshaped(split)), scale, zero});
+  return node.reshape(real, std::vector<Dim>(shape.begin(), shape.end()));
+}
+
 void quantize_linear(OnnxNode& node) {
   node.ignore("precision");  // the division is made in f32
   const Format format = code_format(node);
@@ -106,8 +147,11 @@ void dequantize_linear(OnnxNode& node) {
   const Format result = declared == 0
                             ? scale_format
                             : onnx_format(static_cast<std::int32_t>(declared)).value_or(Format());
-  const auto [scale, zero] = parameters(node);
-  ValueId real = node.add("Dequantize", {node.value(0), scale, zero});
+  ValueId real = dequantized_blocks(node);
+  if (real == kNone) {
+    const auto [scale, zero] = parameters(node);
+    real = node.add("Dequantize", {node.value(0), scale, zero});
+  }
   if (result != Format()) real = node.add("Cast", {real}, {{"to", result}});
   node.set(0, real);
 }
@@ -126,6 +170,59 @@ void quant(OnnxNode& node) {
       node.add("Quantize", {node.value(0), scale, zero},
                {{"format", codes.format}, {"limits", codes.limits}, {"rounding", rounding}});
   node.set(0, node.add("Dequantize", {q, scale, zero}));
+}
+
+// The float of FloatQuant's constants: its specials and greatest number, with subnormals, which
+// QONNX's executor has whatever has_subnormal says.
+Format float_quant_format(OnnxNode& node) {
+  const auto number = [&](std::size_t input, std::string_view what) {
+    const Tensor& tensor = node.required_constant(input, what);
+    if (tensor.size() != 1) OnnxNode::refuse(concat(what, " is no scalar"), "give one number");
+    return tensor.real(0);
+  };
+  const auto whole = [&](std::size_t input, std::string_view what) {
+    const double value = number(input, what);
+    constexpr double kMost = 1000;
+    if (value != std::floor(value) || !(std::abs(value) <= kMost))
+      OnnxNode::refuse(concat(what, " is ", shortest(value), ", no small whole number"),
+                       "correct the model");
+    return static_cast<int>(value);
+  };
+  FloatShape shape;
+  shape.exponent_bits = whole(2, "its exponent width");
+  shape.mantissa_bits = whole(3, "its mantissa width");
+  shape.bias = whole(4, "its exponent bias");
+  shape.has_infinities = node.integer("has_inf", 0) != 0;
+  shape.has_nan = shape.has_infinities || node.integer("has_nan", 0) != 0;
+  node.ignore("has_subnormal");
+  const double all = std::ldexp(2 - std::ldexp(1.0, -shape.mantissa_bits),
+                                (1 << std::clamp(shape.exponent_bits, 0, 16)) - 1 - shape.bias);
+  shape.greatest = node.has(5) ? std::min(all, number(5, "its greatest value")) : all;
+  const auto format = float_format(shape);
+  if (!format)
+    OnnxNode::refuse(concat("no float of ", shape.exponent_bits, " exponent and ",
+                            shape.mantissa_bits, " mantissa bits, bias ", shape.bias,
+                            shape.has_infinities ? " with infinities"
+                            : shape.has_nan      ? " with NaN"
+                                                 : " without specials",
+                            " ends at ", shortest(shape.greatest)),
+                     "give max_val, has_inf and has_nan of one format (tandem list formats)");
+  return *format;
+}
+
+void float_quant(OnnxNode& node) {
+  const Format format = float_quant_format(node);
+  const bool saturates = node.integer("saturation", 1) != 0;
+  if (!saturates && !float_shape(format)->has_infinities)
+    OnnxNode::refuse(concat("it does not saturate, and ", format.name(), " has no infinities"),
+                     "quantize with saturation = 1");
+  const std::string rounding(name(qonnx_rounding(node.text("rounding_mode", "ROUND"))));
+  const Overflow overflow = saturates ? Overflow::kSaturateSymmetric : Overflow::kSaturate;
+  const ValueId scale = real_parameter(node, 1);
+  const ValueId q = node.add(
+      "Quantize", {node.value(0), scale},
+      {{"format", format}, {"rounding", rounding}, {"overflow", std::string(name(overflow))}});
+  node.set(0, node.add("Dequantize", {q, scale}));
 }
 
 // The sign of x, not of x / scale, which may underflow; zero counts as positive.
@@ -264,6 +361,7 @@ void add_quantization_handlers(OnnxHandlers& handlers) {
   handlers["QuantizeLinear"] = quantize_linear;
   handlers["DequantizeLinear"] = dequantize_linear;
   for (const char* name : {"Quant", "IntQuant"}) handlers[concat(kQonnxPrefix, name)] = quant;
+  handlers[concat(kQonnxPrefix, "FloatQuant")] = float_quant;
   handlers[concat(kQonnxPrefix, "BipolarQuant")] = bipolar_quant;
   handlers[concat(kQonnxPrefix, "Trunc")] = import_trunc;
 }

@@ -3,9 +3,11 @@
 #include <bit>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
+#include "tandem/numerics/float_shape.h"
 #include "tandem/numerics/format_family.h"
 
 namespace tandem {
@@ -306,6 +308,46 @@ class FloatFamily final : public FormatFamily {
 };
 
 }  // namespace
+
+std::optional<FloatShape> float_shape(const Format& format) {
+  if (!format.is_float()) return std::nullopt;
+  const std::string name = format.name();
+  const auto named =
+      std::ranges::find_if(kNamed, [&](const Named& one) { return one.name == name; });
+  const Member member = named == kNamed.end() ? *parse_member(name) : named->member;
+  const bool has_infinities = member.specials == Specials::kInfinities;
+  const double infinity = std::numeric_limits<double>::infinity();
+  return FloatShape{
+      member.exponent_bits,
+      member.mantissa_bits,
+      member.bias,
+      has_infinities,
+      member.specials != Specials::kNone,
+      member.specials != Specials::kNoZeroSign,
+      format.decode(format.encode(has_infinities ? 0x1p1023 : infinity, Rounding::kTowardZero,
+                                  Overflow::kSaturateSymmetric))};
+}
+
+std::optional<Format> float_format(const FloatShape& shape) {
+  for (const SpecialsName& one : kSpecials) {
+    std::string name =
+        concat("e", shape.exponent_bits, "m", shape.mantissa_bits, "b", shape.bias, one.suffix);
+    const auto takes = [&] {
+      try {
+        return parse_member(name).has_value();
+      } catch (const Error&) {
+        return false;  // out of the family's bounds
+      }
+    };
+    if (!takes()) continue;
+    const Format format = Format::parse(name);
+    const FloatShape found = *float_shape(format);
+    if (found.greatest == shape.greatest && found.has_infinities == shape.has_infinities &&
+        found.has_nan == shape.has_nan && found.has_negative_zero == shape.has_negative_zero)
+      return format;
+  }
+  return std::nullopt;
+}
 
 const FormatFamily& float_family() {
   static const FloatFamily kFamily;

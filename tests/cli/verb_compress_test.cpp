@@ -201,6 +201,25 @@ TEST_F(CompressVerb, EveryFormatIsMeasuredAsIntegers) {
   }
 }
 
+TEST_F(CompressVerb, RewrittenNetworksAreTheSameInEveryExecution) {
+  const std::string transformer = output("transformer.tandem");
+  write_file_atomic(transformer, print_module(small_transformer({.blocks = 1})));
+  const std::string digits = (source_dir() / "examples/digits/digits.onnx").string();
+  const std::string images = "npz:" + (source_dir() / "examples/digits/digits.npz").string();
+  const auto expect_equal = [&](const std::string& network, const std::string& data,
+                                const std::string& rewrite) {
+    const CliRun run = run_cli({"compress", network, "--data", data, "--rewrite", rewrite,
+                                "--limit", "64", "-o", output()});
+    ASSERT_EQ(run.exit_code, 0) << rewrite << run.err;
+    const CliRun compared = run_cli(
+        {"compare", output(), "--executions", "reference,cpu,c", "--data", data, "--limit", "20"});
+    EXPECT_EQ(compared.exit_code, 0) << rewrite << compared.out << compared.err;
+  };
+  expect_equal(digits, images, "equalize");
+  for (const char* rewrite : {"smooth:0.5", "ptf:3", "repq"})
+    expect_equal(transformer, "random:64", rewrite);
+}
+
 TEST_F(CompressVerb, RoundingByTheOutputKeepsNarrowWeightsUseful) {
   const auto accuracy = [&](const char* rounding) {
     const CliRun run = compress({"--weights", "int3", "--rounding", rounding, "--json"});

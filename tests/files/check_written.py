@@ -33,8 +33,8 @@ def check(name: str, case: str, path: pathlib.Path, tensors: dict[str, dict[str,
     faults = []
     for output, expected in tensors["out"].items():
         computed = outputs[output]
-        limit = tolerance * np.maximum(1, np.abs(expected))
-        if computed.shape != expected.shape or not (np.abs(computed - expected) <= limit).all():
+        if computed.shape != expected.shape or \
+                not np.isclose(computed, expected, tolerance, tolerance).all():
             faults.append(f"{name}/{case}: output {output} differs")
     return faults
 

@@ -267,8 +267,11 @@ def nodes() -> None:
     edited("quant_many_bits", "its bit width is no scalar", quant([4, 4]))
     edited("quant_mode", "rounding_mode is 'STOCHASTIC'", quant(4, "STOCHASTIC"))
     edited("quant_scale", "scale contains 0", quant(4, scale=0.0))
-    edited("quant_float", "of QONNX these are read",
+    edited("quant_float", "its exponent width is absent",
            lambda m: (setattr(m.graph.node[0], "op_type", "FloatQuant"),
+                      setattr(m.graph.node[0], "domain", "qonnx.custom_op.general")))
+    edited("quant_unknown", "of QONNX these are read",
+           lambda m: (setattr(m.graph.node[0], "op_type", "MultiThreshold"),
                       setattr(m.graph.node[0], "domain", "qonnx.custom_op.general")))
 
 

@@ -182,10 +182,10 @@ bool is_newer(const Node& node) {
          (op.starts_with("Scatter") && says("reduction", {"max", "min"}));
 }
 
-// Integers of 4 and 16 bits, floats of 8 or fewer.
+// Integers of 4 and 16 bits, floats of 8.
 bool is_new(const Format& format) {
   const int bits = format.bits();
-  return format.is_float() ? bits <= 8 : format.is_integer() && (bits == 4 || bits == 16);
+  return format.is_float() ? bits == 8 : format.is_integer() && (bits == 4 || bits == 16);
 }
 
 }  // namespace
@@ -198,8 +198,7 @@ bool OnnxExporter::is_in_blocks(const Node& node) const {
 }
 
 void OnnxExporter::choose_opset() {
-  constexpr std::int64_t kNewer = 21;   // types of 4 and 16 bits in QuantizeLinear, and blocks
-  constexpr std::int64_t kNewest = 23;  // floats of 4 bits
+  constexpr std::int64_t kNewer = 21;  // types of 4 and 16 bits in QuantizeLinear, and blocks
   for (const Node& node : graph_.nodes) {
     if (is_newer(node)) need_opset(kNewer);
     std::vector<ValueId> values;
@@ -209,7 +208,7 @@ void OnnxExporter::choose_opset() {
     for (const ValueId value : values) {
       if (value == kNone) continue;
       const Format& format = graph_.values[value].type.format;
-      if (is_new(format)) need_opset(format.is_float() && format.bits() == 4 ? kNewest : kNewer);
+      if (is_new(format)) need_opset(kNewer);
     }
     // AveragePool takes dilations since 19.
     const auto dilations = node.attributes.find("dilations");
@@ -335,7 +334,7 @@ OnnxFile OnnxExporter::run() {
   if (!refused_.empty()) throw RefusedModel(source_, "written as ONNX", std::move(refused_));
   write_surface();
   onnx::ModelProto model;
-  model.set_ir_version(opset_ >= 23 ? 11 : opset_ >= 21 ? 10 : 8);
+  model.set_ir_version(opset_ >= 21 ? 10 : 8);
   model.set_producer_name("tandem");
   model.set_producer_version(version());
   write_metadata(model);

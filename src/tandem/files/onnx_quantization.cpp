@@ -96,7 +96,7 @@ ValueId dequantized_blocks(OnnxNode& node) {
   if (block <= 0 || codes == nullptr || codes->size() == 0) return kNone;
   const Shape shape = codes->shape();
   const std::size_t axis = normalized_axis(node.integer("axis", 1), shape.size());
-  if (shape[axis] % block != 0) return kNone;
+  if (shape[axis] % block != 0 || shape[axis] == block) return kNone;
   const std::int64_t blocks = shape[axis] / block;
   Shape each = shape;
   each[axis] = blocks;
@@ -193,11 +193,16 @@ Format float_quant_format(OnnxNode& node) {
   shape.mantissa_bits = whole(3, "its mantissa width");
   shape.bias = whole(4, "its exponent bias");
   shape.has_infinities = node.integer("has_inf", 0) != 0;
-  shape.has_nan = shape.has_infinities || node.integer("has_nan", 0) != 0;
+  shape.has_nan = node.integer("has_nan", 0) != 0 || shape.has_infinities;
   node.ignore("has_subnormal");
   const double all = std::ldexp(2 - std::ldexp(1.0, -shape.mantissa_bits),
                                 (1 << std::clamp(shape.exponent_bits, 0, 16)) - 1 - shape.bias);
   shape.greatest = node.has(5) ? std::min(all, number(5, "its greatest value")) : all;
+  constexpr int kMostBits = 8;
+  if (1 + shape.exponent_bits + shape.mantissa_bits > kMostBits)
+    OnnxNode::refuse(concat("its floats have ", 1 + shape.exponent_bits + shape.mantissa_bits,
+                            " bits; codes of floats have at most ", kMostBits),
+                     "quantize to a narrower float");
   const auto format = float_format(shape);
   if (!format)
     OnnxNode::refuse(concat("no float of ", shape.exponent_bits, " exponent and ",

@@ -24,7 +24,8 @@ void check_parameter(const NodeView& node, std::size_t index, std::string_view w
   if (constant == nullptr) return;
   for (const double value : constant->to_reals()) {
     if (!std::isfinite(value)) throw Error(what, " contains ", value);
-    if (what == "scale" && value <= 0)
+    // Codes may be decoded with any scale: GGUF has negative ones, and zeros for blocks of zeros.
+    if (what == "scale" && value <= 0 && node.node.op->name() == "Quantize")
       throw Error("scale contains ", value, "; it must be positive");
   }
 }
@@ -41,6 +42,10 @@ class CodeDomain {
   float scale(std::size_t i) const { return scale_[static_cast<std::size_t>(scale_at_[i])]; }
   float zero(std::size_t i) const {
     return zero_.empty() ? 0.0F : zero_[static_cast<std::size_t>(zero_at_[i])];
+  }
+  // Without a zero, minus zero keeps its sign.
+  float shifted(float ratio, std::size_t i) const {
+    return zero_.empty() ? ratio : ratio + zero(i);
   }
 
  private:
@@ -149,7 +154,7 @@ class Quantize final : public Operator {
       if (std::isnan(x[i])) throw Error("element ", i, " of its input is NaN");
       const float ratio = x[i] / domain.scale(i);
       scaled[i] = after ? rounded(ratio, rounding) + static_cast<double>(domain.zero(i))
-                        : static_cast<double>(ratio + domain.zero(i));
+                        : static_cast<double>(domain.shifted(ratio, i));
     }
     Tensor codes = Tensor::from_reals(format, in[0].shape(), scaled, rounding, overflow);
     const auto& limits = node.integers("limits");
@@ -239,6 +244,10 @@ class Dequantize final : public Operator {
   }
   std::optional<std::vector<CodedValue>> lower(LoweringSite& site) const override {
     const Tensor scale = required_constant(site, 1, "scale");
+    for (const double value : scale.to_reals())
+      if (value <= 0)
+        throw Error("scale contains ", value,
+                    "; integers need positive scales: quantize the reals anew with compress");
     const Tensor zero =
         site.node.has_input(2) ? required_constant(site, 2, "zero") : Tensor::scalar(0, f64());
     CodedValue value =

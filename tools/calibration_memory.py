@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Peak memory of `tandem compress` for few and for many calibration samples.
 
-    tools/calibration_memory.py build/networks/resnet50.onnx [--samples 32 3200]
+    tools/calibration_memory.py build/networks/resnet50.onnx [--samples 32 3200] [--size 64]
 
 Writes an .npz of seeded noise in the shape of the network's input, quantizes the network by the
 first so many of its samples, and prints the peak resident memory of each run (the kernel's ru_maxrss)
-and its time. Exit code 1 where they are more than 5 % apart. Options behind -- go to `tandem
+and its time. Exit code 1 where they are more than 5 % apart. --size gives images another height and width, for
+networks whose pooling takes any, so that many samples take minutes. Options behind -- go to `tandem
 compress`, such as --rounding gptq.
 """
 import argparse
@@ -50,16 +51,22 @@ def main():
     parser.add_argument("model", type=Path)
     parser.add_argument("--tandem", type=Path, default=ROOT / "build" / "release" / "tandem")
     parser.add_argument("--samples", type=int, nargs=2, default=[32, 3200])
+    parser.add_argument("--size", type=int, help="height and width of images, instead of the file's")
     arguments = parser.parse_args(own.split())
-    dims = onnx.load(arguments.model, load_external_data=False).graph.input[0].type.tensor_type
-    shape = [dim.dim_value for dim in dims.shape.dim[1:]]
     peaks = []
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "noise.npz"
+        data, model = Path(folder) / "noise.npz", Path(folder) / "network.onnx"
+        network = onnx.load(arguments.model)
+        dims = network.graph.input[0].type.tensor_type.shape.dim
+        if arguments.size:
+            del network.graph.value_info[:]
+            dims[2].dim_value = dims[3].dim_value = arguments.size
+        onnx.save(network, model)
+        shape = [dim.dim_value for dim in dims[1:]]
         write_noise(data, max(arguments.samples), shape)
         for count in arguments.samples:
             peak, seconds = run([
-                arguments.tandem, "compress", arguments.model, "--data", f"npz:{data}",
+                arguments.tandem, "compress", model, "--data", f"npz:{data}",
                 "--preprocess", "scale=0.0172 offset=-2.2", "--calibration", count, "--selection",
                 0, "--skip-accuracy", "-o", Path(folder) / "out.tandem", *passed.split()])
             peaks.append(peak)

@@ -180,8 +180,52 @@ def nncf_recipes(network, bits, folder):
             yield name, work, accuracy
 
 
+def brevitas_recipes(network, bits, folder):
+    """Its program for post-training quantization (brevitas_examples), with GPTQ and bias correction.
+    Matrix products that are no torch.nn.Linear it leaves real, so transformers are left out."""
+    del folder
+    if bits == "W4" or network.is_transformer:
+        return
+    import onnx2torch
+    import torch
+    from brevitas.graph.quantize import preprocess_for_quantize
+    from brevitas_examples.imagenet_classification.ptq import ptq_common as ptq
+
+    loader = [(torch.tensor(network.calibration[i:i + 50]), None)
+              for i in range(0, SAMPLES, 50)]
+    held = {}
+    for ranges in ("stats", "mse"):
+        for rounding in ("gptq", "gpfq", None):
+
+            def work(ranges=ranges, rounding=rounding):
+                model = preprocess_for_quantize(onnx2torch.convert(str(network.model)).eval())
+                model = ptq.quantize_model(
+                    model, backend="fx", weight_bit_width=int(bits[1]), act_bit_width=8,
+                    bias_bit_width=None, weight_quant_granularity="per_channel",
+                    act_quant_percentile=99.999, act_quant_type="sym",
+                    scale_factor_type="float_scale", quant_format="int",
+                    weight_param_method=ranges, act_param_method=ranges)
+                with torch.no_grad():
+                    model(loader[0][0])
+                    ptq.calibrate(loader, model)
+                    if rounding == "gptq":
+                        ptq.apply_gptq(loader, model, act_order=True)
+                    if rounding == "gpfq":
+                        ptq.apply_gpfq(loader, model, act_order=True)
+                    ptq.apply_bias_correction(loader, model)
+                held["model"] = model.eval()
+
+            def accuracy():
+                with torch.no_grad():
+                    found = predictions(
+                        lambda x: held["model"](torch.tensor(x)).numpy(), network.test)
+                return float((found == network.labels).mean())
+
+            yield (f"{ranges}, {rounding or 'nearest'}, bias correction", work, accuracy)
+
+
 def peers():
-    return {"ONNX Runtime": ort_recipes, "NNCF": nncf_recipes}
+    return {"ONNX Runtime": ort_recipes, "NNCF": nncf_recipes, "Brevitas": brevitas_recipes}
 
 
 def best_of(peer, network, bits, folder):
@@ -189,7 +233,8 @@ def best_of(peer, network, bits, folder):
     best, reasons = None, []
     for name, work, accuracy in peer(network, bits, folder):
         try:
-            with contextlib.redirect_stdout(io.StringIO()):
+            with contextlib.redirect_stdout(io.StringIO()), \
+                    contextlib.redirect_stderr(io.StringIO()):
                 _, seconds = timed(work)
             found = accuracy()
         except Exception as error:  # pylint: disable=broad-except  # whatever a peer raises

@@ -144,22 +144,17 @@ TrainingOptions training_options(const std::string& data, const std::string& pre
   return options;
 }
 
-Compressed compress(const ModelArgument& model, const std::string& data, const PathArgument& output,
-                    const TextsArgument& weights, const TextsArgument& activations,
-                    const std::string& method, const std::string& weight_method,
-                    std::optional<double> percentile, const TextsArgument& only,
-                    const TextsArgument& ignore, const std::string& granularity,
-                    const std::string& scales, const TextsArgument& rewrites,
-                    const std::string& rounding, bool bias_correction, bool token_scales,
-                    bool symmetric, bool shared_sums, std::optional<std::int64_t> max_weight_bytes,
-                    const std::string& exponential, const std::string& preprocess,
-                    std::int64_t calibration, std::int64_t selection, const std::string& split,
-                    std::optional<std::int64_t> limit, std::int64_t seed) {
+// Arguments of compress() and advise() as the command line's options.
+CompressRequest compress_request(const ModelArgument& model, const TextsArgument& weights,
+                                 const TextsArgument& activations, const std::string& method,
+                                 const std::string& weight_method, std::optional<double> percentile,
+                                 const TextsArgument& only, const TextsArgument& ignore,
+                                 const std::string& granularity, const std::string& scales,
+                                 const TextsArgument& rewrites, bool symmetric, bool shared_sums) {
   const Network network = network_of(model);
   CompressRequest request;
   request.network = network.module();
   request.model = network.source();
-  request.data = training_options(data, preprocess, calibration, selection, split, limit, seed);
   RecipeOptions& recipe = request.recipe;
   recipe.weights = texts_of(weights, "weights");
   recipe.activations = texts_of(activations, "activations");
@@ -171,17 +166,56 @@ Compressed compress(const ModelArgument& model, const std::string& data, const P
   recipe.granularity = granularity;
   recipe.scales = scales;
   recipe.rewrites = texts_of(rewrites, "rewrites");
-  recipe.rounding = rounding;
-  recipe.bias_correction = bias_correction;
-  recipe.token_scales = token_scales;
   recipe.symmetric = symmetric;
   recipe.shared_sums = shared_sums;
+  return request;
+}
+
+Compressed compress(const ModelArgument& model, const std::string& data, const PathArgument& output,
+                    const TextsArgument& weights, const TextsArgument& activations,
+                    const std::string& method, const std::string& weight_method,
+                    std::optional<double> percentile, const TextsArgument& only,
+                    const TextsArgument& ignore, const std::string& granularity,
+                    const std::string& scales, const TextsArgument& rewrites,
+                    const std::string& rounding, bool bias_correction, bool token_scales,
+                    bool symmetric, bool shared_sums, std::optional<std::int64_t> max_weight_bytes,
+                    std::optional<double> max_drop, const std::string& exponential,
+                    bool skip_accuracy, const std::string& preprocess, std::int64_t calibration,
+                    std::int64_t selection, const std::string& split,
+                    std::optional<std::int64_t> limit, std::int64_t seed) {
+  CompressRequest request =
+      compress_request(model, weights, activations, method, weight_method, percentile, only, ignore,
+                       granularity, scales, rewrites, symmetric, shared_sums);
+  request.data = training_options(data, preprocess, calibration, selection, split, limit, seed);
+  request.recipe.rounding = rounding;
+  request.recipe.bias_correction = bias_correction;
+  request.recipe.token_scales = token_scales;
   request.max_weight_bytes = max_weight_bytes;
+  request.max_drop = max_drop;
   request.exponential = exponential;
+  request.measures = !skip_accuracy;
   request.output = text_of(output);
   CompressResult result = without_gil([&] { return compress_network(request); });
   std::string json = to_json(result);
   return outcome_of(std::move(result), std::move(json));
+}
+
+nb::object advise_formats(const ModelArgument& model, const std::string& data,
+                          const TextsArgument& candidates, const std::string& method,
+                          const std::string& weight_method, std::optional<double> percentile,
+                          const TextsArgument& only, const TextsArgument& ignore,
+                          const std::string& granularity, const std::string& scales,
+                          const TextsArgument& rewrites, bool symmetric, bool shared_sums,
+                          const std::string& preprocess, std::int64_t calibration,
+                          std::int64_t seed) {
+  CompressRequest request =
+      compress_request(model, {nb::list()}, {nb::list()}, method, weight_method, percentile, only,
+                       ignore, granularity, scales, rewrites, symmetric, shared_sums);
+  request.data = training_options(data, preprocess, calibration, 0, "test", std::nullopt, seed);
+  request.candidates = texts_of(candidates, "candidates");
+  const auto advice = without_gil([&] { return advise_network(request); });
+  const std::string json = to_json(advice, request.model);
+  return nb::module_::import_("json").attr("loads")(json)["tensors"];
 }
 
 // max_flash="24KiB" as "--max-flash".
@@ -412,7 +446,8 @@ void bind_verbs(nb::module_& module) {
       "rewrites"_a = nb::list(), "rounding"_a = recipe.rounding,
       "bias_correction"_a = recipe.bias_correction, "token_scales"_a = recipe.token_scales,
       "symmetric"_a = recipe.symmetric, "shared_sums"_a = recipe.shared_sums,
-      "max_weight_bytes"_a = nb::none(), "exponential"_a = CompressRequest().exponential,
+      "max_weight_bytes"_a = nb::none(), "max_drop"_a = nb::none(),
+      "exponential"_a = CompressRequest().exponential, "skip_accuracy"_a = false,
       "preprocess"_a = "", "calibration"_a = training.calibration,
       "selection"_a = training.selection, "split"_a = training.split, "limit"_a = nb::none(),
       "seed"_a = training.seed,
@@ -420,6 +455,15 @@ void bind_verbs(nb::module_& module) {
       "\"cifar10:DIR\", \"csv:FILE\", \"random:N\"): weights and activations become codes of "
       "few bits, such as weights=[\"int4\", \"head*=int6\"]. Writes a file .onnx, .tflite or "
       ".tandem where `output` names one.");
+  module.def(
+      "advise", &advise_formats, "model"_a, nb::kw_only(), "data"_a, "candidates"_a = nb::list(),
+      "method"_a = recipe.method, "weight_method"_a = recipe.weight_method,
+      "percentile"_a = nb::none(), "only"_a = nb::list(), "ignore"_a = nb::list(),
+      "granularity"_a = recipe.granularity, "scales"_a = recipe.scales, "rewrites"_a = nb::list(),
+      "symmetric"_a = recipe.symmetric, "shared_sums"_a = recipe.shared_sums, "preprocess"_a = "",
+      "calibration"_a = training.calibration, "seed"_a = training.seed,
+      "What each candidate format does to every tensor: the list that `tandem compress --advise "
+      "--json` prints.");
   module.def("fit", &fit, "model"_a, nb::kw_only(), "device"_a, "data"_a, "output"_a,
              "minimise"_a = fitting.objective, "name"_a = fitting.name,
              "samples"_a = fitting.machine_samples, "io"_a = fitting.mcu.io,

@@ -14,13 +14,13 @@ wrong, where, and what to do about it.
 
 from ._tandem import (CheckResult, CompileResult, CompressResult, Error, Estimate, Figure,
                       FitResult, Format, InternalError, Issue, Module, OnnxProgram, Port,
-                      RefusedModel, StepEstimate, __version__, check, compile, compress,
-                      dequantize, estimate, fit, load, lower, quantize, set_thread_count,
+                      RefusedModel, StepEstimate, __version__, advise, check, compile,
+                      compress, dequantize, estimate, fit, load, lower, quantize, set_thread_count,
                       thread_count)
 
 __all__ = ["CheckResult", "CompileResult", "CompressResult", "Error", "Estimate", "Figure",
            "FitResult", "Format", "InternalError", "Issue", "Module", "OnnxProgram", "Port",
-           "RefusedModel", "StepEstimate", "__version__", "check", "compile", "compress",
+           "RefusedModel", "StepEstimate", "__version__", "advise", "check", "compile", "compress",
            "dequantize", "estimate", "fit", "load", "lower", "quantize", "set_thread_count",
            "thread_count"]
 

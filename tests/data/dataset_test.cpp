@@ -44,10 +44,10 @@ DataSet counting(std::int64_t count) {
 
 TEST(DataSet, RowsTakeLabelsAlong) {
   const DataSet part = counting(10).rows(3, 5);
-  EXPECT_THAT(part.samples.to_integers(), ElementsAre(3, 4));
+  EXPECT_THAT(part.samples.all().to_integers(), ElementsAre(3, 4));
   EXPECT_THAT(part.labels, ElementsAre(3, 4));
   const DataSet picked = counting(10).rows(std::vector<std::int64_t>{7, 2, 7});
-  EXPECT_THAT(picked.samples.to_integers(), ElementsAre(7, 2, 7));
+  EXPECT_THAT(picked.samples.all().to_integers(), ElementsAre(7, 2, 7));
   EXPECT_THAT(picked.labels, ElementsAre(7, 2, 7));
 }
 
@@ -89,7 +89,7 @@ TEST(DataSet, DividesFilesWithoutSplit) {
   const test::TemporaryDir dir;
   const DataSet all = counting(25);
   write_file_atomic(dir / "d.npz",
-                    write_npz({{"samples", all.samples}, {"labels", all.samples.reshaped({25})}}));
+                    write_npz({{"samples", all.samples.all()}, {"labels", all.samples.all().reshaped({25})}}));
   const std::string source = "npz:" + (dir / "d.npz").string();
   const DataSet test = open(source), train = open(source, "train");
   EXPECT_EQ(test.count(), 5);
@@ -105,9 +105,9 @@ TEST(DataSet, ReadsCsvColumns) {
   write_file_atomic(dir / "d.csv", "a,class,split,b\n1,0,train,2\n3,1,test,4.5\n5,2,train,6\n");
   const DataSet train = open(source, "train");
   EXPECT_EQ(train.samples.format(), Format());
-  EXPECT_THAT(train.samples.to_reals(), ElementsAre(1, 2, 5, 6));
+  EXPECT_THAT(train.samples.all().to_reals(), ElementsAre(1, 2, 5, 6));
   EXPECT_THAT(train.labels, ElementsAre(0, 2));
-  EXPECT_THAT(open(source).samples.to_reals(), ElementsAre(3, 4.5));
+  EXPECT_THAT(open(source).samples.all().to_reals(), ElementsAre(3, 4.5));
   write_file_atomic(dir / "d.csv", "1,2\n3,4\n5,6\n7,8\n9,10\n11,12\n");
   EXPECT_EQ(open(source).count(), 1);
   EXPECT_EQ(open(source, "train").count(), 5);
@@ -187,20 +187,20 @@ TEST(DataSet, RandomSetsHoldTheExtremesAndRepeat) {
   const TensorType codes{{Dim(1), Dim(4), Dim(3)}, Format::parse("int5")};
   const DataSet data = open_data(options, codes);
   EXPECT_EQ(data.samples.shape(), (Shape{50, 4, 3}));
-  EXPECT_THAT(data.rows(0, 1).samples.to_integers(), ::testing::Each(-16));
-  EXPECT_THAT(data.rows(1, 2).samples.to_integers(), ::testing::Each(15));
-  const auto values = data.samples.to_integers();
+  EXPECT_THAT(data.rows(0, 1).samples.all().to_integers(), ::testing::Each(-16));
+  EXPECT_THAT(data.rows(1, 2).samples.all().to_integers(), ::testing::Each(15));
+  const auto values = data.samples.all().to_integers();
   const std::set<std::int64_t> distinct(values.begin(), values.end());
   EXPECT_EQ(distinct.size(), 32u) << "576 draws from 32 codes";
-  EXPECT_EQ(open_data(options, codes).samples, data.samples);
+  EXPECT_EQ(open_data(options, codes).samples.all(), data.samples.all());
   options.seed = 4;
-  EXPECT_NE(open_data(options, codes).samples, data.samples);
+  EXPECT_NE(open_data(options, codes).samples.all(), data.samples.all());
 
   const DataSet reals = open_data(options, TensorType{{Dim::symbol("N"), Dim(2)}, Format()});
-  EXPECT_THAT(reals.rows(0, 1).samples.to_reals(), ::testing::Each(-1));
-  EXPECT_THAT(reals.rows(1, 2).samples.to_reals(), ::testing::Each(1));
+  EXPECT_THAT(reals.rows(0, 1).samples.all().to_reals(), ::testing::Each(-1));
+  EXPECT_THAT(reals.rows(1, 2).samples.all().to_reals(), ::testing::Each(1));
   const DataSet signs = open_data(options, TensorType{{Dim(1), Dim(2)}, Format::parse("bipolar")});
-  for (const auto value : signs.samples.to_integers()) EXPECT_EQ(value * value, 1);
+  for (const auto value : signs.samples.all().to_integers()) EXPECT_EQ(value * value, 1);
 }
 
 TEST(DataSet, NamesWhatIsWrong) {

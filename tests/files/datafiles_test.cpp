@@ -1,4 +1,5 @@
 #include "tandem/files/datafiles.h"
+#include "tandem/files/stored_array.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -51,7 +52,7 @@ TEST(Idx, RefusesWhatIsNone) {
 
 TEST(Idx, ReadsMnist) {
   TANDEM_REQUIRE_DATA("mnist");
-  const auto labels = read_idx(test::data_dir() / "mnist/t10k-labels-idx1-ubyte");
+  const auto labels = stored_idx(test::data_dir() / "mnist/t10k-labels-idx1-ubyte").all();
   EXPECT_EQ(labels.shape(), Shape{10000});
   EXPECT_THAT(labels.rows(0, 5).to_integers(), ElementsAre(7, 2, 1, 0, 4));
 }

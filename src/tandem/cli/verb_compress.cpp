@@ -79,6 +79,8 @@ class CompressVerb final : public Verb {
     options.number("--max-drop", request_.max_drop,
                    "Give tensors 16 bits, those first that help most, until the accuracy on the "
                    "selection samples drops by at most so many points");
+    options.flag("--skip-accuracy", skips_accuracy_,
+                 "Do not measure the accuracy on held-out samples, and need none");
     options.flag("--advise", request_.advises,
                  "Print for every tensor what each candidate format does to it, and write nothing");
     options.list("--candidate", "FORMAT", request_.candidates,
@@ -91,6 +93,7 @@ class CompressVerb final : public Verb {
     request_.network = model_.load();
     request_.model = model_.path;
     if (request_.advises) return advice();
+    request_.measures = !skips_accuracy_;
     if (!request_.candidates.empty()) throw Error("--candidate is for --advise");
     if (request_.output.empty())
       throw Error("name the file of the recoded network: -o FILE (.onnx, .tflite or .tandem)");
@@ -113,40 +116,26 @@ class CompressVerb final : public Verb {
     const RecipeOptions usual;
     const RecipeOptions& recipe = request_.recipe;
     if (request_.max_drop || request_.max_weight_bytes || recipe.token_scales ||
-        recipe.bias_correction || recipe.rounding != usual.rounding ||
+        recipe.bias_correction || recipe.rounding != usual.rounding || skips_accuracy_ ||
         request_.exponential != CompressRequest().exponential) {
       throw Error(
           "--advise looks at the nearest codes of single tensors; leave out --max-drop, "
-          "--max-weight-bytes, --rounding, --bias-correction, --token-scales and "
+          "--max-weight-bytes, --rounding, --bias-correction, --token-scales, --skip-accuracy and "
           "--exponential");
     }
     VerbResult result;
-    result.json["schema"] = "tandem-advice/1";
-    result.json["model"] = request_.model;
-    result.json["tensors"] = Json::array();
+    const auto advice = advise_network(request_);
+    result.json = Json::parse(to_json(advice, request_.model));
     TextTable table({"tensor", "kurtosis", "products", "format", "SQNR dB", "bytes", ""});
-    for (const TensorAdvice& tensor : advise_network(request_)) {
+    for (const TensorAdvice& tensor : advice) {
       const std::string name = concat(tensor.is_weights ? "weights " : "values ", tensor.layer);
-      Json formats = Json::array();
       for (std::size_t i = 0; i < tensor.formats.size(); ++i) {
         const FormatAdvice& format = tensor.formats[i];
-        const bool is_chosen = i == tensor.recommended;
         table.add({i == 0 ? name : "", i == 0 ? tenths(tensor.kurtosis) : "",
                    i == 0 && tensor.products > 0 ? grouped(tensor.products) : "",
                    format.format.name(), tenths(format.sqnr_db), grouped(format.bytes),
-                   is_chosen ? tensor.reason : ""});
-        formats.push_back({{"format", format.format.name()},
-                           {"sqnr_db", format.sqnr_db},
-                           {"bytes", format.bytes}});
+                   i == tensor.recommended ? tensor.reason : ""});
       }
-      result.json["tensors"].push_back(
-          {{"tensor", tensor.layer},
-           {"is_weights", tensor.is_weights},
-           {"kurtosis", tensor.kurtosis},
-           {"products", tensor.products},
-           {"formats", formats},
-           {"recommended", tensor.formats[tensor.recommended].format.name()},
-           {"reason", tensor.reason}});
     }
     result.text = table.text();
     return result;
@@ -172,6 +161,7 @@ class CompressVerb final : public Verb {
   }
 
   static std::string accuracy_text(const CompressResult& compressed) {
+    if (!compressed.measured) return "";
     const std::string text = concat(compressed.has_labels ? "accuracy" : "agreement", " on ",
                                     compressed.held_out_samples, " held-out samples: float ",
                                     percent(compressed.float_accuracy), ", recoded ",
@@ -189,6 +179,7 @@ class CompressVerb final : public Verb {
 
   ModelOptions model_;
   CompressRequest request_;
+  bool skips_accuracy_ = false;
 };
 
 }  // namespace

@@ -1,10 +1,13 @@
 #include <algorithm>
+#include <filesystem>
 
 #include "tandem/base/error.h"
+#include "tandem/base/file.h"
 #include "tandem/base/text.h"
 #include "tandem/cli/plan_options.h"
 #include "tandem/cli/table.h"
 #include "tandem/cli/verbs.h"
+#include "tandem/files/onnx_writer.h"
 #include "tandem/graph/operator.h"
 #include "tandem/graph/printer.h"
 #include "tandem/plan/plan.h"
@@ -94,17 +97,21 @@ class ShowVerb final : public Verb {
   }
   std::string examples() const override {
     return "  tandem show examples/digits/digits.onnx\n"
+           "  tandem show pretrained.tflite -o pretrained.onnx\n"
            "  tandem show lowered.tandem --plan --device stm32f746 --json";
   }
   void add_options(OptionTable& options) override {
     flags_.add_to(options, false);
     options.flag("--plan", plan_, "Show how the network, as integers, runs on the device");
+    options.text("-o,--output", "FILE", output_,
+                 "Write the network to this file too: .onnx or .tandem");
   }
 
   VerbResult run(const CommonOptions&) override {
     if (!plan_ && !flags_.device.empty())
       throw Error("--device says for what --plan is made; give both or neither");
     const Module module = flags_.model.load();
+    write(module);
     const Module bound = with_least_symbols(module);
     VerbResult result;
     result.json = {{"schema", "tandem-show/1"}, {"model", flags_.model.path}};
@@ -172,8 +179,18 @@ class ShowVerb final : public Verb {
     result.text += "\n" + text;
   }
 
+  void write(const Module& module) const {
+    if (output_.empty()) return;
+    const std::string suffix = std::filesystem::path(output_).extension().string();
+    if (suffix != ".onnx" && suffix != ".tandem")
+      throw Error("--output ", output_, ": a network is written as .onnx or .tandem");
+    write_file_atomic(output_,
+                      suffix == ".onnx" ? write_onnx(module, output_).bytes : print_module(module));
+  }
+
   PlanFlags flags_;
   bool plan_ = false;
+  std::string output_;
 };
 
 }  // namespace

@@ -26,6 +26,8 @@ namespace {
 
 CompressRecipe chosen_recipe(const CompressRequest& request, const Recoder& recoder,
                              const DataSet& selection) {
+  if ((request.max_weight_bytes || request.max_drop) && request.data.selection == 0)
+    throw Error("--selection 0: --max-weight-bytes and --max-drop choose by such samples");
   CompressRecipe recipe = request.recipe.recipe(recoder.sites());
   if (!request.max_weight_bytes) return recipe;
   const auto exact = outputs_of(recoder.network(), selection);
@@ -147,6 +149,7 @@ std::string file_content(const Module& recoded, const std::string& output) {
 
 void measure(const CompressRequest& request, const TrainingSets& sets, CompressResult& result) {
   const DataSet& data = sets.held_out;
+  result.measured = true;
   const auto exact = outputs_of(request.network, data), coded = outputs_of(result.recoded, data);
   result.float_accuracy = accuracy_of(exact, data, exact);
   result.recoded_accuracy = accuracy_of(coded, data, exact);
@@ -159,10 +162,10 @@ void measure(const CompressRequest& request, const TrainingSets& sets, CompressR
 void describe_data(const CompressRequest& request, const TrainingSets& sets,
                    CompressResult& result) {
   result.data = request.data;
-  result.preprocessing = sets.held_out.preprocessing;
+  result.preprocessing = sets.calibration.preprocessing;
   result.calibration_samples = sets.calibration.count();
   result.selection_samples = sets.selection.count();
-  result.held_out_samples = sets.held_out.count();
+  result.held_out_samples = request.measures ? sets.held_out.count() : 0;
   result.has_labels = !sets.held_out.labels.empty();
   auto& metadata = result.recoded.metadata;
   metadata["data"] = request.data.source;
@@ -214,6 +217,7 @@ Json json_of(const CompressResult& result) {
   json["layers"] = Json::array();
   for (const RecodedLayer& layer : result.layers) json["layers"].push_back(json_of(layer));
   json["weight_bytes"] = result.weight_bytes;
+  if (!result.measured) return json;
   json["samples"] = result.held_out_samples;
   json["accuracy"] = {{"float", result.float_accuracy}, {"recoded", result.recoded_accuracy}};
   json["relative_noise"] = result.relative_noise;
@@ -242,7 +246,11 @@ void choose_exponential(Module& network, const std::string& exponential) {
 
 CompressResult compress_network(const CompressRequest& request) {
   check_output(request.output);
-  const TrainingSets sets = open_training(request.data, request.network);
+  if (!request.measures && request.data.limit)
+    throw Error("--skip-accuracy looks at no held-out samples; leave out --limit");
+  TrainingOptions data = request.data;
+  data.opens_held_out = request.measures;
+  const TrainingSets sets = open_training(data, request.network);
   Module prepared = request.network;
   prepare_for_quantization(prepared);
   choose_exponential(prepared, request.exponential);
@@ -269,7 +277,7 @@ CompressResult compress_network(const CompressRequest& request) {
   result.real_layers.assign(rules.real_layers.begin(), rules.real_layers.end());
   result.layers = recoded_layers(recoder, result.recipe);
   for (const RecodedLayer& layer : result.layers) result.weight_bytes += layer.weight_bytes;
-  measure(request, sets, result);
+  if (request.measures) measure(request, sets, result);
   if (request.output.empty()) return result;
   if (content.empty()) content = file_content(result.recoded, request.output);
   write_file_atomic(request.output, content);
@@ -278,7 +286,9 @@ CompressResult compress_network(const CompressRequest& request) {
 }
 
 std::vector<TensorAdvice> advise_network(const CompressRequest& request) {
-  const TrainingSets sets = open_training(request.data, request.network);
+  TrainingOptions data = request.data;
+  data.opens_held_out = false;
+  const TrainingSets sets = open_training(data, request.network);
   Module prepared = request.network;
   prepare_for_quantization(prepared);
   request.recipe.rewrite(prepared, sets.calibration);
@@ -302,6 +312,25 @@ std::vector<TensorAdvice> advise_network(const CompressRequest& request) {
 
 std::string to_json(const CompressResult& result) {
   return json_of(result).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string to_json(const std::vector<TensorAdvice>& advice, const std::string& model) {
+  Json json{{"schema", "tandem-advice/1"}, {"model", model}, {"tensors", Json::array()}};
+  for (const TensorAdvice& tensor : advice) {
+    Json formats = Json::array();
+    for (const FormatAdvice& format : tensor.formats) {
+      formats.push_back(
+          {{"format", format.format.name()}, {"sqnr_db", format.sqnr_db}, {"bytes", format.bytes}});
+    }
+    json["tensors"].push_back({{"tensor", tensor.layer},
+                               {"is_weights", tensor.is_weights},
+                               {"kurtosis", tensor.kurtosis},
+                               {"products", tensor.products},
+                               {"formats", formats},
+                               {"recommended", tensor.formats[tensor.recommended].format.name()},
+                               {"reason", tensor.reason}});
+  }
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace tandem

@@ -29,6 +29,8 @@ struct CompressRequest {
   std::vector<std::string> candidates = {};  // formats; empty: the usual ones
   // How integers compute the exponentials of every Softmax (ops/exponentials.h).
   std::string exponential = "table";
+  // Whether the accuracy on held-out samples is looked at.
+  bool measures = true;
   std::string output = {};  // a file .onnx, .tflite or .tandem; empty: none is written
 };
 
@@ -47,7 +49,8 @@ struct CompressResult {
   std::vector<RecodedLayer> layers;
   std::int64_t weight_bytes = 0;
 
-  // On held-out samples.
+  // On held-out samples, where it was measured.
+  bool measured = false;
   double float_accuracy = 0, recoded_accuracy = 0;
   double relative_noise = 0;  // of the recoded outputs
   // The lowered network: how far it is from the recoded one in codes of its outputs.
@@ -59,9 +62,10 @@ struct CompressResult {
   std::optional<Lowered> lowered;  // absent where layers stay real
 };
 
-// Recodes a network and measures what that changed; writes `output` and `output`.lock.json (the
-// result as JSON). For .tflite TensorFlow Lite's kernels decide how codes are rounded. Throws Error
-// where the network cannot be quantized, an option is wrong, or no recipe is small enough.
+// Recodes a network and measures what that changed, where that is asked for; writes `output` and
+// `output`.lock.json (the result as JSON). For .tflite TensorFlow Lite's kernels decide how codes
+// are rounded. Throws Error where the network cannot be quantized, an option is wrong, or no recipe
+// is small enough.
 CompressResult compress_network(const CompressRequest& request);
 
 // Advice on the formats of every tensor of a network, by the same data and options; writes nothing.
@@ -69,5 +73,7 @@ std::vector<TensorAdvice> advise_network(const CompressRequest& request);
 
 // As JSON text (schema "tandem-compress/1").
 std::string to_json(const CompressResult& result);
+// Schema "tandem-advice/1"; `model` is the network's file.
+std::string to_json(const std::vector<TensorAdvice>& advice, const std::string& model);
 
 }  // namespace tandem

@@ -22,13 +22,19 @@ bool FitOutcome::equal() const {
 }
 
 std::string fit_subject(const FitRequest& request) {
-  const auto bytes = [](const Tensor& tensor) {
-    return std::string_view(reinterpret_cast<const char*>(tensor.bytes().data()),
-                            tensor.bytes().size());
+  // Of parts, since a set need not fit into memory.
+  const auto hash = [](const SampleRows& samples) {
+    constexpr std::int64_t kPart = 256;
+    std::string hashes;
+    for (std::int64_t begin = 0; begin < samples.count(); begin += kPart) {
+      const Tensor part = samples.rows(begin, std::min(samples.count(), begin + kPart));
+      hashes +=
+          content_hash({reinterpret_cast<const char*>(part.bytes().data()), part.bytes().size()});
+    }
+    return content_hash(hashes);
   };
-  return concat(content_hash(print_module(request.network)), " ",
-                content_hash(bytes(request.calibration.samples)), " ",
-                content_hash(bytes(request.selection.samples)), " ",
+  return concat(content_hash(print_module(request.network)), " ", hash(request.calibration.samples),
+                " ", hash(request.selection.samples), " ",
                 content_hash(request.selection.preprocessing), " ", request.device.name);
 }
 

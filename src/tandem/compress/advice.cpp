@@ -102,8 +102,7 @@ class Adviser {
         noise += std::pow((code - grid.zero) * grid.scale - rows[i], 2);
         energy += rows[i] * rows[i];
       }
-      const auto scales = static_cast<std::int64_t>(grids.grids.size());
-      const std::int64_t bits = weights.size() * format.bits() + scales * rules.scale_format.bits();
+      const std::int64_t bits = coded_bits(layout.rows(), layout.columns(), rules);
       advice.formats.push_back({format, decibels(energy, noise), (bits + 7) / 8});
     }
     recommend(advice, rules_.wanted_db);

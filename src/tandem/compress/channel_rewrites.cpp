@@ -3,14 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <map>
 
 #include "tandem/base/error.h"
 #include "tandem/base/progress.h"
 #include "tandem/base/text.h"
+#include "tandem/base/threads.h"
 #include "tandem/compress/histogram.h"
 #include "tandem/compress/measure.h"
-#include "tandem/graph/evaluate.h"
+#include "tandem/compress/observed_network.h"
 #include "tandem/graph/operator.h"
 #include "tandem/transform/channel_seams.h"
 
@@ -56,17 +56,22 @@ class ChannelStatistics {
  public:
   ChannelStatistics(const Module& network, const std::vector<ChannelSeam>& seams,
                     const DataSet& calibration) {
-    for (std::size_t i = 0; i < seams.size(); ++i) {
-      seam_of_[seams[i].value] = i;
-      channels_.emplace_back(static_cast<std::size_t>(seams[i].channels), Histogram(kChannelBins));
+    std::vector<ValueId> values;
+    for (const ChannelSeam& seam : seams) {
+      values.push_back(seam.value);
+      channels_.emplace_back(static_cast<std::size_t>(seam.channels), Histogram(kChannelBins));
     }
-    const auto observe = [&](ValueId value, const Tensor& tensor) {
-      const auto seam = seam_of_.find(value);
-      if (seam != seam_of_.end()) add(seams[seam->second], channels_[seam->second], tensor);
+    ObservedNetwork running(network, values);
+    const auto take = [&](const std::vector<std::vector<Tensor>>& seen) {
+      parallel_for(
+          0, static_cast<std::int64_t>(seams.size()), 1, [&](std::int64_t from, std::int64_t to) {
+            for (auto i = static_cast<std::size_t>(from); i < static_cast<std::size_t>(to); ++i)
+              for (const Tensor& sample : seen[i]) add(seams[i], channels_[i], sample);
+          });
     };
     Progress progress("gathering channels", calibration.count());
     for_each_batch(network, calibration, [&](std::span<const Tensor> inputs) {
-      evaluate(network, network.main(), inputs, nullptr, observe);
+      running.run(inputs, take);
       progress.advance(inputs.front().shape().empty() ? 1 : inputs.front().shape()[0]);
     });
   }
@@ -83,7 +88,6 @@ class ChannelStatistics {
     }
   }
 
-  std::map<ValueId, std::size_t> seam_of_;
   std::vector<std::vector<Histogram>> channels_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "tandem/base/error.h"
 
@@ -64,12 +65,42 @@ void Histogram::add(double value) {
   max_ = std::max(max_, value);
 }
 
-void Histogram::add(const Tensor& reals) {
-  if (reals.format().storage() == Storage::kF32) {
-    for (const float value : reals.data<float>()) add(static_cast<double>(value));
-    return;
+void Histogram::add(std::span<const float> values) {
+  float low = 0, high = 0;
+  bool finite = true;
+  for (const float value : values) {
+    low = std::min(low, value);
+    high = std::max(high, value);
+    finite &= std::abs(value) <= std::numeric_limits<float>::max();
   }
-  for (const double value : reals.to_reals()) add(value);
+  if (!finite) {
+    const auto bad = std::ranges::find_if(values, [](float v) { return !std::isfinite(v); });
+    throw Error("a calibration value is ", *bad);
+  }
+  // Room for all at once, so that the loop has nothing to decide.
+  if (low < min_) reach(static_cast<double>(low));
+  min_ = std::min(min_, static_cast<double>(low));
+  if (high > max_) reach(static_cast<double>(high));
+  max_ = std::max(max_, static_cast<double>(high));
+  const double inverse = 1 / width_;  // exact: a power of two
+  std::int64_t zeros = 0;
+  for (const float value : values) {
+    const double place = static_cast<double>(value) * inverse;
+    auto index = static_cast<std::int64_t>(place);
+    index -= static_cast<double>(index) > place ? 1 : 0;
+    ++bins_[static_cast<std::size_t>(index - first_)];
+    zeros += value == 0 ? 1 : 0;
+  }
+  bins_[static_cast<std::size_t>(-first_)] -= zeros;
+  zeros_ += zeros;
+  count_ += static_cast<std::int64_t>(values.size());
+}
+
+void Histogram::add(const Tensor& reals) {
+  if (reals.format().storage() == Storage::kF32)
+    add(reals.data<float>());
+  else
+    for (const double value : reals.to_reals()) add(value);
 }
 
 double Histogram::quantile(double p) const {

@@ -20,6 +20,7 @@ class Histogram {
   // Throws Error on a number that is not finite.
   void add(double value);
   void add(const Tensor& reals);
+  void add(std::span<const float> values);
 
   std::int64_t count() const { return count_; }
   std::int64_t zeros() const { return zeros_; }

@@ -28,19 +28,24 @@ LayerInputs::LayerInputs(const Module& network, const QuantizationSites& sites, 
     moments.first.assign(elements, 0);
     if (second_) moments.second.assign(elements * static_cast<std::size_t>(moments.columns), 0);
     moments_[site.node] = std::move(moments);
-    readers_.emplace(node.inputs[0], site.node);
   }
 }
 
-void LayerInputs::add(ValueId value, const Tensor& reals) {
-  const auto [begin, end] = readers_.equal_range(value);
-  for (auto reader = begin; reader != end; ++reader) {
-    const Node& node = network_.main().nodes[reader->second];
-    InputMoments& moments = moments_[reader->second];
-    if (node.op->name() == "Conv")
-      add_convolution(node, reals, moments);
-    else
-      add_product(node, reals, moments);
+void LayerInputs::add(NodeId layer, std::span<const Tensor> samples) {
+  const Node& node = network_.main().nodes[layer];
+  InputMoments& moments = moments_.at(layer);
+  for (std::int64_t group = 0; group < moments.groups; ++group) {
+    std::vector<float> vectors;
+    for (const Tensor& x : samples) {
+      if (node.op->name() == "Conv")
+        convolution_vectors(node, x, group, moments, vectors);
+      else
+        product_vectors(node, x, vectors);
+    }
+    if (group == 0)
+      moments.count +=
+          static_cast<std::int64_t>(vectors.size()) / std::max<std::int64_t>(1, moments.columns);
+    add_vectors(moments, group, vectors);
   }
 }
 
@@ -52,7 +57,7 @@ const InputMoments& LayerInputs::of(NodeId layer) const {
 
 // `vectors` are rows of one group.
 void LayerInputs::add_vectors(InputMoments& moments, std::int64_t group,
-                              const std::vector<float>& vectors) {
+                              const std::vector<float>& vectors) const {
   const std::int64_t columns = moments.columns;
   const auto n = static_cast<std::size_t>(columns);
   const std::size_t rows = vectors.size() / std::max<std::size_t>(n, 1);
@@ -69,23 +74,52 @@ void LayerInputs::add_vectors(InputMoments& moments, std::int64_t group,
   for (std::size_t i = 0; i < n * n; ++i) second[i] += static_cast<double>(sums[i]);
 }
 
-void LayerInputs::add_product(const Node& node, const Tensor& x, InputMoments& moments) {
+void LayerInputs::product_vectors(const Node& node, const Tensor& x,
+                                  std::vector<float>& vectors) const {
   const NodeView view{network_, network_.main(), node};
-  std::vector<float> vectors = x.to_floats();
-  if (node.op->name() == "Gemm" && view.integer("transA") != 0) {
-    const auto rows = static_cast<std::size_t>(x.shape()[1]),
-               columns = static_cast<std::size_t>(x.shape()[0]);
-    std::vector<float> turned(vectors.size());
-    for (std::size_t r = 0; r < rows; ++r)
-      for (std::size_t c = 0; c < columns; ++c) turned[r * columns + c] = vectors[c * rows + r];
-    vectors = std::move(turned);
+  const std::vector<float> values = x.to_floats();
+  if (node.op->name() != "Gemm" || view.integer("transA") == 0) {
+    vectors.insert(vectors.end(), values.begin(), values.end());
+    return;
   }
-  moments.count +=
-      static_cast<std::int64_t>(vectors.size()) / std::max<std::int64_t>(1, moments.columns);
-  add_vectors(moments, 0, vectors);
+  const auto rows = static_cast<std::size_t>(x.shape()[1]),
+             columns = static_cast<std::size_t>(x.shape()[0]);
+  for (std::size_t r = 0; r < rows; ++r)
+    for (std::size_t c = 0; c < columns; ++c) vectors.push_back(values[c * rows + r]);
 }
 
-void LayerInputs::add_convolution(const Node& node, const Tensor& x, InputMoments& moments) {
+namespace {
+
+// Where each weight of a channel's kernel reads, seen from the first pixel of its window.
+struct Taps {
+  std::vector<std::int64_t> offsets;             // in the plane
+  std::vector<std::vector<std::int64_t>> steps;  // by dimension: of the coordinate
+};
+
+Taps taps_of(const Shape& kernel, const Window& window, const std::vector<std::int64_t>& spatial) {
+  Taps taps;
+  const std::size_t rank = spatial.size();
+  taps.steps.resize(rank);
+  const std::int64_t count = element_count({kernel.begin() + 2, kernel.end()});
+  for (std::int64_t tap = 0; tap < count; ++tap) {
+    std::int64_t left = tap, stride = 1, offset = 0;
+    for (std::size_t d = rank; d-- > 0;) {
+      const std::int64_t step = left % kernel[d + 2] * window.dilations[d];
+      left /= kernel[d + 2];
+      taps.steps[d].push_back(step);
+      offset += step * stride;
+      stride *= spatial[d];
+    }
+    taps.offsets.push_back(offset);
+  }
+  return taps;
+}
+
+}  // namespace
+
+void LayerInputs::convolution_vectors(const Node& node, const Tensor& x, std::int64_t group,
+                                      const InputMoments& moments,
+                                      std::vector<float>& vectors) const {
   const NodeView view{network_, network_.main(), node};
   const Shape kernel = constant_of(network_, network_.main(), node.inputs[1])->shape();
   const Window window = window_of(view, {kernel.begin() + 2, kernel.end()});
@@ -93,37 +127,38 @@ void LayerInputs::add_convolution(const Node& node, const Tensor& x, InputMoment
   const auto outputs = window.output_extents(spatial);
   const std::int64_t places = element_count(outputs), pixels = element_count(spatial);
   const std::int64_t taken = std::min(places, kPositions);
-  const std::int64_t channels = kernel[1], taps = moments.columns / channels;
-  const auto values = x.to_floats();
+  const std::int64_t channels = kernel[1];
   const std::size_t rank = spatial.size();
-  for (std::int64_t group = 0; group < moments.groups; ++group) {
-    std::vector<float> vectors;
-    vectors.reserve(static_cast<std::size_t>(x.shape()[0] * taken * moments.columns));
-    for (std::int64_t n = 0; n < x.shape()[0]; ++n) {
-      for (std::int64_t t = 0; t < taken; ++t) {
-        const std::int64_t place = t * places / taken;
-        for (std::int64_t c = 0; c < channels; ++c) {
-          const std::int64_t plane = (n * x.shape()[1] + group * channels + c) * pixels;
-          for (std::int64_t tap = 0; tap < taps; ++tap) {
-            std::int64_t offset = 0, output_left = place, tap_left = tap, stride = 1;
-            bool inside = true;
-            for (std::size_t d = rank; d-- > 0;) {
-              const std::int64_t at = output_left % outputs[d] * window.strides[d] -
-                                      window.pads_begin[d] +
-                                      tap_left % kernel[d + 2] * window.dilations[d];
-              output_left /= outputs[d];
-              tap_left /= kernel[d + 2];
-              inside &= at >= 0 && at < spatial[d];
-              offset += at * stride;
-              stride *= spatial[d];
-            }
-            vectors.push_back(inside ? values[static_cast<std::size_t>(plane + offset)] : 0.0F);
-          }
+  const Taps taps = taps_of(kernel, window, spatial);
+  const std::size_t count = taps.offsets.size();
+  std::vector<float> copy;
+  const bool is_f32 = x.format().storage() == Storage::kF32;
+  if (!is_f32) copy = x.to_floats();
+  const std::span<const float> values = is_f32 ? x.data<float>() : std::span<const float>(copy);
+  std::size_t to = vectors.size();
+  vectors.resize(to + static_cast<std::size_t>(x.shape()[0] * taken * moments.columns));
+  std::vector<std::uint8_t> inside(count);
+  for (std::int64_t n = 0; n < x.shape()[0]; ++n) {
+    for (std::int64_t t = 0; t < taken; ++t) {
+      std::ranges::fill(inside, std::uint8_t{1});
+      std::int64_t left = t * places / taken, stride = 1, origin = 0;
+      for (std::size_t d = rank; d-- > 0;) {
+        const std::int64_t at = left % outputs[d] * window.strides[d] - window.pads_begin[d];
+        left /= outputs[d];
+        origin += at * stride;
+        stride *= spatial[d];
+        for (std::size_t k = 0; k < count; ++k) {
+          const std::int64_t place = at + taps.steps[d][k];
+          if (place < 0 || place >= spatial[d]) inside[k] = 0;
         }
       }
+      for (std::int64_t c = 0; c < channels; ++c) {
+        const std::int64_t plane = (n * x.shape()[1] + group * channels + c) * pixels + origin;
+        for (std::size_t k = 0; k < count; ++k, ++to)
+          if (inside[k] != 0)
+            vectors[to] = values[static_cast<std::size_t>(plane + taps.offsets[k])];
+      }
     }
-    if (group == 0) moments.count += x.shape()[0] * taken;
-    add_vectors(moments, group, vectors);
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <vector>
 
 #include "tandem/compress/sites.h"
@@ -29,22 +30,20 @@ class LayerInputs {
   // The network must outlive it.
   LayerInputs(const Module& network, const QuantizationSites& sites, bool second_moments);
 
-  // The layers that read a value take it in.
-  void add(ValueId value, const Tensor& reals);
+  // Samples of what a layer reads. Different layers may take theirs at the same time.
+  void add(NodeId layer, std::span<const Tensor> samples);
   const InputMoments& of(NodeId layer) const;
 
  private:
-  struct Reader {
-    NodeId node;
-    std::int64_t rows;  // output channels
-  };
-  void add_vectors(InputMoments& moments, std::int64_t group, const std::vector<float>& vectors);
-  void add_convolution(const Node& node, const Tensor& x, InputMoments& moments);
-  void add_product(const Node& node, const Tensor& x, InputMoments& moments);
+  // Appends the vectors of a group that a sample gives.
+  void product_vectors(const Node& node, const Tensor& x, std::vector<float>& vectors) const;
+  void convolution_vectors(const Node& node, const Tensor& x, std::int64_t group,
+                           const InputMoments& moments, std::vector<float>& vectors) const;
+  void add_vectors(InputMoments& moments, std::int64_t group,
+                   const std::vector<float>& vectors) const;
 
   const Module& network_;
   bool second_;
-  std::multimap<ValueId, NodeId> readers_;
   std::map<NodeId, InputMoments> moments_;
 };
 

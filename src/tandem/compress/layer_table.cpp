@@ -55,7 +55,8 @@ std::vector<RecodedLayer> recoded_layers(const Recoder& recoder, const CompressR
     for (const WeightSite& site : sites.weights) {
       if (site.node != id) continue;
       layer.weight_format = recipe.format_of(site).name();
-      layer.weight_bytes = (site.elements * recipe.format_of(site).bits() + 7) / 8;
+      const std::int64_t columns = site.elements / std::max<std::int64_t>(1, site.channels);
+      layer.weight_bytes = (coded_bits(site.channels, columns, recipe.rules_of(site)) + 7) / 8;
       add_noise(layer, site.layer, true, sensitivities);
     }
     for (const ValueId output : node.outputs)

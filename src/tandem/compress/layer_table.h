@@ -15,7 +15,7 @@ struct RecodedLayer {
   std::string layer, op;  // op "input" for an input of the network
   // Empty where the layer has no weights, or its weights stay real.
   std::string weight_format;
-  std::int64_t weight_bytes = 0;  // of packed codes
+  std::int64_t weight_bytes = 0;  // of packed codes, scales and zero points
   // Empty where the result stays a sum or passes codes on.
   std::string result_format;
   double scale = 0;

@@ -4,10 +4,9 @@
 #include <cmath>
 
 #include "tandem/base/error.h"
-#include "tandem/base/threads.h"
+#include "tandem/compress/observed_network.h"
 #include "tandem/data/batch.h"
 #include "tandem/data/task.h"
-#include "tandem/graph/evaluate.h"
 
 namespace tandem {
 namespace {
@@ -30,6 +29,18 @@ Tensor joined(const std::vector<Tensor>& parts) {
   return Tensor::from_reals(parts.front().format(), shape, values);
 }
 
+// Reals of the samples from `begin` on.
+void check_finite(const DataSet& data, const Tensor& reals, std::int64_t begin) {
+  if (reals.format().storage() != Storage::kF32) return;
+  const auto values = reals.data<float>();
+  const auto bad = std::ranges::find_if(values, [](float v) { return !std::isfinite(v); });
+  if (bad == values.end()) return;
+  const std::int64_t at = bad - values.begin(), each = element_count(data.sample_shape());
+  throw Error(data.name, ": element ", at % each, " of sample ",
+              data.samples.source_index(begin + at / each), " (from 0) is ", *bad,
+              "; mend the sample or leave it out");
+}
+
 }  // namespace
 
 void for_each_batch(const Module& network, const DataSet& data, const BatchVisitor& visit) {
@@ -50,28 +61,24 @@ void for_each_batch(const Module& network, const DataSet& data, const BatchVisit
   for (std::int64_t begin = 0; begin < data.count(); begin += step) {
     const std::int64_t end = std::min(begin + step, data.count());
     const std::vector<Tensor> inputs{layout.reals(begin, end, input.type.format)};
+    check_finite(data, inputs.front(), begin);
     visit(inputs);
   }
 }
 
 std::vector<Tensor> outputs_of(const Module& network, const DataSet& data) {
-  std::vector<std::vector<Tensor>> batches;
+  const std::vector<ValueId>& outputs = network.main().outputs;
+  ObservedNetwork running(network, outputs);
+  std::vector<std::vector<Tensor>> parts(outputs.size());
   for_each_batch(network, data, [&](std::span<const Tensor> inputs) {
-    batches.emplace_back(inputs.begin(), inputs.end());
+    running.run(inputs, [&](const std::vector<std::vector<Tensor>>& seen) {
+      for (std::size_t i = 0; i < parts.size(); ++i)
+        parts[i].insert(parts[i].end(), seen[i].begin(), seen[i].end());
+    });
   });
-  parallel_for(0, static_cast<std::int64_t>(batches.size()), 1,
-               [&](std::int64_t begin, std::int64_t end) {
-                 for (std::int64_t i = begin; i < end; ++i) {
-                   auto& batch = batches[static_cast<std::size_t>(i)];
-                   batch = evaluate(network, network.main(), batch);
-                 }
-               });
-  std::vector<std::vector<Tensor>> parts(network.main().outputs.size());
-  for (auto& batch : batches)
-    for (std::size_t i = 0; i < parts.size(); ++i) parts[i].push_back(std::move(batch[i]));
-  std::vector<Tensor> outputs;
-  for (const auto& part : parts) outputs.push_back(joined(part));
-  return outputs;
+  std::vector<Tensor> results;
+  for (const auto& part : parts) results.push_back(joined(part));
+  return results;
 }
 
 double relative_noise(std::span<const Tensor> exact, std::span<const Tensor> approximate) {

@@ -10,7 +10,8 @@
 namespace tandem {
 
 // Calls `visit` with the inputs of a real network for all samples of a set, batch by batch; the
-// network must have one input. Throws Error where the samples do not fit it.
+// network must have one input. Throws Error where the samples do not fit it, and naming one that is
+// not finite.
 using BatchVisitor = std::function<void(std::span<const Tensor>)>;
 void for_each_batch(const Module& network, const DataSet& data, const BatchVisitor& visit);
 

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "tandem/base/error.h"
+#include "tandem/base/threads.h"
 #include "tandem/graph/builder.h"
-#include "tandem/graph/evaluate.h"
 #include "tandem/graph/operator.h"
 #include "tandem/graph/verifier.h"
 
@@ -22,8 +22,22 @@ Calibration::Calibration(const Module& network, const QuantizationSites& sites,
     : network_(network), statistics_(sites.groups) {
   if (moments != MomentsWanted::kNothing)
     inputs_.emplace(network, sites, moments == MomentsWanted::kSecond);
-  for (const ActivationSite& site : sites.activations) group_of_[site.value] = site.group;
   const Graph& graph = network.main();
+  std::map<ValueId, std::size_t> places;
+  const auto observe = [&](ValueId value) {
+    const auto [place, is_new] = places.emplace(value, observed_.size());
+    if (is_new) observed_.push_back(value);
+    return place->second;
+  };
+  std::map<std::size_t, std::vector<Reader>> of_groups;
+  for (const ActivationSite& site : sites.activations)
+    of_groups[site.group].push_back({observe(site.value), site.group, kNone});
+  for (auto& [group, readers] : of_groups) readers_.push_back(std::move(readers));
+  for (const WeightSite& site : sites.weights) {
+    const ValueId input = graph.nodes[site.node].inputs[0];
+    if (inputs_ && graph.values[input].constant == kNone)
+      readers_.push_back({{observe(input), kNone, site.node}});
+  }
   for (const Node& node : graph.nodes) {
     if (node.op->name() != "Concat" || sites.group_of[node.outputs[0]] == kNone) continue;
     for (const ValueId input : node.inputs) {
@@ -61,21 +75,33 @@ void Calibration::assume(std::span<const double> values) {
   ++batches_;
 }
 
-void Calibration::add(std::span<const Tensor> inputs) {
-  const Graph& graph = network_.main();
-  const auto observe = [&](ValueId value, const Tensor& tensor) {
-    const auto group = group_of_.find(value);
+void Calibration::take(const std::vector<std::vector<Tensor>>& seen,
+                       const std::vector<Reader>& readers) {
+  for (const Reader& reader : readers) {
+    const std::vector<Tensor>& samples = seen[reader.value];
     try {
-      if (group != group_of_.end()) statistics_[group->second].add_batch(tensor);
-      if (inputs_) inputs_->add(value, tensor);
+      if (reader.layer != kNone) inputs_->add(reader.layer, samples);
+      if (reader.group == kNone) continue;
+      for (const Tensor& sample : samples) statistics_[reader.group].add(sample);
     } catch (const Error& error) {
-      throw error.at(concat("value '", graph.values[value].name, "'"));
+      const ValueId value = observed_[reader.value];
+      throw error.at(concat("value '", network_.main().values[value].name, "'"));
     }
-  };
-  for (std::size_t i = 0; i < inputs.size() && i < graph.inputs.size(); ++i)
-    observe(graph.inputs[i], inputs[i]);
-  evaluate(network_, graph, inputs, nullptr, observe);
-  for (const auto& [group, constant] : constants_) statistics_[group].add_batch(*constant);
+  }
+}
+
+void Calibration::add(std::span<const Tensor> inputs) {
+  if (!running_) running_.emplace(network_, observed_);
+  running_->run(inputs, [&](const std::vector<std::vector<Tensor>>& seen) {
+    // Each group and layer on one thread, in the order of the samples.
+    parallel_for(0, static_cast<std::int64_t>(readers_.size()), 1,
+                 [&](std::int64_t from, std::int64_t to) {
+                   for (std::int64_t i = from; i < to; ++i)
+                     take(seen, readers_[static_cast<std::size_t>(i)]);
+                 });
+  });
+  for (const auto& [group, constant] : constants_) statistics_[group].add(*constant);
+  for (ValueStatistics& statistics : statistics_) statistics.end_batch();
   ++batches_;
   chosen_.clear();
   rounded_.clear();
@@ -103,11 +129,35 @@ const RoundedWeights& Calibration::weights(const WeightSite& site,
   return rounded_.back().weights;
 }
 
-const Quantizer& Calibration::quantizer(std::size_t group, const QuantizerRules& rules) const {
+const Quantizer* Calibration::known(std::size_t group, const QuantizerRules& rules) const {
   for (const Chosen& chosen : chosen_)
-    if (chosen.group == group && chosen.rules == rules) return chosen.quantizer;
+    if (chosen.group == group && chosen.rules == rules) return &chosen.quantizer;
+  return nullptr;
+}
+
+const Quantizer& Calibration::quantizer(std::size_t group, const QuantizerRules& rules) const {
+  if (const Quantizer* found = known(group, rules)) return *found;
   chosen_.push_back({group, rules, choose_quantizer(statistics_[group], rules)});
   return chosen_.back().quantizer;
+}
+
+void Calibration::find_quantizers(const std::map<std::size_t, QuantizerRules>& rules) const {
+  std::vector<std::pair<std::size_t, QuantizerRules>> wanted;
+  for (const auto& [group, of_group] : rules)
+    if (known(group, of_group) == nullptr) wanted.emplace_back(group, of_group);
+  std::vector<std::optional<Quantizer>> found(wanted.size());
+  parallel_for(
+      0, static_cast<std::int64_t>(wanted.size()), 1, [&](std::int64_t from, std::int64_t to) {
+        for (auto i = static_cast<std::size_t>(from); i < static_cast<std::size_t>(to); ++i) {
+          try {
+            found[i] = choose_quantizer(statistics_[wanted[i].first], wanted[i].second);
+          } catch (const Error&) {
+            continue;  // quantizer() is asked where the value's name is known
+          }
+        }
+      });
+  for (std::size_t i = 0; i < wanted.size(); ++i)
+    if (found[i]) chosen_.push_back({wanted[i].first, wanted[i].second, *found[i]});
 }
 
 bool takes_token_scales(const Module& network, const QuantizationSites& sites,
@@ -130,18 +180,28 @@ bool takes_token_scales(const Module& network, const QuantizationSites& sites,
   return is_read;
 }
 
-Quantizer quantizer_of(const ActivationSite& site, const QuantizationSites& sites,
-                       const Calibration& calibration, const CompressRecipe& recipe) {
+namespace {
+
+// The widest format that a site of the group has, and no zero point where one wants none.
+QuantizerRules rules_of(std::size_t group, const QuantizationSites& sites,
+                        const CompressRecipe& recipe) {
   QuantizerRules rules = recipe.activations;
   bool found = false;
   for (const ActivationSite& other : sites.activations) {
-    if (other.group != site.group) continue;
+    if (other.group != group) continue;
     const Format format = recipe.format_of(other);
     if (!found || format.bits() > rules.format.bits()) rules.format = format;
     rules.symmetric |= other.centred;
     found = true;
   }
-  return calibration.quantizer(site.group, rules);
+  return rules;
+}
+
+}  // namespace
+
+Quantizer quantizer_of(const ActivationSite& site, const QuantizationSites& sites,
+                       const Calibration& calibration, const CompressRecipe& recipe) {
+  return calibration.quantizer(site.group, rules_of(site.group, sites, recipe));
 }
 
 namespace {
@@ -179,6 +239,10 @@ class NetworkQuantizer {
   void choose_quantizers() {
     if (calibration_.batches() == 0 && !sites_.activations.empty())
       throw Error("no sample was seen for calibration");
+    std::map<std::size_t, QuantizerRules> rules;
+    for (const ActivationSite& site : sites_.activations)
+      rules.emplace(site.group, rules_of(site.group, sites_, recipe_));
+    calibration_.find_quantizers(rules);
     for (const ActivationSite& site : sites_.activations) {
       try {
         quantizers_[site.value] = quantizer_of(site, sites_, calibration_, recipe_);

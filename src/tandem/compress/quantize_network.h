@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tandem/compress/layer_inputs.h"
+#include "tandem/compress/observed_network.h"
 #include "tandem/compress/recipe.h"
 #include "tandem/compress/sites.h"
 #include "tandem/graph/module.h"
@@ -35,7 +36,7 @@ class Calibration {
   Calibration(const Module& network, const QuantizationSites& sites,
               MomentsWanted moments = MomentsWanted::kNothing);
 
-  // Runs the network on one batch of its inputs.
+  // Runs the network on one batch of its inputs. Throws Error naming a value that is not finite.
   void add(std::span<const Tensor> inputs);
   // Counts as one batch in which every site had these values.
   void assume(std::span<const double> values);
@@ -44,12 +45,25 @@ class Calibration {
   // choose_quantizer() for a group, which is searched once for the same rules. Not to be called
   // from several threads at once.
   const Quantizer& quantizer(std::size_t group, const QuantizerRules& rules) const;
+  // Finds those of several groups on all threads, but for what quantizer() will throw on.
+  void find_quantizers(const std::map<std::size_t, QuantizerRules>& rules) const;
   // The constant weights of a site as the recipe rounds them, found once for the same rules.
   const RoundedWeights& weights(const WeightSite& site, const CompressRecipe& recipe) const;
 
  private:
+  // What is done with one of the observed values.
+  struct Reader {
+    std::size_t value;          // which of them
+    std::size_t group = kNone;  // of the statistics, or
+    NodeId layer = kNone;       // the layer that multiplies it
+  };
+  void take(const std::vector<std::vector<Tensor>>& seen, const std::vector<Reader>& readers);
+  const Quantizer* known(std::size_t group, const QuantizerRules& rules) const;
+
   const Module& network_;
-  std::map<ValueId, std::size_t> group_of_;
+  std::vector<ValueId> observed_;
+  std::vector<std::vector<Reader>> readers_;  // of one group or layer each
+  std::optional<ObservedNetwork> running_;
   std::vector<std::pair<std::size_t, const Tensor*>> constants_;  // coded beside computed values
   std::vector<ValueStatistics> statistics_;
   std::int64_t batches_ = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -146,16 +147,24 @@ Quantizer quantizer_over(double low, double high, const QuantizerRules& rules) {
 
 namespace {
 
+// Ties to even, for numbers below 2^51; nearbyint() is a call of the library.
+double nearest_integer(double u) {
+  constexpr double kBeyond = 0x1.8p52;  // where neighbours are 1 apart
+  return (u + kBeyond) - kBeyond;
+}
+
+double cube(double x) { return x * x * x; }
+
 // The integral from 0 to u of the squared distance of t to the nearest integer.
 double rounding_integral(double u) {
-  const double n = std::nearbyint(u), d = u - n;
-  return n / 12 + d * d * d / 3;
+  const double n = nearest_integer(u), d = u - n;
+  return n / 12 + cube(d) / 3;
 }
 
 // The same with t clamped to codes low..high first.
 double error_integral(double u, double low, double high) {
-  if (u < low) return rounding_integral(low) - std::pow(low - u, 3) / 3;
-  if (u > high) return rounding_integral(high) + std::pow(u - high, 3) / 3;
+  if (u < low) return rounding_integral(low) - cube(low - u) / 3;
+  if (u > high) return rounding_integral(high) + cube(u - high) / 3;
   return rounding_integral(u);
 }
 
@@ -164,33 +173,43 @@ double error_at(double u, double low, double high) {
   return (u - code) * (u - code);
 }
 
-}  // namespace
+constexpr double kNoLimit = std::numeric_limits<double>::infinity();
 
-namespace {
-
-// The mean of the squared error over bins of numbers in units of the scale.
+// The mean of the squared error over bins of numbers in units of the scale, or some mean above
+// `enough`.
 template <typename Integral, typename Error>
-double mean_error(const Histogram& numbers, double scale, const Integral& integral,
+double mean_error(const Histogram& numbers, double scale, double enough, const Integral& integral,
                   const Error& error) {
   if (numbers.count() == 0) return 0;
+  const std::vector<std::int64_t>& bins = numbers.bins();
+  const double unit = scale * scale / static_cast<double>(numbers.count());
   double sum = static_cast<double>(numbers.zeros()) * error(0.0);
-  for (std::size_t i = 0; i < numbers.bins().size(); ++i) {
-    if (numbers.bins()[i] == 0) continue;
+  double edge = 0;  // the integral at the lower end of bin `known`
+  std::size_t known = bins.size();
+  // From the greatest numbers on: they are clipped first, so that much is known early.
+  for (std::size_t i = bins.size(); i-- > 0;) {
+    if (bins[i] == 0) continue;
+    const auto count = static_cast<double>(bins[i]);
     const double from = std::max(numbers.low_edge(i), numbers.min()) / scale;
     const double to = std::min(numbers.low_edge(i + 1), numbers.max()) / scale;
-    const double mean = to > from ? (integral(to) - integral(from)) / (to - from) : error(to);
-    sum += static_cast<double>(numbers.bins()[i]) * std::max(0.0, mean);
+    if (!(to > from)) {
+      sum += count * error(to);
+      continue;
+    }
+    const double upper = known == i + 1 ? edge : integral(to);
+    edge = integral(from);
+    known = i;
+    sum += count * std::max(0.0, (upper - edge) / (to - from));
+    if (sum * unit > enough) break;
   }
-  return sum / static_cast<double>(numbers.count()) * scale * scale;
+  return sum * unit;
 }
 
-}  // namespace
-
-double squared_error(const Histogram& numbers, const Quantizer& quantizer) {
+double error_of(const Histogram& numbers, const Quantizer& quantizer, double enough) {
   if (!quantizer.format.is_uniform()) {
     const CodeGrid& grid = CodeGrid::of(quantizer.format);
     return mean_error(
-        numbers, quantizer.scale, [&](double u) { return grid.error_integral(u); },
+        numbers, quantizer.scale, enough, [&](double u) { return grid.error_integral(u); },
         [&](double u) { return (u - grid.nearest(u)) * (u - grid.nearest(u)); });
   }
   const IntegerRange range = quantizer.format.integer_range();
@@ -199,14 +218,20 @@ double squared_error(const Histogram& numbers, const Quantizer& quantizer) {
   const double step = std::ldexp(quantizer.scale, quantizer.format.exponent());
   if (quantizer.format == Format::parse("bipolar")) {
     const auto integral = [](double u) {
-      return (std::pow(std::abs(u) - 1, 3) + 1) / 3 * (u < 0 ? -1 : 1);
+      return (cube(std::abs(u) - 1) + 1) / 3 * (u < 0 ? -1 : 1);
     };
-    return mean_error(numbers, step, integral,
+    return mean_error(numbers, step, enough, integral,
                       [](double u) { return (std::abs(u) - 1) * (std::abs(u) - 1); });
   }
   return mean_error(
-      numbers, step, [&](double u) { return error_integral(u, low, high); },
+      numbers, step, enough, [&](double u) { return error_integral(u, low, high); },
       [&](double u) { return error_at(u, low, high); });
+}
+
+}  // namespace
+
+double squared_error(const Histogram& numbers, const Quantizer& quantizer) {
+  return error_of(numbers, quantizer, kNoLimit);
 }
 
 // ---- Range search ----------------------------------------------------------------------------
@@ -215,7 +240,7 @@ namespace {
 
 struct Candidate {
   double low = 0, high = 0;
-  double error = std::numeric_limits<double>::infinity();
+  double error = kNoLimit;
 };
 
 // Tries ends of the range that are shares of the given one; the best so far is kept. `moves` says
@@ -227,7 +252,7 @@ void search_shares(const Histogram& numbers, const QuantizerRules& rules, const 
     const double share = first + (last - first) * i / steps;
     Candidate tried{move_low ? from.low * share : from.low,
                     move_high ? from.high * share : from.high};
-    tried.error = squared_error(numbers, quantizer_over(tried.low, tried.high, rules));
+    tried.error = error_of(numbers, quantizer_over(tried.low, tried.high, rules), best.error);
     if (tried.error < best.error) best = tried;
   }
 }
@@ -263,16 +288,28 @@ Candidate least_error(const Histogram& numbers, const QuantizerRules& rules) {
 
 }  // namespace
 
-void ValueStatistics::add_batch(const Tensor& reals) {
+void ValueStatistics::add(const Tensor& reals) {
   numbers_.add(reals);
-  double low = 0, high = 0;
-  for (const float value : reals.to_floats()) {
-    low = std::min(low, static_cast<double>(value));
-    high = std::max(high, static_cast<double>(value));
-  }
+  const auto take = [&](std::span<const float> values) {
+    float low = 0, high = 0;
+    for (const float value : values) {
+      low = std::min(low, value);
+      high = std::max(high, value);
+    }
+    batch_low_ = std::min(batch_low_, static_cast<double>(low));
+    batch_high_ = std::max(batch_high_, static_cast<double>(high));
+  };
+  if (reals.format().storage() == Storage::kF32)
+    take(reals.data<float>());
+  else
+    take(reals.to_floats());
+}
+
+void ValueStatistics::end_batch() {
   const double share = has_batch_ ? kNewBatch : 1;
-  low_ += share * (low - low_);
-  high_ += share * (high - high_);
+  low_ += share * (batch_low_ - low_);
+  high_ += share * (batch_high_ - high_);
+  batch_low_ = batch_high_ = 0;
   has_batch_ = true;
 }
 

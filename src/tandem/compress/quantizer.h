@@ -64,7 +64,9 @@ class ValueStatistics {
  public:
   static constexpr double kNewBatch = 0.01;
 
-  void add_batch(const Tensor& reals);  // throws Error on a number that is not finite
+  // Values of the batch that end_batch() ends; throws Error on a number that is not finite.
+  void add(const Tensor& reals);
+  void end_batch();
   void assume(double value) { numbers_.add(value); }
   const Histogram& numbers() const { return numbers_; }
   double average_low() const { return low_; }  // at most 0
@@ -73,6 +75,7 @@ class ValueStatistics {
  private:
   Histogram numbers_;
   double low_ = 0, high_ = 0;
+  double batch_low_ = 0, batch_high_ = 0;
   bool has_batch_ = false;
 };
 

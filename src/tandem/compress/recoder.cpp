@@ -1,6 +1,8 @@
 #include "tandem/compress/recoder.h"
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "tandem/base/error.h"
 #include "tandem/base/progress.h"
@@ -40,6 +42,31 @@ std::map<std::string, InputCoding> codings_of_samples(const Module& network, con
 
 namespace {
 
+// Before calibration, which would only see what comes of them.
+const Module& with_finite_weights(const Module& network, const QuantizationSites& sites) {
+  const Graph& graph = network.main();
+  for (const WeightSite& site : sites.weights) {
+    const Node& node = graph.nodes[site.node];
+    for (std::size_t i = 1; i < node.inputs.size(); ++i) {
+      if (node.inputs[i] == kNone) continue;
+      const Tensor* constant = constant_of(network, graph, node.inputs[i]);
+      if (constant == nullptr || constant->format().is_uniform()) continue;
+      const std::vector<float> values = constant->to_floats();
+      const auto bad = std::ranges::find_if(values, [](float v) { return !std::isfinite(v); });
+      if (bad == values.end()) continue;
+      std::int64_t channel = bad - values.begin();
+      if (i == 1) {
+        const auto axis = static_cast<std::size_t>(site.axis);
+        channel = channel / row_major_strides(constant->shape())[axis] % constant->shape()[axis];
+      }
+      throw Error("the ", i == 1 ? "weights" : "biases", " of '", site.layer, "': output channel ",
+                  channel, " (from 0) holds ", *bad,
+                  "; the network's file is damaged, or its training diverged");
+    }
+  }
+  return network;
+}
+
 SiteRules with_codings(const Module& network, const DataSet& data, SiteRules rules) {
   rules.inputs.merge(codings_of_samples(network, data));
   return rules;
@@ -50,7 +77,7 @@ SiteRules with_codings(const Module& network, const DataSet& data, SiteRules rul
 Recoder::Recoder(Module prepared, const SiteRules& rules)
     : network_(std::move(prepared)),
       sites_(find_sites(network_, rules)),
-      calibration_(network_, sites_) {
+      calibration_(with_finite_weights(network_, sites_), sites_) {
   constexpr std::array<double, 3> kRange = {-1, 0, 1};
   calibration_.assume(kRange);
 }
@@ -59,7 +86,9 @@ Recoder::Recoder(Module prepared, const DataSet& calibration, SiteRules rules,
                  MomentsWanted moments)
     : network_(std::move(prepared)),
       sites_(find_sites(network_, with_codings(network_, calibration, std::move(rules)))),
-      calibration_(network_, sites_, moments) {
+      calibration_(with_finite_weights(network_, sites_), sites_, moments) {
+  // Weights alone, each to its nearest code, ask for no values.
+  if (sites_.activations.empty() && moments == MomentsWanted::kNothing) return;
   Progress progress("calibrating", calibration.count());
   for_each_batch(network_, calibration, [&](std::span<const Tensor> inputs) {
     calibration_.add(inputs);

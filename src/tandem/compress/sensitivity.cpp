@@ -111,7 +111,8 @@ std::vector<CompressRecipe> narrowing_path(
 std::int64_t weight_bits_of(const QuantizationSites& sites, const CompressRecipe& recipe) {
   std::int64_t bits = 0;
   for (const WeightSite& site : sites.weights)
-    bits += site.elements * recipe.format_of(site).bits();
+    bits += coded_bits(site.channels, site.elements / std::max<std::int64_t>(1, site.channels),
+                       recipe.rules_of(site));
   return bits;
 }
 

@@ -57,7 +57,7 @@ std::vector<CompressRecipe> narrowing_path(
     const std::vector<Sensitivity>& sensitivities,
     const std::function<double(const CompressRecipe&)>& cost_of);
 
-// Bits of the codes of all weights of a recipe, without scales and biases.
+// Bits of all weights of a recipe: codes, scales and zero points, without biases.
 std::int64_t weight_bits_of(const QuantizationSites& sites, const CompressRecipe& recipe);
 
 }  // namespace tandem

@@ -205,7 +205,8 @@ class SiteFinder {
       std::int64_t axis = 0;
       if (node.op->name() == "MatMul") axis = weights->rank() - 1;
       if (node.op->name() == "Gemm") axis = view.integer("transB") != 0 ? 0 : 1;
-      sites_.weights.push_back({node.name, id, axis, weights->size()});
+      const std::int64_t channels = weights->shape()[static_cast<std::size_t>(axis)];
+      sites_.weights.push_back({node.name, id, axis, weights->size(), channels});
     }
   }
 

@@ -16,7 +16,7 @@ struct WeightSite {
   std::string layer;  // name of the node
   NodeId node = kNone;
   std::int64_t axis = 0;  // of the weights, along which the output channels lie
-  std::int64_t elements = 0;
+  std::int64_t elements = 0, channels = 0;
 };
 
 // A computed value that becomes codes where it is computed.

@@ -6,6 +6,7 @@
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
+#include "tandem/base/threads.h"
 
 namespace tandem {
 namespace {
@@ -224,22 +225,36 @@ WeightGrids choose_grids(const std::vector<double>& rows, std::int64_t columns,
   if (rules.granularity.kind == Granularity::Kind::kBlock)
     block = divisor_up_to(columns, rules.granularity.block);
   result.blocks = columns / block;
-  for (std::size_t from = 0; from < rows.size(); from += static_cast<std::size_t>(block)) {
-    result.grids.push_back(
-        GridSearch(codec, rules, rows.data() + from, static_cast<std::size_t>(block), 1).run());
-  }
+  const auto length = static_cast<std::size_t>(block);
+  result.grids.resize(rows.size() / length);
+  constexpr std::int64_t kWeights = 1 << 14;  // of a part
+  parallel_for(
+      0, static_cast<std::int64_t>(result.grids.size()),
+      std::max<std::int64_t>(1, kWeights / block), [&](std::int64_t from, std::int64_t to) {
+        for (auto g = static_cast<std::size_t>(from); g < static_cast<std::size_t>(to); ++g) {
+          try {
+            const double* first = rows.data() + g * length;
+            result.grids[g] = GridSearch(codec, rules, first, length, 1).run();
+          } catch (const Error& error) {
+            const std::size_t channel = g / static_cast<std::size_t>(result.blocks);
+            throw error.at(concat("output channel ", channel));
+          }
+        }
+      });
   return result;
 }
 
 // ---- Codes -------------------------------------------------------------------------------------
 
-std::int64_t CodedWeights::bytes() const {
-  const auto packed = [](const Tensor& tensor) {
-    return (tensor.size() * tensor.format().bits() + 7) / 8;
-  };
-  const std::int64_t zero_bytes =
-      zeros.size() == 0 ? 0 : (zeros.size() * codes.format().bits() + 7) / 8;
-  return packed(codes) + packed(scales) + zero_bytes;
+std::int64_t coded_bits(std::int64_t rows, std::int64_t columns, const WeightRules& rules) {
+  std::int64_t grids = 1;
+  if (rules.granularity.kind != Granularity::Kind::kTensor) grids = rows;
+  if (rules.granularity.kind == Granularity::Kind::kBlock && columns > 0)
+    grids *= columns / divisor_up_to(columns, rules.granularity.block);
+  const bool has_zero = is_affine(rules.format) && !rules.format.is_signed();
+  const int scale_bits = has_own_scale(rules.format) ? 0 : rules.scale_format.bits();
+  return rows * columns * rules.format.bits() +
+         grids * (scale_bits + (has_zero ? rules.format.bits() : 0));
 }
 
 namespace {

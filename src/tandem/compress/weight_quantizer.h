@@ -107,11 +107,13 @@ WeightGrids choose_grids(const std::vector<double>& rows, std::int64_t columns,
 // codes, scales and zeros lie in blocks: [.., blocks, block ..] in the place of the reduced axes.
 struct CodedWeights {
   Tensor codes;
-  Tensor scales;               // of the scale's format (e8m0: f32), broadcast to codes
-  Tensor zeros;                // f32, or empty
-  Shape shape;                 // of the weights, where codes have another
-  std::int64_t bytes() const;  // of packed codes, scales and zeros
+  Tensor scales;  // of the scale's format (e8m0: f32), broadcast to codes
+  Tensor zeros;   // f32, or empty
+  Shape shape;    // of the weights, where codes have another
 };
+
+// Bits of packed codes with their scales and zero points, for rows [rows][columns].
+std::int64_t coded_bits(std::int64_t rows, std::int64_t columns, const WeightRules& rules);
 
 // `rounded` are decoded numbers in rows, one for each weight.
 CodedWeights coded_weights(const WeightRows& layout, const Shape& shape, std::int64_t axis,

@@ -38,23 +38,16 @@ void check(const DataSet& data) {
 
 DataSet DataSet::rows(std::int64_t begin, std::int64_t end) const {
   ensure(begin >= 0 && begin <= end && end <= count(), "rows of a data set");
-  DataSet part{name, samples.rows(begin, end), {}, coding, preprocessing};
+  DataSet part{name, samples.part(begin, end), {}, coding, preprocessing};
   if (!labels.empty()) part.labels.assign(labels.begin() + begin, labels.begin() + end);
   return part;
 }
 
 DataSet DataSet::rows(const std::vector<std::int64_t>& indices) const {
-  Shape shape = samples.shape();
-  shape[0] = static_cast<std::int64_t>(indices.size());
-  DataSet part{name, Tensor(samples.format(), shape), {}, coding, preprocessing};
-  const std::size_t bytes = samples.bytes().size() / static_cast<std::size_t>(count());
-  const auto to = part.samples.mutable_bytes();
-  for (std::size_t i = 0; i < indices.size(); ++i) {
-    ensure(indices[i] >= 0 && indices[i] < count(), "index of a sample");
-    const auto from = samples.bytes().subspan(static_cast<std::size_t>(indices[i]) * bytes, bytes);
-    std::copy(from.begin(), from.end(), to.begin() + static_cast<std::ptrdiff_t>(i * bytes));
-    if (!labels.empty()) part.labels.push_back(labels[static_cast<std::size_t>(indices[i])]);
-  }
+  DataSet part{name, samples.picked(indices), {}, coding, preprocessing};
+  if (labels.empty()) return part;
+  for (const std::int64_t index : indices)
+    part.labels.push_back(labels[static_cast<std::size_t>(index)]);
   return part;
 }
 
@@ -103,9 +96,9 @@ DataSet open_data(const DataOptions& options, const std::optional<TensorType>& i
 TrainingParts split_training(const DataSet& training, std::int64_t calibration,
                              std::int64_t selection, std::uint64_t seed) {
   const std::int64_t count = training.count();
-  if (calibration < 1 || selection < 1)
-    throw Error("calibration and selection need at least one sample each");
-  if (count < 2) {
+  ensure(calibration >= 1 && selection >= 0, "parts of a training set");
+  if (selection == 0) calibration = std::min(calibration, count);
+  if (count < 2 && selection > 0) {
     throw Error(training.name, " has ", count,
                 " sample; calibration and selection need one each, from different samples");
   }

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tandem/data/sample_rows.h"
 #include "tandem/graph/module.h"
 #include "tandem/tensor/tensor.h"
 
@@ -18,15 +19,16 @@ struct SampleCoding {
   std::vector<double> offset = {0};
 };
 
-// Samples as codes, with labels where the set has them.
+// Samples as codes, with labels where the set has them. The samples stay where they are until they
+// are used.
 struct DataSet {
   std::string name;                  // "mnist:../data (test)"
-  Tensor samples;                    // codes [count, ...]: uint8 for images, f32 for reals
+  SampleRows samples;                // codes [count, ...]: uint8 for images, f32 for reals
   std::vector<std::int64_t> labels;  // one for each sample, or empty
   SampleCoding coding;
   std::string preprocessing;  // one line for artefacts: "uint8; real = code * 0.00392157"
 
-  std::int64_t count() const { return samples.shape().front(); }
+  std::int64_t count() const { return samples.count(); }
   Shape sample_shape() const { return {samples.shape().begin() + 1, samples.shape().end()}; }
   // Samples [begin, end), and those of a list of indices; labels go with them.
   DataSet rows(std::int64_t begin, std::int64_t end) const;
@@ -62,7 +64,7 @@ DataSet open_data(const DataOptions& options, const std::optional<TensorType>& i
 
 // Disjoint parts of a training set: in an order drawn from the seed, the first `calibration`
 // samples and the next `selection` ones, fewer (in proportion) where the set is smaller. Neither is
-// empty.
+// empty, unless no selection is asked for.
 struct TrainingParts {
   DataSet calibration, selection;
 };

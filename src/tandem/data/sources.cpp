@@ -8,16 +8,17 @@
 #include "tandem/base/random.h"
 #include "tandem/base/text.h"
 #include "tandem/files/datafiles.h"
-#include "tandem/files/numpy.h"
+#include "tandem/files/stored_array.h"
 
 namespace tandem {
 namespace {
 
 SampleCoding image_coding() { return {{1.0 / 255.0}, {0.0}}; }
 
-Tensor read_first(const std::filesystem::path& folder, std::initializer_list<const char*> names) {
+StoredArray stored_first(const std::filesystem::path& folder,
+                         std::initializer_list<const char*> names) {
   for (const char* name : names)
-    if (std::filesystem::exists(folder / name)) return read_idx(folder / name);
+    if (std::filesystem::exists(folder / name)) return stored_idx(folder / name);
   throw Error("there is no ", (folder / *names.begin()).string(),
               "; the folder must hold MNIST's four IDX files, unpacked");
 }
@@ -69,16 +70,20 @@ std::vector<std::int64_t> csv_split(const CsvTable& table, std::optional<std::si
   return chosen;
 }
 
-const Tensor* find_one(const NamedTensors& arrays, std::initializer_list<std::string> names) {
+const StoredArray* find_one(const std::vector<StoredArray>& arrays,
+                            std::initializer_list<std::string> names) {
   for (const std::string& name : names)
-    for (const auto& [known, tensor] : arrays)
-      if (known == name) return &tensor;
+    for (const StoredArray& array : arrays)
+      if (array.name == name) return &array;
   return nullptr;
 }
 
 // f64 samples become f32, what networks take; integers stay the codes they are.
-Tensor as_samples(const Tensor& tensor) {
-  return tensor.format() == Format::parse("f64") ? tensor.converted(Format()) : tensor;
+SampleRows as_samples(const StoredArray& array) {
+  if (array.shape.empty()) throw Error("its array '", array.name, "' has no axis of samples");
+  SampleRows samples(array.format, array.shape, array.rows);
+  if (array.format == Format::parse("f64")) samples = samples.converted(Format());
+  return array.shape.size() == 1 ? samples.reshaped({array.shape.front(), 1}) : samples;
 }
 
 }  // namespace
@@ -95,21 +100,53 @@ std::vector<std::int64_t> split_rows(std::int64_t count, bool train, std::uint64
 }
 
 DataSet open_mnist(const std::filesystem::path& folder, bool train) {
-  const Tensor images =
-      train ? read_first(folder, {"train-images-idx3-ubyte", "train-images.idx3-ubyte"})
-            : read_first(folder, {"t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte"});
-  const Tensor labels =
-      train ? read_first(folder, {"train-labels-idx1-ubyte", "train-labels.idx1-ubyte"})
-            : read_first(folder, {"t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte"});
-  if (images.format() != Format::parse("uint8") || images.rank() != 3)
-    throw Error("its images are ", type_of(images).to_string(), ", not uint8[count,rows,columns]");
-  if (labels.rank() != 1) throw Error("its labels have rank ", labels.rank(), ", not 1");
+  const StoredArray images =
+      train ? stored_first(folder, {"train-images-idx3-ubyte", "train-images.idx3-ubyte"})
+            : stored_first(folder, {"t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte"});
+  const StoredArray labels =
+      train ? stored_first(folder, {"train-labels-idx1-ubyte", "train-labels.idx1-ubyte"})
+            : stored_first(folder, {"t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte"});
+  if (images.format != Format::parse("uint8") || images.shape.size() != 3) {
+    throw Error("its images are ", images.format.name(), to_string(images.shape),
+                ", not uint8[count,rows,columns]");
+  }
+  if (labels.shape.size() != 1)
+    throw Error("its labels have rank ", labels.shape.size(), ", not 1");
   DataSet data;
-  data.samples = images.reshaped({images.shape()[0], 1, images.shape()[1], images.shape()[2]});
-  data.labels = integral_labels(labels.to_reals(), "labels");
+  data.samples =
+      as_samples(images).reshaped({images.shape[0], 1, images.shape[1], images.shape[2]});
+  data.labels = integral_labels(labels.all().to_reals(), "labels");
   data.coding = image_coding();
   return data;
 }
+
+namespace {
+
+// The rows of several arrays one after the other.
+SampleRows joined_rows(std::vector<StoredArray> parts) {
+  Shape shape = parts.front().shape;
+  const Format format = parts.front().format;
+  shape[0] = 0;
+  for (const StoredArray& part : parts) shape[0] += part.shape[0];
+  return {format, shape, [=, parts = std::move(parts)](std::int64_t begin, std::int64_t end) {
+            Shape taken = shape;
+            taken[0] = end - begin;
+            Tensor rows(format, taken);
+            auto to = rows.mutable_bytes().begin();
+            std::int64_t first = 0;
+            for (const StoredArray& part : parts) {
+              const std::int64_t from = std::max(begin, first) - first,
+                                 until = std::min(end - first, part.shape[0]);
+              first += part.shape[0];
+              if (from >= until) continue;
+              const Tensor read = part.rows(from, until);
+              to = std::copy(read.bytes().begin(), read.bytes().end(), to);
+            }
+            return rows;
+          }};
+}
+
+}  // namespace
 
 DataSet open_cifar10(const std::filesystem::path& folder, bool train) {
   std::vector<std::filesystem::path> files;
@@ -123,18 +160,13 @@ DataSet open_cifar10(const std::filesystem::path& folder, bool train) {
                 "; the folder must hold CIFAR-10's binary version");
   }
   DataSet data;
-  std::vector<Tensor> batches;
-  std::int64_t count = 0;
+  std::vector<StoredArray> batches;
   for (const auto& file : files) {
-    LabelledImages batch = read_cifar10(file);
-    count += batch.images.shape()[0];
+    StoredImages batch = stored_cifar10(file);
     data.labels.insert(data.labels.end(), batch.labels.begin(), batch.labels.end());
     batches.push_back(std::move(batch.images));
   }
-  data.samples = Tensor(batches.front().format(), {count, 3, 32, 32});
-  auto to = data.samples.mutable_bytes().begin();
-  for (const Tensor& batch : batches)
-    to = std::copy(batch.bytes().begin(), batch.bytes().end(), to);
+  data.samples = joined_rows(std::move(batches));
   data.coding = image_coding();
   return data;
 }
@@ -156,19 +188,20 @@ DataSet open_csv(const std::filesystem::path& file, bool train, std::uint64_t se
   }
   if (columns.empty()) throw Error("it has no column of features");
   const auto count = static_cast<std::int64_t>(table.rows.size());
-  data.samples = Tensor(Format(), {count, static_cast<std::int64_t>(columns.size())});
-  const auto to = data.samples.mutable_data<float>();
+  Tensor samples(Format(), {count, static_cast<std::int64_t>(columns.size())});
+  const auto to = samples.mutable_data<float>();
   for (std::size_t i = 0; i < table.rows.size(); ++i)
     for (std::size_t c = 0; c < columns.size(); ++c)
       to[i * columns.size() + c] = static_cast<float>(columns[c][i]);
+  data.samples = std::move(samples);
   return data.rows(rows);
 }
 
 DataSet open_npz(const std::filesystem::path& file, bool train, std::uint64_t seed) {
-  const NamedTensors arrays = read_npz(file);
+  const std::vector<StoredArray> arrays = stored_npz(file);
   const std::string prefix = train ? "train_" : "test_";
-  const Tensor* samples = find_one(arrays, {prefix + "images", prefix + "samples"});
-  const Tensor* labels = find_one(arrays, {prefix + "labels"});
+  const StoredArray* samples = find_one(arrays, {prefix + "images", prefix + "samples"});
+  const StoredArray* labels = find_one(arrays, {prefix + "labels"});
   const bool whole = samples == nullptr;
   if (whole) {
     samples = find_one(arrays, {"images", "samples"});
@@ -176,21 +209,22 @@ DataSet open_npz(const std::filesystem::path& file, bool train, std::uint64_t se
   }
   if (samples == nullptr) {
     std::vector<std::string> names;
-    for (const auto& [name, tensor] : arrays) names.push_back(name);
+    for (const StoredArray& array : arrays) names.push_back(array.name);
     throw Error("it has neither ", prefix, "images nor ", prefix,
                 "samples; it holds: ", names.empty() ? "nothing" : join(names, ", "));
   }
   DataSet data;
   data.samples = as_samples(*samples);
-  if (data.samples.rank() == 1) data.samples = data.samples.reshaped({data.samples.size(), 1});
   if (labels != nullptr) {
-    if (labels->rank() != 1) throw Error("its labels have rank ", labels->rank(), ", not 1");
-    data.labels = integral_labels(labels->to_reals(), "labels");
+    if (labels->shape.size() != 1)
+      throw Error("its labels have rank ", labels->shape.size(), ", not 1");
+    data.labels = integral_labels(labels->all().to_reals(), "labels");
   }
-  if (const Tensor* scale = find_one(arrays, {"scale"})) {
-    if (scale->size() != 1 || !(scale->real(0) > 0))
+  if (const StoredArray* scale = find_one(arrays, {"scale"})) {
+    const Tensor value = element_count(scale->shape) == 1 ? scale->all() : Tensor();
+    if (value.size() != 1 || !(value.real(0) > 0))
       throw Error("its array 'scale' is no positive scalar");
-    data.coding.scale = {scale->real(0)};
+    data.coding.scale = {value.real(0)};
   }
   if (!whole) return data;
   if (!data.labels.empty() && data.labels.size() != static_cast<std::size_t>(data.count()))
@@ -198,24 +232,20 @@ DataSet open_npz(const std::filesystem::path& file, bool train, std::uint64_t se
   return data.rows(split_rows(data.count(), train, seed));
 }
 
-DataSet random_data(std::int64_t count, const TensorType& input, std::uint64_t seed) {
-  constexpr std::int64_t kMost = 1 << 24;
-  if (count < 1 || count > kMost)
-    throw Error("the number of random samples is ", count, "; it must be from 1 to ", kMost);
-  Shape shape = {count};
-  for (std::size_t d = input.shape.size() > 1 ? 1 : 0; d < input.shape.size(); ++d)
-    shape.push_back(input.shape[d].constant());
-  DataSet data;
-  data.samples = Tensor(input.format, shape);
-  const std::int64_t size = data.samples.size() / count;
-  const CounterRandom random(seed, "data/random");
-  const bool uniform = input.format.is_uniform();
-  const bool bipolar = input.format == Format::parse("bipolar");
-  const IntegerRange range = uniform ? input.format.integer_range() : IntegerRange{-1, 1};
+namespace {
+
+// Samples of a format that are made when they are asked for; element i of the set is the draw of
+// index i.
+Tensor random_rows(const Format& format, const Shape& shape, std::int64_t begin,
+                   const CounterRandom& random) {
+  const std::int64_t each = element_count(shape) / std::max<std::int64_t>(1, shape.front());
+  const bool uniform = format.is_uniform();
+  const bool bipolar = format == Format::parse("bipolar");
+  const IntegerRange range = uniform ? format.integer_range() : IntegerRange{-1, 1};
   std::vector<std::int64_t> integers;
   std::vector<double> reals;
-  for (std::int64_t i = 0; i < data.samples.size(); ++i) {
-    const std::int64_t sample = i / size;
+  for (std::int64_t i = begin * each; i < (begin + shape.front()) * each; ++i) {
+    const std::int64_t sample = i / each;
     const auto index = static_cast<std::uint64_t>(i);
     if (!uniform) {
       reals.push_back(sample == 0 ? -1 : sample == 1 ? 1 : 2 * random.uniform(index) - 1);
@@ -226,8 +256,27 @@ DataSet random_data(std::int64_t count, const TensorType& input, std::uint64_t s
                                  : random.integer(index, range.min, range.max));
     }
   }
-  data.samples = uniform ? Tensor::from_integers(input.format, shape, integers)
-                         : Tensor::from_reals(input.format, shape, reals);
+  return uniform ? Tensor::from_integers(format, shape, integers)
+                 : Tensor::from_reals(format, shape, reals);
+}
+
+}  // namespace
+
+DataSet random_data(std::int64_t count, const TensorType& input, std::uint64_t seed) {
+  constexpr std::int64_t kMost = 1 << 24;
+  if (count < 1 || count > kMost)
+    throw Error("the number of random samples is ", count, "; it must be from 1 to ", kMost);
+  Shape shape = {count};
+  for (std::size_t d = input.shape.size() > 1 ? 1 : 0; d < input.shape.size(); ++d)
+    shape.push_back(input.shape[d].constant());
+  DataSet data;
+  data.samples = {input.format, shape,
+                  [format = input.format, shape, random = CounterRandom(seed, "data/random")](
+                      std::int64_t begin, std::int64_t end) {
+                    Shape taken = shape;
+                    taken[0] = end - begin;
+                    return random_rows(format, taken, begin, random);
+                  }};
   return data;
 }
 

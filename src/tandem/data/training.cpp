@@ -8,8 +8,7 @@ TrainingSets open_training(const TrainingOptions& asked, const Module& network) 
   if (asked.seed < 0) throw Error("--seed ", asked.seed, " is negative");
   if (asked.calibration < 1)
     throw Error("--calibration ", asked.calibration, ": at least one sample is needed");
-  if (asked.selection < 1)
-    throw Error("--selection ", asked.selection, ": at least one sample is needed");
+  if (asked.selection < 0) throw Error("--selection ", asked.selection, " is negative");
   if (asked.split == "train") {
     throw Error(
         "--split train: calibration and selection are taken from the training samples, so "
@@ -31,6 +30,7 @@ TrainingSets open_training(const TrainingOptions& asked, const Module& network) 
   // Random samples have no splits: others are drawn.
   if (asked.source.starts_with("random:")) ++options.seed;
   options.limit = asked.limit;
+  if (!asked.opens_held_out) return {std::move(parts.calibration), std::move(parts.selection), {}};
   return {std::move(parts.calibration), std::move(parts.selection), open_data(options, input)};
 }
 

@@ -20,10 +20,11 @@ struct TrainingOptions {
   std::string source, preprocess, split = "test";  // the held-out split
   std::int64_t calibration = 256, selection = 512, seed = 1;
   std::optional<std::int64_t> limit;  // of held-out samples
+  bool opens_held_out = true;         // else there are none
 };
 
-// Throws Error where the network has more than one input, where the held-out split is the one that
-// calibration takes, and as open_data() does.
+// `selection` may be 0 where nothing is selected. Throws Error where the network has more than one
+// input, where the held-out split is the one that calibration takes, and as open_data() does.
 TrainingSets open_training(const TrainingOptions& options, const Module& network);
 
 }  // namespace tandem

@@ -208,7 +208,7 @@ Artifacts verilog_bench(const Module& module, const Pipeline& pipeline, const st
     DataOptions options;
     options.source = concat("random:", kFrames);
     options.seed = i + 1;
-    frames.push_back(open_data(options, batched).samples);
+    frames.push_back(open_data(options, batched).samples.all());
     writer.add(inputs[i], i, true, frames.back());
   }
   std::vector<std::vector<std::int64_t>> results(outputs.size());

@@ -10,11 +10,11 @@
 
 namespace tandem {
 
-// Readers of plain data files. All throw Error naming `source` and the place in it.
+// Readers of plain data files; those of stored_array.h leave the samples in the file. All throw
+// Error naming `source` and the place in it.
 
 // An IDX file, the format of MNIST: a big-endian array of u8, i8, i16, i32, f32 or f64.
 Tensor read_idx(ByteSpan bytes, std::string_view source);
-Tensor read_idx(const std::filesystem::path& path);
 
 // A batch of CIFAR-10's binary version: records of one label byte and 3 x 32 x 32 pixels.
 struct LabelledImages {
@@ -22,7 +22,6 @@ struct LabelledImages {
   std::vector<std::int64_t> labels;
 };
 LabelledImages read_cifar10(ByteSpan bytes, std::string_view source);
-LabelledImages read_cifar10(const std::filesystem::path& path);
 
 // Comma-separated text with one record per line: fields may be quoted ("a ""b"""), empty lines are
 // skipped. The first line is the header where any of its fields is no number.

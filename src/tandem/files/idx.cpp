@@ -3,6 +3,7 @@
 
 #include "tandem/base/error.h"
 #include "tandem/files/datafiles.h"
+#include "tandem/files/stored_array.h"
 
 namespace tandem {
 namespace {
@@ -19,7 +20,13 @@ std::optional<Format> idx_format(std::uint64_t code) {
   }
 }
 
-Tensor parse_idx(ByteSpan bytes) {
+struct IdxHeader {
+  Format format;
+  Shape shape;
+  std::size_t offset = 0;  // of the first element
+};
+
+IdxHeader parse_idx_header(ByteSpan bytes) {
   if (bytes.size() < 4) throw Error("truncated before the end of its IDX header");
   if (big_endian(bytes.first(2)) == 0x1f8b)
     throw Error("is compressed with gzip; unpack it first (gunzip)");
@@ -31,21 +38,49 @@ Tensor parse_idx(ByteSpan bytes) {
   Shape shape;
   for (std::size_t d = 0; d < rank; ++d)
     shape.push_back(static_cast<std::int64_t>(big_endian(bytes.subspan(4 + 4 * d, 4))));
-  const auto width = static_cast<std::size_t>(storage_bytes(format->storage()));
-  const ByteSpan elements = bytes.subspan(4 + 4 * rank);
-  const auto wanted = static_cast<std::uint64_t>(element_count(shape)) * width;
-  if (elements.size() != wanted) {
-    throw Error(elements.size(), " bytes of elements where ", format->name(), to_string(shape),
-                " has ", wanted, elements.size() < wanted ? "; the file is truncated" : "");
-  }
-  Tensor tensor(*format, shape);
+  return {*format, shape, 4 + 4 * rank};
+}
+
+// `size` is that of the file.
+void check_size(const IdxHeader& header, std::uint64_t size) {
+  const auto width = static_cast<std::uint64_t>(storage_bytes(header.format.storage()));
+  const std::uint64_t wanted = static_cast<std::uint64_t>(element_count(header.shape)) * width,
+                      given = size - header.offset;
+  if (given == wanted) return;
+  throw Error(given, " bytes of elements where ", header.format.name(), to_string(header.shape),
+              " has ", wanted, given < wanted ? "; the file is truncated" : "");
+}
+
+Tensor parse_idx(ByteSpan bytes) {
+  const IdxHeader header = parse_idx_header(bytes);
+  check_size(header, bytes.size());
+  const ByteSpan elements = bytes.subspan(header.offset);
+  Tensor tensor(header.format, header.shape);
   const auto to = tensor.mutable_bytes();
   std::copy(elements.begin(), elements.end(), to.begin());
-  swap_elements(to, width);
+  swap_elements(to, static_cast<std::size_t>(storage_bytes(header.format.storage())));
   return tensor;
 }
 
 }  // namespace
+
+StoredArray stored_idx(const std::filesystem::path& path) {
+  try {
+    constexpr std::uint64_t kMostHeader = 4 + 4 * 255;
+    const std::uint64_t size = regular_file_size(path);
+    const IdxHeader header =
+        parse_idx_header(read_file_range(path, 0, std::min(size, kMostHeader)));
+    check_size(header, size);
+    const auto file = std::make_shared<OpenFile>(path);
+    const auto read = [file](std::uint64_t offset, std::span<std::byte> to) {
+      file->read(offset, to);
+    };
+    return rows_of({read, header.offset, true}, path.filename().string(), header.format,
+                   header.shape);
+  } catch (const Error& error) {
+    throw error.at(path.string());
+  }
+}
 
 Tensor read_idx(ByteSpan bytes, std::string_view source) {
   try {
@@ -53,10 +88,6 @@ Tensor read_idx(ByteSpan bytes, std::string_view source) {
   } catch (const Error& error) {
     throw error.at(source);
   }
-}
-
-Tensor read_idx(const std::filesystem::path& path) {
-  return read_idx(read_file_bytes(path), path.string());
 }
 
 }  // namespace tandem

@@ -6,6 +6,7 @@
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
 #include "tandem/files/element_check.h"
+#include "tandem/files/npy_header.h"
 #include "tandem/files/numpy.h"
 
 namespace tandem {
@@ -13,7 +14,7 @@ namespace {
 
 constexpr std::string_view kMagic("\x93NUMPY", 6);
 
-struct Header {
+struct Dictionary {
   std::string type;  // "<f4"
   bool fortran_order = false;
   Shape shape;
@@ -24,8 +25,8 @@ class HeaderParser {
  public:
   explicit HeaderParser(std::string_view text) : text_(text) {}
 
-  Header parse() {
-    Header header;
+  Dictionary parse() {
+    Dictionary header;
     std::vector<std::string> seen;
     expect('{');
     while (!accept('}')) {
@@ -164,35 +165,21 @@ void reorder_from_fortran(std::span<std::byte> bytes, const Shape& shape, std::s
 }
 
 Tensor parse_npy(ByteSpan bytes) {
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (text.substr(0, kMagic.size()) != kMagic) throw Error("not a NumPy array (no \\x93NUMPY)");
-  if (bytes.size() < 10) throw Error("truncated in the header");
-  const int version = std::to_integer<int>(bytes[6]);
-  if (version < 1 || version > 3)
-    throw Error("version ", version, " of the format; versions 1 to 3 are read");
-  const std::size_t length_bytes = version == 1 ? 2 : 4;
-  if (bytes.size() < 8 + length_bytes) throw Error("truncated in the header");
-  std::size_t header_size = 0;
-  for (std::size_t i = length_bytes; i-- > 0;)
-    header_size = header_size << 8 | std::to_integer<std::size_t>(bytes[8 + i]);
-  const std::size_t begin = 8 + length_bytes;
-  if (header_size > bytes.size() - begin) throw Error("truncated in the header");
-  const Header header = HeaderParser(text.substr(begin, header_size)).parse();
-  const ElementType type = checked_type(header.type);
-
-  const auto wanted = static_cast<std::uint64_t>(element_count(header.shape)) * type.width;
-  const ByteSpan elements = bytes.subspan(begin + header_size);
+  const NpyHeader header = parse_npy_header(bytes);
+  const std::uint64_t wanted = header.element_bytes();
+  const ByteSpan elements = bytes.subspan(header.offset);
   if (elements.size() != wanted) {
     throw Error(elements.size(), " bytes of elements where ", header.type, to_string(header.shape),
                 " has ", wanted, elements.size() < wanted ? "; the file is truncated" : "");
   }
-  Tensor tensor(type.format, header.shape);
+  Tensor tensor(header.format, header.shape);
   const auto to = tensor.mutable_bytes();
   ensure(to.size() == wanted, "storage of a NumPy type");
   std::copy(elements.begin(), elements.end(), to.begin());
-  if (header.type[0] == '>') swap_elements(to, type.width);
+  const auto width = static_cast<std::size_t>(storage_bytes(header.format.storage()));
+  if (header.swapped) swap_elements(to, width);
   if (header.fortran_order && header.shape.size() > 1)
-    reorder_from_fortran(to, header.shape, type.width);
+    reorder_from_fortran(to, header.shape, width);
   check_elements(tensor);
   return tensor;
 }
@@ -222,6 +209,37 @@ bool has_numpy_type(const Format& format) {
 }
 
 }  // namespace
+
+std::uint64_t NpyHeader::element_bytes() const {
+  return static_cast<std::uint64_t>(element_count(shape)) *
+         static_cast<std::uint64_t>(storage_bytes(format.storage()));
+}
+
+std::uint64_t npy_header_size(ByteSpan prefix) {
+  const std::string_view text(reinterpret_cast<const char*>(prefix.data()), prefix.size());
+  if (text.substr(0, kMagic.size()) != kMagic) throw Error("not a NumPy array (no \\x93NUMPY)");
+  if (prefix.size() < 10) throw Error("truncated in the header");
+  const int version = std::to_integer<int>(prefix[6]);
+  if (version < 1 || version > 3)
+    throw Error("version ", version, " of the format; versions 1 to 3 are read");
+  const std::size_t length_bytes = version == 1 ? 2 : 4;
+  if (prefix.size() < 8 + length_bytes) throw Error("truncated in the header");
+  std::uint64_t size = 0;
+  for (std::size_t i = length_bytes; i-- > 0;)
+    size = size << 8 | std::to_integer<std::uint64_t>(prefix[8 + i]);
+  return 8 + length_bytes + size;
+}
+
+NpyHeader parse_npy_header(ByteSpan bytes) {
+  const std::uint64_t offset = npy_header_size(bytes);
+  if (offset > bytes.size()) throw Error("truncated in the header");
+  const std::size_t begin = std::to_integer<int>(bytes[6]) == 1 ? 10 : 12;
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const Dictionary entries = HeaderParser(text.substr(begin, offset - begin)).parse();
+  const ElementType type = checked_type(entries.type);
+  return {entries.type,           type.format,   entries.fortran_order,
+          entries.type[0] == '>', entries.shape, offset};
+}
 
 Tensor read_npy(ByteSpan bytes, std::string_view source) {
   try {

@@ -48,6 +48,8 @@ FitRequest request_of(const FitJob& job) {
   request.network = job.network;
   request.model = std::filesystem::path(job.model).filename().string();
   request.name = symbol_name(job.name, job.model);
+  if (job.data.selection == 0)
+    throw Error("--selection 0: a search compares candidates on samples; give it some");
   TrainingSets sets = open_training(job.data, request.network);
   request.calibration = std::move(sets.calibration);
   request.selection = std::move(sets.selection);

@@ -216,7 +216,7 @@ def main():
                     cells.append(measured(pathlib.Path(folder) / "out.tandem"))
                 else:
                     accuracy = result["accuracy"]
-                    kind = "float" if recipe is None else "reference"
+                    kind = "float" if recipe is None else "lowered"
                     cells.append(f"{100 * accuracy.get(kind, accuracy['recoded']):.2f}")
             print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
     return 0

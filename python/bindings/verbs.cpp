@@ -359,7 +359,7 @@ void bind_compress_result(nb::module_& module) {
       .def_prop_ro("recoded_accuracy",
                    [](const Compressed& compressed) { return compressed->recoded_accuracy; })
       .def_prop_ro(
-          "reference_accuracy",
+          "lowered_accuracy",
           [](const Compressed& compressed) {
             return compressed->lowered ? std::optional(compressed->lowered->accuracy)
                                        : std::nullopt;

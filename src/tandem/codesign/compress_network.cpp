@@ -18,8 +18,8 @@
 #include "tandem/graph/operator.h"
 #include "tandem/graph/printer.h"
 #include "tandem/ops/exponentials.h"
+#include "tandem/verify/execution.h"
 #include "tandem/verify/network.h"
-#include "tandem/verify/reference_execution.h"
 
 namespace tandem {
 namespace {
@@ -110,8 +110,8 @@ CompressResult::Lowered run_lowered(const Module& recoded, const DataSet& data,
                                     const std::vector<Tensor>& coded) {
   const Module lowered = lowered_network(recoded);
   const NetworkSamples samples(recoded, {data});
-  ReferenceExecution reference(lowered);
-  const Samples outputs = reference.run(samples.codes(lowered));
+  // All executions agree in every bit; this one is the fastest.
+  const Samples outputs = make_execution("cpu", lowered)->run(samples.codes(lowered));
   CompressResult::Lowered result;
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const auto codes = outputs[i].to_integers();
@@ -222,8 +222,8 @@ Json json_of(const CompressResult& result) {
   json["accuracy"] = {{"float", result.float_accuracy}, {"recoded", result.recoded_accuracy}};
   json["relative_noise"] = result.relative_noise;
   if (result.lowered) {
-    json["accuracy"]["reference"] = result.lowered->accuracy;
-    json["reference_codes"] = {{"compared", result.lowered->compared_codes},
+    json["accuracy"]["lowered"] = result.lowered->accuracy;
+    json["lowered_codes"] = {{"compared", result.lowered->compared_codes},
                                {"differing", result.lowered->differing_codes},
                                {"relative_noise", result.lowered->relative_noise}};
   }

@@ -64,6 +64,8 @@ RECIPES = [
     ("W4A4 power-of-two factors", ["--weights", "int4", "--activations", "uint4", "--rewrite",
                                    "ptf:3"]),
     ("W4A4 RepQ", ["--weights", "int4", "--activations", "uint4", "--rewrite", "repq"]),
+    ("W4A4 RepQ gptq", ["--weights", "int4", "--activations", "uint4", "--rewrite", "repq",
+                        "--rounding", "gptq"]),
 ]
 
 
@@ -162,7 +164,9 @@ def perplexity(tandem, module, test, following, limit, folder):
 
 def run(tandem, network, recipe, limit, folder):
     model, data, *options = network
-    command = [tandem, "compress", model, "--data", data, *options, "--limit", str(limit), *recipe,
+    if "--skip-accuracy" not in recipe:
+        options += ["--limit", str(limit)]
+    command = [tandem, "compress", model, "--data", data, *options, *recipe,
                "--json", "-o", pathlib.Path(folder) / "out.tandem"]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True,
                           check=False)
@@ -207,8 +211,9 @@ def main():
                 if recipe is None and title == "characters":
                     cells.append(measured(model))
                     continue
-                result, reason = run(arguments.tandem, network, recipe or [], arguments.limit,
-                                     folder)
+                skip = ["--skip-accuracy"] if title == "characters" else []
+                result, reason = run(arguments.tandem, network, [*(recipe or []), *skip],
+                                     arguments.limit, folder)
                 if result is None:
                     cells.append("–")
                     print(f"{title}, {name}: {reason}", file=sys.stderr)

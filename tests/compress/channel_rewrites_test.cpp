@@ -9,6 +9,7 @@
 #include "tandem/compress/recoder.h"
 #include "tandem/data/batch.h"
 #include "tandem/files/model_file.h"
+#include "tandem/graph/printer.h"
 #include "tandem/ops/register.h"
 
 #include "tests/support/networks.h"
@@ -34,15 +35,16 @@ void expect_kept(const Module& network, const std::vector<std::string>& rewrites
   DataOptions options;
   options.source = "random:6";
   const DataSet data = open_data(options, input);
-  const Tensor batch = BatchLayout(data, input).reals(2, 6);
+  const BatchLayout layout(data, input);
+  const Tensor batch = layout.reals(2, layout.fixed_batch() > 0 ? 3 : 5);
   for (const std::string& text : rewrites) {
     Module rewritten = network;
     const std::size_t places =
         rewrite_channels(rewritten, parse_channel_rewrite(text), data, QuantizerRules());
-    EXPECT_GE(places, 5U) << text;
-    const double difference = test::relative_difference(network, rewritten, batch);
-    EXPECT_LE(difference, 1e-5) << text;
-    EXPECT_GT(difference, 0) << text << " changed nothing";
+    EXPECT_GE(places, 3U) << text;
+    EXPECT_LE(test::relative_difference(network, rewritten, batch), 1e-5) << text;
+    // Powers of two change no bit of the outputs, but constants all the same.
+    EXPECT_NE(print_module(rewritten), print_module(network)) << text;
   }
 }
 

@@ -25,11 +25,11 @@ constexpr const char* kFormats[] = {
     "e3m3",    "e4m3",    "e5m2",  "fixed<4,2>", "fixed<8,5>"};
 constexpr ScaleKind kPlainScales[] = {ScaleKind::kF32, ScaleKind::kF16, ScaleKind::kBf16};
 
-struct Shape {
+struct WeightShape {
   std::int64_t rows, depth, group;
 };
 // Panels and tiles that are filled and not; groups of tiles, of all of a row, of all of a long one.
-constexpr Shape kShapes[] = {{8, 32, 32}, {16, 256, 64}, {21, 96, 32}, {5, 77, 77}, {40, 320, 320}};
+constexpr WeightShape kShapes[] = {{8, 32, 32}, {16, 256, 64}, {21, 96, 32}, {5, 77, 77}, {40, 320, 320}};
 
 // Weights with codes and scales drawn at random, and what they stand for.
 struct Drawn {
@@ -80,7 +80,7 @@ class DecodeProduct : public testing::TestWithParam<InstructionSet> {
 
   std::size_t below(std::size_t end) { return engine_() % end; }
 
-  Drawn draw(const char* format, const Shape& shape, ScaleKind kind, bool with_zeros = false) {
+  Drawn draw(const char* format, const WeightShape& shape, ScaleKind kind, bool with_zeros = false) {
     Drawn drawn;
     drawn.source.decoder = decoder_of(Format::parse(format)).value();
     drawn.source.rows = shape.rows;
@@ -158,7 +158,7 @@ INSTANTIATE_TEST_SUITE_P(InstructionSets, DecodeProduct, testing::ValuesIn(kInst
 
 TEST_P(DecodeProduct, OfEveryFormatWithReals) {
   for (const char* format : kFormats) {
-    for (const Shape& shape : kShapes) {
+    for (const WeightShape& shape : kShapes) {
       for (const ScaleKind kind : kPlainScales) {
         SCOPED_TRACE(testing::Message() << format << " " << shape.rows << "x" << shape.depth);
         const auto rows = static_cast<std::int64_t>(1 + below(9));
@@ -206,7 +206,7 @@ TEST_P(DecodeProduct, WithCodedRowsIsExactAsDefined) {
       for (const int zeros : {0, 1}) {
         const std::string format = (is_signed ? "int" : "uint") + std::to_string(bits);
         SCOPED_TRACE(format);
-        for (const Shape& shape : kShapes) {
+        for (const WeightShape& shape : kShapes) {
           Drawn drawn = draw(format.c_str(), shape, ScaleKind::kF16, zeros == 1);
           const auto most = static_cast<std::uint8_t>((1 << bits) - 1);
           for (std::size_t i = 0; i < drawn.codes.size() / 2; ++i)

@@ -22,9 +22,8 @@ struct DecodePanels {
   struct CodeRows {
     const std::int8_t* x;  // [m][padded depth]
     const float* scales;   // [m][groups], of nested scales [m][super groups]
-    // [m][groups]: what zero points take off the sum of a group: the sum of its codes, which is to
-    // be multiplied where rows have zero points of their own. Of nested scales: two halves of it in
-    // 16 bits each.
+    // [m][groups]: what zero points take off the sum of a group: the sum of its codes of x, which
+    // is to be multiplied where rows have zero points of their own.
     const std::int32_t* zero_sums;
   };
   using Code = void (*)(const DecodeWeights&, const DecodeWeights::Panel&, const CodeRows&,

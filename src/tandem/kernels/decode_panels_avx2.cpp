@@ -20,7 +20,7 @@ TANDEM_DECODE_INLINE __m256i load_bytes(const void* from) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(from));
 }
 
-// ---- Codes of a step: four positions of the depth for eight rows, 32 bytes --------------------
+// ---- Codes of a step: four positions of the depth for eight rows, 32 bytes ----
 
 // The field of step `step` in a plane of kWidth bits, moved to bit `to` of its byte; with others
 // beside it where it is not `alone`.
@@ -61,7 +61,7 @@ TANDEM_DECODE_INLINE __m256i codes_of(const std::uint8_t* tile, int half, int st
   return codes;
 }
 
-// ---- Reals of a step: a vector of eight rows for each of four positions -----------------------
+// ---- Reals of a step: a vector of eight rows for each of four positions ----
 // A decoder opens a step and then makes one vector after the other: registers are few.
 
 // Unsigned integers times powers of two, which decode_prescale() takes back: a code is masked out
@@ -156,7 +156,7 @@ struct TableReals {
   }
 };
 
-// ---- Scales and zero points of eight rows -------------------------------------------------------
+// ---- Scales and zero points of eight rows ----
 
 TANDEM_DECODE_INLINE __m256 halves(const void* from) {
   return _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(from)));
@@ -192,8 +192,7 @@ TANDEM_DECODE_INLINE __m256i zero_points(const DecodeWeights::Panel& panel, std:
       reinterpret_cast<const __m128i*>(panel.zeros + group * kDecodePanel + 8 * half)));
 }
 
-// ---- With f32
-// -------------------------------------------------------------------------------------
+// ---- With f32 ----
 
 // `of_one` chains of sums for one row of x and each half, so that additions need not wait for each
 // other; more rows wait for each other less.
@@ -345,8 +344,7 @@ TANDEM_DECODE void real_panel(const DecodeWeights& w, const DecodeWeights::Panel
   store_totals(totals, y);
 }
 
-// ---- With codes
-// -----------------------------------------------------------------------------------
+// ---- With codes ----
 
 // Steps whose pairs of products with codes up to 127 add up within 16 bits.
 constexpr int steps_in_16_bits(int bits) {
@@ -475,11 +473,11 @@ TANDEM_DECODE void nested_code_panel(const DecodeWeights& w, const DecodeWeights
     for (std::int64_t t = 0; t < kTiles; ++t, tile += 4 * kDecodePanel * kBits, x += kDecodeTile) {
 #pragma GCC unroll 2
       for (int of_tile = 0; of_tile < 2; ++of_tile, ++group) {
-        __m256i factors[kHalves];  // the scale in both halves of its lane
+        __m256i lanes[kHalves], factors[kHalves];  // the scale, and the same in 16 bits twice
 #pragma GCC unroll 2
         for (int half = 0; half < kHalves; ++half) {
-          const __m256i lanes = nested_scales(panel, group, half);
-          factors[half] = _mm256_blend_epi16(lanes, _mm256_slli_epi32(lanes, 16), 0xAA);
+          lanes[half] = nested_scales(panel, group, half);
+          factors[half] = _mm256_blend_epi16(lanes[half], _mm256_slli_epi32(lanes[half], 16), 0xAA);
         }
         sums.template add<kBits, 4>(tile, 4 * of_tile, x, depth, factors);
 #pragma GCC unroll 4
@@ -488,7 +486,7 @@ TANDEM_DECODE void nested_code_panel(const DecodeWeights& w, const DecodeWeights
 #pragma GCC unroll 2
           for (int half = 0; half < kHalves; ++half)
             sums.at[half][m] =
-                _mm256_sub_epi32(sums.at[half][m], _mm256_madd_epi16(taken, factors[half]));
+                _mm256_sub_epi32(sums.at[half][m], _mm256_mullo_epi32(taken, lanes[half]));
         }
       }
     }
@@ -505,8 +503,7 @@ TANDEM_DECODE void nested_code_panel(const DecodeWeights& w, const DecodeWeights
   store_totals(totals, y);
 }
 
-// ---- The choice
-// -----------------------------------------------------------------------------------
+// ---- The choice ----
 
 using Real = DecodePanels::Real;
 using Code = DecodePanels::Code;

@@ -20,8 +20,7 @@ using Kind = CodeDecoder::Kind;
 // Bytes of codes that one thread reads at a time.
 constexpr std::int64_t kPartBytes = std::int64_t{1} << 16;
 
-// ---- Without vectors of a kind
-// --------------------------------------------------------------------
+// ---- Without vectors of a kind ----
 
 // The codes of a tile, [kDecodeTile][kDecodePanel].
 class TileCodes {
@@ -122,8 +121,7 @@ void plain_code_panel(const DecodeWeights& w, const DecodeWeights::Panel& panel,
   }
 }
 
-// ---- Preparation of x
-// -----------------------------------------------------------------------------
+// ---- Preparation of x ----
 
 constexpr int kSumLanes = 8;  // of sums and maxima, which the compiler makes vectors
 
@@ -183,15 +181,7 @@ void prepare_zero_sums(const DecodeWeights& w, const std::int8_t* codes, bool ha
   const int zero = has_zeros ? 1 : code_zero(w.decoder());
   for (std::int64_t g = 0; g < w.groups(); ++g) {
     const std::int8_t* of_group = codes + g * w.group();
-    if (w.scale_kind() != ScaleKind::kNested) {
-      sums[g] = zero * std::accumulate(of_group, of_group + w.group(), 0);
-      continue;
-    }
-    const std::int64_t half = w.group() / 2;
-    const int low = zero * std::accumulate(of_group, of_group + half, 0),
-              high = zero * std::accumulate(of_group + half, of_group + w.group(), 0);
-    sums[g] = static_cast<std::int32_t>(static_cast<std::uint32_t>(high) << 16 |
-                                        (static_cast<std::uint32_t>(low) & 0xffffU));
+    sums[g] = zero * std::accumulate(of_group, of_group + w.group(), 0);
   }
 }
 

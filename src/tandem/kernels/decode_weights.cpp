@@ -164,20 +164,28 @@ void DecodeWeights::pack_codes(const DecodeSource& source) {
   const std::int64_t total = panels() * tiles * tile_bytes;
   codes_ = static_cast<std::uint8_t*>(memory_.take(static_cast<std::size_t>(total)));
   bytes_ += total;
+  std::vector<std::size_t> places;
+  for (int r = 0; r < kDecodePanel; ++r)
+    for (int k = 0; k < kDecodeTile; ++k)
+      places.push_back(static_cast<std::size_t>(place(decoder_.kind, r, k)));
   parallel_for(0, panels(), 1, [&](std::int64_t from, std::int64_t to) {
-    std::vector<std::uint16_t> codes(kDecodePanel * kDecodeTile);
+    std::vector<std::uint16_t> codes(places.size());
     for (std::int64_t at = from * tiles; at < to * tiles; ++at) {
       std::ranges::fill(codes, std::uint16_t{0});
       const std::int64_t row = at / tiles * kDecodePanel, column = at % tiles * kDecodeTile;
-      for (int r = 0; r < kDecodePanel && row + r < rows_; ++r) {
-        for (int k = 0; k < kDecodeTile && column + k < depth_; ++k) {
-          const auto index = static_cast<std::size_t>((row + r) * depth_ + column + k);
-          const std::uint8_t code = source.codes[index];
-          ensure(decoder_.stands_for_number[code], "a code of a weight stands for no number");
-          codes[static_cast<std::size_t>(place(decoder_.kind, r, k))] = code;
+      const std::int64_t count = std::min<std::int64_t>(kDecodeTile, depth_ - column);
+      for (std::int64_t r = 0; r < kDecodePanel && row + r < rows_; ++r) {
+        const std::uint8_t* given = source.codes.data() + (row + r) * depth_ + column;
+        bool are_numbers = true;
+        for (std::int64_t k = 0; k < count; ++k) {
+          are_numbers = are_numbers && decoder_.stands_for_number[given[k]];
+          codes[places[static_cast<std::size_t>(r * kDecodeTile + k)]] = given[k];
         }
+        ensure(are_numbers, "a code of a weight stands for no number");
       }
-      std::ranges::copy(pack_bits(codes, packing_), codes_ + at * tile_bytes);
+      const std::span<std::uint8_t> tile(codes_ + at * tile_bytes,
+                                         static_cast<std::size_t>(tile_bytes));
+      pack_bits(codes, packing_, tile);
     }
   });
 }

@@ -1,5 +1,6 @@
 #include "tandem/numerics/bit_packer.h"
 
+#include <algorithm>
 #include <charconv>
 #include <numeric>
 
@@ -32,16 +33,18 @@ std::size_t plane_bytes(int width, int lanes, std::size_t count) {
   return (count + vector - 1) / vector * l;
 }
 
-// Calls visit(code, byte, shift) for the field of each code of a plane whose width divides 8.
+// Calls visit(first, last, byte, shift) for runs of codes that lie in the same field of bytes side
+// by side, of a plane whose width divides 8.
 template <typename Visit>
-void for_each_field(const Packing& packing, int width, std::size_t count, const Visit& visit) {
+void for_each_run(const Packing& packing, int width, std::size_t count, const Visit& visit) {
   const auto lanes = static_cast<std::size_t>(packing.lanes);
   const int fields = 8 / width;
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t row = i / lanes;
-    const auto field = static_cast<int>(row % static_cast<std::size_t>(fields));
-    const int place = packing.high_first ? fields - 1 - field : field;
-    visit(i, row / static_cast<std::size_t>(fields) * lanes + i % lanes, place * width);
+  std::size_t byte = 0;
+  for (std::size_t first = 0; first < count; byte += lanes) {
+    for (int field = 0; field < fields && first < count; ++field, first += lanes) {
+      const int place = packing.high_first ? fields - 1 - field : field;
+      visit(first, std::min(first + lanes, count), byte, place * width);
+    }
   }
 }
 
@@ -108,22 +111,25 @@ std::size_t Packing::bytes(std::size_t count) const {
   return total;
 }
 
-std::vector<std::uint8_t> pack_bits(std::span<const std::uint16_t> codes, const Packing& packing) {
+void pack_bits(std::span<const std::uint16_t> codes, const Packing& packing,
+               std::span<std::uint8_t> bytes) {
   require(packing);
-  const int bits = packing.bits();
-  std::vector<std::uint8_t> bytes(packing.bytes(codes.size()));
-  for (const std::uint16_t code : codes)
-    ensure(code >> bits == 0, "a code has more bits than its packing");
+  ensure(bytes.size() == packing.bytes(codes.size()), "packed codes take another number of bytes");
+  std::fill(bytes.begin(), bytes.end(), std::uint8_t{0});
+  unsigned all = 0;
+  for (const std::uint16_t code : codes) all |= code;
+  ensure(all >> packing.bits() == 0, "a code has more bits than its packing");
   std::uint8_t* plane = bytes.data();
   int from = 0;
   for (const int width : packing.planes) {
-    const auto part = [&](std::size_t i) {
-      return static_cast<unsigned>(codes[i] >> from) & ((1U << width) - 1);
-    };
+    const unsigned mask = (1U << width) - 1;
+    const auto part = [&](std::size_t i) { return static_cast<unsigned>(codes[i] >> from) & mask; };
     if (divides_byte(width)) {
-      for_each_field(packing, width, codes.size(), [&](std::size_t i, std::size_t byte, int shift) {
-        plane[byte] = static_cast<std::uint8_t>(plane[byte] | part(i) << shift);
-      });
+      for_each_run(packing, width, codes.size(),
+                   [&](std::size_t first, std::size_t last, std::size_t byte, int shift) {
+                     for (std::size_t i = first; i < last; ++i, ++byte)
+                       plane[byte] = static_cast<std::uint8_t>(plane[byte] | part(i) << shift);
+                   });
     } else {
       for (std::size_t i = 0; i < codes.size(); ++i) {
         for (int bit = 0; bit < width; ++bit) {
@@ -137,6 +143,11 @@ std::vector<std::uint8_t> pack_bits(std::span<const std::uint16_t> codes, const 
     plane += plane_bytes(width, packing.lanes, codes.size());
     from += width;
   }
+}
+
+std::vector<std::uint8_t> pack_bits(std::span<const std::uint16_t> codes, const Packing& packing) {
+  std::vector<std::uint8_t> bytes(packing.bytes(codes.size()));
+  pack_bits(codes, packing, bytes);
   return bytes;
 }
 
@@ -152,9 +163,12 @@ std::vector<std::uint16_t> unpack_bits(std::span<const std::uint8_t> bytes, std:
   };
   for (const int width : packing.planes) {
     if (divides_byte(width)) {
-      for_each_field(packing, width, count, [&](std::size_t i, std::size_t byte, int shift) {
-        add(i, static_cast<unsigned>(plane[byte] >> shift) & ((1U << width) - 1), from);
-      });
+      const unsigned mask = (1U << width) - 1;
+      for_each_run(packing, width, count,
+                   [&](std::size_t first, std::size_t last, std::size_t byte, int shift) {
+                     for (std::size_t i = first; i < last; ++i, ++byte)
+                       add(i, static_cast<unsigned>(plane[byte] >> shift) & mask, from);
+                   });
     } else {
       for (std::size_t i = 0; i < count; ++i) {
         for (int bit = 0; bit < width; ++bit) {

@@ -37,6 +37,9 @@ struct Packing {
 // Codes to bytes, plane after plane, each of whole vectors; what no code fills is zero.
 // InternalError when a code has more bits than the packing.
 std::vector<std::uint8_t> pack_bits(std::span<const std::uint16_t> codes, const Packing& packing);
+// The same into as many bytes as they take.
+void pack_bits(std::span<const std::uint16_t> codes, const Packing& packing,
+               std::span<std::uint8_t> bytes);
 
 // The first `count` codes. InternalError when there are fewer bytes than they take.
 std::vector<std::uint16_t> unpack_bits(std::span<const std::uint8_t> bytes, std::size_t count,

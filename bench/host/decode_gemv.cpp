@@ -22,7 +22,6 @@
 #include <iostream>
 #include <limits>
 #include <memory>
-#include <omp.h>
 #include <optional>
 #include <random>
 #include <string>

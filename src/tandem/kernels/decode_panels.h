@@ -6,11 +6,12 @@
 
 namespace tandem {
 
-// Internal to the room: one panel of packed weights times up to kMostRows prepared rows. Results
+// Internal to the room: one panel of packed weights times 1, 2 or 4 prepared rows. Results
 // are y[m * kDecodePanel + i] for row m of x and row i of the panel.
 
 struct DecodePanels {
   static constexpr int kMostRows = 4;
+  static int rows_of(std::int64_t left) { return left >= 4 ? 4 : left >= 2 ? 2 : 1; }
 
   struct RealRows {
     const float* x;           // [padded depth][m]: elements times decode_prescale()

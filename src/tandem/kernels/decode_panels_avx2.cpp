@@ -91,7 +91,7 @@ struct IntegerReals {
 // Bits moved to the places that they have in f16. A byte becomes the upper one of 16 bits.
 template <int kBits>
 struct FloatReals {
-  static constexpr int kChains = 2;
+  static constexpr int kChains = 4;
   static constexpr bool kOneRegister = false;
   __m128i shift;
   __m256i mask;
@@ -101,19 +101,25 @@ struct FloatReals {
     shift = _mm_cvtsi32_si128(down);
     mask = _mm256_set1_epi16(static_cast<short>(0x8000 | 0x7fff >> down));
   }
+  // Positions 0, 2, 1 and 3: each half of a register is one.
   struct Step {
-    __m256i even, odd;
+    alignas(32) std::uint16_t halves[4][8];
   };
   TANDEM_DECODE_INLINE Step open(const std::uint8_t* tile, int half, int step) const {
     const __m256i bytes = codes_of<kBits>(tile, half, step, 8 - kBits),
                   zero = _mm256_setzero_si256();
-    return {in_place(_mm256_unpacklo_epi8(zero, bytes)),
-            in_place(_mm256_unpackhi_epi8(zero, bytes))};
+    Step opened;
+    _mm256_store_si256(reinterpret_cast<__m256i*>(opened.halves[0]),
+                       in_place(_mm256_unpacklo_epi8(zero, bytes)));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(opened.halves[2]),
+                       in_place(_mm256_unpackhi_epi8(zero, bytes)));
+    // Conversions take their half from memory: to extract it takes as long as all the rest.
+    asm("" : "+m"(opened));
+    return opened;
   }
   TANDEM_DECODE_INLINE __m256 real(const Step& step, int j) const {
-    const __m256i both = j % 2 == 0 ? step.even : step.odd;
-    return _mm256_cvtph_ps(j < 2 ? _mm256_castsi256_si128(both)
-                                 : _mm256_extracti128_si256(both, 1));
+    return _mm256_cvtph_ps(
+        _mm_load_si128(reinterpret_cast<const __m128i*>(step.halves[j % 2 * 2 + j / 2])));
   }
 
  private:
@@ -508,27 +514,29 @@ TANDEM_DECODE void nested_code_panel(const DecodeWeights& w, const DecodeWeights
 using Real = DecodePanels::Real;
 using Code = DecodePanels::Code;
 
-template <typename Reals, int kBits, int kGroupSteps>
+constexpr int index_of(int rows) { return rows == 4 ? 2 : rows - 1; }
+
+template <typename Reals, int kBits, int kGroupSteps = kSteps>
 Real real_of(int rows) {
-  static constexpr Real kByRows[] = {
-      real_panel<Reals, kBits, 1, kGroupSteps>, real_panel<Reals, kBits, 2, kGroupSteps>,
-      real_panel<Reals, kBits, 3, kGroupSteps>, real_panel<Reals, kBits, 4, kGroupSteps>};
-  return kByRows[rows - 1];
+  static constexpr Real kByRows[] = {real_panel<Reals, kBits, 1, kGroupSteps>,
+                                     real_panel<Reals, kBits, 2, kGroupSteps>,
+                                     real_panel<Reals, kBits, 4, kGroupSteps>};
+  return kByRows[index_of(rows)];
 }
 
-template <template <int> typename Reals, int kBits>
-Real real_by_group(const DecodeWeights& w, int rows) {
-  return w.group() < kDecodeTile ? real_of<Reals<kBits>, kBits, 4>(rows)
-                                 : real_of<Reals<kBits>, kBits, kSteps>(rows);
+template <int kBits>
+Real integer_real_of(const DecodeWeights& w, int rows) {
+  return w.group() < kDecodeTile ? real_of<IntegerReals<kBits>, kBits, 4>(rows)
+                                 : real_of<IntegerReals<kBits>, kBits>(rows);
 }
 
 template <int kBits>
 Code code_of(const DecodeWeights& w, int rows) {
   static constexpr Code kPlain[] = {code_panel<kBits, 1>, code_panel<kBits, 2>,
-                                    code_panel<kBits, 3>, code_panel<kBits, 4>};
+                                    code_panel<kBits, 4>};
   static constexpr Code kNested[] = {nested_code_panel<kBits, 1>, nested_code_panel<kBits, 2>,
-                                     nested_code_panel<kBits, 3>, nested_code_panel<kBits, 4>};
-  return w.scale_kind() == ScaleKind::kNested ? kNested[rows - 1] : kPlain[rows - 1];
+                                     nested_code_panel<kBits, 4>};
+  return (w.scale_kind() == ScaleKind::kNested ? kNested : kPlain)[index_of(rows)];
 }
 
 }  // namespace
@@ -536,27 +544,25 @@ Code code_of(const DecodeWeights& w, int rows) {
 DecodePanels::Real avx2_real_panel(const DecodeWeights& w, int rows) {
   using Kind = CodeDecoder::Kind;
   const CodeDecoder& decoder = w.decoder();
-  if (decoder.kind == Kind::kTable)
-    return w.group() < kDecodeTile ? real_of<TableReals, 4, 4>(rows)
-                                   : real_of<TableReals, 4, kSteps>(rows);
+  if (decoder.kind == Kind::kTable) return real_of<TableReals, 4>(rows);
   if (decoder.kind == Kind::kFloat) {
     switch (decoder.bits) {
-      case 5: return real_by_group<FloatReals, 5>(w, rows);
-      case 6: return real_by_group<FloatReals, 6>(w, rows);
-      case 7: return real_by_group<FloatReals, 7>(w, rows);
-      case 8: return real_by_group<FloatReals, 8>(w, rows);
+      case 5: return real_of<FloatReals<5>, 5>(rows);
+      case 6: return real_of<FloatReals<6>, 6>(rows);
+      case 7: return real_of<FloatReals<7>, 7>(rows);
+      case 8: return real_of<FloatReals<8>, 8>(rows);
       default: throw InternalError("a width of floats that no kernel decodes");
     }
   }
   switch (decoder.bits) {
-    case 1: return real_by_group<IntegerReals, 1>(w, rows);
-    case 2: return real_by_group<IntegerReals, 2>(w, rows);
-    case 3: return real_by_group<IntegerReals, 3>(w, rows);
-    case 4: return real_by_group<IntegerReals, 4>(w, rows);
-    case 5: return real_by_group<IntegerReals, 5>(w, rows);
-    case 6: return real_by_group<IntegerReals, 6>(w, rows);
-    case 7: return real_by_group<IntegerReals, 7>(w, rows);
-    default: return real_by_group<IntegerReals, 8>(w, rows);
+    case 1: return integer_real_of<1>(w, rows);
+    case 2: return integer_real_of<2>(w, rows);
+    case 3: return integer_real_of<3>(w, rows);
+    case 4: return integer_real_of<4>(w, rows);
+    case 5: return integer_real_of<5>(w, rows);
+    case 6: return integer_real_of<6>(w, rows);
+    case 7: return integer_real_of<7>(w, rows);
+    default: return integer_real_of<8>(w, rows);
   }
 }
 

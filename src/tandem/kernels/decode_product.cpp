@@ -187,8 +187,7 @@ void prepare_zero_sums(const DecodeWeights& w, const std::int8_t* codes, bool ha
 
 bool has_vectors() { return instruction_set() >= InstructionSet::kAvx2; }
 
-// Calls panel(index, m, rows, to) for all panels and blocks of rows, on all threads; `to` holds the
-// results of up to kMostRows rows, which store(index, m, rows, from) takes.
+// Calls compute(panel, index, m, count) for all panels and blocks of rows, on all threads.
 template <typename Compute>
 void for_each_panel(const DecodeWeights& w, std::int64_t rows, const Compute& compute) {
   const std::int64_t panel_bytes = std::max<std::int64_t>(1, w.bytes() / w.panels());
@@ -196,8 +195,11 @@ void for_each_panel(const DecodeWeights& w, std::int64_t rows, const Compute& co
   parallel_for(0, w.panels(), grain, [&](std::int64_t from, std::int64_t to) {
     for (std::int64_t index = from; index < to; ++index) {
       const DecodeWeights::Panel panel = w.panel(index);
-      for (std::int64_t m = 0; m < rows; m += kMostRows)
-        compute(panel, index, m, static_cast<int>(std::min<std::int64_t>(kMostRows, rows - m)));
+      int count = 0;
+      for (std::int64_t m = 0; m < rows; m += count) {
+        count = DecodePanels::rows_of(rows - m);
+        compute(panel, index, m, count);
+      }
     }
   });
 }
@@ -250,9 +252,12 @@ void decode_product(const DecodeWeights& w, const float* x, std::int64_t rows,
   thread_local ThreadMemory memory;
   float* prepared = memory.floats(rows * (depth + groups + 1));
   float *sums = prepared + rows * depth, *factors = sums + rows * groups;
-  for (std::int64_t m = 0; m < rows; m += kMostRows)
-    prepare_real(w, x + m * x_stride, static_cast<int>(std::min<std::int64_t>(kMostRows, rows - m)),
-                 x_stride, prepared + m * depth, sums + m * groups, factors + m);
+  for (std::int64_t m = 0; m < rows;) {
+    const int together = DecodePanels::rows_of(rows - m);
+    prepare_real(w, x + m * x_stride, together, x_stride, prepared + m * depth, sums + m * groups,
+                 factors + m);
+    m += together;
+  }
   for_each_panel(
       w, rows,
       [&](const DecodeWeights::Panel& panel, std::int64_t index, std::int64_t m, int count) {

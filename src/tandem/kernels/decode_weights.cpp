@@ -152,8 +152,8 @@ DecodeWeights::DecodeWeights(const DecodeSource& source)
   ensure(!nested ||
              source.super_scales.size() == static_cast<std::size_t>(rows_ * depth_ / kSuperGroup),
          "packed weights: scales of scales of another shape");
-  ensure(source.zeros.empty() || decoder_.kind == CodeDecoder::Kind::kInteger,
-         "zero points of codes that are not integers");
+  ensure((source.zeros.empty() && !nested) || decoder_.kind == CodeDecoder::Kind::kInteger,
+         "zero points or nested scales of codes that are not integers");
   pack_codes(source);
   pack_scales(source);
 }

@@ -17,6 +17,25 @@
 #include "tandem/kernels/vector_product.h"
 
 namespace tandem {
+
+RealCall lane_call_of(const Epilogue& epilogue) {
+  const auto call = [&](RealFunction function) {
+    return RealCall{function, epilogue.alpha, epilogue.beta};
+  };
+  switch (epilogue.activation) {
+    case Activation::kIdentity: return call(RealFunction::kCopy);
+    case Activation::kRelu: return call(RealFunction::kRelu);
+    case Activation::kClip: return call(RealFunction::kClip);
+    case Activation::kSigmoid: return call(RealFunction::kSigmoid);
+    case Activation::kTanh: return call(RealFunction::kTanh);
+    case Activation::kSwish: return call(RealFunction::kSwish);
+    case Activation::kHardSwish: return call(RealFunction::kHardSwish);
+    case Activation::kGelu: return call(RealFunction::kGelu);
+    case Activation::kGeluTanh: return call(RealFunction::kGeluTanh);
+  }
+  throw InternalError("unknown activation");
+}
+
 namespace {
 
 using Memory = dnnl::memory;
@@ -49,24 +68,6 @@ dnnl::primitive_attr attributes_of(const dnnl::post_ops& operations) {
   attributes.set_post_ops(operations);
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   return attributes;
-}
-
-RealCall lane_call_of(const Epilogue& epilogue) {
-  const auto call = [&](RealFunction function) {
-    return RealCall{function, epilogue.alpha, epilogue.beta};
-  };
-  switch (epilogue.activation) {
-    case Activation::kIdentity: return call(RealFunction::kCopy);
-    case Activation::kRelu: return call(RealFunction::kRelu);
-    case Activation::kClip: return call(RealFunction::kClip);
-    case Activation::kSigmoid: return call(RealFunction::kSigmoid);
-    case Activation::kTanh: return call(RealFunction::kTanh);
-    case Activation::kSwish: return call(RealFunction::kSwish);
-    case Activation::kHardSwish: return call(RealFunction::kHardSwish);
-    case Activation::kGelu: return call(RealFunction::kGelu);
-    case Activation::kGeluTanh: return call(RealFunction::kGeluTanh);
-  }
-  throw InternalError("unknown activation");
 }
 
 // Activations for which our lanes are faster than oneDNN's epilogue, though they pass over the tile

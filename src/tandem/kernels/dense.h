@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "tandem/kernels/convolution.h"
+#include "tandem/kernels/real_lanes.h"
 
 namespace tandem {
 
@@ -30,6 +31,9 @@ struct Epilogue {
   Activation activation = Activation::kIdentity;
   float alpha = 0, beta = 0;
 };
+
+// The activation as a function of lanes.
+RealCall lane_call_of(const Epilogue& epilogue);
 
 class DenseCall;
 

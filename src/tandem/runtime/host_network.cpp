@@ -5,7 +5,9 @@
 #include <set>
 
 #include "tandem/base/error.h"
+#include "tandem/graph/evaluate.h"
 #include "tandem/plan/movement_map.h"
+#include "tandem/runtime/decode_steps.h"
 #include "tandem/runtime/real_nodes.h"
 #include "tandem/transform/constant_fold.h"
 #include "tandem/transform/expand.h"
@@ -206,6 +208,32 @@ class LayoutChooser {
   std::map<std::pair<ValueId, Layout>, ValueId> reordered_;
 };
 
+// Constant codes as the reals that they stand for, but where a product decodes them.
+void decode_constants(Module& module) {
+  std::set<NodeId> packed;
+  for (const auto& [product, right] : decode_products(module))
+    packed.insert(right.nodes.begin(), right.nodes.end());
+  Graph& graph = module.main();
+  for (NodeId id = 0; id < graph.nodes.size(); ++id) {
+    Node& node = graph.nodes[id];
+    if (node.op->name() != "Dequantize" || packed.contains(id)) continue;
+    std::vector<Tensor> inputs;
+    bool constant = true;
+    for (const ValueId input : node.inputs) {
+      const Tensor* tensor = constant_of(module, graph, input);
+      constant = constant && (input == kNone || tensor != nullptr);
+      inputs.push_back(tensor == nullptr ? Tensor() : *tensor);
+    }
+    if (!constant) continue;
+    const auto results = evaluate_node(module, graph, node, inputs);
+    Value& value = graph.values[node.outputs[0]];
+    value.constant = module.add_constant(results[0], value.name);
+    value.producer = kNone;
+    node.outputs.clear();  // remove_unused() drops it
+  }
+  fold_constants(module);
+}
+
 bool computes(const Module& module, Domain domain) {
   return std::any_of(module.main().nodes.begin(), module.main().nodes.end(),
                      [&](const Node& node) { return node.op->traits().domain == domain; });
@@ -233,6 +261,7 @@ HostNetwork prepare_for_host(Module module) {
            is_dense_convolution(node) || is_recurrent_layer(node);
   });
   fold_constants(module);
+  decode_constants(module);
   return LayoutChooser(module).run();
 }
 

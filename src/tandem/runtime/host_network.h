@@ -13,7 +13,8 @@ struct HostNetwork {
   std::vector<Layout> layouts;  // by value of "main": in which order its elements lie
 };
 
-// Folds constants and batch normalizations, writes activations that exporters spell out as one
+// Folds constants and batch normalizations, decodes constant codes where no kernel reads them
+// packed, writes activations that exporters spell out as one
 // node, and chooses an order for each value: images behind convolutions lie channels last, and an
 // Identity stands where a reader wants the other order. The lowered parts of a network stay as they
 // are. All symbols must be bound.

@@ -14,6 +14,7 @@
 #include "tandem/plan/mcu_groups.h"
 #include "tandem/plan/movement_map.h"
 #include "tandem/runtime/code_groups.h"
+#include "tandem/runtime/decode_steps.h"
 #include "tandem/runtime/real_nodes.h"
 #include "tandem/transform/data_sizes.h"
 
@@ -47,6 +48,9 @@ class HostPlanner {
     for (NodeId n = 0; n < graph_.nodes.size(); ++n) is_alias_.push_back(keeps_places(n));
     ends_.insert(graph_.outputs.begin(), graph_.outputs.end());
     for (const StateUpdate& update : graph_.updates) ends_.insert(update.value);
+    if (!options_.keep_values) decode_products_ = decode_products(module);
+    for (const auto& [product, right] : decode_products_)
+      is_packed_.insert(right.nodes.begin(), right.nodes.end());
   }
 
   Plan run() {
@@ -140,7 +144,7 @@ class HostPlanner {
       if (taken[id]) continue;
       std::vector<NodeId> nodes{id};
       const Domain domain = graph_.nodes[id].op->traits().domain;
-      if (domain == Domain::kReal) add_real_followers(nodes, taken);
+      if (domain == Domain::kReal && !is_packed_.contains(id)) add_real_followers(nodes, taken);
       if (domain == Domain::kInteger)
         for (auto next = follower(id); next && !taken[*next]; next = follower(nodes.back()))
           nodes.push_back(*next);
@@ -164,7 +168,8 @@ class HostPlanner {
   void add_real_followers(std::vector<NodeId>& nodes, const std::vector<bool>& taken) const {
     if (!options_.fuse) return;
     const NodeView head = view(nodes[0]);
-    const bool dense = is_dense_convolution(head) || is_dense_product(head);
+    const bool dense =
+        is_dense_convolution(head) || is_dense_product(head) || decode_products_.contains(nodes[0]);
     if (dense) return add_dense_followers(nodes, taken);
     if (!lane_call(head)) return;
     std::size_t operands = lane_call(head)->operands.size();
@@ -220,8 +225,10 @@ class HostPlanner {
     if (type == graph_.values[value].type && (layout(addend) == layout(value)) && !constant)
       return true;
     const Dim& columns = graph_.values[value].type.shape.back();
-    return constant && is_dense_product(head) && head.constant(1) != nullptr &&
-           head.node.op->name() == "MatMul" && type.shape == std::vector<Dim>{columns};
+    const bool is_product = decode_products_.contains(graph_.values[value].producer) ||
+                            (is_dense_product(head) && head.constant(1) != nullptr);
+    return constant && is_product && head.node.op->name() == "MatMul" &&
+           type.shape == std::vector<Dim>{columns};
   }
 
   // sigmoid(x) and x * sigmoid(x), where nothing else reads either.
@@ -267,6 +274,16 @@ class HostPlanner {
         step.tile["pairs"] = group->second.pairs;
         step.tile["proven_pairs"] = group->second.proven_pairs;
       }
+      return step;
+    }
+    if (is_packed_.contains(nodes[0])) {
+      step.form = "packed";
+      return step;
+    }
+    if (const auto product = decode_products_.find(nodes[0]); product != decode_products_.end()) {
+      step.form = "decode_product";
+      step.tile["weight_bits"] = product->second.decoder.bits;
+      step.tile["group"] = product->second.group;
       return step;
     }
     const Node& first = graph_.nodes[nodes[0]];
@@ -332,6 +349,7 @@ class HostPlanner {
     for (std::size_t at = 0; at < plan_.steps.size(); ++at) {
       Step& step = plan_.steps[at];
       const Node& first = graph_.nodes[step.nodes[0]];
+      if (step.form == "packed") continue;
       if (step.form == "alias") {
         home_[first.outputs[0]] = home_[first.inputs[0]];
         continue;
@@ -388,7 +406,8 @@ class HostPlanner {
   // all other steps.
   std::size_t buffer_of_sum(std::size_t at) const {
     const Step& step = plan_.steps[at];
-    if (options_.keep_values || !step.form.starts_with("dense")) return kNone;
+    if (options_.keep_values || !(step.form.starts_with("dense") || step.form == "decode_product"))
+      return kNone;
     const Followers followers = followers_of(module_, graph_, step.nodes);
     const ValueId addend = followers.addend;
     if (addend == kNone || home_[addend] == kNone || is_output(followers.result) ||
@@ -497,7 +516,9 @@ class HostPlanner {
   std::vector<std::size_t> last_reads_;  // by value: a step
   std::vector<std::vector<NodeId>> readers_;
   std::map<NodeId, CodeGroup> code_groups_;  // by their first node
-  std::set<ValueId> ends_;                   // outputs, and what updates states
+  std::map<NodeId, PackedRight> decode_products_;
+  std::set<NodeId> is_packed_;  // nodes whose results stay codes
+  std::set<ValueId> ends_;      // outputs, and what updates states
   std::vector<bool> is_alias_;  // by node: its result is its input, element for element
 };
 

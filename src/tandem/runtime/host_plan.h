@@ -40,6 +40,9 @@ struct HostPlanOptions {
 // or aliases and work on the first one's results block by block. On f32
 //   dense_convolution, dense_product  on the processor's tiles or by oneDNN, with what follows in
 //                its epilogue
+//   decode_product  a product of few rows with constant codes, which stay packed and are decoded
+//                in registers; "weight_bits" and "group" tell how
+//   packed       the Dequantize of such codes, which does not run
 //   real_lanes   element-wise nodes, block by block
 //   real_pool    a pooling of images that lie channels last
 //   recurrent    LSTM and GRU, step by step

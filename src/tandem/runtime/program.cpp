@@ -35,7 +35,7 @@ Program::Program(const Module& module, Plan plan) : module_(module), plan_(std::
     } else if (step.form == "alias") {
       const Node& node = graph.nodes[step.nodes[0]];
       homes[node.outputs[0]] = homes[node.inputs[0]];
-    } else {
+    } else if (step.form != "packed") {
       const std::vector<ValueId>& results = graph.nodes[step.nodes.back()].outputs;
       for (std::size_t i = 0; i < results.size(); ++i) homes[results[i]] = step.writes[i];
       for (auto& program : make_step_programs({module_, graph, step, layouts_, packed_}))

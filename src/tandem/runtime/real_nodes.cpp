@@ -73,7 +73,7 @@ bool is_dense_convolution(const NodeView& node) {
   return rank == 3 || rank == 4;
 }
 
-bool is_dense_product(const NodeView& node) {
+bool is_dense_product(const NodeView& node, bool right_is_packed) {
   const std::string_view op = node.node.op->name();
   if ((op != "MatMul" && op != "Gemm") || !is_f32(node)) return false;
   const auto& a = node.input(0).shape;
@@ -85,8 +85,8 @@ bool is_dense_product(const NodeView& node) {
     if (!node.has_input(2)) return true;
     // A bias for each column.
     const auto& c = node.input(2).shape;
-    return node.constant(2) != nullptr && node.constant(1) != nullptr && !c.empty() &&
-           c.back() == node.graph.values[node.node.outputs[0]].type.shape.back() &&
+    return node.constant(2) != nullptr && (node.constant(1) != nullptr || right_is_packed) &&
+           !c.empty() && c.back() == node.graph.values[node.node.outputs[0]].type.shape.back() &&
            node.constant(2)->size() == c.back().constant();
   }
   if (b.size() == 2) return true;

@@ -14,9 +14,10 @@ namespace tandem {
 // Internal to the room: what this processor's kernels know of nodes on reals. What they do not know
 // is evaluated by its definition.
 
-// A convolution or matrix product of f32 that oneDNN computes: weights (and bias) are constants.
+// A convolution or matrix product of f32 that oneDNN computes: weights (and bias) are constants, or
+// constant codes that are decoded.
 bool is_dense_convolution(const NodeView& node);
-bool is_dense_product(const NodeView& node);
+bool is_dense_product(const NodeView& node, bool right_is_packed = false);
 
 // An element-wise node of f32 as a call on lanes; its operands in the order of the call. Constant
 // limits of Clip are in the call.

@@ -35,6 +35,7 @@ StepPrograms make_step_programs(const StepContext& context);
 
 std::unique_ptr<StepProgram> make_dense_convolution(const StepContext& context);
 std::unique_ptr<StepProgram> make_dense_product(const StepContext& context);
+std::unique_ptr<StepProgram> make_decode_product(const StepContext& context);
 std::unique_ptr<StepProgram> make_real_lanes(const StepContext& context);
 std::unique_ptr<StepProgram> make_real_pool(const StepContext& context);
 std::unique_ptr<StepProgram> make_real_rows(const StepContext& context);  // Softmax, normalization

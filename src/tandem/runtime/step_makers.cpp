@@ -108,6 +108,7 @@ StepPrograms make_step_programs(const StepContext& context) {
   static const std::map<std::string_view, Maker> makers = {
       {"dense_convolution", single<make_dense_convolution>},
       {"dense_product", single<make_dense_product>},
+      {"decode_product", single<make_decode_product>},
       {"real_lanes", single<make_real_lanes>},
       {"real_pool", single<make_real_pool>},
       {"real_rows", single<make_real_rows>},

@@ -251,7 +251,7 @@ ValueId OnnxNode::add(std::string_view tandem_op, std::vector<ValueId> inputs,
 }
 
 ValueId OnnxNode::add_constant(Tensor tensor) {
-  return builder().constant(std::move(tensor), label_);
+  return builder().constant(importer_->constants_.add(std::move(tensor), label_));
 }
 
 TensorType OnnxNode::type_of_value(ValueId value) {

@@ -54,7 +54,10 @@ bool OnnxImporter::unify(const Dim& a, const Dim& b) {
   if (!is_first && !is_alone(b, a)) return false;
   const std::string name = (is_first ? a : b).symbols().front();
   const Dim now = is_first ? b : a;
-  const auto change = [&](const Dim& dim) { return with_symbol(dim, name, now); };
+  const auto change = [&](const Dim& dim) {
+    if (dim.is_constant()) return dim;  // most are
+    return with_symbol(dim, name, now);
+  };
   for (Graph& graph : module_.graphs) {
     for (Value& value : graph.values)
       for (Dim& dim : value.type.shape) dim = change(dim);
@@ -91,17 +94,22 @@ bool OnnxImporter::unify_sizes(std::string_view op, const std::vector<ValueId>& 
 
 // Arithmetic on sizes has no single answer, or none that is a size, behind some values; what needs
 // them as sizes learns why.
-void OnnxImporter::throw_if_undecided(const std::string& value) const {
+void OnnxImporter::throw_if_undecided(const std::string& value) {
   std::vector<std::string> pending = {value};
-  std::set<std::string> seen;
+  std::unordered_set<std::string> seen;
   while (!pending.empty()) {
     const std::string name = pending.back();
     pending.pop_back();
-    if (!seen.insert(name).second) continue;
-    if (const auto why = undecided_.find(name); why != undecided_.end()) throw Error(why->second);
+    if (decided_.contains(name) || !seen.insert(name).second) continue;
+    if (const auto why = undecided_.find(name); why != undecided_.end()) {
+      const std::string reason = why->second;
+      undecided_.emplace(value, reason);  // so that what follows need not walk so far
+      throw Error(reason);
+    }
     if (const auto source = sources_.find(name); source != sources_.end())
       pending.insert(pending.end(), source->second.begin(), source->second.end());
   }
+  decided_.merge(seen);
 }
 
 bool OnnxImporter::import_shape_arithmetic(OnnxNode& node, const onnx::NodeProto& proto) {

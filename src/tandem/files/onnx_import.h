@@ -278,6 +278,7 @@ class OnnxImporter {
   std::vector<std::unique_ptr<Level>> levels_;
   std::unordered_map<std::string, OnnxValue> values_;
   std::unordered_map<std::string, std::vector<std::string>> sources_;  // what a value is made from
+  std::vector<int> main_order_;                          // of the nodes of the model's own graph
   const onnx::GraphProto* open_ = nullptr;               // the graph whose nodes are imported
   std::optional<std::unordered_set<std::string>> read_;  // what is read in it, once asked
   std::deque<onnx::GraphProto> inside_;  // copies of graphs inside nodes, with names of their own

@@ -16,19 +16,16 @@ namespace {
 
 constexpr std::int64_t kLanes = 8, kMostPixels = 6;
 
-struct PanelMemory {
-  ThreadMemory pieces, borders;
-};
-PanelMemory& panel_memory() {
-  thread_local PanelMemory memory;
+ThreadMemory& window_memory() {
+  thread_local ThreadMemory memory;
   return memory;
 }
 
 #if defined(__x86_64__)
 // What one call of a kernel reads and writes: pixels' windows times a panel.
 struct PanelWork {
-  const float* const* pieces;  // of the first pixel; those of the next one behind them
-  std::int64_t count, length;  // pieces of a pixel, floats of a piece
+  const float* const* channels;   // of the first pixel; those of the next one behind them
+  std::int64_t positions, count;  // of a pixel's window; channels of each
   const float *weights, *bias;
   const float* addend;  // or null
   std::int64_t stride;  // from pixel to pixel of addend and y
@@ -49,11 +46,11 @@ TANDEM_FMA void multiply_pixels(const PanelWork& work) {
 #pragma GCC unroll 3
     for (int v = 0; v < kVectors; ++v) sums[p][v] = _mm256_loadu_ps(work.bias + kLanes * v);
   const float* weights = work.weights;
-  for (std::int64_t i = 0; i < work.count; ++i) {
+  for (std::int64_t i = 0; i < work.positions; ++i) {
     const float* x[kPixels];
 #pragma GCC unroll 6
-    for (int p = 0; p < kPixels; ++p) x[p] = work.pieces[p * work.count + i];
-    for (std::int64_t k = 0; k < work.length; ++k, weights += kLanes * kVectors) {
+    for (int p = 0; p < kPixels; ++p) x[p] = work.channels[p * work.positions + i];
+    for (std::int64_t k = 0; k < work.count; ++k, weights += kLanes * kVectors) {
       _mm_prefetch(reinterpret_cast<const char*>(weights + kAhead), _MM_HINT_T0);
       if constexpr (kVectors == 3)
         _mm_prefetch(reinterpret_cast<const char*>(weights + kAhead + 2 * kLanes), _MM_HINT_T0);
@@ -168,18 +165,16 @@ PanelProduct::PanelProduct(const Convolution& shape, const float* panels, const 
   }
   bias_.assign(static_cast<std::size_t>(order_.back().at + order_.back().vectors * kLanes), 0.0F);
   if (options.bias != nullptr) std::copy_n(options.bias, c_.filters, bias_.data());
-  constexpr std::int64_t kFewChannels = 16;
-  joins_row_ = c_.channels < kFewChannels && c_.dilation_width == 1 && c_.kernel_width > 1;
-  pieces_ = c_.kernel_height * (joins_row_ ? 1 : c_.kernel_width);
-  piece_ = c_.channels * (joins_row_ ? c_.kernel_width : 1);
-  zeros_.assign(static_cast<std::size_t>(piece_), 0.0F);
+  positions_ = c_.kernel_height * c_.kernel_width;
+  zeros_.assign(static_cast<std::size_t>(c_.channels), 0.0F);
   cut();
 }
 
 // Parts that threads compute: ranges of panels where the weights are what has to be read, else of
 // pixels. None is smaller than what a thread takes to wake up.
 void PanelProduct::cut() {
-  const std::int64_t pixels = c_.batch * c_.out_height * c_.out_width, window = pieces_ * piece_;
+  const std::int64_t pixels = c_.batch * c_.out_height * c_.out_width,
+                     window = positions_ * c_.channels;
   constexpr double kLeastOperations = 1e6, kOperationsPerElement = 16;
   constexpr std::int64_t kParts = 4, kLeastPanels = 2;
   const double weights = static_cast<double>(window) * static_cast<double>(c_.filters);
@@ -243,30 +238,11 @@ void PanelProduct::run_part(const Part& part, const float* x, const float* adden
   }
 }
 
-// A row of a window whose first column is `column`, where it crosses the border of the image copied
-// to where `border` points.
-const float* PanelProduct::row_of_window(const float* image, std::int64_t row, std::int64_t column,
-                                         float** border) const {
-  if (row < 0 || row >= c_.height) return zeros_.data();
-  const float* line = image + row * c_.width * c_.channels;
-  if (column >= 0 && column + c_.kernel_width <= c_.width) return line + column * c_.channels;
-  float* copy = *border;
-  *border += piece_;
-  for (std::int64_t i = 0; i < c_.kernel_width; ++i) {
-    const bool is_inside = column + i >= 0 && column + i < c_.width;
-    const float* from = is_inside ? line + (column + i) * c_.channels : zeros_.data();
-    std::copy_n(from, c_.channels, copy + i * c_.channels);
-  }
-  return copy;
-}
-
 void PanelProduct::find_windows(const float* x, Windows& windows) const {
   const std::int64_t count = windows.end - windows.begin;
-  PanelMemory& memory = panel_memory();
-  auto** pieces = static_cast<const float**>(
-      memory.pieces.take(static_cast<std::size_t>(count * pieces_) * sizeof(const float*)));
-  float* border = joins_row_ ? memory.borders.floats(count * pieces_ * piece_) : nullptr;
-  windows.pieces = pieces;
+  auto** channels = static_cast<const float**>(
+      window_memory().take(static_cast<std::size_t>(count * positions_) * sizeof(const float*)));
+  windows.channels = channels;
   const std::int64_t image_size = c_.height * c_.width * c_.channels;
   const std::int64_t image_pixels = c_.out_height * c_.out_width;
   for (std::int64_t p = windows.begin; p < windows.end; ++p) {
@@ -276,14 +252,10 @@ void PanelProduct::find_windows(const float* x, Windows& windows) const {
                        left = pixel % c_.out_width * c_.stride_width - c_.pad_left;
     for (std::int64_t i = 0; i < c_.kernel_height; ++i) {
       const std::int64_t row = top + i * c_.dilation_height;
-      if (joins_row_) {
-        *pieces++ = row_of_window(image, row, left, &border);
-        continue;
-      }
       for (std::int64_t j = 0; j < c_.kernel_width; ++j) {
         const std::int64_t column = left + j * c_.dilation_width;
         const bool is_inside = row >= 0 && row < c_.height && column >= 0 && column < c_.width;
-        *pieces++ = is_inside ? image + (row * c_.width + column) * c_.channels : zeros_.data();
+        *channels++ = is_inside ? image + (row * c_.width + column) * c_.channels : zeros_.data();
       }
     }
   }
@@ -296,10 +268,10 @@ void PanelProduct::multiply(const Windows& windows, const FilterPanel& panel, co
   const std::int64_t groups = (pixels + most - 1) / most, lanes = panel.vectors * kLanes;
   const bool is_whole = panel.filters == lanes;
   std::array<float, static_cast<std::size_t>(kMostPixels * 3 * kLanes)> apart;
-  PanelWork work{windows.pieces,
-                 pieces_,
-                 piece_,
-                 panels_ + panel.at * pieces_ * piece_,
+  PanelWork work{windows.channels,
+                 positions_,
+                 c_.channels,
+                 panels_ + panel.at * positions_ * c_.channels,
                  bias_.data() + panel.at,
                  nullptr,
                  is_whole ? c_.filters : lanes,
@@ -313,7 +285,7 @@ void PanelProduct::multiply(const Windows& windows, const FilterPanel& panel, co
   for (std::int64_t g = 0; g < groups; ++g) {
     const std::int64_t begin = pixels * g / groups, count = pixels * (g + 1) / groups - begin;
     const std::int64_t at = (windows.begin + begin) * c_.filters + panel.first;
-    work.pieces = windows.pieces + begin * pieces_;
+    work.channels = windows.channels + begin * positions_;
     if (is_whole) {
       work.y = y + at;
       if (addend != nullptr) work.addend = addend + at;

@@ -58,14 +58,12 @@ class PanelProduct {
   // Where the windows of some pixels lie.
   struct Windows {
     std::int64_t begin, end;
-    const float* const* pieces;  // [pixel][piece]
+    const float* const* channels;  // [pixel][position]
   };
 
   void cut();
   void run_part(const Part& part, const float* x, const float* addend, float* y) const;
   void find_windows(const float* x, Windows& windows) const;
-  const float* row_of_window(const float* image, std::int64_t row, std::int64_t column,
-                             float** border) const;
   void multiply(const Windows& windows, const FilterPanel& panel, const float* addend,
                 float* y) const;
 
@@ -75,12 +73,10 @@ class PanelProduct {
   bool applies_ = false;  // the activation does more
   const float* panels_;
   std::vector<FilterPanel> order_;
-  std::vector<float> bias_;   // with zeros where panels are padded
-  std::vector<float> zeros_;  // what lies outside of the image
-  // A window is read in pieces: whole rows of it where channels are few, else position by position.
-  bool joins_row_ = false;
-  std::int64_t pieces_ = 1, piece_ = 1;  // of a window; floats of each
-  std::int64_t block_ = 6;               // pixels whose windows stay in the cache
+  std::vector<float> bias_;     // with zeros where panels are padded
+  std::vector<float> zeros_;    // what lies outside of the image
+  std::int64_t positions_ = 1;  // of a window
+  std::int64_t block_ = 6;      // pixels whose windows stay in the cache
   std::vector<Part> parts_;
 };
 

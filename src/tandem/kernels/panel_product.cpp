@@ -1,7 +1,6 @@
 #include "tandem/kernels/panel_product.h"
 
 #include <algorithm>
-#include <array>
 #include <limits>
 
 #include "tandem/base/threads.h"
@@ -16,21 +15,27 @@ namespace {
 
 constexpr std::int64_t kLanes = 8, kMostPixels = 6;
 
-ThreadMemory& window_memory() {
-  thread_local ThreadMemory memory;
+struct PanelMemory {
+  ThreadMemory windows, sums;
+};
+PanelMemory& panel_memory() {
+  thread_local PanelMemory memory;
   return memory;
 }
 
 #if defined(__x86_64__)
 // What one call of a kernel reads and writes: pixels' windows times a panel.
 struct PanelWork {
-  const float* const* channels;   // of the first pixel; those of the next one behind them
-  std::int64_t positions, count;  // of a pixel's window; channels of each
-  const float *weights, *bias;
-  const float* addend;  // or null
-  std::int64_t stride;  // from pixel to pixel of addend and y
-  float low, high;
-  float* y;
+  const float* const* channels = nullptr;  // of the first pixel; those of the next one behind them
+  std::int64_t positions = 0;              // from pixel to pixel
+  std::int64_t first_position = 0, last_position = 0, first_channel = 0, last_channel = 0;
+  const float* weights = nullptr;
+  const float* from = nullptr;    // what is added to: the bias, or sums so far
+  std::int64_t from_stride = 0;   // from pixel to pixel
+  const float* addend = nullptr;  // or none
+  std::int64_t stride = 0;        // from pixel to pixel of addend and y
+  float low = 0, high = 0;
+  float* y = nullptr;
 };
 
 // Weights come in time from the second cache only when they are asked for early.
@@ -44,13 +49,15 @@ TANDEM_FMA void multiply_pixels(const PanelWork& work) {
 #pragma GCC unroll 6
   for (int p = 0; p < kPixels; ++p)
 #pragma GCC unroll 3
-    for (int v = 0; v < kVectors; ++v) sums[p][v] = _mm256_loadu_ps(work.bias + kLanes * v);
+    for (int v = 0; v < kVectors; ++v)
+      sums[p][v] = _mm256_loadu_ps(work.from + p * work.from_stride + kLanes * v);
   const float* weights = work.weights;
-  for (std::int64_t i = 0; i < work.positions; ++i) {
+  const std::int64_t end = work.last_channel;
+  for (std::int64_t i = work.first_position; i < work.last_position; ++i) {
     const float* x[kPixels];
 #pragma GCC unroll 6
     for (int p = 0; p < kPixels; ++p) x[p] = work.channels[p * work.positions + i];
-    for (std::int64_t k = 0; k < work.count; ++k, weights += kLanes * kVectors) {
+    for (std::int64_t k = work.first_channel; k < end; ++k, weights += kLanes * kVectors) {
       _mm_prefetch(reinterpret_cast<const char*>(weights + kAhead), _MM_HINT_T0);
       if constexpr (kVectors == 3)
         _mm_prefetch(reinterpret_cast<const char*>(weights + kAhead + 2 * kLanes), _MM_HINT_T0);
@@ -196,7 +203,7 @@ void PanelProduct::cut() {
     }
   }
   // What a block of pixels reads stays in the second cache while all panels pass.
-  constexpr std::int64_t kCached = 48 * 1024;
+  constexpr std::int64_t kCached = 64 * 1024;
   const std::int64_t read = std::max<std::int64_t>(
       c_.channels * c_.stride_width * std::min(c_.stride_height, c_.kernel_height), 1);
   block_ = std::clamp<std::int64_t>(kCached / read / kMostPixels, 4, 64) * kMostPixels;
@@ -240,8 +247,8 @@ void PanelProduct::run_part(const Part& part, const float* x, const float* adden
 
 void PanelProduct::find_windows(const float* x, Windows& windows) const {
   const std::int64_t count = windows.end - windows.begin;
-  auto** channels = static_cast<const float**>(
-      window_memory().take(static_cast<std::size_t>(count * positions_) * sizeof(const float*)));
+  auto** channels = static_cast<const float**>(panel_memory().windows.take(
+      static_cast<std::size_t>(count * positions_) * sizeof(const float*)));
   windows.channels = channels;
   const std::int64_t image_size = c_.height * c_.width * c_.channels;
   const std::int64_t image_pixels = c_.out_height * c_.out_width;
@@ -261,53 +268,76 @@ void PanelProduct::find_windows(const float* x, Windows& windows) const {
   }
 }
 
+// In chunks of the window, of which the weights stay in the second cache while all pixels pass.
 void PanelProduct::multiply(const Windows& windows, const FilterPanel& panel, const float* addend,
                             float* y) const {
+  constexpr std::int64_t kMostDepth = 1536;
+  const std::int64_t lanes = panel.vectors * kLanes, parts = (c_.channels - 1) / kMostDepth + 1,
+                     positions = std::max<std::int64_t>(kMostDepth / c_.channels, 1);
+  float* sums = panel_memory().sums.floats((windows.end - windows.begin) * lanes);
+  Chunk chunk{};
+  chunk.weights = panels_ + panel.at * positions_ * c_.channels;
+  for (std::int64_t p = 0; p < positions_; p += positions) {
+    chunk.first_position = p;
+    chunk.last_position = std::min(p + positions, positions_);
+    for (std::int64_t part = 0; part < parts; ++part) {
+      chunk.first_channel = c_.channels * part / parts;
+      chunk.last_channel = c_.channels * (part + 1) / parts;
+      chunk.is_last = chunk.last_position == positions_ && part + 1 == parts;
+      multiply_chunk(windows, panel, chunk, sums, addend, y);
+      const std::int64_t depth = chunk.last_channel - chunk.first_channel;
+      chunk.weights += (chunk.last_position - p) * depth * lanes;
+      chunk.is_first = false;
+    }
+  }
+}
+
+void PanelProduct::multiply_chunk(const Windows& windows, const FilterPanel& panel,
+                                  const Chunk& chunk, float* sums, const float* addend,
+                                  float* y) const {
 #if defined(__x86_64__)
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
   const std::int64_t pixels = windows.end - windows.begin, most = most_pixels(panel.vectors);
   const std::int64_t groups = (pixels + most - 1) / most, lanes = panel.vectors * kLanes;
-  const bool is_whole = panel.filters == lanes;
-  std::array<float, static_cast<std::size_t>(kMostPixels * 3 * kLanes)> apart;
-  PanelWork work{windows.channels,
-                 positions_,
-                 c_.channels,
-                 panels_ + panel.at * positions_ * c_.channels,
-                 bias_.data() + panel.at,
-                 nullptr,
-                 is_whole ? c_.filters : lanes,
-                 low_,
-                 high_,
-                 apart.data()};
-  if (!is_whole && addend != nullptr) {  // clipped when it is added
-    work.low = -std::numeric_limits<float>::infinity();
-    work.high = std::numeric_limits<float>::infinity();
-  }
+  // Results are stored at their place where whole vectors belong there.
+  const bool is_placed = chunk.is_last && panel.filters == lanes;
+  PanelWork work;
+  work.positions = positions_;
+  work.first_position = chunk.first_position;
+  work.last_position = chunk.last_position;
+  work.first_channel = chunk.first_channel;
+  work.last_channel = chunk.last_channel;
+  work.weights = chunk.weights;
+  work.from_stride = chunk.is_first ? 0 : lanes;
+  work.stride = is_placed ? c_.filters : lanes;
+  work.low = is_placed ? low_ : -kInfinity;
+  work.high = is_placed ? high_ : kInfinity;
   for (std::int64_t g = 0; g < groups; ++g) {
     const std::int64_t begin = pixels * g / groups, count = pixels * (g + 1) / groups - begin;
     const std::int64_t at = (windows.begin + begin) * c_.filters + panel.first;
     work.channels = windows.channels + begin * positions_;
-    if (is_whole) {
-      work.y = y + at;
-      if (addend != nullptr) work.addend = addend + at;
-    }
+    work.from = chunk.is_first ? bias_.data() + panel.at : sums + begin * lanes;
+    work.y = is_placed ? y + at : sums + begin * lanes;
+    work.addend = is_placed && addend != nullptr ? addend + at : nullptr;
     panel_kernel(count, panel.vectors)(work);
-    for (std::int64_t p = 0; !is_whole && p < count; ++p) {
-      const float* sums = apart.data() + p * lanes;
-      float* results = y + at + p * c_.filters;
-      for (std::int64_t i = 0; i < panel.filters; ++i) {
-        if (addend == nullptr) {
-          results[i] = sums[i];
-          continue;
-        }
-        const float sum = sums[i] + addend[at + p * c_.filters + i];
-        results[i] = sum < low_ ? low_ : sum > high_ ? high_ : sum;
-      }
-    }
+    if (chunk.is_last && !is_placed)
+      place(work.y, count, lanes, panel.filters, addend == nullptr ? nullptr : addend + at, y + at);
   }
 #else
-  static_cast<void>(windows), static_cast<void>(panel), static_cast<void>(addend);
-  static_cast<void>(y);
+  static_cast<void>(windows), static_cast<void>(panel), static_cast<void>(chunk);
+  static_cast<void>(sums), static_cast<void>(addend), static_cast<void>(y);
 #endif
+}
+
+// What kernels store of a panel that is not whole.
+void PanelProduct::place(const float* sums, std::int64_t pixels, std::int64_t lanes,
+                         std::int64_t filters, const float* addend, float* y) const {
+  for (std::int64_t p = 0; p < pixels; ++p, sums += lanes, y += c_.filters) {
+    for (std::int64_t i = 0; i < filters; ++i) {
+      const float sum = addend == nullptr ? sums[i] : sums[i] + addend[p * c_.filters + i];
+      y[i] = sum < low_ ? low_ : sum > high_ ? high_ : sum;
+    }
+  }
 }
 
 }  // namespace tandem

@@ -64,8 +64,18 @@ class PanelProduct {
   void cut();
   void run_part(const Part& part, const float* x, const float* addend, float* y) const;
   void find_windows(const float* x, Windows& windows) const;
+  // A part of the windows, by positions and channels; sums go on from chunk to chunk.
+  struct Chunk {
+    std::int64_t first_position, last_position, first_channel, last_channel;
+    const float* weights;
+    bool is_first = true, is_last = false;
+  };
   void multiply(const Windows& windows, const FilterPanel& panel, const float* addend,
                 float* y) const;
+  void multiply_chunk(const Windows& windows, const FilterPanel& panel, const Chunk& chunk,
+                      float* sums, const float* addend, float* y) const;
+  void place(const float* sums, std::int64_t pixels, std::int64_t lanes, std::int64_t filters,
+             const float* addend, float* y) const;
 
   Convolution c_;
   Options options_;

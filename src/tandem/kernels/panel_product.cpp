@@ -7,7 +7,7 @@
 #include "tandem/kernels/instruction_set.h"
 #include "tandem/kernels/thread_memory.h"
 #if defined(__x86_64__)
-#include "tandem/kernels/code_rescale_vectors.h"
+#include "tandem/kernels/intrinsics.h"
 #endif
 
 namespace tandem {

@@ -100,15 +100,31 @@ TEST_F(CodePasses, AFunctionOfOneCodeBecomesATable) {
   EXPECT_THAT(text, Not(HasSubstr("Rescale(")));
 }
 
-TEST_F(CodePasses, AFunctionThatDiffersBetweenChannelsStays) {
+// Scaled by channel, and limited alike in all of them.
+TEST_F(CodePasses, AFunctionThatDiffersBetweenChannelsHasATableForEach) {
+  const std::string text = after(
+      tabulate_codes,
+      "tandem-module 1\nconstant @f : uint3[3] = [1,2,3]\nconstant @m : uint4[1,3] = [9,3,1]\n"
+      "constant @a : uint1[1] = [0]\nconstant @s : uint3[1] = [6]\n"
+      "graph @main(%x : uint4[5,3]) -> (%y) {\n  %f = constant @f\n"
+      "  %m = constant @m\n  %a = constant @a\n  %s = constant @s\n"
+      "  %p : uint6[5,3] = IntMul(%x, %f) {format = uint6}\n"
+      "  %y : int5[5,3] = Rescale(%p, %m, %a, %s) {format = int5}\n}\n",
+      0);
+  EXPECT_THAT(text, HasSubstr("= Table(%x"));
+  EXPECT_THAT(text, HasSubstr("[1,3,16]"));
+  EXPECT_THAT(text, Not(HasSubstr("IntMul")));
+}
+
+TEST_F(CodePasses, AFunctionThatDiffersAlongTwoAxesStays) {
   const std::string text =
       after(tabulate_codes,
-            "tandem-module 1\nconstant @f : uint3[3] = [1,2,3]\nconstant @m : uint4[1] = [9]\n"
+            "tandem-module 1\nconstant @f : uint3[3] = [1,2,3]\nconstant @m : uint4[2,1] = [9,3]\n"
             "constant @a : uint1[1] = [0]\nconstant @s : uint3[1] = [6]\n"
-            "graph @main(%x : uint4[5,3]) -> (%y) {\n  %f = constant @f\n"
+            "graph @main(%x : uint4[2,3]) -> (%y) {\n  %f = constant @f\n"
             "  %m = constant @m\n  %a = constant @a\n  %s = constant @s\n"
-            "  %p : uint6[5,3] = IntMul(%x, %f) {format = uint6}\n"
-            "  %y : int5[5,3] = Rescale(%p, %m, %a, %s) {format = int5}\n}\n",
+            "  %p : uint6[2,3] = IntMul(%x, %f) {format = uint6}\n"
+            "  %y : int5[2,3] = Rescale(%p, %m, %a, %s) {format = int5}\n}\n",
             0);
   EXPECT_THAT(text, HasSubstr("IntMul"));
 }

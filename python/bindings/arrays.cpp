@@ -188,7 +188,8 @@ class LentBuffer {
 // The tensor over a NumPy array whose elements lie as ours do; what else there is goes the long way
 // through NumPy. The short way takes a tenth of the time, which tells on small networks.
 std::optional<Tensor> plain_tensor(nb::handle values) {
-  static const nb::handle kArray = numpy().attr("ndarray").release();  // as long as the process
+  // As long as the process.
+  static const nb::handle kArray = nb::object(numpy().attr("ndarray")).release();
   if (Py_TYPE(values.ptr()) != reinterpret_cast<PyTypeObject*>(kArray.ptr())) return std::nullopt;
   auto lent = std::make_shared<LentBuffer>(values);
   const Py_buffer* view = lent->view();

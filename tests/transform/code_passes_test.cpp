@@ -147,5 +147,24 @@ TEST_F(CodePasses, ARescaleBehindAConcatRunsForEachPart) {
   EXPECT_LT(text.rfind("Rescale("), text.find("= Concat("));
 }
 
+// The zero point of the result, added and limited behind the Rescale.
+TEST_F(CodePasses, WhatFollowsSuchARescaleRunsForEachPartToo) {
+  const std::string text =
+      after(split_rescales,
+            "tandem-module 1\nconstant @m : uint4[] = [3]\nconstant @a : uint1[] = [0]\n"
+            "constant @s : uint3[] = [3]\nconstant @z : uint4[] = [7]\n"
+            "graph @main(%x : uint4[3,5]) -> (%y) {\n  %m = constant @m\n  %a = constant @a\n"
+            "  %s = constant @s\n  %z = constant @z\n"
+            "  %p : uint4[3,2], %q : uint4[3,3] = Split(%x) {axis = 1, sizes = [2,3]}\n"
+            "  %c : uint4[3,5] = Concat(%p, %q) {axis = 1}\n"
+            "  %r : int5[3,5] = Rescale(%c, %m, %a, %s) {format = int5}\n"
+            "  %i : int6[3,5] = IntAdd(%r, %z) {format = int6}\n"
+            "  %y : uint4[3,5] = Clamp(%i) {format = uint4, min = 0, max = 11}\n}\n",
+            0);
+  EXPECT_LT(text.rfind("Rescale("), text.find("= Concat("));
+  EXPECT_LT(text.rfind("IntAdd("), text.find("= Concat("));
+  EXPECT_LT(text.rfind("Clamp("), text.find("= Concat("));
+}
+
 }  // namespace
 }  // namespace tandem

@@ -7,7 +7,7 @@ For each number of threads `tandem measure` writes a device file FOLDER/THREADS.
 there already; then each network's latency is estimated on it and measured by `tandem run --bench`,
 with the sizes of NAME.npz beside it. Writes one table, a part of FILE.md for each processor. What
 else runs at the same time is measured too: --measure, --bench and --table do one part each, the
-first two with nothing else running. What was measured lies in FOLDER and is not measured again.
+first two with nothing else running. Quantized networks are left out. What was measured lies in FOLDER and is not measured again.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from bench_host import processor
+from bench_host import is_quantized, processor
 
 
 def tandem(options, *arguments):
@@ -145,6 +145,7 @@ def main():
     for part in ("measure", "bench", "table"):
         parser.add_argument(f"--{part}", action="store_true")
     options = parser.parse_args()
+    options.models = [path for path in options.models if not is_quantized(path)]
     every = not (options.measure or options.bench or options.table)
     for threads in options.threads:
         if every or options.measure:

@@ -146,9 +146,11 @@ bool PanelProduct::suits(const Convolution& c) {
 #if defined(__x86_64__)
   static const bool has_fma = __builtin_cpu_supports("fma") != 0;
   if (!has_fma || instruction_set() != InstructionSet::kAvx2 || c.group != 1) return false;
-  constexpr std::int64_t kManyChannels = 16, kManyWeights = 1 << 20;
+  constexpr std::int64_t kManyChannels = 16, kManyWeights = 1 << 20, kManyPixels = 128;
   if (c.kernel_height * c.kernel_width > 1) return c.channels >= kManyChannels;
-  return c.channels * c.filters >= kManyWeights;
+  // For few pixels panels do not pay for the memory that they take beside the weights.
+  return c.channels * c.filters >= kManyWeights &&
+         c.batch * c.out_height * c.out_width >= kManyPixels;
 #else
   return static_cast<void>(c), false;
 #endif

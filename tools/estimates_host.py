@@ -7,7 +7,8 @@ For each number of threads `tandem measure` writes a device file FOLDER/THREADS.
 there already; then each network's latency is estimated on it and measured by `tandem run --bench`,
 with the sizes of NAME.npz beside it. Writes one table, a part of FILE.md for each processor. What
 else runs at the same time is measured too: --measure, --bench and --table do one part each, the
-first two with nothing else running. Quantized networks are left out. What was measured lies in FOLDER and is not measured again.
+first two with nothing else running. Quantized networks are left out. What was measured lies in
+FOLDER and is not measured again.
 """
 
 import argparse

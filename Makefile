@@ -8,7 +8,7 @@ PYTHON := $(if $(filter asan fuzz,$(PRESET)),OFF,ON)
 TINY_MODELS := pretrainedResnet_quant kws_ref_model vww_96_int8 ad01_int8 str_ww_ref_model
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build all test test-all bench check-int8 bench-host bench-mcu estimates lint tidy format fuzz
+.PHONY: help demo build all test test-all bench check-int8 bench-host bench-mcu estimates estimates-host lint tidy format fuzz
 .PHONY: coverage install clean compare
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make estimates estimates beside the truth: the table of docs/estimates.md"
 	@echo "make bench-mcu int8 networks on Cortex-M and RV32: the table of docs/microcontrollers.md"
 	@echo "make bench-host networks on this processor beside ONNX Runtime: docs/host.md"
+	@echo "make estimates-host  predicted beside measured latency of those: docs/host_estimates.md"
 	@echo "make compare   whole networks beside ONNX Runtime, LiteRT and qonnx, in one table"
 	@echo "make check-int8 quantized networks on this processor: every code beside its definition and"
 	@echo "               beside ONNX Runtime's; skipped where PyTorch is absent"
@@ -79,6 +80,13 @@ bench-host: all
 	  --quantized $(BUILD)/bench/tandem_host_quantized --state build/networks/rows.json \
 	  $(if $(NETWORKS),$(NETWORKS:%=build/networks/%.onnx) $(QUANTIZED),--write docs/host.md \
 	  build/networks/*.onnx)
+
+# Best with nothing else running: what is measured first lies in build/host and is kept.
+estimates-host: build
+	@tools/setup.sh networks
+	@.venv/bin/python tools/export_networks.py build/networks
+	@.venv/bin/python tools/estimates_host.py --tandem $(BUILD)/tandem --devices build/host \
+	  --write docs/host_estimates.md build/networks/*.onnx
 
 # Networks that were exported and those of the shared data beside the owners of their formats.
 compare: all

@@ -19,12 +19,16 @@ import argparse
 import json
 import math
 import platform
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import bench_host_int8
+from bench_host_int8 import peak_memory
 
 OURS, PEER, EXACT_PEER = "tandem", "onnxruntime", "onnxruntime-exact"
 
@@ -34,14 +38,6 @@ class Refused(Exception):
 
 
 # ---- One program in its process ----
-
-def peak_memory():
-    """The most resident memory that this process ever had, in bytes (VmHWM)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) * 1024
-    raise SystemExit("/proc/self/status has no VmHWM")
-
 
 class Tandem:
     def __init__(self, tandem_folder, threads):
@@ -297,39 +293,65 @@ def profile_of(row, most=12):
 def quantized_section(rows):
     if not rows:
         return []
-    import bench_host_int8  # pylint: disable=import-outside-toplevel
-    return ["", "## Quantized networks", "",
+    return ["", "### Quantized networks", "",
             "Int8 networks in the QDQ form (tools/quantize_networks.py), beside ONNX Runtime as it "
             "is, and with `session.x64quantprecision`, in which it computes exactly. Ratios are "
             "its time over ours.", "", *bench_host_int8.table_of(rows), "",
             *(f"- {line}" for line in bench_host_int8.summary_of(rows))]
 
 
-def document_of(all_rows):
+def quantized_profile(row, most=8):
+    lines = [f"{row['network']}, {row['threads']} threads, ratios "
+             f"{row.get('ratio_default', math.nan):.2f} to default, "
+             f"{row.get('ratio_exact', math.nan):.2f} to exact:"]
+    total = sum(step["seconds"] for step in row["profile"]) or 1
+    for step in row["profile"][:most]:
+        rate = step["products"] / step["seconds"]
+        lines.append(f"  {step['seconds'] * 1e3:8.3f} ms {step['seconds'] / total:6.1%}  "
+                     f"{rate * 1e-9:6.1f} G products/s {rate / row['peak']:4.0%} of the rate  "
+                     f"{step['form']} {step['op']} {step['result']} {step['node']}")
+    return lines
+
+
+INTRODUCTION = """# Networks on processors
+
+Written by `make bench-host` (tools/bench_host.py), which replaces the part of the processor that it
+runs on and keeps the others; do not edit.
+
+The ratio is ONNX Runtime's time over ours, the median over pairs of turns that follow each other, so
+above 1 we are faster; the share is of the fused multiply-adds that the same threads reach on vectors
+(tiles may exceed it: there an f32 product is six products of bf16, as exact as f32 sums). Memory is
+the process's peak (VmHWM) minus that before the network is read. The error is the greatest
+difference relative to the greatest magnitude of an output.
+"""
+
+
+def section_of(all_rows):
+    """The title and text of what was measured on this processor."""
     rows = [row for row in all_rows if "quantized" not in row]
     quantized = [row for row in all_rows if "quantized" in row]
     first = next(row for row in rows if "refused" not in row)
-    machine = f"{processor()}, {first['instructions']}"
-    text = ["# Networks on this processor", "",
-            "Written by `make bench-host` (tools/bench_host.py); do not edit.", "",
-            f"Processor: {machine}. Peer: ONNX Runtime {first['peer_version']}. The ratio is its "
-            "time over ours, the median over pairs of turns that follow each other, so above 1 we "
-            "are faster; the share is of the fused multiply-adds "
-            "that the same threads reach on vectors (tiles may exceed it: there an f32 product is "
-            "six products of bf16, as exact as f32 sums). "
-            "Memory is the process's peak (VmHWM) minus that before "
-            "the network is read. The error is the greatest difference relative to the greatest "
-            "magnitude of an output.", "", *table_of(rows), ""]
+    title = f"## {processor()}: {first['instructions']}"
+    text = [title, "", f"Peer: ONNX Runtime {first['peer_version']}.", "", *table_of(rows), ""]
     for line in summary_of(rows):
         text.append(f"- {line}")
     text += quantized_section(quantized)
-    losses = [row for row in rows if row.get("ratio", 1) < 1]
+    losses = [profile_of(row) for row in rows if row.get("ratio", 1) < 1]
+    losses += [quantized_profile(row) for row in quantized if row.get("ratio_default", 1) < 1]
     if losses:
-        text += ["", "## Where the peer is faster", "", "```"]
-        for row in losses:
-            text += profile_of(row)
+        text += ["", "### Where the peer is faster", "", "```"]
+        for lines in losses:
+            text += lines
         text.append("```")
-    return "\n".join(text) + "\n"
+    return title, "\n".join(text) + "\n"
+
+
+def document_of(all_rows, earlier):
+    """The document with this processor's part instead of the one it had, behind the others'."""
+    title, section = section_of(all_rows)
+    parts = re.split(r"^(?=## )", earlier, flags=re.MULTILINE)[1:]
+    kept = [part.rstrip() + "\n" for part in parts if part.splitlines()[0] != title]
+    return "\n".join([INTRODUCTION, *kept, section])
 
 
 def processor():
@@ -402,7 +424,9 @@ def main():
     for line in summary_of(rows):
         print(line)
     if arguments.write:
-        Path(arguments.write).write_text(document_of(rows))
+        document = Path(arguments.write)
+        earlier = document.read_text() if document.exists() else ""
+        document.write_text(document_of(rows, earlier))
 
 
 if __name__ == "__main__":

@@ -26,8 +26,16 @@ from pathlib import Path
 PEERS = {"default": "", "exact": "1"}
 
 
+def peak_memory():
+    """The most resident memory that this process ever had, in bytes (VmHWM)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024
+    raise SystemExit("/proc/self/status has no VmHWM")
+
+
 def serve_peer(model, inputs, threads, mode):
-    """Answers time SECONDS and outputs FILE on standard input, as the program does."""
+    """Answers time SECONDS, memory and outputs FILE on standard input, as the program does."""
     import numpy as np  # pylint: disable=import-outside-toplevel
     import onnxruntime  # pylint: disable=import-outside-toplevel
 
@@ -36,11 +44,12 @@ def serve_peer(model, inputs, threads, mode):
     options.log_severity_level = 4
     if PEERS[mode]:
         options.add_session_config_entry("session.x64quantprecision", PEERS[mode])
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     with np.load(inputs) as archive:
         arrays = dict(archive)
+    empty = peak_memory()
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     for line in sys.stdin:
-        request, argument = line.split()
+        request, argument = (*line.split(), "")[:2]
         answer = None
         if request == "time":
             answer, end = [], time.perf_counter() + float(argument)
@@ -48,6 +57,8 @@ def serve_peer(model, inputs, threads, mode):
                 start = time.perf_counter()
                 session.run(None, arrays)
                 answer.append(time.perf_counter() - start)
+        elif request == "memory":
+            answer = peak_memory() - empty
         elif request == "outputs":
             names = [output.name for output in session.get_outputs()]
             np.savez(argument, **dict(zip(names, session.run(names, arrays))))
@@ -123,6 +134,10 @@ def measure(arguments, model, threads, folder):
         if not peer.failed:
             peer.ask(f"outputs {files[mode]}")
             row[f"differing_{mode}"], row["results"] = differing(files["ours"], files[mode])
+    row["memory"] = ours.ask("memory")
+    for mode, peer in peers.items():
+        if not peer.failed:
+            row[f"memory_{mode}"] = peer.ask("memory")
     rounds = []
     for _ in range(arguments.rounds):
         times = {"ours": ours.median(arguments.seconds)}
@@ -146,11 +161,15 @@ def milliseconds(row, key):
     return f"{row[key] * 1e3:.2f}" if key in row else "fails"
 
 
+def megabytes(row, key):
+    return f"{row[key] / 1e6:.0f}" if key in row else "-"
+
+
 def table_of(rows):
     lines = ["| network | instructions | threads | ms | ONNX Runtime default ms | exact ms "
              "| ratio to default | ratio to exact | results that differ from default "
-             "| from exact |",
-             "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
+             "| from exact | MB | default MB | exact MB |",
+             "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
     for row in rows:
         ratios = [f"{row[f'ratio_{mode}']:.2f}" if f"ratio_{mode}" in row else "-"
                   for mode in PEERS]
@@ -159,7 +178,8 @@ def table_of(rows):
         lines.append(" | ".join([
             f"| {row['network']}", row["instructions"], str(row["threads"]),
             milliseconds(row, "seconds"), milliseconds(row, "seconds_default"),
-            milliseconds(row, "seconds_exact"), *ratios, *counts]) + " |")
+            milliseconds(row, "seconds_exact"), *ratios, *counts,
+            *(megabytes(row, key) for key in ("memory", "memory_default", "memory_exact"))]) + " |")
     return lines
 
 

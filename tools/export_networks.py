@@ -343,7 +343,7 @@ def decoder_inputs(model, key_heads, batch, length, past):
 
 
 def export_decoder(folder, name, model, key_heads):
-    """One new token behind a cache of 128."""
+    """One new token behind a cache of 128; other inputs begin with an empty cache."""
     dynamic = {"ids": {0: "batch", 1: "length"}, "mask": {0: "batch", 1: "total"}}
     inputs = decoder_inputs(model, key_heads, 1, 1, 128)
     outputs = ["scores"]
@@ -351,7 +351,7 @@ def export_decoder(folder, name, model, key_heads):
         dynamic[key] = {0: "batch", 2: "past"}
         outputs.append(key.removeprefix("past_"))
     write(folder, name, model, inputs, outputs, dynamic)
-    for batch, length, past in ((1, 16, 1), (2, 5, 33), (3, 1, 300)):
+    for batch, length, past in ((1, 16, 0), (1, 16, 1), (2, 5, 33), (3, 1, 300)):
         save_inputs(folder, name, f"{batch}x{length}_past{past}",
                     decoder_inputs(model, key_heads, batch, length, past))
 

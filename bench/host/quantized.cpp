@@ -9,9 +9,11 @@
 //                    instruction sets of this processor and 1 to 4 threads beside each other
 //   about            the instruction set and the products of codes that it makes in a second at
 //                    most; pairs of weights and those proven not to saturate (AVX2)
+//   memory           the most memory that the process ever had, less what it had before the network
 //   profile          the least seconds of each step, the longest first, and its products of codes
 #include <algorithm>
 #include <chrono>
+#include <fstream>
 #include <iostream>
 #include <sstream>
 
@@ -41,10 +43,23 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// With the smallest size for every symbol.
+// The most resident memory that this process ever had, in bytes (VmHWM).
+std::int64_t peak_memory() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    std::istringstream words(line);
+    std::string name;
+    std::int64_t kibibytes = 0;
+    if (words >> name >> kibibytes && name == "VmHWM:") return kibibytes * 1024;
+  }
+  throw Error("/proc/self/status says no VmHWM");
+}
+
+// With the smallest size for every symbol, but nothing empty.
 Module bound(const Module& network) {
   std::map<std::string, std::int64_t> sizes;
-  for (const Symbol& symbol : network.symbols) sizes[symbol.name] = symbol.min;
+  for (const Symbol& symbol : network.symbols)
+    sizes[symbol.name] = std::max<std::int64_t>(symbol.min, 1);
   return specialize(network, sizes);
 }
 
@@ -79,11 +94,14 @@ class Session {
     if (request == "outputs") return write_outputs(argument);
     if (request == "exact") return exact();
     if (request == "about") return about();
+    if (request == "memory") return peak_memory() - empty_;
     if (request == "profile") return profile();
     throw Error("there is no request '", request, "'");
   }
 
  private:
+  const std::int64_t empty_ = peak_memory();  // the first member: nothing is read before
+
   const Graph& graph() const { return host_.module.main(); }
   void run(std::vector<StepSpan>* spans = nullptr) { program_.run(from_, to_, workspace_, spans); }
 

@@ -3,6 +3,7 @@
 // most inputs reach the graph; the shares are printed at the end.
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -10,6 +11,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <google/protobuf/arena.h>
 
 #include "tandem/base/error.h"
 #include "tandem/files/onnx_reader.h"
@@ -35,7 +38,7 @@ bool is_wire_error(std::string_view message) {
 class Accepted {
  public:
   void add(std::span<const std::uint8_t> input) {
-    constexpr std::size_t kLargest = 2048, kMost = 256, kOneIn = 16;
+    constexpr std::size_t kLargest = 768, kMost = 256, kOneIn = 16;
     if (input.size() > kLargest || ++seen_ % kOneIn != 0) return;
     if (kept_.size() < kMost)
       kept_.emplace_back(input.begin(), input.end());
@@ -82,7 +85,8 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t s
 extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max_size);
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  tandem::register_operators();
+  static const bool is_ready = (tandem::register_operators(), true);
+  static_cast<void>(is_ready);
   shares.input();
   tandem::Module module;
   try {
@@ -106,7 +110,13 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t s
   if (seed / kBlind % 2 == 0)
     if (const std::size_t taken = accepted.take(seed / kBlind / 2, data, max_size)) size = taken;
   if (seed % kBlind == 0) return LLVMFuzzerMutate(data, size, max_size);
-  onnx_reflection::ModelProto model;
+  // Its messages lie side by side and end together.
+  static std::array<char, 1 << 16> block;
+  google::protobuf::ArenaOptions options;
+  options.initial_block = block.data();
+  options.initial_block_size = block.size();
+  google::protobuf::Arena arena(options);
+  auto& model = *google::protobuf::Arena::CreateMessage<onnx_reflection::ModelProto>(&arena);
   if (size > static_cast<std::size_t>(INT32_MAX) ||
       !model.ParseFromArray(data, static_cast<int>(size))) {
     model.Clear();
@@ -115,10 +125,11 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t s
     model.mutable_graph()->add_input()->set_name("x");
   }
   tandem::fuzz::ModelMutator(seed).mutate(model);
-  // Small models are fast ones, and large enough for every operator.
-  constexpr std::size_t kLargest = 4096;
+  // Small models are fast ones, and large enough for every operator; what is large may still
+  // change.
+  constexpr std::size_t kLargest = 1536, kMore = 256;
   const std::size_t changed = model.ByteSizeLong();
-  if (changed > max_size || changed > kLargest) return size;
+  if (changed > max_size || (changed > kLargest && changed > size + kMore)) return size;
   model.SerializeToArray(data, static_cast<int>(changed));
   return changed;
 }

@@ -100,17 +100,34 @@ TEST_F(CodePasses, AFunctionOfOneCodeBecomesATable) {
   EXPECT_THAT(text, Not(HasSubstr("Rescale(")));
 }
 
-TEST_F(CodePasses, AFunctionThatDiffersBetweenChannelsStays) {
+// Scaled by channel, and limited alike in all of them.
+TEST_F(CodePasses, AFunctionThatDiffersBetweenChannelsHasATableForEach) {
+  const std::string text = after(
+      tabulate_codes,
+      "tandem-module 1\nconstant @f : uint3[3] = [1,2,3]\nconstant @m : uint4[1,3] = [9,3,1]\n"
+      "constant @a : uint1[1] = [0]\nconstant @s : uint3[1] = [6]\n"
+      "graph @main(%x : uint4[5,3]) -> (%y) {\n  %f = constant @f\n"
+      "  %m = constant @m\n  %a = constant @a\n  %s = constant @s\n"
+      "  %p : uint6[5,3] = IntMul(%x, %f) {format = uint6}\n"
+      "  %y : int5[5,3] = Rescale(%p, %m, %a, %s) {format = int5}\n}\n",
+      0);
+  EXPECT_THAT(text, HasSubstr("= Table(%x"));
+  EXPECT_THAT(text, HasSubstr("[1,3,16]"));
+  EXPECT_THAT(text, Not(HasSubstr("IntMul")));
+}
+
+TEST_F(CodePasses, AFunctionThatDiffersAlongTwoAxesIsNoTable) {
   const std::string text =
       after(tabulate_codes,
-            "tandem-module 1\nconstant @f : uint3[3] = [1,2,3]\nconstant @m : uint4[1] = [9]\n"
+            "tandem-module 1\nconstant @f : uint3[3] = [1,2,3]\nconstant @m : uint4[2,1] = [9,3]\n"
             "constant @a : uint1[1] = [0]\nconstant @s : uint3[1] = [6]\n"
-            "graph @main(%x : uint4[5,3]) -> (%y) {\n  %f = constant @f\n"
+            "graph @main(%x : uint4[2,3]) -> (%y) {\n  %f = constant @f\n"
             "  %m = constant @m\n  %a = constant @a\n  %s = constant @s\n"
-            "  %p : uint6[5,3] = IntMul(%x, %f) {format = uint6}\n"
-            "  %y : int5[5,3] = Rescale(%p, %m, %a, %s) {format = int5}\n}\n",
+            "  %p : uint6[2,3] = IntMul(%x, %f) {format = uint6}\n"
+            "  %y : int5[2,3] = Rescale(%p, %m, %a, %s) {format = int5}\n}\n",
             0);
-  EXPECT_THAT(text, HasSubstr("IntMul"));
+  EXPECT_THAT(text, HasSubstr("= Table(%x"));  // of the product, along its axis alone
+  EXPECT_THAT(text, HasSubstr("Rescale("));
 }
 
 TEST_F(CodePasses, ARescaleBehindAConcatRunsForEachPart) {
@@ -129,6 +146,25 @@ TEST_F(CodePasses, ARescaleBehindAConcatRunsForEachPart) {
   EXPECT_THAT(text, HasSubstr("[3]"));  // one multiplier for each part
   EXPECT_THAT(text, HasSubstr("[7]"));
   EXPECT_LT(text.rfind("Rescale("), text.find("= Concat("));
+}
+
+// The zero point of the result, added and limited behind the Rescale.
+TEST_F(CodePasses, WhatFollowsSuchARescaleRunsForEachPartToo) {
+  const std::string text =
+      after(split_rescales,
+            "tandem-module 1\nconstant @m : uint4[] = [3]\nconstant @a : uint1[] = [0]\n"
+            "constant @s : uint3[] = [3]\nconstant @z : uint4[] = [7]\n"
+            "graph @main(%x : uint4[3,5]) -> (%y) {\n  %m = constant @m\n  %a = constant @a\n"
+            "  %s = constant @s\n  %z = constant @z\n"
+            "  %p : uint4[3,2], %q : uint4[3,3] = Split(%x) {axis = 1, sizes = [2,3]}\n"
+            "  %c : uint4[3,5] = Concat(%p, %q) {axis = 1}\n"
+            "  %r : int5[3,5] = Rescale(%c, %m, %a, %s) {format = int5}\n"
+            "  %i : int6[3,5] = IntAdd(%r, %z) {format = int6}\n"
+            "  %y : uint4[3,5] = Clamp(%i) {format = uint4, min = 0, max = 11}\n}\n",
+            0);
+  EXPECT_LT(text.rfind("Rescale("), text.find("= Concat("));
+  EXPECT_LT(text.rfind("IntAdd("), text.find("= Concat("));
+  EXPECT_LT(text.rfind("Clamp("), text.find("= Concat("));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "tandem/cli/options.h"
 
+#include <algorithm>
 #include <iostream>
 
 #include "tandem/base/error.h"
@@ -25,13 +26,43 @@ Module ModelOptions::load() const {
 Module ModelOptions::load(NamedTensors& arrays) const {
   Module module = read_model(path, arrays);
   if (!parameters.empty()) take(module);
-  const auto values = parse_bindings(bindings);
-  if (values.empty()) return module;
-  try {
-    return specialize(module, values);
-  } catch (const Error& error) {
-    throw error.at(concat(path, ": --bind"));
+  const auto bind = [&](const std::map<std::string, std::int64_t>& values, std::string_view by) {
+    if (values.empty()) return;
+    try {
+      module = specialize(module, values);
+    } catch (const Error& error) {
+      throw error.at(concat(path, ": ", by));
+    }
+  };
+  bind(parse_bindings(bindings), "--bind");
+  bind(sizes_of_samples(module.main(), arrays), "sizes of the arrays");
+  return module;
+}
+
+std::map<std::string, std::int64_t> sizes_of_samples(const Graph& main,
+                                                     const NamedTensors& arrays) {
+  std::map<std::string, std::int64_t> sizes;
+  std::vector<std::string> batches;
+  for (const ValueId id : main.inputs) {
+    const Value& input = main.values[id];
+    const auto array = std::ranges::find(arrays, input.name, &NamedTensors::value_type::first);
+    if (array == arrays.end()) continue;
+    const auto& shape = input.type.shape;
+    const Shape& given = array->second.shape();
+    // Samples are the batch, or stand before the declared axes.
+    if (given.size() != shape.size() && given.size() != shape.size() + 1) continue;
+    for (std::size_t d = 0; d < shape.size(); ++d) {
+      if (shape[d].is_constant()) continue;
+      const std::string symbol = shape[d].symbols().front();
+      if (shape[d] != Dim::symbol(symbol)) continue;
+      if (d == 0)
+        batches.push_back(symbol);
+      else
+        sizes.emplace(symbol, given[given.size() - shape.size() + d]);
+    }
   }
+  for (const std::string& batch : batches) sizes.erase(batch);
+  return sizes;
 }
 
 void ModelOptions::take(Module& module) const {

@@ -43,6 +43,7 @@ class RunVerb final : public Verb {
            "chrome://tracing or ui.perfetto.dev.\n"
            "Arrays are named after the network's inputs and outputs, samples along the first "
            "axis;\n"
+           "their other axes say what symbolic sizes are;\n"
            "one whose values decide shapes (the shape of a Reshape) holds for all samples, whole;\n"
            "integer executions take integers as codes and reals as reals, and write both: NAME\n"
            "holds reals, NAME.codes the integers. Of a network with states the samples are "

@@ -297,9 +297,11 @@ std::vector<Dim> terms_of(const Dim& dim) {
 
 std::optional<IntegerRange> dim_bounds(const Dim& dim, const std::vector<Symbol>& symbols) {
   std::map<std::string, std::int64_t> least, most;
-  for (const Symbol& symbol : symbols) {
-    least[symbol.name] = symbol.min;
-    most[symbol.name] = symbol.max;
+  for (const std::string& name : dim.symbols()) {
+    const auto symbol = std::ranges::find(symbols, name, &Symbol::name);
+    if (symbol == symbols.end()) continue;
+    least[name] = symbol->min;
+    most[name] = symbol->max;
   }
   IntegerRange sum{0, 0};
   try {

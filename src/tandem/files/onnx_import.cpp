@@ -103,7 +103,7 @@ bool is_any(const onnx::NodeProto& proto, const std::set<std::string>& names) {
 }
 
 // Why no handler is there, and what to do about it.
-Refusal unknown_operator(const onnx::NodeProto& proto) {
+Refusal reason_for_unknown(const onnx::NodeProto& proto) {
   const std::string& op = proto.op_type();
   if (handler_key(proto).empty()) {
     return {concat("the operator domain '", proto.domain(), "' is unknown"),
@@ -140,8 +140,16 @@ OnnxImporter::OnnxImporter(onnx::ModelProto& model, std::filesystem::path folder
   }
 }
 
+// A search among all names takes its time, and a model may have many such nodes.
+Refusal OnnxImporter::unknown_operator(const onnx::NodeProto& proto) {
+  const std::string key = concat(proto.domain(), ":", proto.op_type());
+  const auto known = unknown_.find(key);
+  if (known != unknown_.end()) return known->second;
+  return unknown_.emplace(key, reason_for_unknown(proto)).first->second;
+}
+
 Module OnnxImporter::run(std::string_view source) {
-  sorted_nodes(graph_);  // throws on what is no graph before anything is read
+  main_order_ = sorted_nodes(graph_);  // throws on what is no graph before anything is read
   read_metadata();
   read_annotations();
   read_initializers(graph_);
@@ -176,24 +184,6 @@ void OnnxImporter::read_metadata() {
   }
 }
 
-// Bounds that an earlier writing recorded, or those of a batch.
-Symbol OnnxImporter::bounded_symbol(const std::string& name) const {
-  constexpr std::int64_t kMostExtent = 65536;
-  const auto recorded = symbol_bounds_.find(name);
-  if (recorded == symbol_bounds_.end()) return {name, 1, kMostExtent};
-  const std::size_t comma = recorded->second.find(',');
-  const std::string what = concat("metadata ", kSymbolKey, name);
-  if (comma == std::string::npos)
-    throw Error(what, " is '", recorded->second, "', not two numbers with a comma");
-  const std::string_view text = recorded->second;
-  const std::int64_t min = parse_integer(text.substr(0, comma), what);
-  const std::int64_t max = parse_integer(text.substr(comma + 1), what);
-  constexpr std::int64_t kLargest = std::int64_t{1} << 40;
-  if (min < 1 || max < min || max > kLargest)
-    throw Error(what, " gives the bounds [", min, ",", max, "]; they must be positive and ordered");
-  return {name, min, max};
-}
-
 void OnnxImporter::read_annotations() {
   for (const auto& annotation : graph_.quantization_annotation()) {
     for (const auto& entry : annotation.quant_parameter_tensor_names()) {
@@ -223,20 +213,9 @@ void OnnxImporter::read_initializers(onnx::GraphProto& graph) {
     proto.set_name(name);
     const auto annotated = annotations_.find(name);
     if (annotated != annotations_.end() && value.constant->format().is_float())
-      value = annotated_constant(builder(), *value.constant, annotated->second, name);
+      value = annotated_constant(builder(), constants_, *value.constant, annotated->second, name);
     values_.emplace(name, std::move(value));
   }
-}
-
-Dim OnnxImporter::fresh_symbol(std::string_view wanted) {
-  const auto taken = [&](const std::string& name) {
-    return std::any_of(module_.symbols.begin(), module_.symbols.end(),
-                       [&](const Symbol& symbol) { return symbol.name == name; });
-  };
-  std::string name = identifier(wanted);
-  for (int i = 2; taken(name); ++i) name = concat(identifier(wanted), "_", i);
-  module_.symbols.push_back(bounded_symbol(name));
-  return Dim::symbol(name);
 }
 
 // ONNX's names of dimensions are any text; two of them never become one symbol.
@@ -272,6 +251,8 @@ TensorType OnnxImporter::declared_type(const onnx::ValueInfoProto& info) {
     } else {
       type.shape.push_back(fresh_symbol(axis == 0 ? "N" : concat(info.name(), "_d", axis)));
     }
+    if (is_extended(info.name(), axis, declared.shape().dim_size()))
+      may_be_empty(type.shape.back());
   }
   element_count(fixed);  // throws on an absurd size
   return type;
@@ -321,18 +302,18 @@ void OnnxImporter::read_input(const onnx::ValueInfoProto& input) {
   value.value = builder().input(input.name(), declared_type(input));
   const auto annotated = annotations_.find(input.name());
   if (annotated != annotations_.end() && builder().type(value.value).format.is_float())
-    value.value = annotated_value(builder(), value.value, annotated->second, input.name());
+    value.value =
+        annotated_value(builder(), constants_, value.value, annotated->second, input.name());
   values_[input.name()] = std::move(value);
 }
 
 // Notes the inputs of the model that a value is computed from.
 void OnnxImporter::note_deciding(const std::string& value) {
   std::vector<std::string> pending = {value};
-  std::set<std::string> seen;
   while (!pending.empty()) {
     const std::string name = pending.back();
     pending.pop_back();
-    if (name.empty() || !seen.insert(name).second) continue;
+    if (name.empty() || !asked_.insert(name).second) continue;
     const auto known = values_.find(name);
     if (known != values_.end() && known->second.constant) continue;
     if (const auto source = sources_.find(name); source != sources_.end())
@@ -343,6 +324,7 @@ void OnnxImporter::note_deciding(const std::string& value) {
 }
 
 void OnnxImporter::read_inputs() {
+  find_extended();
   for (const auto& [name, shape] : binding_.shapes) bind_shape(graph_input(name), shape);
   for (const auto& [name, tensor] : binding_.values) bind_shape(graph_input(name), tensor.shape());
   for (const auto& input : graph_.input()) {
@@ -369,7 +351,7 @@ ValueId OnnxImporter::materialize(const std::string& name, std::size_t depth) {
   if (value.value != kNone) return value.value;
   Builder& builder = levels_[depth]->builder;
   ensure(value.constant || value.dims, concat("ONNX value '", name, "' has no elements"));
-  value.value = value.constant ? builder.constant(*value.constant, name)
+  value.value = value.constant ? builder.constant(constants_.add(*value.constant, name))
                                : add_extents(builder, *value.dims, name);
   return value.value;
 }
@@ -392,14 +374,14 @@ ValueId OnnxImporter::materialize_outer(const std::string& name, std::size_t dep
 }
 
 // Whether a node or the caller needs a value; masks of training are declared and never read.
-bool OnnxImporter::is_read(const std::string& name) const {
-  const auto reads = [&](const onnx::NodeProto& node) {
-    const auto names = names_read(node);
-    return std::ranges::find(names, name) != names.end();
-  };
-  const auto is_it = [&](const onnx::ValueInfoProto& output) { return output.name() == name; };
-  return std::any_of(open_->node().begin(), open_->node().end(), reads) ||
-         std::any_of(open_->output().begin(), open_->output().end(), is_it);
+bool OnnxImporter::is_read(const std::string& name) {
+  if (!read_) {
+    read_.emplace();
+    for (const auto& node : open_->node())
+      for (std::string& read : names_read(node)) read_->insert(std::move(read));
+    for (const auto& output : open_->output()) read_->insert(output.name());
+  }
+  return read_->contains(name);
 }
 
 void OnnxImporter::poison(const onnx::NodeProto& proto) {
@@ -414,12 +396,15 @@ void OnnxImporter::refuse(const onnx::NodeProto& proto, const std::string& label
 
 void OnnxImporter::import_nodes(const onnx::GraphProto& graph) {
   const auto is_outer = [&](const std::string& name) {
-    return &graph != &graph_ && (values_.contains(name) || poisoned_.contains(name));
+    return values_.contains(name) || poisoned_.contains(name);
   };
-  const std::vector<int> order = sorted_nodes(graph, is_outer);
+  const std::vector<int> order =
+      &graph == &graph_ ? std::move(main_order_) : sorted_nodes(graph, is_outer);
   const onnx::GraphProto* around = std::exchange(open_, &graph);
+  auto read_around = std::exchange(read_, std::nullopt);
   for (const int index : order) import_node(graph, index);
   open_ = around;
+  read_ = std::move(read_around);
 }
 
 void OnnxImporter::import_node(const onnx::GraphProto& graph, int index) {

@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include <onnx/onnx-ml.pb.h>
@@ -19,6 +21,7 @@
 #include "tandem/files/onnx_dims.h"
 #include "tandem/files/onnx_reader.h"
 #include "tandem/graph/builder.h"
+#include "tandem/graph/constant_names.h"
 
 namespace tandem {
 
@@ -227,6 +230,9 @@ class OnnxImporter {
   onnx::ValueInfoProto& graph_input(const std::string& name);
   void note_deciding(const std::string& value);
   TensorType declared_type(const onnx::ValueInfoProto& info);
+  void find_extended();
+  bool is_extended(const std::string& input, int axis, int rank) const;
+  void may_be_empty(const Dim& size);
   Dim fresh_symbol(std::string_view wanted);
   Dim symbol_of(const std::string& param);
   Symbol bounded_symbol(const std::string& name) const;
@@ -241,8 +247,9 @@ class OnnxImporter {
   bool import_shape_arithmetic(OnnxNode& node, const onnx::NodeProto& proto);
   std::vector<ValueId> deciding_values(const std::vector<Dim>& dims) const;
   ValueId add_extents(Builder& builder, const DimTensor& dims, const std::string& name);
-  void throw_if_undecided(const std::string& value) const;
-  bool is_read(const std::string& name) const;
+  void throw_if_undecided(const std::string& value);
+  bool is_read(const std::string& name);
+  Refusal unknown_operator(const onnx::NodeProto& proto);
   void poison(const onnx::NodeProto& proto);
   void refuse_unless_guessed(const onnx::NodeProto& proto, const std::string& label,
                              std::string reason, std::string remedy);
@@ -267,24 +274,33 @@ class OnnxImporter {
   std::filesystem::path folder_;
   std::map<std::string, std::int64_t> opsets_;
   Module module_;
+  ConstantNames constants_{module_};
   std::vector<std::unique_ptr<Level>> levels_;
   std::unordered_map<std::string, OnnxValue> values_;
   std::unordered_map<std::string, std::vector<std::string>> sources_;  // what a value is made from
-  const onnx::GraphProto* open_ = nullptr;  // the graph whose nodes are imported
+  std::vector<int> main_order_;                          // of the nodes of the model's own graph
+  const onnx::GraphProto* open_ = nullptr;               // the graph whose nodes are imported
+  std::optional<std::unordered_set<std::string>> read_;  // what is read in it, once asked
   std::deque<onnx::GraphProto> inside_;  // copies of graphs inside nodes, with names of their own
   std::set<std::string> names_;          // all of the model, once a graph inside was met
   std::int64_t nodes_left_ = std::int64_t{1} << 15;  // of such copies
   std::map<std::string, Dim> symbols_;               // by ONNX's name of the dimension
   std::map<std::string, std::string> symbol_bounds_;
-  std::unordered_map<std::string, Format> annotations_;  // QONNX's data types of tensors
-  std::map<std::string, ValueId> deciding_values_;       // by the symbol of the size
-  std::map<ValueId, Dim> data_sizes_;                    // how many elements of a value are not 0
+  std::set<std::pair<std::string, std::int64_t>> extended_;  // values and axes of Concat
+  std::unordered_map<std::string, Format> annotations_;      // QONNX's data types of tensors
+  std::map<std::string, ValueId> deciding_values_;           // by the symbol of the size
+  std::map<ValueId, Dim> data_sizes_;             // how many elements of a value are not 0
   std::map<std::string, std::string> undecided_;  // why values are no sizes, though made of them
+  std::unordered_set<std::string> decided_;       // values of which none is behind them
   std::set<std::string> poisoned_;  // outputs of refused nodes, and of all that need them
   std::set<std::string> guessed_;   // stand-ins of unsure type, and what is computed from them
   std::vector<RefusedNode> refused_;
   const OnnxBinding& binding_;
-  std::set<std::string> deciding_;  // inputs whose values refused nodes asked for
+  std::set<std::string> deciding_;          // inputs whose values refused nodes asked for
+  std::unordered_set<std::string> asked_;   // values whose inputs are among them
+  std::map<std::string, Refusal> unknown_;  // what is said of operators that are not known
+  // The declared types by name, once asked.
+  std::optional<std::unordered_map<std::string, const onnx::ValueInfoProto*>> annotated_;
   std::int64_t elements_left_ = std::int64_t{1} << 26;  // of folded constants
 };
 

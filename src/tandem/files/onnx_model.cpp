@@ -83,7 +83,9 @@ int producer_of(const Producers& producers, const std::string& value, const std:
   int node = 0;
   while (missing[static_cast<std::size_t>(node)] == 0) ++node;
   std::vector<int> path;
-  while (std::find(path.begin(), path.end(), node) == path.end()) {
+  std::vector<bool> walked(missing.size());
+  while (!walked[static_cast<std::size_t>(node)]) {
+    walked[static_cast<std::size_t>(node)] = true;
     path.push_back(node);
     for (const std::string& input : names_read(graph.node(node))) {
       const auto producer = producers.find(input);

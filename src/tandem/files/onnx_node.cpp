@@ -251,7 +251,7 @@ ValueId OnnxNode::add(std::string_view tandem_op, std::vector<ValueId> inputs,
 }
 
 ValueId OnnxNode::add_constant(Tensor tensor) {
-  return builder().constant(std::move(tensor), label_);
+  return builder().constant(importer_->constants_.add(std::move(tensor), label_));
 }
 
 TensorType OnnxNode::type_of_value(ValueId value) {
@@ -266,7 +266,9 @@ const Tensor* OnnxNode::constant_of_value(ValueId value) {
 ValueId OnnxNode::reshape(ValueId value, const std::vector<Dim>& shape) {
   const auto& from = type_of_value(value).shape;
   if (from == shape) return value;
-  return add("Reshape", {value}, {{"shape", reshape_attribute(from, shape)}});
+  const ValueId result = add("Reshape", {value}, {{"shape", reshape_attribute(from, shape)}});
+  // A symbol that must be 1 for the elements to suffice: nothing changes then.
+  return type_of_value(result).shape == from ? value : result;
 }
 
 void OnnxNode::set(std::size_t output, ValueId value) {

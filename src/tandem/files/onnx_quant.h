@@ -48,10 +48,10 @@ void import_trunc(OnnxNode& node);
 
 // A real tensor that a quantization annotation declares to hold the integers of a format, passed
 // through Quantize and Dequantize of scale 1: the same numbers, and a network that lowers.
-ValueId annotated_value(Builder& builder, ValueId value, const Format& format,
-                        const std::string& name);
+ValueId annotated_value(Builder& builder, ConstantNames& constants, ValueId value,
+                        const Format& format, const std::string& name);
 // The same for an initializer. Throws Error where an element is no such integer.
-OnnxValue annotated_constant(Builder& builder, const Tensor& tensor, const Format& format,
-                             const std::string& name);
+OnnxValue annotated_constant(Builder& builder, ConstantNames& constants, const Tensor& tensor,
+                             const Format& format, const std::string& name);
 
 }  // namespace tandem

@@ -333,15 +333,15 @@ QonnxCodes qonnx_codes(int bits, bool is_signed, bool narrow) {
   return codes;
 }
 
-ValueId annotated_value(Builder& builder, ValueId value, const Format& format,
-                        const std::string& name) {
-  const ValueId one = builder.constant(Tensor::scalar(1), name + "_scale");
+ValueId annotated_value(Builder& builder, ConstantNames& constants, ValueId value,
+                        const Format& format, const std::string& name) {
+  const ValueId one = builder.constant(constants.add(Tensor::scalar(1), name + "_scale"));
   const ValueId q = builder.add("Quantize", {value, one}, {{"format", format}}, name + "_codes");
   return builder.add("Dequantize", {q, one}, {}, name + "_values");
 }
 
-OnnxValue annotated_constant(Builder& builder, const Tensor& tensor, const Format& format,
-                             const std::string& name) {
+OnnxValue annotated_constant(Builder& builder, ConstantNames& constants, const Tensor& tensor,
+                             const Format& format, const std::string& name) {
   std::vector<std::int64_t> integers;
   for (std::int64_t i = 0; i < tensor.size(); ++i) {
     const double value = tensor.real(i);
@@ -355,8 +355,9 @@ OnnxValue annotated_constant(Builder& builder, const Tensor& tensor, const Forma
     }
     integers.push_back(static_cast<std::int64_t>(value));
   }
-  const ValueId one = builder.constant(Tensor::scalar(1), name + "_scale");
-  const ValueId q = builder.constant(Tensor::from_integers(format, tensor.shape(), integers), name);
+  const ValueId one = builder.constant(constants.add(Tensor::scalar(1), name + "_scale"));
+  const ValueId q = builder.constant(
+      constants.add(Tensor::from_integers(format, tensor.shape(), integers), name));
   OnnxValue result;
   result.value = builder.add("Dequantize", {q, one}, {}, name + "_values");
   return result;

@@ -27,7 +27,8 @@ struct OnnxBinding {
 // too, and operators that are not known stay as Opaque where the file declares their results. A
 // slice of a constant axis by a size bounds that size; two sizes that must agree become one.
 // Identity, Dropout and casts without effect vanish. Symbolic or absent
-// dimensions become symbols with bounds [1, 65536]. Values keep ONNX's tensor names.
+// dimensions become symbols with bounds [1, 65536], from 0 on along the axis of a Concat (an empty
+// cache). Values keep ONNX's tensor names.
 //
 // Throws RefusedModel naming every node that cannot be read (and the inputs whose values would
 // help; see onnx_program.h), and Error on a file that is no sound model: truncated, cyclic, with

@@ -1,7 +1,9 @@
 // Sizes: what is computed from shapes is done while reading, and becomes data where nodes want it.
 #include <algorithm>
 
+#include "tandem/base/text.h"
 #include "tandem/files/onnx_import.h"
+#include "tandem/files/onnx_quant.h"
 #include "tandem/files/onnx_tensor.h"
 #include "tandem/graph/operator.h"
 #include "tandem/graph/registry.h"
@@ -9,6 +11,63 @@
 #include "tandem/ops/movement.h"
 
 namespace tandem {
+
+// Bounds that an earlier writing recorded, or those of a batch.
+Symbol OnnxImporter::bounded_symbol(const std::string& name) const {
+  constexpr std::int64_t kMostExtent = 65536;
+  const auto recorded = symbol_bounds_.find(name);
+  if (recorded == symbol_bounds_.end()) return {name, 1, kMostExtent};
+  const std::size_t comma = recorded->second.find(',');
+  const std::string what = concat("metadata ", kSymbolKey, name);
+  if (comma == std::string::npos)
+    throw Error(what, " is '", recorded->second, "', not two numbers with a comma");
+  const std::string_view text = recorded->second;
+  const std::int64_t min = parse_integer(text.substr(0, comma), what);
+  const std::int64_t max = parse_integer(text.substr(comma + 1), what);
+  constexpr std::int64_t kLargest = std::int64_t{1} << 40;
+  if (min < 0 || max < min || max > kLargest)
+    throw Error(what, " gives the bounds [", min, ",", max,
+                "]; they must not be negative, and ordered");
+  return {name, min, max};
+}
+
+Dim OnnxImporter::fresh_symbol(std::string_view wanted) {
+  const auto taken = [&](const std::string& name) {
+    return std::any_of(module_.symbols.begin(), module_.symbols.end(),
+                       [&](const Symbol& symbol) { return symbol.name == name; });
+  };
+  // Each is looked for among the others, and real networks have some dozens.
+  constexpr std::size_t kMostSymbols = 1024;
+  if (module_.symbols.size() == kMostSymbols) {
+    throw Error("the model has more than ", kMostSymbols, " sizes that are not numbers; export it ",
+                "with fixed sizes, or with one name for sizes that agree");
+  }
+  std::string name = identifier(wanted);
+  for (int i = 2; taken(name); ++i) name = concat(identifier(wanted), "_", i);
+  module_.symbols.push_back(bounded_symbol(name));
+  return Dim::symbol(name);
+}
+
+// What is concatenated along an axis: a cache, behind which the new keys are put, may be empty.
+void OnnxImporter::find_extended() {
+  for (const auto& node : graph_.node()) {
+    if (node.op_type() != "Concat" || !(node.domain().empty() || node.domain() == "ai.onnx"))
+      continue;
+    for (const auto& attribute : node.attribute()) {
+      if (attribute.name() != "axis") continue;
+      for (const std::string& input : node.input()) extended_.emplace(input, attribute.i());
+    }
+  }
+}
+
+bool OnnxImporter::is_extended(const std::string& input, int axis, int rank) const {
+  return extended_.contains({input, axis}) || extended_.contains({input, axis - rank});
+}
+
+void OnnxImporter::may_be_empty(const Dim& size) {
+  for (Symbol& symbol : module_.symbols)
+    if (size == Dim::symbol(symbol.name) && !symbol_bounds_.contains(symbol.name)) symbol.min = 0;
+}
 
 std::vector<ValueId> OnnxImporter::deciding_values(const std::vector<Dim>& dims) const {
   std::set<ValueId> values;
@@ -54,7 +113,10 @@ bool OnnxImporter::unify(const Dim& a, const Dim& b) {
   if (!is_first && !is_alone(b, a)) return false;
   const std::string name = (is_first ? a : b).symbols().front();
   const Dim now = is_first ? b : a;
-  const auto change = [&](const Dim& dim) { return with_symbol(dim, name, now); };
+  const auto change = [&](const Dim& dim) {
+    if (dim.is_constant()) return dim;  // most are
+    return with_symbol(dim, name, now);
+  };
   for (Graph& graph : module_.graphs) {
     for (Value& value : graph.values)
       for (Dim& dim : value.type.shape) dim = change(dim);
@@ -91,17 +153,22 @@ bool OnnxImporter::unify_sizes(std::string_view op, const std::vector<ValueId>& 
 
 // Arithmetic on sizes has no single answer, or none that is a size, behind some values; what needs
 // them as sizes learns why.
-void OnnxImporter::throw_if_undecided(const std::string& value) const {
+void OnnxImporter::throw_if_undecided(const std::string& value) {
   std::vector<std::string> pending = {value};
-  std::set<std::string> seen;
+  std::unordered_set<std::string> seen;
   while (!pending.empty()) {
     const std::string name = pending.back();
     pending.pop_back();
-    if (!seen.insert(name).second) continue;
-    if (const auto why = undecided_.find(name); why != undecided_.end()) throw Error(why->second);
+    if (decided_.contains(name) || !seen.insert(name).second) continue;
+    if (const auto why = undecided_.find(name); why != undecided_.end()) {
+      const std::string reason = why->second;
+      undecided_.emplace(value, reason);  // so that what follows need not walk so far
+      throw Error(reason);
+    }
     if (const auto source = sources_.find(name); source != sources_.end())
       pending.insert(pending.end(), source->second.begin(), source->second.end());
   }
+  decided_.merge(seen);
 }
 
 bool OnnxImporter::import_shape_arithmetic(OnnxNode& node, const onnx::NodeProto& proto) {

@@ -67,12 +67,15 @@ bool OnnxImporter::import_opaque(const onnx::NodeProto& proto, const std::string
 }
 
 std::optional<TensorType> OnnxImporter::annotated_type(const std::string& name) {
-  for (const auto* infos : {&graph_.value_info(), &graph_.output()}) {
-    for (const auto& info : *infos)
-      if (info.name() == name && info.type().has_tensor_type() &&
-          info.type().tensor_type().has_shape())
-        return declared_type(info);
+  if (!annotated_) {
+    annotated_.emplace();
+    for (const auto* infos : {&graph_.value_info(), &graph_.output()})
+      for (const auto& info : *infos)
+        if (info.type().has_tensor_type() && info.type().tensor_type().has_shape())
+          annotated_->emplace(info.name(), &info);
   }
+  const auto found = annotated_->find(name);
+  if (found != annotated_->end()) return declared_type(*found->second);
   return std::nullopt;
 }
 

@@ -16,7 +16,8 @@ struct RefusedNode {
   std::string reason, remedy;
 };
 
-// All nodes of a model that cannot be read (or written), at once; the message has a line for each.
+// All nodes of a model that cannot be read (or written), at once; the message has a
+// line for each of the first thousand.
 class RefusedModel : public Error {
  public:
   // `done` is what cannot be done with them: "read".

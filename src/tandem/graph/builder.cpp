@@ -18,6 +18,7 @@ namespace {
 // `wanted`, or wanted_2, wanted_3, ... until it is free; the count per stem keeps it linear.
 std::string claim(std::map<std::string, int, std::less<>>& names, std::string_view wanted) {
   const std::string stem = wanted.empty() ? "v" : std::string(wanted);
+  if (names.try_emplace(stem, 1).second) return stem;  // mostly
   std::string candidate = stem;
   int count = names[stem];
   while (names.contains(candidate) && names[candidate] > 0) candidate = concat(stem, "_", ++count);

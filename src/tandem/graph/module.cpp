@@ -7,6 +7,7 @@
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
 #include "tandem/graph/bodies.h"
+#include "tandem/graph/constant_names.h"
 #include "tandem/graph/operator.h"
 #include "tandem/graph/symbolic.h"
 
@@ -55,15 +56,30 @@ Graph& Module::function(std::string_view name) {
   return const_cast<Graph&>(std::as_const(*this).function(name));
 }
 
-ConstantId Module::add_constant(Tensor tensor, const std::string& name) {
-  const auto taken = [&](const std::string& candidate) {
-    return std::any_of(constants.begin(), constants.end(),
-                       [&](const Constant& c) { return c.name == candidate; });
-  };
+namespace {
+
+template <typename Taken>
+ConstantId add_under_free_name(std::vector<Constant>& constants, Tensor tensor,
+                               const std::string& name, const Taken& taken) {
   std::string unique = name;
   for (std::size_t i = constants.size(); taken(unique); ++i) unique = concat(name, "_", i);
   constants.push_back({std::move(unique), std::move(tensor)});
   return constants.size() - 1;
+}
+
+}  // namespace
+
+ConstantId Module::add_constant(Tensor tensor, const std::string& name) {
+  return add_under_free_name(constants, std::move(tensor), name, [&](const std::string& candidate) {
+    return std::ranges::find(constants, candidate, &Constant::name) != constants.end();
+  });
+}
+
+ConstantId ConstantNames::add(Tensor tensor, const std::string& name) {
+  for (; seen_ < module_.constants.size(); ++seen_) names_.insert(module_.constants[seen_].name);
+  return add_under_free_name(
+      module_.constants, std::move(tensor), name,
+      [&](const std::string& candidate) { return names_.contains(candidate); });
 }
 
 const Tensor* constant_of(const Module& module, const Graph& graph, ValueId value) {

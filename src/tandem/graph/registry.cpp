@@ -1,5 +1,8 @@
 #include "tandem/graph/registry.h"
 
+#include <algorithm>
+#include <unordered_map>
+
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
 
@@ -10,10 +13,18 @@ void OperatorRegistry::add(std::unique_ptr<Operator> op) {
   operators_.push_back(std::move(op));
 }
 
+// Each node that is built asks for its operator. The one registry that lives as long as the process
+// only grows, so that what was found once stays right.
 const Operator* OperatorRegistry::try_find(std::string_view name) const {
-  for (const auto& op : operators_)
-    if (op->name() == name) return op.get();
-  return nullptr;
+  thread_local std::unordered_map<std::string_view, const Operator*> found;
+  const bool remembers = this == &operators();
+  if (remembers)
+    if (const auto known = found.find(name); known != found.end()) return known->second;
+  const auto is_it = [&](const auto& op) { return op->name() == name; };
+  const auto op = std::ranges::find_if(operators_, is_it);
+  if (op == operators_.end()) return nullptr;
+  if (remembers) found.emplace((*op)->name(), op->get());
+  return op->get();
 }
 
 const Operator& OperatorRegistry::find(std::string_view name) const {

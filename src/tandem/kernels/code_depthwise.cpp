@@ -13,8 +13,9 @@ namespace {
 
 constexpr std::int64_t kVnniBlock = 64, kAvx2Block = 16;
 
-// Interleaving bytes or words within 128 bits leaves the channels of a block in this order, which
-// packing the codes undoes. Position of a channel among the block's sums.
+// Interleaving bytes or words within 128 bits leaves the channels of a block in
+// this order, which packing the codes undoes. Position of a channel among the
+// block's sums.
 std::int64_t position_of(std::int64_t channel, std::int64_t block) {
   const std::int64_t lanes = block / 16;  // of 128 bits
   if (block == kAvx2Block)                // two vectors of two lanes
@@ -89,7 +90,8 @@ TANDEM_VNNI void vnni_pixels(const VnniBlock& block, const std::uint8_t* from,
   }
 }
 
-// Sixteen channels, of which `count` exist; pairs of taps as words, whose products cannot saturate.
+// Sixteen channels, of which `count` exist; pairs of taps as words, whose
+// products cannot saturate.
 struct Avx2Block {
   const CodeRescale& rescale;
   const std::int16_t* weights;
@@ -97,9 +99,10 @@ struct Avx2Block {
   bool is_signed;
 };
 
+template <bool kWhole>
 TANDEM_AVX2_INLINE __m256i words_of(const std::uint8_t* from, std::int64_t count, __m128i flip) {
   __m128i bytes;
-  if (count == kAvx2Block) {
+  if constexpr (kWhole) {
     bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
   } else {
     alignas(16) std::uint8_t edge[kAvx2Block] = {};
@@ -109,39 +112,72 @@ TANDEM_AVX2_INLINE __m256i words_of(const std::uint8_t* from, std::int64_t count
   return _mm256_cvtepu8_epi16(_mm_xor_si128(bytes, flip));
 }
 
-TANDEM_AVX2 void avx2_pixels(const Avx2Block& block, const std::uint8_t* from,
-                             const std::int64_t* offsets, std::int64_t stride, std::int64_t pixels,
-                             std::uint8_t* to, std::int64_t to_stride) {
-  const RescaleAvx2 first(block.rescale, block.vector, 0), second(block.rescale, block.vector, 1);
-  const __m128i flip = _mm_set1_epi8(static_cast<char>(block.is_signed ? 0x80 : 0));
-  const __m256i byte = _mm256_set1_epi32(0xFF);
-  for (std::int64_t p = 0; p < pixels; ++p, from += stride, to += to_stride) {
-    __m256i low = _mm256_setzero_si256(), high = _mm256_setzero_si256();
-    for (std::int64_t q = 0; q < block.pairs; ++q) {
-      const __m256i a = words_of(from + offsets[2 * q], block.count, flip);
-      const __m256i b = words_of(from + offsets[2 * q + 1], block.count, flip);
-      const auto* weights = reinterpret_cast<const __m256i*>(block.weights + q * 32);
-      low = _mm256_add_epi32(
-          low, _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), _mm256_loadu_si256(weights)));
-      high = _mm256_add_epi32(
-          high, _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), _mm256_loadu_si256(weights + 1)));
-    }
+struct Avx2Tail {
+  RescaleAvx2 first, second;
+
+  TANDEM_AVX2_INLINE __m128i codes(__m256i low, __m256i high) const {
+    const __m256i byte = _mm256_set1_epi32(0xFF);
     const __m256i words = _mm256_packus_epi32(_mm256_and_si256(first.codes(low), byte),
                                               _mm256_and_si256(second.codes(high), byte));
-    const __m128i bytes =
-        _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-    if (block.count == kAvx2Block) {
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes);
+    return _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  }
+};
+
+// Several pixels at a time, whose sums do not wait for each other, share what
+// is read of weights.
+template <int kPixels, bool kWhole>
+TANDEM_AVX2_INLINE void avx2_together(const Avx2Block& block, const Avx2Tail& tail, __m128i flip,
+                                      const std::uint8_t* from, const std::int64_t* offsets,
+                                      std::int64_t stride, std::uint8_t* to,
+                                      std::int64_t to_stride) {
+  __m256i low[kPixels], high[kPixels];
+#pragma GCC unroll 4
+  for (int p = 0; p < kPixels; ++p) low[p] = high[p] = _mm256_setzero_si256();
+  for (std::int64_t q = 0; q < block.pairs; ++q) {
+    const auto* weights = reinterpret_cast<const __m256i*>(block.weights + q * 32);
+    const __m256i first = _mm256_loadu_si256(weights), second = _mm256_loadu_si256(weights + 1);
+    const std::uint8_t *x = from + offsets[2 * q], *y = from + offsets[2 * q + 1];
+#pragma GCC unroll 4
+    for (int p = 0; p < kPixels; ++p) {
+      const __m256i a = words_of<kWhole>(x + p * stride, block.count, flip);
+      const __m256i b = words_of<kWhole>(y + p * stride, block.count, flip);
+      low[p] = _mm256_add_epi32(low[p], _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), first));
+      high[p] = _mm256_add_epi32(high[p], _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), second));
+    }
+  }
+#pragma GCC unroll 4
+  for (int p = 0; p < kPixels; ++p) {
+    const __m128i codes = tail.codes(low[p], high[p]);
+    if constexpr (kWhole) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to + p * to_stride), codes);
     } else {
       alignas(16) std::uint8_t edge[kAvx2Block];
-      _mm_store_si128(reinterpret_cast<__m128i*>(edge), bytes);
-      std::copy_n(edge, block.count, to);
+      _mm_store_si128(reinterpret_cast<__m128i*>(edge), codes);
+      std::copy_n(edge, block.count, to + p * to_stride);
     }
   }
 }
+
+template <bool kWhole>
+TANDEM_AVX2 void avx2_pixels(const Avx2Block& block, const std::uint8_t* from,
+                             const std::int64_t* offsets, std::int64_t stride, std::int64_t pixels,
+                             std::uint8_t* to, std::int64_t to_stride) {
+  const Avx2Tail tail{RescaleAvx2(block.rescale, block.vector, 0),
+                      RescaleAvx2(block.rescale, block.vector, 1)};
+  const __m128i flip = _mm_set1_epi8(static_cast<char>(block.is_signed ? 0x80 : 0));
+  constexpr int kTogether = 3;
+  std::int64_t p = 0;
+  for (; p + kTogether <= pixels; p += kTogether)
+    avx2_together<kTogether, kWhole>(block, tail, flip, from + p * stride, offsets, stride,
+                                     to + p * to_stride, to_stride);
+  for (; p < pixels; ++p)
+    avx2_together<1, kWhole>(block, tail, flip, from + p * stride, offsets, stride,
+                             to + p * to_stride, to_stride);
+}
 #endif
 
-// Weights as the kernels of a block read them: `join` taps of a channel side by side.
+// Weights as the kernels of a block read them: `join` taps of a channel side by
+// side.
 template <typename Weight>
 std::vector<Weight> joined_taps(std::span<const std::int8_t> weights, std::int64_t taps,
                                 std::int64_t channels, std::int64_t block, std::int64_t join) {
@@ -211,7 +247,8 @@ void DepthwiseCodes::run(const std::uint8_t* from, const std::int64_t* offsets, 
     } else {
       const Avx2Block block{rescale_,     words_.data() + c * groups * 2, groups, c / 16, count,
                             signed_codes_};
-      avx2_pixels(block, from + c, filled, stride, pixels, to + c, channels_);
+      const auto kernel = count == kAvx2Block ? avx2_pixels<true> : avx2_pixels<false>;
+      kernel(block, from + c, filled, stride, pixels, to + c, channels_);
     }
   }
   if (block_ > 1) return;

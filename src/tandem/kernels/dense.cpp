@@ -10,7 +10,9 @@
 
 #include "tandem/base/error.h"
 #include "tandem/base/threads.h"
+#include "tandem/kernels/dense_parts.h"
 #include "tandem/kernels/packed_constants.h"
+#include "tandem/kernels/panel_product.h"
 #include "tandem/kernels/real_lanes.h"
 #include "tandem/kernels/thread_memory.h"
 #include "tandem/kernels/tile_product.h"
@@ -108,31 +110,6 @@ dnnl::primitive_attr attributes(const Epilogue& epilogue) {
   return attributes_of(operations);
 }
 
-// How many parts a call is cut into: enough for a few threads, none smaller than what a thread
-// takes to wake up.
-std::int64_t part_count(double operations, std::int64_t most) {
-  constexpr double kLeastOperations = 1e6;
-  constexpr std::int64_t kParts = 4;
-  const auto affordable = static_cast<std::int64_t>(operations / kLeastOperations);
-  return std::clamp<std::int64_t>(std::min(kParts, affordable), 1, std::max<std::int64_t>(most, 1));
-}
-
-struct Range {
-  std::int64_t begin, end;
-  std::int64_t size() const { return end - begin; }
-};
-
-// [0, size) in `parts` ranges whose borders are multiples of `unit`.
-std::vector<Range> spans(std::int64_t size, std::int64_t parts, std::int64_t unit = 1) {
-  const std::int64_t units = (size + unit - 1) / unit;
-  std::vector<Range> result;
-  for (std::int64_t p = 0; p < parts; ++p) {
-    const Range span{units * p / parts * unit, std::min(size, units * (p + 1) / parts * unit)};
-    if (span.size() > 0) result.push_back(span);
-  }
-  return result;
-}
-
 }  // namespace
 
 struct DenseArguments::Kept {
@@ -167,6 +144,7 @@ struct DenseCall::Parts {
   const float* tile_right = nullptr;  // constant
 
   std::optional<VectorProduct> vector_product;  // likewise, of one row
+  std::optional<PanelProduct> panel_product;    // likewise, with vectors of AVX2
 
   std::vector<Variant> variants;
   std::vector<Tile> tiles;
@@ -230,6 +208,7 @@ DenseCall::~DenseCall() = default;
 void DenseCall::run(const float* x, const float* right, const float* addend, float* y,
                     DenseArguments& arguments) const {
   if (parts_->vector_product) return parts_->vector_product->run(x, addend, y);
+  if (parts_->panel_product) return parts_->panel_product->run(x, addend, y);
   if (parts_->tile_product) {
     const float* constant = parts_->tile_right;
     return parts_->tile_product->run(x, constant != nullptr ? constant : right, addend, y);
@@ -265,12 +244,24 @@ void DenseCall::run(const float* x, const float* right, const float* addend, flo
 
 namespace {
 
+// A call on panels of filters.
+std::unique_ptr<DenseCall::Parts> panels_of(const Convolution& c, const float* w,
+                                            const WeightOrder& order, const float* bias,
+                                            const Epilogue& epilogue, PackedConstants& packed) {
+  auto parts = std::make_unique<DenseCall::Parts>();
+  parts->panel_product.emplace(
+      c, packed.kept->in_filter_panels(w, order),
+      PanelProduct::Options{
+          .bias = bias, .adds = epilogue.adds, .activation = lane_call_of(epilogue)});
+  return parts;
+}
+
 // The filters and output rows that one tile computes, and the input rows that they read.
 struct ConvolutionTile {
   std::int64_t filters, in_begin, in_rows, pad_before, pad_after, out_rows;
 };
 
-ConvolutionTile tile_of(const Convolution& c, Range filters, Range out) {
+ConvolutionTile tile_of(const Convolution& c, DenseRange filters, DenseRange out) {
   const std::int64_t reach = (c.kernel_height - 1) * c.dilation_height + 1;
   const std::int64_t first = out.begin * c.stride_height - c.pad_top;
   const std::int64_t last = (out.end - 1) * c.stride_height - c.pad_top + reach;
@@ -337,6 +328,11 @@ std::unique_ptr<DenseCall> dense_convolution(const Convolution& c, const float* 
                                                         .activation = lane_call_of(epilogue)});
     return std::unique_ptr<DenseCall>(new DenseCall(std::move(tiled)));
   }
+  if (PanelProduct::suits(c)) {
+    const WeightOrder order{c.filters, c.channels, positions, c.channels * positions, positions, 1};
+    return std::unique_ptr<DenseCall>(
+        new DenseCall(panels_of(c, w, order, bias, epilogue, packed_constants)));
+  }
   dnnl_stream();  // one thread, before primitives are made for a number of them
   auto parts = std::make_unique<DenseCall::Parts>();
   parts->has_weights = true;
@@ -356,7 +352,7 @@ std::unique_ptr<DenseCall> dense_convolution(const Convolution& c, const float* 
   const bool by_filters = cuts_filters(c);
   const std::int64_t wanted = part_count(operations, by_filters ? c.filters : c.out_height);
   std::vector<ConvolutionTile> known;  // by variant
-  for (const Range filters : spans(c.filters, by_filters ? wanted : 1, unit)) {
+  for (const DenseRange filters : dense_spans(c.filters, by_filters ? wanted : 1, unit)) {
     std::size_t bias_at = 0;
     if (bias != nullptr) {
       const Description plain({filters.size()}, kFloat, Tag::a);
@@ -365,7 +361,7 @@ std::unique_ptr<DenseCall> dense_convolution(const Convolution& c, const float* 
     const Description given(weight_shape(c, filters.size()), kFloat,
                             c.group > 1 ? Tag::goihw : Tag::oihw);
     std::vector<std::pair<Description, std::size_t>> packed;  // the weights of these filters
-    for (const Range out : spans(c.out_height, by_filters ? 1 : wanted)) {
+    for (const DenseRange out : dense_spans(c.out_height, by_filters ? 1 : wanted)) {
       const ConvolutionTile tile = tile_of(c, filters, out);
       const auto same = std::ranges::find_if(
           known, [&](const ConvolutionTile& other) { return same_primitive(tile, other); });
@@ -404,8 +400,8 @@ std::unique_ptr<DenseCall> dense_convolution(const Convolution& c, const float* 
 
 namespace {
 
-DenseCall::Parts::Variant product_variant(const DenseProduct& p, Range rows, Range columns,
-                                          bool has_weights, bool has_bias,
+DenseCall::Parts::Variant product_variant(const DenseProduct& p, DenseRange rows,
+                                          DenseRange columns, bool has_weights, bool has_bias,
                                           const Epilogue& epilogue) {
   const Description x({rows.size(), p.depth}, kFloat, Tag::ab);
   // Where columns are cut, the result's rows lie apart, and their kernel takes the right operand as
@@ -442,7 +438,7 @@ std::unique_ptr<DenseCall::Parts> product_batch(const DenseProduct& p, const Epi
   const Memory::dims strides = p.right_is_transposed ? Memory::dims{right_size, 1, p.depth}
                                                      : Memory::dims{right_size, p.columns, 1};
   std::vector<std::int64_t> known;  // products of each variant
-  for (const Range range : spans(p.batch, (p.batch + together - 1) / together)) {
+  for (const DenseRange range : dense_spans(p.batch, (p.batch + together - 1) / together)) {
     const auto same = std::ranges::find(known, range.size());
     const auto variant = static_cast<std::size_t>(same - known.begin());
     if (same == known.end()) {
@@ -507,6 +503,20 @@ std::unique_ptr<DenseCall> dense_product(const DenseProduct& p, const float* w, 
   }
   if (auto tiled = product_on_tiles(p, w, bias, epilogue, packed_constants))
     return std::unique_ptr<DenseCall>(new DenseCall(std::move(tiled)));
+  const Convolution all{.channels = p.depth,
+                        .height = p.batch * p.rows,
+                        .filters = p.columns,
+                        .out_height = p.batch * p.rows};
+  if (w != nullptr && p.shares_right && PanelProduct::suits(all)) {
+    const WeightOrder order{p.columns,
+                            p.depth,
+                            1,
+                            p.right_is_transposed ? p.depth : 1,
+                            p.right_is_transposed ? 1 : p.columns,
+                            0};
+    return std::unique_ptr<DenseCall>(
+        new DenseCall(panels_of(all, w, order, bias, epilogue, packed_constants)));
+  }
   dnnl_stream();
   if (!p.shares_right && w == nullptr && bias == nullptr)
     return std::unique_ptr<DenseCall>(new DenseCall(product_batch(p, epilogue)));
@@ -527,21 +537,21 @@ std::unique_ptr<DenseCall> dense_product(const DenseProduct& p, const float* w, 
                                                  static_cast<double>(p.columns));
   const std::int64_t wanted = batch > 1 ? 1 : part_count(effort, 1 << 20);
   const bool by_columns = p.columns / kColumns >= wanted && p.columns >= rows / 4;
-  const auto row_spans = spans(rows, by_columns ? 1 : wanted, kRows);
-  const auto column_spans = spans(p.columns, by_columns ? wanted : 1, kColumns);
+  const auto row_spans = dense_spans(rows, by_columns ? 1 : wanted, kRows);
+  const auto column_spans = dense_spans(p.columns, by_columns ? wanted : 1, kColumns);
   struct Shape {
     std::int64_t rows, columns;
     std::size_t variant;
   };
   std::vector<Shape> shapes;
-  for (const Range column : column_spans) {
+  for (const DenseRange column : column_spans) {
     std::optional<std::pair<Description, std::size_t>> packed;
     std::size_t bias_at = 0;
     if (bias != nullptr) {
       const Description part({1, column.size()}, kFloat, Tag::ab);
       bias_at = parts->constant(packed_constants, part, part, bias + column.begin);
     }
-    for (const Range row : row_spans) {
+    for (const DenseRange row : row_spans) {
       auto known = std::find_if(shapes.begin(), shapes.end(), [&](const Shape& shape) {
         return shape.rows == row.size() && shape.columns == column.size();
       });

@@ -5,6 +5,7 @@
 
 #include "tandem/kernels/dense.h"
 #include "tandem/kernels/large_memory.h"
+#include "tandem/kernels/panel_product.h"
 #include "tandem/kernels/tile_product.h"
 
 namespace tandem {
@@ -42,6 +43,24 @@ struct PackedConstants::Kept {
     auto* memory = static_cast<float*>(pieces.take(static_cast<std::size_t>(size) * sizeof(float)));
     turn_to_panels(w, filters, channels, positions, memory);
     turned.emplace(w, Turned{filters, channels, positions, memory});
+    return memory;
+  }
+
+  struct Filters {
+    WeightOrder order;
+    const float* memory;
+  };
+  std::multimap<const float*, Filters> in_filters;
+
+  // As turn_to_filter_panels() says.
+  const float* in_filter_panels(const float* w, const WeightOrder& order) {
+    const auto [first, last] = in_filters.equal_range(w);
+    for (auto entry = first; entry != last; ++entry)
+      if (entry->second.order == order) return entry->second.memory;
+    const auto bytes = static_cast<std::size_t>(panel_floats(order)) * sizeof(float);
+    auto* memory = static_cast<float*>(pieces.take(bytes));
+    turn_to_filter_panels(w, order, memory);
+    in_filters.emplace(w, Filters{order, memory});
     return memory;
   }
 

@@ -32,11 +32,11 @@ Format::Format() {
 }
 
 Format Format::parse(std::string_view text) {
-  std::vector<std::string> examples;
-  for (const FormatFamily* family : format_families()) {
+  for (const FormatFamily* family : format_families())
     if (const auto parameters = family->parse(text)) return family->make(*parameters);
+  std::vector<std::string> examples;
+  for (const FormatFamily* family : format_families())
     for (std::string& example : family->examples()) examples.push_back(std::move(example));
-  }
   throw Error("unknown format '", text, "'", suggestion(text, examples, examples.size()));
 }
 

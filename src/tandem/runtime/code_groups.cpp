@@ -76,7 +76,7 @@ class Groups {
     const std::string_view op = graph_.nodes[id].op->name();
     if (op == "Rescale") return pair(id);
     if (is_code_border(view(id))) return CodeGroup{"code_border", {id}};
-    if (op == "Table" && is_byte(format(graph_.nodes[id].inputs[0])) && byte_table(view(id)) &&
+    if (op == "Table" && is_byte(format(graph_.nodes[id].inputs[0])) && byte_tables(view(id)) &&
         graph_.values[graph_.nodes[id].inputs[0]].constant == kNone)
       return CodeGroup{"code_table", {id}};
     if (op == "IntMatMul" && graph_.values[graph_.nodes[id].inputs[1]].constant == kNone)
@@ -395,16 +395,37 @@ std::optional<CodeTail> code_tail(const Module& module, const Graph& graph,
   return tail;
 }
 
-std::optional<std::array<std::uint8_t, 256>> byte_table(const NodeView& node) {
+std::optional<CodeTables> byte_tables(const NodeView& node) {
   const Tensor& table = *node.constant(1);
-  if (!is_byte(node.format("format")) || table.size() != table.shape().back()) return std::nullopt;
-  std::array<std::uint8_t, 256> bytes{};
+  const Shape& given = table.shape();
+  const Shape shape = node.input(0).static_shape();
+  if (!is_byte(node.format("format")) || given.size() > shape.size() + 1) return std::nullopt;
+  CodeTables result;
+  std::int64_t extent = 1;
+  for (std::size_t d = 0; d < shape.size(); ++d) {
+    const std::size_t skipped = shape.size() + 1 - given.size();
+    const std::int64_t own = d < skipped ? 1 : given[d - skipped];
+    if (own > 1 && extent > 1) return std::nullopt;
+    if (own > 1)
+      extent = own;
+    else if (extent > 1)
+      result.inner *= shape[d];
+  }
   const auto integers = table.to_integers();
+  const auto codes = static_cast<std::size_t>(given.back());
   const std::int64_t least = node.input(0).format.integer_range().min;
-  for (std::size_t i = 0; i < integers.size(); ++i)
-    bytes[static_cast<std::uint8_t>(least + static_cast<std::int64_t>(i))] =
-        static_cast<std::uint8_t>(integers[i]);
-  return bytes;
+  result.tables.resize(static_cast<std::size_t>(extent));
+  for (std::size_t i = 0; i < integers.size(); ++i) {
+    const auto code = static_cast<std::uint8_t>(least + static_cast<std::int64_t>(i % codes));
+    result.tables[i / codes][code] = static_cast<std::uint8_t>(integers[i]);
+  }
+  return result;
+}
+
+std::optional<std::array<std::uint8_t, 256>> byte_table(const NodeView& node) {
+  const auto tables = byte_tables(node);
+  if (!tables || tables->tables.size() > 1) return std::nullopt;
+  return tables->tables[0];
 }
 
 std::optional<WidePairTerms> wide_terms(const CodePair::Wide& sum, const CodeTail& tail) {

@@ -49,6 +49,13 @@ std::size_t rescale_of(const Graph& graph, const std::vector<NodeId>& nodes);
 
 // A Table of codes as its bytes; nullopt where elements have tables of their own.
 std::optional<std::array<std::uint8_t, 256>> byte_table(const NodeView& node);
+// The same where each index of one axis may have its own: as many tables as that axis is long, for
+// runs of `inner` elements each.
+struct CodeTables {
+  std::vector<std::array<std::uint8_t, 256>> tables;
+  std::int64_t inner = 1;
+};
+std::optional<CodeTables> byte_tables(const NodeView& node);
 
 // The sum that a Rescale reads, as a function of one or two values of codes.
 struct CodePair {

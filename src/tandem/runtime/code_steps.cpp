@@ -30,19 +30,41 @@ class CodeTableStep final : public StepProgram {
       : x_(context.node().node.inputs[0]),
         result_(result_of(context)),
         count_(element_count(context.shape(result_))),
-        table_(*byte_table(context.node())) {}
+        tables_(*byte_tables(context.node())) {}
   void run(const Places& places, Scratch&) const override {
     const std::uint8_t* x = bytes_of(places, x_);
     std::uint8_t* to = result_bytes(places, result_);
-    parallel_for(0, count_, kPart, [&](std::int64_t begin, std::int64_t end) {
-      map_codes(x + begin, end - begin, table_, to + begin);
+    const auto extent = static_cast<std::int64_t>(tables_.tables.size());
+    const std::int64_t row = extent * tables_.inner;  // that all tables map once
+    if (extent == 1) {
+      parallel_for(0, count_, kPart, [&](std::int64_t begin, std::int64_t end) {
+        map_codes(x + begin, end - begin, tables_.tables[0], to + begin);
+      });
+      return;
+    }
+    const std::int64_t rows = std::max<std::int64_t>(kPart / row, 1);
+    parallel_for(0, count_ / row, rows, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t r = begin; r < end; ++r) map_row(x + r * row, to + r * row);
     });
   }
 
  private:
+  void map_row(const std::uint8_t* x, std::uint8_t* to) const {
+    const std::int64_t inner = tables_.inner;
+    if (inner > 1) {
+      for (const auto& table : tables_.tables) {
+        map_codes(x, inner, table, to);
+        x += inner;
+        to += inner;
+      }
+      return;
+    }
+    for (std::size_t c = 0; c < tables_.tables.size(); ++c) to[c] = tables_.tables[c][x[c]];
+  }
+
   ValueId x_, result_;
   std::int64_t count_;
-  std::array<std::uint8_t, 256> table_;
+  CodeTables tables_;
 };
 
 // A tail that is the same for all channels, as a kernel for sums in a row.

@@ -171,6 +171,7 @@ std::unique_ptr<StepProgram> make_boxes(const StepContext& context, std::size_t 
   const auto strides = strides_of(shape, context.layouts[result]);
   auto step = std::make_unique<BoxesStep>(result, bytes);
   for (const MovementBox& box : *boxes) {
+    if (element_count(box.extents) == 0) continue;  // of an empty part, such as an empty cache
     BoxesStep::Box made;
     std::vector<std::int64_t> steps(shape.size(), 0);
     if (box.input < 0) {

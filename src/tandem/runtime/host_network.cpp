@@ -8,6 +8,8 @@
 #include "tandem/graph/evaluate.h"
 #include "tandem/plan/movement_map.h"
 #include "tandem/runtime/decode_steps.h"
+#include "tandem/runtime/host_plan.h"
+#include "tandem/runtime/program.h"
 #include "tandem/runtime/real_nodes.h"
 #include "tandem/transform/constant_fold.h"
 #include "tandem/transform/expand.h"
@@ -239,13 +241,30 @@ bool computes(const Module& module, Domain domain) {
                      [&](const Node& node) { return node.op->traits().domain == domain; });
 }
 
+// The outputs of a function of integers for its inputs.
+std::vector<Tensor> run_on_kernels(const Module& module, std::span<const Tensor> inputs) {
+  const Program program(module, plan_host(module));
+  Program::Workspace workspace = program.workspace();
+  std::vector<Tensor> outputs;
+  std::vector<const std::byte*> from;
+  std::vector<std::byte*> to;
+  for (const Tensor& input : inputs) from.push_back(input.bytes().data());
+  for (const ValueId output : module.main().outputs) {
+    const TensorType& type = module.main().values[output].type;
+    outputs.emplace_back(type.format, type.static_shape());
+    to.push_back(outputs.back().mutable_bytes().data());
+  }
+  program.run(from, to, workspace);
+  return outputs;
+}
+
 }  // namespace
 
 HostNetwork prepare_for_host(Module module) {
   if (is_quantized(module) && !is_lowered(module)) lower_codes(module);
   if (computes(module, Domain::kInteger)) {
     split_rescales(module);
-    tabulate_codes(module);
+    tabulate_codes(module, run_on_kernels);
     floor_rescales(module);
     sink_zeros(module);
   }

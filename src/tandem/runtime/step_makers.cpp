@@ -131,6 +131,12 @@ StepPrograms make_step_programs(const StepContext& context) {
       {"lanes", integer_lanes}};
   const auto maker = makers.find(context.step.form);
   ensure(maker != makers.end(), "a host plan has a step of an unknown form");
+  // Where all results are empty there is nothing to do.
+  const auto& results = context.graph.nodes[context.step.nodes.back()].outputs;
+  const auto is_empty = [&](ValueId result) {
+    return result == kNone || element_count(context.shape(result)) == 0;
+  };
+  if (std::ranges::all_of(results, is_empty)) return {};
   return maker->second(context);
 }
 

@@ -73,6 +73,7 @@ class Walk {
   template <typename Visit>
   void visit(std::int64_t block, std::int64_t part, const Visit& visit) const {
     const std::int64_t length = run_length();
+    if (length * runs_ == 0) return;  // of an empty operand
     if (runs_ == 1) {
       const std::int64_t grain = std::max(part / block, std::int64_t{1}) * block;
       parallel_for(0, length, grain, [&](std::int64_t from, std::int64_t to) {

@@ -1,6 +1,8 @@
 #include "tandem/transform/split_rescales.h"
 
 #include <algorithm>
+#include <map>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -35,29 +37,58 @@ class SplitRescales {
     return concat.op->name() == "Concat" && value.type.is_static() ? &concat : nullptr;
   }
 
+  // A value as the Concat of others, in the new graph.
+  struct Parts {
+    const Node* concat = nullptr;
+    std::vector<ValueId> values;
+  };
+
+  // What a node reads, where it becomes one node for each part of that: a Rescale behind a Concat,
+  // and the clamps and additions of constants behind it.
+  std::optional<Parts> parts_before(const Node& node) const {
+    const std::string_view op = node.op->name();
+    if (op == "Rescale") {
+      const Node* concat = concat_before(node);
+      if (concat == nullptr) return std::nullopt;
+      Parts parts{concat, {}};
+      for (const ValueId part : concat->inputs) parts.values.push_back(rewriter_.at(part));
+      return parts;
+    }
+    if (op != "Clamp" && op != "IntAdd" && op != "IntSub") return std::nullopt;
+    const auto found = split_.find(node.inputs[0]);
+    if (found == split_.end() || readers_[node.inputs[0]].size() != 1 ||
+        ends_.contains(node.inputs[0]) ||
+        graph_.values[node.outputs[0]].type.shape != graph_.values[node.inputs[0]].type.shape)
+      return std::nullopt;
+    return found->second;
+  }
+
   bool split(const Node& node) {
-    if (node.op->name() != "Rescale") return false;
-    const Node* concat = concat_before(node);
-    if (concat == nullptr) return false;
     const NodeView view = rewriter_.old_view(node);
+    for (std::size_t i = 1; i < node.inputs.size(); ++i)
+      if (view.constant(i) == nullptr) return false;
+    const auto before = parts_before(node);
+    if (!before) return false;
     Builder& builder = rewriter_.builder();
     builder.set_scope(node.scope);
     const std::int64_t rank = static_cast<std::int64_t>(
                            graph_.values[node.inputs[0]].type.shape.size()),
-                       written = rewriter_.old_view(*concat).integer("axis");
+                       written = rewriter_.old_view(*before->concat).integer("axis");
     const auto axis = static_cast<std::size_t>(written < 0 ? written + rank : written);
-    std::vector<ValueId> parts;
+    Parts parts{before->concat, {}};
     std::int64_t begin = 0;
-    for (const ValueId part : concat->inputs) {
-      const std::int64_t count = graph_.values[part].type.static_shape()[axis];
-      std::vector<ValueId> operands{rewriter_.at(part)};
-      for (std::size_t i = 1; i <= 3; ++i)
+    for (const ValueId part : before->values) {
+      const std::int64_t count = builder.shape(part)[axis];
+      std::vector<ValueId> operands{part};
+      for (std::size_t i = 1; i < node.inputs.size(); ++i)
         operands.push_back(builder.constant(
             slice(*view.constant(i), static_cast<std::size_t>(rank), axis, begin, count), "part"));
-      parts.push_back(builder.add("Rescale", operands, node.attributes, node.name));
+      parts.values.push_back(builder.add(node.op->name(), operands, node.attributes, node.name));
       begin += count;
     }
-    rewriter_.set(node.outputs[0], builder.add("Concat", parts, concat->attributes, concat->name));
+    rewriter_.set(node.outputs[0], builder.add("Concat", parts.values, parts.concat->attributes,
+                                               parts.concat->name));
+    split_.emplace(node.outputs[0], std::move(parts));
     return true;
   }
 
@@ -89,6 +120,7 @@ class SplitRescales {
   const Graph& graph_;
   std::vector<std::vector<NodeId>> readers_;
   std::set<ValueId> ends_;
+  std::map<ValueId, Parts> split_;  // by value of the old graph
 };
 
 }  // namespace

@@ -94,6 +94,7 @@ Tensor plain_codes(const BatchLayout& layout, std::int64_t begin, std::int64_t e
 bool computes_reals(std::string_view execution, const Module& network) {
   if (execution == "float") return true;
   if (execution != "cpu" || is_lowered(network)) return false;
+  if (!is_quantized(network)) return true;
   // Codes that are carried from run to run, or made as TensorFlow Lite makes them, are those of the
   // integer form.
   return std::ranges::none_of(network.main().nodes, [&](const Node& node) {

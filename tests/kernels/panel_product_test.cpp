@@ -1,0 +1,134 @@
+#include "tandem/kernels/panel_product.h"
+
+#include <algorithm>
+#include <random>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tandem/base/threads.h"
+#include "tandem/kernels/instruction_set.h"
+
+namespace tandem {
+namespace {
+
+TEST(PanelProduct, PanelsHoldEachFilterOnce) {
+  for (std::int64_t filters = 1; filters <= 100; ++filters) {
+    std::int64_t next = 0, lanes = 0;
+    for (const FilterPanel& panel : filter_panels(filters)) {
+      EXPECT_EQ(panel.first, next);
+      EXPECT_EQ(panel.at, lanes);
+      EXPECT_GT(panel.filters, 0);
+      EXPECT_LE(panel.filters, 8 * panel.vectors);
+      EXPECT_LE(panel.vectors, 3);
+      next += panel.filters;
+      lanes += 8 * panel.vectors;
+    }
+    EXPECT_EQ(next, filters);
+    EXPECT_LT(lanes, filters + 16);
+  }
+}
+
+class PanelProductTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    const Convolution any{.channels = 1 << 10, .filters = 1 << 10};
+    const InstructionSet before = instruction_set();
+    if (processor_has(InstructionSet::kAvx2)) set_instruction_set(InstructionSet::kAvx2);
+    const bool suits = PanelProduct::suits(any);
+    set_instruction_set(before);
+    if (!suits) GTEST_SKIP() << "this processor lacks AVX2 or FMA";
+  }
+  std::int64_t any(std::int64_t least, std::int64_t most) {
+    return std::uniform_int_distribution<std::int64_t>(least, most)(engine_);
+  }
+  std::vector<float> reals(std::int64_t count) {
+    std::vector<float> result(static_cast<std::size_t>(count));
+    std::normal_distribution<float> normal;
+    for (float& x : result) x = normal(engine_);
+    return result;
+  }
+  Convolution any_convolution() {
+    Convolution c{.batch = any(1, 2), .channels = any(1, 40), .height = any(1, 20)};
+    c.width = any(1, 20);
+    c.filters = any(1, 70);
+    c.kernel_height = any(1, std::min<std::int64_t>(4, c.height));
+    c.kernel_width = any(1, std::min<std::int64_t>(4, c.width));
+    c.dilation_height = (c.kernel_height - 1) * 2 < c.height ? any(1, 2) : 1;
+    c.dilation_width = (c.kernel_width - 1) * 2 < c.width ? any(1, 2) : 1;
+    c.stride_height = any(1, 3);
+    c.stride_width = any(1, 3);
+    c.pad_top = any(0, 2);
+    c.pad_left = any(0, 2);
+    const auto out = [](std::int64_t extent, std::int64_t kernel, std::int64_t dilation,
+                        std::int64_t stride, std::int64_t pads) {
+      return (extent + pads - (kernel - 1) * dilation - 1) / stride + 1;
+    };
+    c.out_height =
+        out(c.height, c.kernel_height, c.dilation_height, c.stride_height, 2 * c.pad_top);
+    c.out_width = out(c.width, c.kernel_width, c.dilation_width, c.stride_width, 2 * c.pad_left);
+    return c;
+  }
+
+  std::mt19937_64 engine_{11};
+};
+
+// [batch, channels, positions] from channels last.
+std::vector<float> channels_first(const std::vector<float>& x, std::int64_t batch,
+                                  std::int64_t channels) {
+  const std::int64_t positions = static_cast<std::int64_t>(x.size()) / batch / channels;
+  std::vector<float> result(x.size());
+  for (std::int64_t b = 0; b < batch; ++b)
+    for (std::int64_t c = 0; c < channels; ++c)
+      for (std::int64_t p = 0; p < positions; ++p)
+        result[static_cast<std::size_t>((b * channels + c) * positions + p)] =
+            x[static_cast<std::size_t>((b * positions + p) * channels + c)];
+  return result;
+}
+
+// Any shape, filters that fill no panel, windows that cross the border, and what follows the sums;
+// the same bits for any number of threads.
+TEST_F(PanelProductTest, EqualsTheReference) {
+  const RealCall calls[] = {{},
+                            {RealFunction::kRelu},
+                            {RealFunction::kRelu, 0.25F},
+                            {RealFunction::kClip, -0.5F, 2.0F},
+                            {RealFunction::kHardSwish}};
+  for (int round = 0; round < 300; ++round) {
+    const Convolution c = any_convolution();
+    const std::int64_t positions = c.kernel_height * c.kernel_width;
+    const auto x = reals(c.batch * c.height * c.width * c.channels);
+    const auto w = reals(c.filters * c.channels * positions), bias = reals(c.filters);
+    const auto addend = reals(c.batch * c.out_height * c.out_width * c.filters);
+    const WeightOrder order{c.filters, c.channels, positions, c.channels * positions, positions, 1};
+    std::vector<float> panels(static_cast<std::size_t>(panel_floats(order)));
+    turn_to_filter_panels(w.data(), order, panels.data());
+    const RealCall& call = calls[any(0, 4)];
+    const bool adds = any(0, 1) == 0;
+    const PanelProduct product(c, panels.data(),
+                               {.bias = bias.data(), .adds = adds, .activation = call});
+    std::vector<float> sums(addend.size()), first;
+    const auto x_first = channels_first(x, c.batch, c.channels);
+    convolve<float>(c, x_first.data(), w.data(), bias.data(), sums.data());
+    auto expected =
+        adds ? channels_first(addend, c.batch, c.filters) : std::vector<float>(addend.size(), 0.0F);
+    for (std::size_t i = 0; i < sums.size(); ++i) expected[i] += sums[i];
+    apply(call, expected.data(), nullptr, expected.data(),
+          static_cast<std::int64_t>(expected.size()));
+    const int before = thread_count();
+    for (const int threads : {1, 3}) {
+      set_thread_count(threads);
+      std::vector<float> y = addend;  // in place of what is added
+      product.run(x.data(), y.data(), y.data());
+      if (threads == 1) first = y;
+      EXPECT_EQ(y, first);
+    }
+    set_thread_count(before);
+    const auto given = channels_first(first, c.batch, c.filters);
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      ASSERT_NEAR(given[i], expected[i], 1e-3) << "round " << round << ", element " << i;
+  }
+}
+
+}  // namespace
+}  // namespace tandem

@@ -9,7 +9,7 @@ TINY_MODELS := pretrainedResnet_quant kws_ref_model vww_96_int8 ad01_int8 str_ww
 
 .DEFAULT_GOAL := help
 .PHONY: help demo build all test test-all bench check-int8 bench-host bench-mcu estimates estimates-host lint tidy format fuzz
-.PHONY: coverage install clean compare
+.PHONY: coverage install clean compare compare-quantizers calibration-memory
 
 help:
 	@echo "make demo      fit the digits network to a microcontroller and an FPGA, and print one table"
@@ -21,6 +21,8 @@ help:
 	@echo "make bench-host networks on this processor beside ONNX Runtime: docs/host.md"
 	@echo "make estimates-host  predicted beside measured latency of those: docs/host_estimates.md"
 	@echo "make compare   whole networks beside ONNX Runtime, LiteRT and qonnx, in one table"
+	@echo "make compare-quantizers accuracy and time of quantization beside NNCF, ONNX Runtime, Brevitas"
+	@echo "make calibration-memory peak memory of calibrating ResNet-50 with 32 and 3,200 samples"
 	@echo "make check-int8 quantized networks on this processor: every code beside its definition and"
 	@echo "               beside ONNX Runtime's; skipped where PyTorch is absent"
 	@echo "make bench     every benchmark, networks beside PyPI's qonnx and tflite-micro"
@@ -95,6 +97,17 @@ compare: all
 	@.venv/bin/python tools/export_networks.py build/networks
 	@.venv/bin/python tools/compare_networks.py --tandem $(BUILD) build/networks/*.onnx \
 	  $(TANDEM_DATA)/models/qonnx/*.onnx $(TANDEM_DATA)/models/mlperf_tiny/*.tflite
+
+# Peers of `tandem compress` on the same networks, samples and bits: the table of docs/numbers.md.
+compare-quantizers: build
+	@tools/setup.sh quantizers
+	@TANDEM_DATA=$(TANDEM_DATA) .venv/bin/python tools/compare_quantizers.py --tandem $(BUILD)/tandem
+
+calibration-memory: build
+	@tools/setup.sh networks
+	@.venv/bin/python tools/export_networks.py build/networks resnet50
+	@.venv/bin/python tools/calibration_memory.py --tandem $(BUILD)/tandem \
+	  build/networks/resnet50.onnx --size 64
 
 INT8_NETWORKS = resnet18 mobilenet_v2 efficientnet_b0 deit_tiny
 check-int8:

@@ -4,12 +4,13 @@
     tools/compare_quantizers.py [--tandem build/release/tandem] [--limit N] [--only NETWORK ...]
 
 Every tool gets the same float network as ONNX, the same 300 calibration samples and the same bits.
-Of each peer the recipes stand that its documentation gives for such networks; the row shows the one
-of the greatest accuracy, named, with its own time. Our recipe is the same for all networks.
-Accuracies are those of the first N held-out samples (default 2,000): ours of the lowered module,
-the peers' of their networks as written, run by ONNX Runtime without fusions (Brevitas: by PyTorch),
-so that no saturation of a kernel is laid at their door. Times are those of the quantization alone,
-reading and writing of files included, imports of Python excluded. Prints a table in Markdown.
+Each tool runs the recipes that its documentation gives for such networks; the row shows the one of
+the greatest accuracy (of equals, of the least noise), named, with its own time. Accuracies are
+those of the first N held-out samples (default 2,000), noise is the energy of the change of the
+network's outputs as a share of theirs: ours of the lowered module, the peers' of their networks as
+written, run by ONNX Runtime without fusions (Brevitas: by PyTorch), so that no saturation of a
+kernel is laid at their door. Times are those of the quantization alone, reading and writing of
+files included, imports of Python excluded. Prints a table in Markdown.
 Needs `tools/setup.sh quantizers`; Brevitas takes part where PyTorch is installed.
 """
 import argparse
@@ -37,13 +38,16 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from quantization_table import ROOT, networks
 
 SAMPLES = 300
-# Bits, and our recipe for them.
+# Bits, and our recipes for them.
+CORRECTED = ["--bias-correction", "--rounding"]
 OURS = {
-    "W8A8": ["--weights", "int8", "--activations", "uint8"],
-    "W4A8": ["--weights", "int4", "--activations", "uint8", "--rounding", "descent",
-             "--bias-correction"],
-    "W4": ["--weights", "int4", "--activations", "f32", "--granularity", "group:32",
-           "--rounding", "descent"],
+    "W8A8": {"mse": [], "output error": ["--method", "output_error", "--weight-method",
+                                         "output_error"],
+             "gptq, bias correction": [*CORRECTED, "gptq"]},
+    "W4A8": {"gptq, bias correction": ["--weights", "int4", *CORRECTED, "gptq"],
+             "descent, bias correction": ["--weights", "int4", *CORRECTED, "descent"]},
+    "W4": {rounding: ["--weights", "int4", "--activations", "f32", "--granularity", "group:32",
+                      "--rounding", rounding] for rounding in ("nearest", "gptq", "descent")},
 }
 
 
@@ -68,19 +72,17 @@ class Network:
                    for node in onnx.load(self.model).graph.node)
 
 
-def predictions(run, samples):
+def outputs_of(run, samples):
     step = 100
-    return np.concatenate([run(samples[i:i + step]).argmax(-1)
-                           for i in range(0, len(samples), step)])
+    return np.concatenate([run(samples[i:i + step]) for i in range(0, len(samples), step)])
 
 
-def onnx_accuracy(path, network):
+def onnx_outputs(path, network):
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    found = predictions(lambda x: session.run(None, {name: x})[0], network.test)
-    return float((found == network.labels).mean())
+    return outputs_of(lambda x: session.run(None, {name: x})[0], network.test)
 
 
 class Samples(CalibrationDataReader):
@@ -121,7 +123,7 @@ def ort_recipes(network, bits, folder):
                                 calibrate_method=method)
 
             yield (f"{method.name}, {activations.name[1:].lower()}", work,
-                   lambda path=path: onnx_accuracy(path, network))
+                   lambda path=path: onnx_outputs(path, network))
 
 
 def ort_block_recipes(network, folder):
@@ -139,7 +141,7 @@ def ort_block_recipes(network, folder):
             quantizer.process()
             quantizer.model.save_model_to_file(str(path))
 
-        yield name, work, lambda: onnx_accuracy(path, network)
+        yield name, work, lambda: onnx_outputs(path, network)
 
 
 def nncf_recipes(network, bits, folder):
@@ -149,21 +151,19 @@ def nncf_recipes(network, bits, folder):
     data = nncf.Dataset([{network.input: x[None]} for x in network.calibration])
     kind = nncf.ModelType.TRANSFORMER if network.is_transformer else None
 
-    def accuracy():
-        return onnx_accuracy(path, network)
+    def outputs():
+        return onnx_outputs(path, network)
 
     if bits == "W8A8":
-        for preset in (nncf.QuantizationPreset.MIXED, nncf.QuantizationPreset.PERFORMANCE):
-            for fast in (True, False):
+        for fast in (True, False):
 
-                def work(preset=preset, fast=fast):
-                    model = nncf.quantize(onnx.load(network.model), data, preset=preset,
-                                          subset_size=SAMPLES, fast_bias_correction=fast,
-                                          model_type=kind)
-                    onnx.save(model, path)
+            def work(fast=fast):
+                model = nncf.quantize(onnx.load(network.model), data,
+                                      preset=nncf.QuantizationPreset.MIXED, subset_size=SAMPLES,
+                                      fast_bias_correction=fast, model_type=kind)
+                onnx.save(model, path)
 
-                yield (f"{preset.name.lower()}, {'fast ' if fast else ''}bias correction", work,
-                       accuracy)
+            yield f"{'fast ' if fast else ''}bias correction", work, outputs
     if bits == "W4":
         for name, options in (("nearest", {}), ("AWQ", {"awq": True}),
                               ("scale estimation", {"scale_estimation": True}),
@@ -177,7 +177,7 @@ def nncf_recipes(network, bits, folder):
                     ignored_scope=nncf.IgnoredScope(types=["Conv"], validate=False), **options)
                 onnx.save(model, path)
 
-            yield name, work, accuracy
+            yield name, work, outputs
 
 
 def brevitas_recipes(network, bits, folder):
@@ -194,59 +194,33 @@ def brevitas_recipes(network, bits, folder):
     loader = [(torch.tensor(network.calibration[i:i + 50]), None)
               for i in range(0, SAMPLES, 50)]
     held = {}
-    for ranges in ("stats", "mse"):
-        for rounding in ("gptq", "gpfq", None):
+    for ranges, rounding in (("stats", "gptq"), ("mse", "gptq"), ("stats", None)):
 
-            def work(ranges=ranges, rounding=rounding):
-                model = preprocess_for_quantize(onnx2torch.convert(str(network.model)).eval())
-                model = ptq.quantize_model(
-                    model, backend="fx", weight_bit_width=int(bits[1]), act_bit_width=8,
-                    bias_bit_width=None, weight_quant_granularity="per_channel",
-                    act_quant_percentile=99.999, act_quant_type="sym",
-                    scale_factor_type="float_scale", quant_format="int",
-                    weight_param_method=ranges, act_param_method=ranges)
-                with torch.no_grad():
-                    model(loader[0][0])
-                    ptq.calibrate(loader, model)
-                    if rounding == "gptq":
-                        ptq.apply_gptq(loader, model, act_order=True)
-                    if rounding == "gpfq":
-                        ptq.apply_gpfq(loader, model, act_order=True)
-                    ptq.apply_bias_correction(loader, model)
-                held["model"] = model.eval()
+        def work(ranges=ranges, rounding=rounding):
+            model = preprocess_for_quantize(onnx2torch.convert(str(network.model)).eval())
+            model = ptq.quantize_model(
+                model, backend="fx", weight_bit_width=int(bits[1]), act_bit_width=8,
+                bias_bit_width=None, weight_quant_granularity="per_channel",
+                act_quant_percentile=99.999, act_quant_type="sym",
+                scale_factor_type="float_scale", quant_format="int",
+                weight_param_method=ranges, act_param_method=ranges)
+            with torch.no_grad():
+                model(loader[0][0])
+                ptq.calibrate(loader, model)
+                if rounding == "gptq":
+                    ptq.apply_gptq(loader, model, act_order=True)
+                ptq.apply_bias_correction(loader, model)
+            held["model"] = model.eval()
 
-            def accuracy():
-                with torch.no_grad():
-                    found = predictions(
-                        lambda x: held["model"](torch.tensor(x)).numpy(), network.test)
-                return float((found == network.labels).mean())
+        def outputs():
+            with torch.no_grad():
+                return outputs_of(lambda x: held["model"](torch.tensor(x)).numpy(), network.test)
 
-            yield (f"{ranges}, {rounding or 'nearest'}, bias correction", work, accuracy)
+        yield f"{ranges}, {rounding or 'nearest'}, bias correction", work, outputs
 
 
 def peers():
     return {"ONNX Runtime": ort_recipes, "NNCF": nncf_recipes, "Brevitas": brevitas_recipes}
-
-
-def best_of(peer, network, bits, folder):
-    """The recipe of the greatest accuracy: its name, accuracy and seconds; None where none runs."""
-    best, reasons = None, []
-    for name, work, accuracy in peer(network, bits, folder):
-        try:
-            with contextlib.redirect_stdout(io.StringIO()), \
-                    contextlib.redirect_stderr(io.StringIO()):
-                _, seconds = timed(work)
-            found = accuracy()
-        except Exception as error:  # pylint: disable=broad-except  # whatever a peer raises
-            reasons.append(f"{name}: {str(error).splitlines()[0] if str(error) else repr(error)}")
-            continue
-        print(f"  {network.name} {bits} {name}: {100 * found:.2f} % in {seconds:.1f} s",
-              file=sys.stderr)
-        if best is None or found > best[1]:
-            best = (name, found, seconds)
-    for reason in reasons:
-        print(f"  {network.name} {bits} did not run: {reason}", file=sys.stderr)
-    return best
 
 
 # ---- Ours --------------------------------------------------------------------------------------
@@ -259,24 +233,68 @@ def tandem(program, arguments):
     return done.stdout
 
 
-def ours(program, network, bits, folder):
-    module = folder / "ours.tandem"
-    command = ["compress", network.model, "--data", f"npz:{network.data}", *network.options,
-               "--calibration", SAMPLES, "--selection", 0, *OURS[bits], "--skip-accuracy", "-o",
-               module]
-    _, seconds = timed(lambda: tandem(program, command))
-    run = json.loads(tandem(program, ["run", module, "--data", f"npz:{network.data}",
-                                      *network.options, "--execution", "cpu", "--json"]))
-    return run["accuracy"], seconds
+def our_recipes(program):
+    def recipes(network, bits, folder):
+        module, results = folder / "ours.tandem", folder / "ours.npz"
+        data = ["--data", f"npz:{network.data}", *network.options]
+        for name, options in OURS[bits].items():
+
+            def work(options=options):
+                tandem(program, ["compress", network.model, *data, "--calibration", SAMPLES,
+                                 "--selection", 0, *options, "--skip-accuracy", "-o", module])
+
+            def outputs():
+                tandem(program, ["run", module, *data, "--execution", "cpu", "--output", results])
+                found = next(iter(np.load(results).values()))
+                return found.reshape(len(found), -1)
+
+            yield name, work, outputs
+
+    return recipes
+
+
+def best_of(tool, network, bits, folder, exact):
+    """The recipe of the greatest accuracy, of those the one of least noise: its name, accuracy,
+    noise and seconds; None where none runs."""
+    found, reasons = [], []
+    for name, work, outputs in tool(network, bits, folder):
+        try:
+            with contextlib.redirect_stdout(io.StringIO()), \
+                    contextlib.redirect_stderr(io.StringIO()):
+                _, seconds = timed(work)
+            scores = outputs()
+        except Exception as error:  # pylint: disable=broad-except  # whatever a peer raises
+            reasons.append(f"{name}: {str(error).splitlines()[0] if str(error) else repr(error)}")
+            continue
+        accuracy = float((scores.argmax(-1) == network.labels).mean())
+        noise = 10 * np.log10(((scores - exact) ** 2).sum() / (exact ** 2).sum())
+        print(f"  {network.name} {bits} {name}: {100 * accuracy:.2f} %, {noise:.1f} dB in "
+              f"{seconds:.1f} s", file=sys.stderr, flush=True)
+        found.append((-accuracy, noise, seconds, name))
+    for reason in reasons:
+        print(f"  {network.name} {bits} did not run: {reason}", file=sys.stderr, flush=True)
+    if not found:
+        return None
+    accuracy, noise, seconds, name = min(found)
+    return name, -accuracy, noise, seconds
 
 
 # ---- Networks ----------------------------------------------------------------------------------
 
 def with_plain_weights(model):
-    """Constants behind a Cast as 32-bit floats: the peers look for weights nowhere else."""
+    """Constants behind a Cast as 32-bit floats, since the peers look for weights nowhere else; any
+    number of samples at once."""
+    for port in [*model.graph.input, *model.graph.output]:
+        port.type.tensor_type.shape.dim[0].dim_param = "N"
+    del model.graph.value_info[:]
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes = []
     for node in model.graph.node:
+        shape = constants.get(node.input[1]) if node.op_type == "Reshape" else None
+        if shape is not None and numpy_helper.to_array(shape)[0] == 1:
+            kept = numpy_helper.to_array(shape).copy()
+            kept[0] = 0  # as many as there are
+            shape.CopyFrom(numpy_helper.from_array(kept, shape.name))
         if node.op_type != "Cast" or node.input[0] not in constants:
             nodes.append(node)
             continue
@@ -345,24 +363,25 @@ def main():
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
-    print("| network | bits | tool | recipe | accuracy % | seconds |")
-    print("|---|---|---|---|---:|---:|", flush=True)
+    print("| network | bits | tool | recipe | accuracy % | noise dB | seconds |")
+    print("|---|---|---|---|---:|---:|---:|", flush=True)
+    tools = {"Tandem": our_recipes(arguments.tandem), **peers()}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for network in prepared(arguments.tandem, arguments.limit, arguments.only, folder):
-            exact = onnx_accuracy(network.model, network)
-            print(f"| {network.name} | float | | | {100 * exact:.2f} | |", flush=True)
+            exact = onnx_outputs(network.model, network)
+            accuracy = (exact.argmax(-1) == network.labels).mean()
+            print(f"| {network.name} | float | | | {100 * accuracy:.2f} | | |", flush=True)
             for bits in arguments.bits:
                 if bits == "W4" and not network.is_transformer:
                     continue  # the peers take convolutions with 4-bit weights in W4A8 alone
-                accuracy, seconds = ours(arguments.tandem, network, bits, folder)
-                print(f"| {network.name} | {bits} | Tandem | {' '.join(OURS[bits])} | "
-                      f"{100 * accuracy:.2f} | {seconds:.1f} |", flush=True)
-                for name, peer in peers().items():
-                    best = best_of(peer, network, bits, folder)
-                    if best is not None:
-                        print(f"| {network.name} | {bits} | {name} | {best[0]} | "
-                              f"{100 * best[1]:.2f} | {best[2]:.1f} |", flush=True)
+                for name, tool in tools.items():
+                    best = best_of(tool, network, bits, folder, exact)
+                    if best is None:
+                        continue
+                    recipe, accuracy, noise, seconds = best
+                    print(f"| {network.name} | {bits} | {name} | {recipe} | {100 * accuracy:.2f} | "
+                          f"{noise:.1f} | {seconds:.1f} |", flush=True)
     return 0
 
 

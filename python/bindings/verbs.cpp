@@ -211,7 +211,8 @@ nb::object advise_formats(const ModelArgument& model, const std::string& data,
   CompressRequest request =
       compress_request(model, {nb::list()}, {nb::list()}, method, weight_method, percentile, only,
                        ignore, granularity, scales, rewrites, symmetric, shared_sums);
-  request.data = training_options(data, preprocess, calibration, 0, "test", std::nullopt, seed);
+  request.data = training_options(data, preprocess, calibration, TrainingOptions().selection,
+                                  "test", std::nullopt, seed);
   request.candidates = texts_of(candidates, "candidates");
   const auto advice = without_gil([&] { return advise_network(request); });
   const std::string json = to_json(advice, request.model);

@@ -125,6 +125,27 @@ TEST_F(CompressVerb, NamesEveryLayerThatTensorFlowLiteCannotTake) {
   EXPECT_FALSE(std::filesystem::exists(output("out.tflite")));
 }
 
+TEST_F(CompressVerb, RangesByTheErrorOfTheOutput) {
+  const auto noise = [&](const std::string& method) {
+    const CliRun run = compress({"--weights", "int4", "--activations", "uint4", "--weight-method",
+                                 method, "--method", method, "--json"});
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    return run.json()["relative_noise"].get<double>();
+  };
+  EXPECT_LT(noise("output_error"), noise("mse"));
+}
+
+TEST_F(CompressVerb, SkipsTheAccuracy) {
+  const CliRun run =
+      run_cli({"compress", (source_dir() / "examples/digits/digits.onnx").string(), "--data",
+               "npz:" + (source_dir() / "examples/digits/digits.npz").string(), "--selection", "0",
+               "--skip-accuracy", "--json", "-o", output()});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_FALSE(run.json().contains("accuracy"));
+  EXPECT_TRUE(std::filesystem::exists(output()));
+  EXPECT_THAT(compress({"--skip-accuracy"}).err, HasSubstr("leave out --limit"));
+}
+
 TEST_F(CompressVerb, RefusesBadOptionsByName) {
   const auto message_of = [&](const std::vector<std::string>& options) {
     const CliRun run = compress(options);

@@ -209,5 +209,33 @@ TEST(Weights, RefusesWhatWeightsCannotHave) {
   EXPECT_THROW(quantize_weights(bad, 0, {}), Error);
 }
 
+// A column whose input is large counts more, and errors that add up behind a mean count together.
+TEST(WeightQuantizer, OutputErrorLooksAtInputs) {
+  std::vector<double> rows;
+  for (int i = 0; i < 64; ++i) rows.push_back(i == 0 ? 8 : std::sin(i * 1.7));
+  WeightRules rules = rules_of(4, RangeMethod::kOutputError);
+  const auto error = [&](const WeightGrids& grids, const ColumnInputs& inputs) {
+    const WeightCodec codec(rules.format);
+    double sum = 0, middle = 0;
+    for (std::size_t c = 0; c < rows.size(); ++c) {
+      const WeightGrid& grid = grids.at(0, static_cast<std::int64_t>(c));
+      const double away = codec.nearest(rows[c] / grid.scale) * grid.scale - rows[c];
+      sum += away * away * inputs.variance[c];
+      middle += away * inputs.mean[c];
+    }
+    return sum + middle * middle;
+  };
+  ColumnInputs quiet{1, std::vector<double>(64, 0.0), std::vector<double>(64, 1.0)};
+  quiet.variance[0] = 1e-4;  // the greatest weight hardly matters
+  const WeightGrids by_output = choose_grids(rows, 64, rules, quiet);
+  rules.method = RangeMethod::kMse;
+  const WeightGrids by_weights = choose_grids(rows, 64, rules);
+  EXPECT_LT(by_output.at(0, 0).scale, 0.5 * by_weights.at(0, 0).scale);
+  EXPECT_LT(error(by_output, quiet), 0.5 * error(by_weights, quiet));
+  rules.method = RangeMethod::kOutputError;
+  const ColumnInputs shifted{1, std::vector<double>(64, 2.0), std::vector<double>(64, 1.0)};
+  EXPECT_LE(error(choose_grids(rows, 64, rules, shifted), shifted), error(by_weights, shifted));
+}
+
 }  // namespace
 }  // namespace tandem

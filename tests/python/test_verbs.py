@@ -72,6 +72,26 @@ def test_compress_takes_the_options_of_the_verb(command_line, tmp_path):
     assert compressed.to_dict() == verb
 
 
+def test_compress_gives_bits_back(command_line, tmp_path):
+    options = {"weights": "int3", "activations": "uint4", "max_drop": 2, "limit": 50,
+               "selection": 128}
+    compressed = tandem.compress(DIGITS, data=DATA, **options).to_dict()
+    flags = [part for name, value in options.items()
+             for part in (f"--{name.replace('_', '-')}", value)]
+    verb = command_line("compress", DIGITS, "--data", DATA, *flags, "-o", tmp_path / "a.tandem")
+    assert compressed["widened"] == verb["widened"] and compressed["widened"]
+    quick = tandem.compress(DIGITS, data=DATA, skip_accuracy=True).to_dict()
+    assert "accuracy" not in quick and quick["weight_bytes"] == 5832
+
+
+def test_advise_equals_the_verb(command_line):
+    advice = tandem.advise(DIGITS, data=DATA, candidates=["int8", "e4m3"])
+    verb = command_line("compress", DIGITS, "--data", DATA, "--advise", "--candidate", "int8",
+                        "--candidate", "e4m3")
+    assert advice == verb["tensors"]
+    assert all(entry["gates"] > 0 for tensor in advice for entry in tensor["formats"])
+
+
 def test_lowered_integers_are_the_reference(command_line, digits8, tmp_path):
     recoded = digits8[1].module
     lowered = tandem.lower(recoded)

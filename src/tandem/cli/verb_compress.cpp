@@ -19,9 +19,10 @@ static void add_options(OptionTable& options, RecipeOptions& recipe) {
                "Codes of activations (uint8; int16 for the residual streams of transformers, which "
                "patterns alone change), or f32: weights alone become codes");
   options.text("--method", "METHOD", recipe.method,
-               "How ranges of activations are found: minmax, moving_average, percentile or mse");
+               "How ranges of activations are found: minmax, moving_average, percentile, mse or "
+               "output_error");
   options.text("--weight-method", "METHOD", recipe.weight_method,
-               "How scales of weights are found: minmax or mse");
+               "How scales of weights are found: minmax, mse or output_error");
   options.number("--percentile", recipe.percentile,
                  "Share of the numbers that a percentile range holds, in percent (99.99)");
   options.list("--only", "LAYER", recipe.only, "Recode these layers alone (a name or pattern)");
@@ -126,7 +127,7 @@ class CompressVerb final : public Verb {
     VerbResult result;
     const auto advice = advise_network(request_);
     result.json = Json::parse(to_json(advice, request_.model));
-    TextTable table({"tensor", "kurtosis", "products", "format", "SQNR dB", "bytes", ""});
+    TextTable table({"tensor", "kurtosis", "products", "format", "SQNR dB", "bytes", "gates", ""});
     for (const TensorAdvice& tensor : advice) {
       const std::string name = concat(tensor.is_weights ? "weights " : "values ", tensor.layer);
       for (std::size_t i = 0; i < tensor.formats.size(); ++i) {
@@ -134,6 +135,7 @@ class CompressVerb final : public Verb {
         table.add({i == 0 ? name : "", i == 0 ? tenths(tensor.kurtosis) : "",
                    i == 0 && tensor.products > 0 ? grouped(tensor.products) : "",
                    format.format.name(), tenths(format.sqnr_db), grouped(format.bytes),
+                   format.gates ? grouped(std::llround(*format.gates)) : "",
                    i == tensor.recommended ? tensor.reason : ""});
       }
     }

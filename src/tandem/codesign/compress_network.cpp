@@ -1,6 +1,7 @@
 #include "tandem/codesign/compress_network.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <span>
 
@@ -258,7 +259,8 @@ CompressResult compress_network(const CompressRequest& request) {
   result.rewrites = request.recipe.rewrite(prepared, sets.calibration);
   SiteRules rules = request.recipe.rules(prepared);
   rules.coded_outputs = is_tflite(request.output);
-  const Recoder recoder(prepared, sets.calibration, rules, request.recipe.moments());
+  const Recoder recoder(prepared, sets.calibration, rules, request.recipe.moments(),
+                        request.recipe.wants_importance());
   result.model = request.model;
   result.output = request.output;
   result.recipe = chosen_recipe(request, recoder, sets.selection);
@@ -292,7 +294,10 @@ std::vector<TensorAdvice> advise_network(const CompressRequest& request) {
   Module prepared = request.network;
   prepare_for_quantization(prepared);
   request.recipe.rewrite(prepared, sets.calibration);
-  const Recoder recoder(prepared, sets.calibration, request.recipe.rules(prepared));
+  if (request.recipe.weight_method == name(RangeMethod::kOutputError))
+    throw Error("--advise looks at weights alone; give --weight-method minmax or mse");
+  const Recoder recoder(prepared, sets.calibration, request.recipe.rules(prepared),
+                        MomentsWanted::kNothing, request.recipe.wants_importance());
   AdviceRules rules = default_advice_rules();
   if (!request.candidates.empty()) {
     rules.weights.clear();
@@ -321,6 +326,7 @@ std::string to_json(const std::vector<TensorAdvice>& advice, const std::string& 
     for (const FormatAdvice& format : tensor.formats) {
       formats.push_back(
           {{"format", format.format.name()}, {"sqnr_db", format.sqnr_db}, {"bytes", format.bytes}});
+      if (format.gates) formats.back()["gates"] = std::round(*format.gates);
     }
     json["tensors"].push_back({{"tensor", tensor.layer},
                                {"is_weights", tensor.is_weights},

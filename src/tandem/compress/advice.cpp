@@ -5,6 +5,7 @@
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
+#include "tandem/compress/mac_gates.h"
 #include "tandem/graph/operator.h"
 
 namespace tandem {
@@ -103,7 +104,8 @@ class Adviser {
         energy += rows[i] * rows[i];
       }
       const std::int64_t bits = coded_bits(layout.rows(), layout.columns(), rules);
-      advice.formats.push_back({format, decibels(energy, noise), (bits + 7) / 8});
+      advice.formats.push_back({format, decibels(energy, noise), (bits + 7) / 8,
+                                multiply_add_gates(format, recipe_.activations.format)});
     }
     recommend(advice, rules_.wanted_db);
     return advice;
@@ -121,8 +123,9 @@ class Adviser {
       try {
         const double noise =
             squared_error(statistics.numbers(), choose_quantizer(statistics, rules));
-        advice.formats.push_back(
-            {format, decibels(energy, noise), (elements * format.bits() + 7) / 8});
+        advice.formats.push_back({format, decibels(energy, noise),
+                                  (elements * format.bits() + 7) / 8,
+                                  multiply_add_gates(recipe_.weights.format, format)});
       } catch (const Error&) {
         continue;  // it cannot code these numbers
       }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,9 @@ struct FormatAdvice {
   Format format;
   double sqnr_db = 0;      // signal over error of the codes, by the recipe's method
   std::int64_t bytes = 0;  // of packed codes and scales: of the weights, or of one sample's values
+  // Of a unit that multiplies by the recipe's other format (mac_gates.h); absent where that
+  // has no figure.
+  std::optional<double> gates = {};
 };
 
 // The candidates for one tensor, and the one that is recommended.

@@ -46,20 +46,21 @@ void Histogram::reach(double value) {
   first_ = first;
 }
 
-void Histogram::add(double value) {
+void Histogram::add(double value, std::int64_t times) {
   if (!std::isfinite(value)) throw Error("a calibration value is ", value);
-  ++count_;
+  if (times == 0) return;
+  count_ += times;
   if (value == 0) {
-    ++zeros_;
+    zeros_ += times;
     return;
   }
   const double place = std::floor(value / width_) - static_cast<double>(first_);
   if (!(place >= 0 && place < static_cast<double>(bins_.size()))) {
     reach(value);
     const double moved = std::floor(value / width_) - static_cast<double>(first_);
-    ++bins_[static_cast<std::size_t>(moved)];
+    bins_[static_cast<std::size_t>(moved)] += times;
   } else {
-    ++bins_[static_cast<std::size_t>(place)];
+    bins_[static_cast<std::size_t>(place)] += times;
   }
   min_ = std::min(min_, value);
   max_ = std::max(max_, value);

@@ -17,8 +17,8 @@ class Histogram {
   static constexpr int kDefaultBins = 8192;
   explicit Histogram(int bins = kDefaultBins);
 
-  // Throws Error on a number that is not finite.
-  void add(double value);
+  // Throws Error on a number that is not finite. It counts `times`.
+  void add(double value, std::int64_t times = 1);
   void add(const Tensor& reals);
   void add(std::span<const float> values);
 

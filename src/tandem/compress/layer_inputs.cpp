@@ -14,6 +14,13 @@ double InputMoments::mean(std::int64_t group, std::int64_t column) const {
   return first[static_cast<std::size_t>(group * columns + column)] / static_cast<double>(count);
 }
 
+double InputMoments::variance(std::int64_t group, std::int64_t column) const {
+  if (count == 0) return 0;
+  const double middle = mean(group, column);
+  const auto at = static_cast<std::size_t>(group * columns + column);
+  return std::max(0.0, squares[at] / static_cast<double>(count) - middle * middle);
+}
+
 LayerInputs::LayerInputs(const Module& network, const QuantizationSites& sites, bool second_moments)
     : network_(network), second_(second_moments) {
   const Graph& graph = network.main();
@@ -26,6 +33,7 @@ LayerInputs::LayerInputs(const Module& network, const QuantizationSites& sites, 
     if (node.op->name() == "Conv") moments.groups = NodeView{network, graph, node}.integer("group");
     const auto elements = static_cast<std::size_t>(moments.groups * moments.columns);
     moments.first.assign(elements, 0);
+    moments.squares.assign(elements, 0);
     if (second_) moments.second.assign(elements * static_cast<std::size_t>(moments.columns), 0);
     moments_[site.node] = std::move(moments);
   }
@@ -62,8 +70,14 @@ void LayerInputs::add_vectors(InputMoments& moments, std::int64_t group,
   const auto n = static_cast<std::size_t>(columns);
   const std::size_t rows = vectors.size() / std::max<std::size_t>(n, 1);
   double* first = moments.first.data() + static_cast<std::size_t>(group) * n;
-  for (std::size_t r = 0; r < rows; ++r)
-    for (std::size_t c = 0; c < n; ++c) first[c] += static_cast<double>(vectors[r * n + c]);
+  double* squares = moments.squares.data() + static_cast<std::size_t>(group) * n;
+  for (std::size_t r = 0; r < rows; ++r) {
+    for (std::size_t c = 0; c < n; ++c) {
+      const auto x = static_cast<double>(vectors[r * n + c]);
+      first[c] += x;
+      squares[c] += x * x;
+    }
+  }
   if (!second_) return;
   std::vector<float> transposed(vectors.size()), sums(n * n);
   for (std::size_t r = 0; r < rows; ++r)

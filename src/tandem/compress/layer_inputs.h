@@ -15,11 +15,13 @@ namespace tandem {
 // each output channel of a group is a product.
 struct InputMoments {
   std::int64_t groups = 1, columns = 0;
-  std::int64_t count = 0;      // of vectors
-  std::vector<double> first;   // [groups][columns]: sum of x
-  std::vector<double> second;  // [groups][columns][columns]: sum of x x^T; empty where not wanted
+  std::int64_t count = 0;       // of vectors
+  std::vector<double> first;    // [groups][columns]: sum of x
+  std::vector<double> squares;  // [groups][columns]: sum of x^2
+  std::vector<double> second;   // [groups][columns][columns]: sum of x x^T; empty where not wanted
 
   double mean(std::int64_t group, std::int64_t column) const;
+  double variance(std::int64_t group, std::int64_t column) const;
 };
 
 // The moments of the layers with constant weights, gathered batch by batch. Their memory depends on

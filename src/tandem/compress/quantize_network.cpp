@@ -1,6 +1,7 @@
 #include "tandem/compress/quantize_network.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 #include <string>
 
@@ -14,11 +15,61 @@ namespace tandem {
 
 MomentsWanted moments_for(const CompressRecipe& recipe) {
   if (recipe.rounding != WeightRounding::kNearest) return MomentsWanted::kSecond;
-  return recipe.bias_correction ? MomentsWanted::kFirst : MomentsWanted::kNothing;
+  const bool means = recipe.bias_correction || recipe.weights.method == RangeMethod::kOutputError;
+  return means ? MomentsWanted::kFirst : MomentsWanted::kNothing;
 }
 
+namespace {
+
+// The energy of the weights that multiply each channel of a value, where nothing but layers with
+// constant weights read its codes.
+ChannelImportance importance_of(const Module& network, const QuantizationSites& sites,
+                                ValueId value) {
+  const Graph& graph = network.main();
+  std::vector<double> energy;
+  ChannelImportance importance;
+  for (NodeId id = 0; id < graph.nodes.size(); ++id) {
+    const Node& node = graph.nodes[id];
+    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+      if (node.inputs[i] != value || !sites.reads_codes[id][i]) continue;
+      const auto site = std::ranges::find(sites.weights, id, &WeightSite::node);
+      if (i != 0 || site == sites.weights.end()) return {};
+      const NodeView view{network, graph, node};
+      const bool is_convolution = node.op->name() == "Conv";
+      if (node.op->name() == "Gemm" && view.integer("transA") != 0) return {};
+      const Tensor& weights = *constant_of(network, graph, node.inputs[1]);
+      const WeightRows layout(weights.shape(), site->axis);
+      const std::vector<double> rows = layout.from(weights);
+      const std::int64_t groups = is_convolution ? view.integer("group") : 1;
+      const std::int64_t taps =
+          is_convolution ? layout.columns() / std::max<std::int64_t>(1, weights.shape()[1]) : 1;
+      const std::int64_t inputs = layout.columns() / taps;
+      const auto axis = is_convolution ? 1 : graph.values[value].type.shape.size() - 1;
+      const auto channels = static_cast<std::size_t>(groups * inputs);
+      if (!energy.empty() && (energy.size() != channels || importance.axis != axis)) return {};
+      energy.resize(channels);
+      importance.axis = axis;
+      for (std::size_t k = 0; k < rows.size(); ++k) {
+        const std::int64_t row = static_cast<std::int64_t>(k) / layout.columns(),
+                           column = static_cast<std::int64_t>(k) % layout.columns();
+        const std::int64_t group = row / std::max<std::int64_t>(1, layout.rows() / groups);
+        energy[static_cast<std::size_t>(group * inputs + column / taps)] += rows[k] * rows[k];
+      }
+    }
+  }
+  const double most = energy.empty() ? 0 : *std::ranges::max_element(energy);
+  for (const double channel : energy) {
+    const double share = most > 0 ? channel / most : 1;
+    importance.of_channels.push_back(
+        static_cast<std::int64_t>(std::ceil(share * ChannelImportance::kMost)));
+  }
+  return importance;
+}
+
+}  // namespace
+
 Calibration::Calibration(const Module& network, const QuantizationSites& sites,
-                         MomentsWanted moments)
+                         MomentsWanted moments, bool importance)
     : network_(network), statistics_(sites.groups) {
   if (moments != MomentsWanted::kNothing)
     inputs_.emplace(network, sites, moments == MomentsWanted::kSecond);
@@ -38,6 +89,9 @@ Calibration::Calibration(const Module& network, const QuantizationSites& sites,
     if (inputs_ && graph.values[input].constant == kNone)
       readers_.push_back({{observe(input), kNone, site.node}});
   }
+  if (importance)
+    for (const ValueId value : observed_)
+      importance_.push_back(importance_of(network, sites, value));
   for (const Node& node : graph.nodes) {
     if (node.op->name() != "Concat" || sites.group_of[node.outputs[0]] == kNone) continue;
     for (const ValueId input : node.inputs) {
@@ -82,7 +136,12 @@ void Calibration::take(const std::vector<std::vector<Tensor>>& seen,
     try {
       if (reader.layer != kNone) inputs_->add(reader.layer, samples);
       if (reader.group == kNone) continue;
-      for (const Tensor& sample : samples) statistics_[reader.group].add(sample);
+      for (const Tensor& sample : samples) {
+        if (importance_.empty())
+          statistics_[reader.group].add(sample);
+        else
+          statistics_[reader.group].add(sample, importance_[reader.value]);
+      }
     } catch (const Error& error) {
       const ValueId value = observed_[reader.value];
       throw error.at(concat("value '", network_.main().values[value].name, "'"));
@@ -117,10 +176,17 @@ const RoundedWeights& Calibration::weights(const WeightSite& site,
       *constant_of(network_, network_.main(), network_.main().nodes[site.node].inputs[1]);
   const WeightRows layout(weights.shape(), site.axis);
   const std::vector<double> rows = layout.from(weights);
-  const WeightGrids grids = choose_grids(rows, layout.columns(), rules);
   const WeightCodec codec(rules.format);
   static const InputMoments kNoMoments;
   const InputMoments& moments = inputs_ ? inputs_->of(site.node) : kNoMoments;
+  ColumnInputs columns{moments.groups, {}, {}};
+  for (std::int64_t g = 0; g < moments.groups; ++g) {
+    for (std::int64_t c = 0; c < moments.columns; ++c) {
+      columns.mean.push_back(moments.mean(g, c));
+      columns.variance.push_back(moments.variance(g, c));
+    }
+  }
+  const WeightGrids grids = choose_grids(rows, layout.columns(), rules, columns);
   const auto rounded = round_weights(rows, grids, codec, recipe.rounding, moments);
   RoundedWeights result{coded_weights(layout, weights.shape(), site.axis, rounded, grids, rules),
                         {}};

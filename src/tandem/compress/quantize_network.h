@@ -33,8 +33,9 @@ struct RoundedWeights {
 class Calibration {
  public:
   // The network must outlive the calibration.
+  // `importance` says whether ranges will be chosen by the error of what layers make of a value.
   Calibration(const Module& network, const QuantizationSites& sites,
-              MomentsWanted moments = MomentsWanted::kNothing);
+              MomentsWanted moments = MomentsWanted::kNothing, bool importance = false);
 
   // Runs the network on one batch of its inputs. Throws Error naming a value that is not finite.
   void add(std::span<const Tensor> inputs);
@@ -66,6 +67,7 @@ class Calibration {
   std::optional<ObservedNetwork> running_;
   std::vector<std::pair<std::size_t, const Tensor*>> constants_;  // coded beside computed values
   std::vector<ValueStatistics> statistics_;
+  std::vector<ChannelImportance> importance_;  // of the observed values, where wanted
   std::int64_t batches_ = 0;
   std::optional<LayerInputs> inputs_;
   struct Chosen {

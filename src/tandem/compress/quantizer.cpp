@@ -70,14 +70,16 @@ std::string_view name(RangeMethod method) {
     case RangeMethod::kMovingAverage: return "moving_average";
     case RangeMethod::kPercentile: return "percentile";
     case RangeMethod::kMse: return "mse";
+    case RangeMethod::kOutputError: return "output_error";
   }
   throw InternalError("unknown range method");
 }
 
 RangeMethod parse_range_method(std::string_view text) {
   std::vector<std::string> names;
-  for (const auto method : {RangeMethod::kMinMax, RangeMethod::kMovingAverage,
-                            RangeMethod::kPercentile, RangeMethod::kMse}) {
+  for (const auto method :
+       {RangeMethod::kMinMax, RangeMethod::kMovingAverage, RangeMethod::kPercentile,
+        RangeMethod::kMse, RangeMethod::kOutputError}) {
     if (name(method) == text) return method;
     names.emplace_back(name(method));
   }
@@ -305,6 +307,22 @@ void ValueStatistics::add(const Tensor& reals) {
     take(reals.to_floats());
 }
 
+void ValueStatistics::add(const Tensor& reals, const ChannelImportance& importance) {
+  add(reals);
+  const auto& shares = importance.of_channels;
+  const std::int64_t stride =
+      shares.empty() ? 1 : row_major_strides(reals.shape())[importance.axis];
+  const auto values = reals.to_floats();
+  const auto channels = static_cast<std::int64_t>(shares.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::int64_t channel =
+        channels == 0 ? 0 : static_cast<std::int64_t>(i) / stride % channels;
+    const auto most = static_cast<std::int64_t>(ChannelImportance::kMost);
+    weighted_.add(static_cast<double>(values[i]),
+                  channels == 0 ? most : shares[static_cast<std::size_t>(channel)]);
+  }
+}
+
 void ValueStatistics::end_batch() {
   const double share = has_batch_ ? kNewBatch : 1;
   low_ += share * (batch_low_ - low_);
@@ -314,6 +332,8 @@ void ValueStatistics::end_batch() {
 }
 
 Quantizer choose_quantizer(const ValueStatistics& statistics, const QuantizerRules& rules) {
+  if (rules.method == RangeMethod::kOutputError)
+    return choose_quantizer(statistics.weighted(), rules);
   if (rules.method != RangeMethod::kMovingAverage)
     return choose_quantizer(statistics.numbers(), rules);
   check_code_format(rules.format);
@@ -338,6 +358,7 @@ Quantizer choose_quantizer(const Histogram& numbers, const QuantizerRules& rules
       return quantizer_over(std::min(0.0, numbers.quantile(1 - share)),
                             std::max(0.0, numbers.quantile(share)), rules);
     }
+    case RangeMethod::kOutputError:
     case RangeMethod::kMse: {
       const Candidate best = least_error(numbers, rules);
       return quantizer_over(best.low, best.high, rules);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "tandem/compress/histogram.h"
 #include "tandem/numerics/format.h"
@@ -26,7 +27,10 @@ struct Quantizer {
 //                   (Jacob et al., 2018)
 //   percentile      all but a share of outliers at each end
 //   mse             the range of least mean squared error of clipping and rounding together
-enum class RangeMethod { kMinMax, kMovingAverage, kPercentile, kMse };
+//   output_error    that of least error of what the layers behind make of it, errors of different
+//                   inputs being independent of each other: a number's error counts by the energy
+//                   of the weights that multiply it, a weight's by that of its input
+enum class RangeMethod { kMinMax, kMovingAverage, kPercentile, kMse, kOutputError };
 std::string_view name(RangeMethod method);
 RangeMethod parse_range_method(std::string_view text);  // throws Error naming the nearest
 
@@ -58,6 +62,13 @@ double as_scale(double value, const Format& scale_format);
 // range has, and where fixed point does not reach the ends.
 Quantizer quantizer_over(double low, double high, const QuantizerRules& rules);
 
+// By how much the errors of a value's channels count, in whole shares of kMost.
+struct ChannelImportance {
+  static constexpr double kMost = 1000;
+  std::size_t axis = 0;                   // of the channels
+  std::vector<std::int64_t> of_channels;  // empty: all the same
+};
+
 // What calibration saw of a value: its distribution, and the moving average of the ends of its
 // batches.
 class ValueStatistics {
@@ -66,14 +77,18 @@ class ValueStatistics {
 
   // Values of the batch that end_batch() ends; throws Error on a number that is not finite.
   void add(const Tensor& reals);
+  // The same of channels that are not equally important.
+  void add(const Tensor& reals, const ChannelImportance& importance);
   void end_batch();
   void assume(double value) { numbers_.add(value); }
   const Histogram& numbers() const { return numbers_; }
+  // Each number as often as it is important, where that was said.
+  const Histogram& weighted() const { return weighted_.count() > 0 ? weighted_ : numbers_; }
   double average_low() const { return low_; }  // at most 0
   double average_high() const { return high_; }
 
  private:
-  Histogram numbers_;
+  Histogram numbers_, weighted_;
   double low_ = 0, high_ = 0;
   double batch_low_ = 0, batch_high_ = 0;
   bool has_batch_ = false;

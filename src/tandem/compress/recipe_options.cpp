@@ -102,6 +102,7 @@ MomentsWanted RecipeOptions::moments() const {
   CompressRecipe recipe;
   recipe.rounding = parse_weight_rounding(rounding);
   recipe.bias_correction = bias_correction;
+  recipe.weights.method = parse_range_method(weight_method);
   return moments_for(recipe);
 }
 

@@ -29,6 +29,7 @@ struct RecipeOptions {
   // Applies the rewrites to a prepared network; says what each did.
   std::vector<std::string> rewrite(Module& prepared, const DataSet& calibration) const;
   MomentsWanted moments() const;  // that the recipe will ask for
+  bool wants_importance() const { return method == "output_error"; }
 };
 
 }  // namespace tandem

@@ -83,10 +83,10 @@ Recoder::Recoder(Module prepared, const SiteRules& rules)
 }
 
 Recoder::Recoder(Module prepared, const DataSet& calibration, SiteRules rules,
-                 MomentsWanted moments)
+                 MomentsWanted moments, bool importance)
     : network_(std::move(prepared)),
       sites_(find_sites(network_, with_codings(network_, calibration, std::move(rules)))),
-      calibration_(with_finite_weights(network_, sites_), sites_, moments) {
+      calibration_(with_finite_weights(network_, sites_), sites_, moments, importance) {
   // Weights alone, each to its nearest code, ask for no values.
   if (sites_.activations.empty() && moments == MomentsWanted::kNothing) return;
   Progress progress("calibrating", calibration.count());

@@ -23,8 +23,9 @@ class Recoder {
  public:
   // Runs a prepared network on all samples of a set. Inputs arrive in the codes of the set where it
   // has integer samples. Throws Error as find_sites() and for_each_batch() do.
+  // `importance` as for Calibration.
   Recoder(Module prepared, const DataSet& calibration, SiteRules rules = {},
-          MomentsWanted moments = MomentsWanted::kNothing);
+          MomentsWanted moments = MomentsWanted::kNothing, bool importance = false);
   // Without data, as if every value lay in [-1, 1]: enough to see which nodes get an integer form.
   explicit Recoder(Module prepared, const SiteRules& rules = {});
 

@@ -118,8 +118,10 @@ double WeightCodec::above(double real) const {
 void check_weight_rules(const WeightRules& rules) {
   check_code_format(rules.format);
   check_scale_format(rules.scale_format);
-  if (rules.method != RangeMethod::kMinMax && rules.method != RangeMethod::kMse)
-    throw Error("scales of weights are found by minmax or mse, not ", name(rules.method));
+  if (rules.method != RangeMethod::kMinMax && rules.method != RangeMethod::kMse &&
+      rules.method != RangeMethod::kOutputError)
+    throw Error("scales of weights are found by minmax, mse or output_error, not ",
+                name(rules.method));
   if (!is_affine(rules.format) && WeightCodec(rules.format).least() >= 0) {
     throw Error("weights have both signs, but ", rules.format.name(),
                 " has no negative codes; use a signed format or uint<bits>, which takes a zero "
@@ -133,12 +135,19 @@ namespace {
 class GridSearch {
  public:
   GridSearch(const WeightCodec& codec, const WeightRules& rules, const double* weights,
-             std::size_t count, std::size_t stride)
-      : codec_(codec), rules_(rules), weights_(weights), count_(count), stride_(stride) {
+             std::size_t count)
+      : codec_(codec), rules_(rules), weights_(weights), count_(count) {
     for (std::size_t i = 0; i < count; ++i) {
       low_ = std::min(low_, at(i));
       high_ = std::max(high_, at(i));
     }
+  }
+
+  // Rows of `columns` inputs; null where every error counts the same.
+  void set_inputs(const double* mean, const double* variance, std::size_t columns) {
+    mean_ = mean;
+    variance_ = variance;
+    columns_ = columns;
   }
 
   WeightGrid run() const {
@@ -165,7 +174,7 @@ class GridSearch {
   }
 
  private:
-  double at(std::size_t i) const { return weights_[i * stride_]; }
+  double at(std::size_t i) const { return weights_[i]; }
 
   WeightGrid own_grid() const {
     const double half = std::ldexp(0.5, rules_.format.exponent());
@@ -190,6 +199,7 @@ class GridSearch {
 
   // The sum of squared errors, or some sum above `enough`.
   double error(const WeightGrid& grid, double enough) const {
+    if (mean_ != nullptr) return output_error(grid, enough);
     double sum = 0;
     const double inverse = 1 / grid.scale;
     for (std::size_t i = 0; i < count_; ++i) {
@@ -201,24 +211,51 @@ class GridSearch {
     return sum;
   }
 
+  double output_error(const WeightGrid& grid, double enough) const {
+    double sum = 0;
+    for (std::size_t row = 0; row < count_ && sum <= enough; row += columns_) {
+      double middle = 0;
+      for (std::size_t c = 0; c < columns_; ++c) {
+        const double real = at(row + c) / grid.scale + grid.zero;
+        const double away = (codec_.nearest(real) - real) * grid.scale;
+        sum += away * away * variance_[c];
+        middle += away * mean_[c];
+      }
+      sum += middle * middle;
+    }
+    return sum;
+  }
+
   const WeightCodec& codec_;
   const WeightRules& rules_;
   const double* weights_;
-  std::size_t count_, stride_;
+  std::size_t count_;
+  const double *mean_ = nullptr, *variance_ = nullptr;
+  std::size_t columns_ = 0;
   double low_ = 0, high_ = 0;
 };
 
 }  // namespace
 
 WeightGrids choose_grids(const std::vector<double>& rows, std::int64_t columns,
-                         const WeightRules& rules) {
+                         const WeightRules& rules, const ColumnInputs& inputs) {
   check_weight_rules(rules);
   const WeightCodec codec(rules.format);
   WeightGrids result;
   result.columns = columns;
+  const auto width = static_cast<std::size_t>(columns);
+  const bool by_output = rules.method == RangeMethod::kOutputError && !rows.empty();
+  ensure(!by_output || inputs.mean.size() == static_cast<std::size_t>(inputs.groups) * width,
+         "output_error without the inputs of the layer");
   if (rules.granularity.kind == Granularity::Kind::kTensor || rows.empty()) {
     result.per_tensor = true;
-    result.grids.push_back(GridSearch(codec, rules, rows.data(), rows.size(), 1).run());
+    GridSearch search(codec, rules, rows.data(), rows.size());
+    if (by_output && inputs.groups > 1)
+      throw Error(
+          "output_error finds no scale that the groups of a convolution share; give each "
+          "channel one (--granularity channel)");
+    if (by_output) search.set_inputs(inputs.mean.data(), inputs.variance.data(), width);
+    result.grids.push_back(search.run());
     return result;
   }
   std::int64_t block = columns;
@@ -234,7 +271,16 @@ WeightGrids choose_grids(const std::vector<double>& rows, std::int64_t columns,
         for (auto g = static_cast<std::size_t>(from); g < static_cast<std::size_t>(to); ++g) {
           try {
             const double* first = rows.data() + g * length;
-            result.grids[g] = GridSearch(codec, rules, first, length, 1).run();
+            GridSearch search(codec, rules, first, length);
+            if (by_output) {
+              const std::size_t rows_of_group =
+                  rows.size() / width / static_cast<std::size_t>(inputs.groups);
+              const std::size_t column = g * length % width, row = g * length / width;
+              const std::size_t from_input = row / rows_of_group * width + column;
+              search.set_inputs(inputs.mean.data() + from_input,
+                                inputs.variance.data() + from_input, length);
+            }
+            result.grids[g] = search.run();
           } catch (const Error& error) {
             const std::size_t channel = g / static_cast<std::size_t>(result.blocks);
             throw error.at(concat("output channel ", channel));

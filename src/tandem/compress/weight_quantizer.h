@@ -29,7 +29,7 @@ struct WeightRules {
   // a zero point; any other format of codes.
   Format format = Format::integer(8, true);
   Granularity granularity;
-  RangeMethod method = RangeMethod::kMse;  // kMinMax or kMse
+  RangeMethod method = RangeMethod::kMse;  // kMinMax, kMse or kOutputError
   Format scale_format;                     // f32, f16, bf16, or e8m0 for powers of two
   friend bool operator==(const WeightRules&, const WeightRules&) = default;
 };
@@ -98,10 +98,19 @@ struct WeightGrids {
   }
 };
 
+// What the inputs of a layer's weights are like, by group of output channels and column: what
+// kOutputError asks for. The output's error of a row of errors d is then
+// sum_c variance_c d_c^2 + (sum_c mean_c d_c)^2.
+struct ColumnInputs {
+  std::int64_t groups = 1;
+  std::vector<double> mean, variance;  // [groups][columns]
+};
+
 // Throws Error on a number that is not finite, and on a format or method that weights cannot have.
+// `inputs` are looked at for kOutputError alone.
 void check_weight_rules(const WeightRules& rules);
 WeightGrids choose_grids(const std::vector<double>& rows, std::int64_t columns,
-                         const WeightRules& rules);
+                         const WeightRules& rules, const ColumnInputs& inputs = {});
 
 // Weights as codes with what Dequantize needs: real = (codes - zeros) * scales, then `shape`, where
 // codes, scales and zeros lie in blocks: [.., blocks, block ..] in the place of the reduced axes.

@@ -127,7 +127,8 @@ class CompressVerb final : public Verb {
     VerbResult result;
     const auto advice = advise_network(request_);
     result.json = Json::parse(to_json(advice, request_.model));
-    TextTable table({"tensor", "kurtosis", "products", "format", "SQNR dB", "bytes", "gates", ""});
+    TextTable table(
+        {"tensor", "kurtosis", "products", "format", "SQNR dB", "bytes", "gates", "sum bits", ""});
     for (const TensorAdvice& tensor : advice) {
       const std::string name = concat(tensor.is_weights ? "weights " : "values ", tensor.layer);
       for (std::size_t i = 0; i < tensor.formats.size(); ++i) {
@@ -136,6 +137,7 @@ class CompressVerb final : public Verb {
                    i == 0 && tensor.products > 0 ? grouped(tensor.products) : "",
                    format.format.name(), tenths(format.sqnr_db), grouped(format.bytes),
                    format.gates ? grouped(std::llround(*format.gates)) : "",
+                   format.sum_bits ? concat(*format.sum_bits) : "",
                    i == tensor.recommended ? tensor.reason : ""});
       }
     }

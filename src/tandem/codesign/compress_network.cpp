@@ -327,6 +327,7 @@ std::string to_json(const std::vector<TensorAdvice>& advice, const std::string& 
       formats.push_back(
           {{"format", format.format.name()}, {"sqnr_db", format.sqnr_db}, {"bytes", format.bytes}});
       if (format.gates) formats.back()["gates"] = std::round(*format.gates);
+      if (format.sum_bits) formats.back()["sum_bits"] = *format.sum_bits;
     }
     json["tensors"].push_back({{"tensor", tensor.layer},
                                {"is_weights", tensor.is_weights},

@@ -7,6 +7,7 @@
 #include "tandem/base/text.h"
 #include "tandem/compress/mac_gates.h"
 #include "tandem/graph/operator.h"
+#include "tandem/numerics/accumulator_bounds.h"
 
 namespace tandem {
 namespace {
@@ -61,6 +62,12 @@ void recommend(TensorAdvice& advice, double wanted) {
   }
 }
 
+std::optional<int> sum_bits(const Format& weights, const Format& values, std::int64_t terms) {
+  constexpr int kMostBits = 16;  // of a code
+  if (std::max(weights.bits(), values.bits()) > kMostBits) return std::nullopt;
+  return exact_accumulator(weights, values, std::max<std::int64_t>(1, terms)).bits;
+}
+
 class Adviser {
  public:
   Adviser(const Recoder& recoder, const CompressRecipe& recipe, const AdviceRules& rules)
@@ -104,8 +111,10 @@ class Adviser {
         energy += rows[i] * rows[i];
       }
       const std::int64_t bits = coded_bits(layout.rows(), layout.columns(), rules);
+      const Format& values = recipe_.activations.format;
       advice.formats.push_back({format, decibels(energy, noise), (bits + 7) / 8,
-                                multiply_add_gates(format, recipe_.activations.format)});
+                                multiply_add_gates(format, values),
+                                sum_bits(format, values, layout.columns())});
     }
     recommend(advice, rules_.wanted_db);
     return advice;

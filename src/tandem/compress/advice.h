@@ -17,6 +17,9 @@ struct FormatAdvice {
   // Of a unit that multiplies by the recipe's other format (mac_gates.h); absent where that
   // has no figure.
   std::optional<double> gates = {};
+  // Of weights: bits of the accumulator in which every sum of a row's products is exact
+  // (numerics/accumulator_bounds.h).
+  std::optional<int> sum_bits = {};
 };
 
 // The candidates for one tensor, and the one that is recommended.

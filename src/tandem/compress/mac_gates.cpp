@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
+#include <string>
 
 #include "tandem/numerics/code_grid.h"
+#include "tandem/numerics/float_shape.h"
 
 namespace tandem {
 namespace {
@@ -27,10 +28,10 @@ std::optional<Operand> operand_of(const Format& format) {
   for (const double value : grid.values())
     if (value > 0) least = std::min(least, value);
   const double magnitude = std::ceil(std::log2(grid.greatest() / least + 1));
-  int exponent = 0, mantissa = 0;
   const std::string name = format.name();
-  if (format.is_float() && std::sscanf(name.c_str(), "e%dm%d", &exponent, &mantissa) == 2)
-    return Operand{mantissa + 1.0, static_cast<double>(exponent), magnitude};
+  if (const auto shape = float_shape(format))
+    return Operand{shape->mantissa_bits + 1.0, static_cast<double>(shape->exponent_bits),
+                   magnitude};
   if (name.starts_with("pow2") || name.starts_with("log2"))
     return Operand{1, static_cast<double>(format.bits() - (format.is_signed() ? 1 : 0)), magnitude};
   return std::nullopt;

@@ -9,7 +9,7 @@ TINY_MODELS := pretrainedResnet_quant kws_ref_model vww_96_int8 ad01_int8 str_ww
 
 .DEFAULT_GOAL := help
 .PHONY: help demo build all test test-all bench check-int8 bench-host bench-mcu estimates lint tidy format fuzz
-.PHONY: coverage install clean compare
+.PHONY: coverage install clean compare bench-decode
 
 help:
 	@echo "make demo      fit the digits network to a microcontroller and an FPGA, and print one table"
@@ -19,6 +19,7 @@ help:
 	@echo "make estimates estimates beside the truth: the table of docs/estimates.md"
 	@echo "make bench-mcu int8 networks on Cortex-M and RV32: the table of docs/microcontrollers.md"
 	@echo "make bench-host networks on this processor beside ONNX Runtime: docs/host.md"
+	@echo "make bench-decode products with packed weights beside their roofs, oneDNN and llama.cpp"
 	@echo "make compare   whole networks beside ONNX Runtime, LiteRT and qonnx, in one table"
 	@echo "make check-int8 quantized networks on this processor: every code beside its definition and"
 	@echo "               beside ONNX Runtime's; skipped where PyTorch is absent"
@@ -69,6 +70,12 @@ INT8_TAKEN = $(if $(NETWORKS),$(filter $(INT8),$(NETWORKS)),$(INT8))
 QUANTIZED = $(foreach name,$(INT8_TAKEN),build/networks/$(name).u8.onnx build/networks/$(name).s8.onnx)
 build/networks/%.u8.onnx build/networks/%.s8.onnx:
 	@.venv/bin/python tools/quantize_networks.py build/networks build/networks/$*.onnx
+
+bench-decode:
+	@tools/setup.sh llm
+	@tools/build.sh $(PRESET) $(JOBS) tandem_decode_gemv
+	@$(BUILD)/bench/tandem_decode_gemv
+	@.venv/bin/python tools/bench_decode.py --program $(BUILD)/bench/tandem_decode_gemv
 
 bench-host: all
 	@tools/setup.sh networks

@@ -9,7 +9,7 @@ TINY_MODELS := pretrainedResnet_quant kws_ref_model vww_96_int8 ad01_int8 str_ww
 
 .DEFAULT_GOAL := help
 .PHONY: help demo build all test test-all bench check-int8 bench-host bench-mcu estimates estimates-host lint tidy format fuzz
-.PHONY: coverage install clean compare compare-quantizers calibration-memory
+.PHONY: coverage install clean compare compare-quantizers calibration-memory bench-decode
 
 help:
 	@echo "make demo      fit the digits network to a microcontroller and an FPGA, and print one table"
@@ -20,6 +20,7 @@ help:
 	@echo "make bench-mcu int8 networks on Cortex-M and RV32: the table of docs/microcontrollers.md"
 	@echo "make bench-host networks on this processor beside ONNX Runtime: docs/host.md"
 	@echo "make estimates-host  predicted beside measured latency of those: docs/host_estimates.md"
+	@echo "make bench-decode products with packed weights beside their roofs, oneDNN and llama.cpp"
 	@echo "make compare   whole networks beside ONNX Runtime, LiteRT and qonnx, in one table"
 	@echo "make compare-quantizers accuracy and time of quantization beside NNCF, ONNX Runtime, Brevitas"
 	@echo "make calibration-memory peak memory of calibrating ResNet-50 with 32 and 3,200 samples"
@@ -72,6 +73,12 @@ INT8_TAKEN = $(if $(NETWORKS),$(filter $(INT8),$(NETWORKS)),$(INT8))
 QUANTIZED = $(foreach name,$(INT8_TAKEN),build/networks/$(name).u8.onnx build/networks/$(name).s8.onnx)
 build/networks/%.u8.onnx build/networks/%.s8.onnx:
 	@.venv/bin/python tools/quantize_networks.py build/networks build/networks/$*.onnx
+
+bench-decode:
+	@tools/setup.sh llm
+	@tools/build.sh $(PRESET) $(JOBS) tandem_decode_gemv
+	@$(BUILD)/bench/tandem_decode_gemv
+	@.venv/bin/python tools/bench_decode.py --program $(BUILD)/bench/tandem_decode_gemv
 
 bench-host: all
 	@tools/setup.sh networks

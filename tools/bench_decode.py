@@ -147,8 +147,9 @@ class Ours:
 def measure(kind, options):
     layers = layers_of(kind, options.mib)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{kind}.gguf"
-        write_model(path, kind, layers)
+        path = (options.models or Path(folder)) / f"{kind}-{layers}.gguf"
+        if not path.exists():
+            write_model(path, kind, layers)
         llama, own = Llama(path, options.threads), Ours(kind, layers, options)
         llama.tokens_per_second(3)
         pairs, record = [], None
@@ -174,6 +175,7 @@ def main():
     parser.add_argument("--tokens", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=1)
     parser.add_argument("--least", type=float, default=1.0)
+    parser.add_argument("--models", type=Path, help="folder that keeps the models; none by default")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rows = []

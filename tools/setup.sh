@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Installs what Tandem needs from Debian and PyPI: tools/setup.sh [demo|test|bench|networks|quantizers|lint]
+# Installs what Tandem needs from Debian and PyPI:
+# tools/setup.sh [demo|test|bench|networks|quantizers|llm|lint]
 #
-# demo ⊂ test ⊂ bench ⊂ networks, which adds PyTorch, ⊂ quantizers, the peers of compress; lint adds
-# the linters to test. Says nothing and takes no network when all is there. Debian packages need root or sudo; Python packages go to .venv
-# in the repository.
+# demo ⊂ test ⊂ bench ⊂ networks, which adds PyTorch, ⊂ quantizers, the peers of compress; llm adds
+# llama.cpp to test, lint the linters. Says nothing and takes no network when all is there. Debian
+# packages need root or sudo; Python packages go to .venv in the repository.
 set -euo pipefail
 export LC_ALL=C.UTF-8
 
@@ -31,8 +32,9 @@ case $group in
   bench) packages+=("${test_packages[@]}"); levels+=(test bench) ;;
   networks) packages+=("${test_packages[@]}"); levels+=(test bench networks) ;;
   quantizers) packages+=("${test_packages[@]}"); levels+=(test bench networks quantizers) ;;
+  llm) packages+=("${test_packages[@]}"); levels+=(test llm) ;;
   lint) packages+=("${test_packages[@]}" "${lint_packages[@]}"); levels+=(test lint) ;;
-  *) echo "setup.sh: no group \"$group\"; the groups are demo, test, bench, networks, quantizers, lint" >&2; exit 2 ;;
+  *) echo "setup.sh: no group \"$group\"; the groups are demo, test, bench, networks, quantizers, llm, lint" >&2; exit 2 ;;
 esac
 
 fail() {

@@ -29,7 +29,8 @@ struct WeightShape {
   std::int64_t rows, depth, group;
 };
 // Panels and tiles that are filled and not; groups of tiles, of all of a row, of all of a long one.
-constexpr WeightShape kShapes[] = {{8, 32, 32}, {16, 256, 64}, {21, 96, 32}, {5, 77, 77}, {40, 320, 320}};
+constexpr WeightShape kShapes[] = {
+    {8, 32, 32}, {16, 256, 64}, {21, 96, 32}, {5, 77, 77}, {40, 320, 320}};
 
 // Weights with codes and scales drawn at random, and what they stand for.
 struct Drawn {
@@ -80,7 +81,8 @@ class DecodeProduct : public testing::TestWithParam<InstructionSet> {
 
   std::size_t below(std::size_t end) { return engine_() % end; }
 
-  Drawn draw(const char* format, const WeightShape& shape, ScaleKind kind, bool with_zeros = false) {
+  Drawn draw(const char* format, const WeightShape& shape, ScaleKind kind,
+             bool with_zeros = false) {
     Drawn drawn;
     drawn.source.decoder = decoder_of(Format::parse(format)).value();
     drawn.source.rows = shape.rows;

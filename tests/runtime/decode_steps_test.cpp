@@ -154,7 +154,7 @@ TEST_F(DecodeSteps, DecodeBeforehandWhereThatIsBetter) {
   };
   // Many rows; groups that no kernel takes; a format that none decodes; one of 16 bits.
   for (const Refused& refused :
-       {Refused{9, {}}, Refused{1, {.depth = 60, .group = 20}}, Refused{1, {.format = "log2<6>"}},
+       {Refused{20, {}}, Refused{1, {.depth = 60, .group = 20}}, Refused{1, {.format = "log2<6>"}},
         Refused{1, {.format = "int16"}}}) {
     SCOPED_TRACE(refused.weights.format);
     Module module;
@@ -189,6 +189,17 @@ TEST_F(DecodeSteps, ShareWeightsThatSeveralProductsRead) {
   EXPECT_EQ(forms(module),
             (std::vector<std::string>{"packed", "decode_product", "decode_product"}));
   expect_reference(module);
+}
+
+TEST_F(DecodeSteps, PayForFewRows) {
+  const CodeDecoder int4 = *decoder_of(Format::parse("int4")),
+                    fp6 = *decoder_of(Format::parse("e3m2"));
+  for (std::int64_t rows = 1; rows <= 8; ++rows) {
+    EXPECT_TRUE(decoding_pays(int4, rows)) << rows;
+    EXPECT_TRUE(decoding_pays(fp6, rows)) << rows;
+  }
+  EXPECT_FALSE(decoding_pays(int4, 20));
+  EXPECT_FALSE(decoding_pays(fp6, 20));
 }
 
 // What the values of the network take in memory does not hold the weights.

@@ -20,6 +20,15 @@ TANDEM_DECODE_INLINE __m256i load_bytes(const void* from) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(from));
 }
 
+// Asks for the tile that lies some way ahead: the next of this panel, or of the one behind it.
+template <int kBits>
+TANDEM_DECODE_INLINE void prefetch_ahead(const std::uint8_t* tile) {
+  constexpr int kAhead = 2048, kLine = 64;
+#pragma GCC unroll 8
+  for (int at = 0; at < 4 * kDecodePanel * kBits; at += kLine)
+    _mm_prefetch(reinterpret_cast<const char*>(tile + kAhead + at), _MM_HINT_T0);
+}
+
 // ---- Codes of a step: four positions of the depth for eight rows, 32 bytes ----
 
 // The field of step `step` in a plane of kWidth bits, moved to bit `to` of its byte; with others
@@ -336,6 +345,7 @@ TANDEM_DECODE void real_panel(const DecodeWeights& w, const DecodeWeights::Panel
     sums.clear();
     for (std::int64_t i = 0; i < of_group;
          ++i, tile += 4 * kDecodePanel * kBits, x += kDecodeTile * kRows) {
+      prefetch_ahead<kBits>(tile);
 #pragma GCC unroll 8
       for (int step = 0; step < kSteps; ++step) {
         sums.add(reals, tile, step, x + 4 * step * kRows);
@@ -439,8 +449,10 @@ TANDEM_DECODE void code_panel(const DecodeWeights& w, const DecodeWeights::Panel
   for (std::int64_t group = 0; group < groups; ++group) {
     CodeSums<kRows> sums;
     sums.clear();
-    for (std::int64_t t = 0; t < tiles; ++t, tile += 4 * kDecodePanel * kBits, x += kDecodeTile)
+    for (std::int64_t t = 0; t < tiles; ++t, tile += 4 * kDecodePanel * kBits, x += kDecodeTile) {
+      prefetch_ahead<kBits>(tile);
       sums.template add<kBits, kSteps>(tile, 0, x, depth, ones);
+    }
 #pragma GCC unroll 2
     for (int half = 0; half < kHalves; ++half) {
       const __m256 scale = plain_scales(kind, panel.scales, group, half);
@@ -477,6 +489,7 @@ TANDEM_DECODE void nested_code_panel(const DecodeWeights& w, const DecodeWeights
     CodeSums<kRows> sums;
     sums.clear();
     for (std::int64_t t = 0; t < kTiles; ++t, tile += 4 * kDecodePanel * kBits, x += kDecodeTile) {
+      prefetch_ahead<kBits>(tile);
 #pragma GCC unroll 2
       for (int of_tile = 0; of_tile < 2; ++of_tile, ++group) {
         __m256i lanes[kHalves], factors[kHalves];  // the scale, and the same in 16 bits twice

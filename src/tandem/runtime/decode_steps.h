@@ -11,9 +11,10 @@ namespace tandem {
 // Internal to the room: products whose constant weights are codes (Dequantize of constants) and
 // stay packed.
 
-// The most rows for which reading packed weights is what takes time: a product of more rows decodes
-// each weight again for every four of them, and oneDNN's with weights of f32 is as fast.
-inline constexpr std::int64_t kMostDecodedRows = 8;
+// Whether a product of so many rows takes less time with packed weights, which are decoded anew for
+// every four rows, than with those of f32, which have four or more times the bytes: by the costs of
+// a weight that comes from memory.
+bool decoding_pays(const CodeDecoder& decoder, std::int64_t rows);
 
 // The right operand of a product as packed weights.
 struct PackedRight {

@@ -41,7 +41,7 @@ struct HostPlanOptions {
 //   dense_convolution, dense_product  on the processor's tiles or by oneDNN, with what follows in
 //                its epilogue
 //   decode_product  a product of few rows with constant codes, which stay packed and are decoded
-//                in registers; "weight_bits" and "group" tell how
+//                in registers; "weight_bits", "group" and "rows" tell how
 //   packed       the Dequantize of such codes, which does not run
 //   real_lanes   element-wise nodes, block by block
 //   real_pool    a pooling of images that lie channels last

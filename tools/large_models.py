@@ -4,9 +4,9 @@
     tools/large_models.py [--tandem build/release/tandem] [--nodes 1000000] [FORM...]
 
 A form is correct and `tandem show` reads it, or wrong and ends with exit code 2 and a message; what
-is more, `tandem check --target cpu` answers on the correct ones that are marked so. A signal, another
-exit code, more than --seconds or more than --memory bytes of address space is a failure, and the
-exit code 1. Prints one line for each form: nodes, seconds, peak of memory, what was said.
+is more, `tandem check --target cpu` answers on some correct ones. A signal, another exit code, more
+than --seconds or more than --memory bytes of address space is a failure, and the exit code 1. Prints
+one line for each form: seconds, peak of memory, what was said.
 """
 
 import argparse
@@ -100,7 +100,8 @@ def backwards(n):
 
 
 def initializers(n):
-    return chain(n // 2, lambda i, a, b: initializer(f"w{i}") + node("Add", [a, f"w{i}"], [b])), True
+    return chain(n // 2, lambda i, a, b: initializer(f"w{i}") +
+                 node("Add", [a, f"w{i}"], [b])), True
 
 
 def constant_nodes(n):

@@ -156,10 +156,10 @@ def symbols(n):
 
 
 def selections(n):
-    """Sizes that data decide."""
+    """Sizes that data decide, the same of all."""
     parts = [node("NonZero", ["x"], [f"y{i}"]) + value(12, f"y{i}", (1, f"n{i}"), INT64)
              for i in range(n)]
-    return model([value(11, "x"), *parts]), False
+    return model([value(11, "x"), *parts]), True
 
 
 def unknown(n):
@@ -256,8 +256,8 @@ def main():
     parser.add_argument("forms", nargs="*", metavar="FORM")
     parser.add_argument("--tandem", default="build/release/tandem")
     parser.add_argument("--nodes", type=int, default=1_000_000)
-    parser.add_argument("--seconds", type=float, default=120, help="for each [%(default)s]")
-    parser.add_argument("--memory", type=int, default=8 << 30, help="bytes [%(default)s]")
+    parser.add_argument("--seconds", type=float, default=600, help="for each [%(default)s]")
+    parser.add_argument("--memory", type=int, default=12 << 30, help="bytes [%(default)s]")
     options = parser.parse_args()
     known = {form.__name__: form for form in FORMS}
     for name in options.forms:

@@ -318,11 +318,11 @@ INTRODUCTION = """# Networks on processors
 Written by `make bench-host` (tools/bench_host.py), which replaces the part of the processor that it
 runs on and keeps the others; do not edit.
 
-The ratio is ONNX Runtime's time over ours, the median over pairs of turns that follow each other, so
-above 1 we are faster; the share is of the fused multiply-adds that the same threads reach on vectors
-(tiles may exceed it: there an f32 product is six products of bf16, as exact as f32 sums). Memory is
-the process's peak (VmHWM) minus that before the network is read. The error is the greatest
-difference relative to the greatest magnitude of an output.
+The ratio is ONNX Runtime's time over ours, the median over pairs of turns that follow each other,
+so above 1 we are faster; the share is of the fused multiply-adds that the same threads reach on
+vectors (tiles may exceed it: there an f32 product is six products of bf16, as exact as f32 sums).
+Memory is the process's peak (VmHWM) minus that before the network is read. The error is the
+greatest difference relative to the greatest magnitude of an output.
 """
 
 

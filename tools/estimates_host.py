@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Predicted beside measured latency of whole networks on this processor.
 
-    tools/estimates_host.py --devices build/host --write docs/host_estimates.md build/networks/*.onnx
+    tools/estimates_host.py --devices build/host --write docs/host_estimates.md \\
+        build/networks/*.onnx
 
 For each number of threads `tandem measure` writes a device file FOLDER/THREADS.toml, unless it is
 there already; then each network's latency is estimated on it and measured by `tandem run --bench`,

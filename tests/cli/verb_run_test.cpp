@@ -73,6 +73,22 @@ TEST_F(RunVerb, RunsTheGraphAsReadOnReals) {
   EXPECT_EQ(y.to_reals(), (std::vector<double>{1, 0, 3, 0, 5, 0}));
 }
 
+// Symbols behind the batch are what the arrays have there.
+TEST_F(RunVerb, TakesSizesFromTheArrays) {
+  const std::string net =
+      write("sizes.tandem",
+            "tandem-module 1\nsymbol N in [1,8]\nsymbol L in [1,8]\n"
+            "graph @main(%x : f32[N,L]) -> (%y) {\n  %y : f32[N,L] = Neg(%x)\n}\n");
+  const Tensor x = Tensor::from_reals(Format(), {2, 3}, std::vector<double>{1, 2, 3, 4, 5, 6});
+  for (const char* execution : {"float", "cpu"}) {
+    const CliRun run = run_cli({"run", net, "--input", arrays({{"x", x}}), "--output",
+                                path("out.npz"), "--execution", execution});
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+    EXPECT_EQ(find_array(read_npz(path("out.npz")), "y", "out.npz").to_reals(),
+              (std::vector<double>{-1, -2, -3, -4, -5, -6}));
+  }
+}
+
 TEST_F(RunVerb, BindsArraysThatDecideShapes) {
   const auto net = source_dir() / "tests/fuzz/corpus/onnx/reshape.onnx";
   const Tensor x = Tensor::from_reals(Format(), {1, 3, 4},

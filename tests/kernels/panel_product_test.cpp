@@ -32,7 +32,7 @@ TEST(PanelProduct, PanelsHoldEachFilterOnce) {
 class PanelProductTest : public testing::Test {
  protected:
   void SetUp() override {
-    const Convolution any{.channels = 1 << 10, .filters = 1 << 10};
+    const Convolution any{.channels = 64, .filters = 64, .kernel_height = 3, .kernel_width = 3};
     const InstructionSet before = instruction_set();
     if (processor_has(InstructionSet::kAvx2)) set_instruction_set(InstructionSet::kAvx2);
     const bool suits = PanelProduct::suits(any);

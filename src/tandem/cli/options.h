@@ -31,8 +31,7 @@ struct ModelOptions {
 
 // The symbols that single samples among arrays of inputs give a number: those that stand alone, but
 // for the batch, which stands first.
-std::map<std::string, std::int64_t> sizes_of_samples(const Graph& main,
-                                                     const NamedTensors& arrays);
+std::map<std::string, std::int64_t> sizes_of_samples(const Graph& main, const NamedTensors& arrays);
 
 // "N=1" and so on as a map. Throws Error naming the text that is no SYMBOL=NUMBER.
 std::map<std::string, std::int64_t> parse_bindings(const std::vector<std::string>& bindings);

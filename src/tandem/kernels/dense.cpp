@@ -503,20 +503,6 @@ std::unique_ptr<DenseCall> dense_product(const DenseProduct& p, const float* w, 
   }
   if (auto tiled = product_on_tiles(p, w, bias, epilogue, packed_constants))
     return std::unique_ptr<DenseCall>(new DenseCall(std::move(tiled)));
-  const Convolution all{.channels = p.depth,
-                        .height = p.batch * p.rows,
-                        .filters = p.columns,
-                        .out_height = p.batch * p.rows};
-  if (w != nullptr && p.shares_right && PanelProduct::suits(all)) {
-    const WeightOrder order{p.columns,
-                            p.depth,
-                            1,
-                            p.right_is_transposed ? p.depth : 1,
-                            p.right_is_transposed ? 1 : p.columns,
-                            0};
-    return std::unique_ptr<DenseCall>(
-        new DenseCall(panels_of(all, w, order, bias, epilogue, packed_constants)));
-  }
   dnnl_stream();
   if (!p.shares_right && w == nullptr && bias == nullptr)
     return std::unique_ptr<DenseCall>(new DenseCall(product_batch(p, epilogue)));

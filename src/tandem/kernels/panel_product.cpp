@@ -140,17 +140,15 @@ void turn_to_filter_panels(const float* w, const WeightOrder& order, float* to) 
   }
 }
 
-// oneDNN is as fast, or faster, at images of few channels and at products whose weights fit the
-// second cache, measured on Zen 3: there it reaches nine tenths of the peak, elsewhere the half.
+// oneDNN is as fast, or faster, at images of few channels, and at products and kernels of one
+// position, measured on Zen 3: there it reaches nine tenths of the peak, or takes no memory beside
+// the weights; at large weights of other kernels the half.
 bool PanelProduct::suits(const Convolution& c) {
 #if defined(__x86_64__)
   static const bool has_fma = __builtin_cpu_supports("fma") != 0;
   if (!has_fma || instruction_set() != InstructionSet::kAvx2 || c.group != 1) return false;
-  constexpr std::int64_t kManyChannels = 16, kManyWeights = 1 << 20, kManyPixels = 128;
-  if (c.kernel_height * c.kernel_width > 1) return c.channels >= kManyChannels;
-  // For few pixels panels do not pay for the memory that they take beside the weights.
-  return c.channels * c.filters >= kManyWeights &&
-         c.batch * c.out_height * c.out_width >= kManyPixels;
+  constexpr std::int64_t kManyChannels = 16;
+  return c.kernel_height * c.kernel_width > 1 && c.channels >= kManyChannels;
 #else
   return static_cast<void>(c), false;
 #endif

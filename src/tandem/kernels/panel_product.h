@@ -29,7 +29,7 @@ struct WeightOrder {
 std::int64_t panel_floats(const WeightOrder& order);
 void turn_to_filter_panels(const float* w, const WeightOrder& order, float* to);
 
-// Convolutions and products of f32 with the vectors of AVX2: the windows of up to six pixels are
+// Convolutions of f32 with the vectors of AVX2: the windows of up to six pixels are
 // multiplied with a panel of filters in registers, straight from the image, whose pixels' channels
 // lie side by side. Bias, addend and clipping follow before anything is stored.
 class PanelProduct {

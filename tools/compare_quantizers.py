@@ -181,8 +181,9 @@ def nncf_recipes(network, bits, folder):
 
 
 def brevitas_recipes(network, bits, folder):
-    """Its program for post-training quantization (brevitas_examples), with GPTQ and bias correction.
-    Matrix products that are no torch.nn.Linear it leaves real, so transformers are left out."""
+    """Its program for post-training quantization (brevitas_examples), with GPTQ and bias
+    correction. Matrix products that are no torch.nn.Linear it leaves real, so transformers are left
+    out."""
     del folder
     if bits == "W4" or network.is_transformer:
         return
@@ -309,8 +310,8 @@ def with_plain_weights(model):
 
 
 def prepared(program, limit, only, folder):
-    """The networks as ONNX with an npz each: the first samples of the training set, drawn by a seed,
-    and held-out ones."""
+    """The networks as ONNX with an npz each: samples of the training set drawn by a seed, and
+    held-out ones."""
     for name, (model, data, *options) in networks().items():
         if name == "characters" or (only and name not in only):
             continue

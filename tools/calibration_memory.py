@@ -4,10 +4,10 @@
     tools/calibration_memory.py build/networks/resnet50.onnx [--samples 32 3200] [--size 64]
 
 Writes an .npz of seeded noise in the shape of the network's input, quantizes the network by the
-first so many of its samples, and prints the peak resident memory of each run (the kernel's ru_maxrss)
-and its time. Exit code 1 where they are more than 5 % apart. --size gives images another height and width, for
-networks whose pooling takes any, so that many samples take minutes. Options behind -- go to `tandem
-compress`, such as --rounding gptq.
+first so many of its samples, and prints the peak resident memory of each run (the kernel's
+ru_maxrss) and its time. Exit code 1 where they are more than 5 % apart. --size gives images another
+height and width, for networks whose pooling takes any, so that many samples take minutes. Options
+behind -- go to `tandem compress`, such as --rounding gptq.
 """
 import argparse
 import os
@@ -51,7 +51,7 @@ def main():
     parser.add_argument("model", type=Path)
     parser.add_argument("--tandem", type=Path, default=ROOT / "build" / "release" / "tandem")
     parser.add_argument("--samples", type=int, nargs=2, default=[32, 3200])
-    parser.add_argument("--size", type=int, help="height and width of images, instead of the file's")
+    parser.add_argument("--size", type=int, help="height and width of images")
     arguments = parser.parse_args(own.split())
     peaks = []
     with tempfile.TemporaryDirectory() as folder:

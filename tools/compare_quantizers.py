@@ -43,9 +43,12 @@ CORRECTED = ["--bias-correction", "--rounding"]
 OURS = {
     "W8A8": {"mse": [], "output error": ["--method", "output_error", "--weight-method",
                                          "output_error"],
-             "gptq, bias correction": [*CORRECTED, "gptq"]},
+             "gptq, bias correction": [*CORRECTED, "gptq"],
+             "adaround": ["--weight-method", "minmax", "--rounding", "adaround"]},
     "W4A8": {"gptq, bias correction": ["--weights", "int4", *CORRECTED, "gptq"],
-             "descent, bias correction": ["--weights", "int4", *CORRECTED, "descent"]},
+             "descent, bias correction": ["--weights", "int4", *CORRECTED, "descent"],
+             "adaround": ["--weights", "int4", "--weight-method", "minmax", "--rounding",
+                          "adaround"]},
     "W4": {rounding: ["--weights", "int4", "--activations", "f32", "--granularity", "group:32",
                       "--rounding", rounding] for rounding in ("nearest", "gptq", "descent")},
 }
@@ -181,8 +184,9 @@ def nncf_recipes(network, bits, folder):
 
 
 def brevitas_recipes(network, bits, folder):
-    """Its program for post-training quantization (brevitas_examples), with GPTQ and bias correction.
-    Matrix products that are no torch.nn.Linear it leaves real, so transformers are left out."""
+    """Its program for post-training quantization (brevitas_examples), with GPTQ and bias
+    correction. Matrix products that are no torch.nn.Linear it leaves real, so transformers are left
+    out."""
     del folder
     if bits == "W4" or network.is_transformer:
         return
@@ -309,8 +313,8 @@ def with_plain_weights(model):
 
 
 def prepared(program, limit, only, folder):
-    """The networks as ONNX with an npz each: the first samples of the training set, drawn by a seed,
-    and held-out ones."""
+    """The networks as ONNX with an npz each: samples of the training set drawn by a seed, and
+    held-out ones."""
     for name, (model, data, *options) in networks().items():
         if name == "characters" or (only and name not in only):
             continue
@@ -358,6 +362,7 @@ def main():
     parser.add_argument("--tandem", default=ROOT / "build" / "release" / "tandem", type=Path)
     parser.add_argument("--limit", type=int, default=2000)
     parser.add_argument("--only", nargs="*", help="networks: digits, resnet, vit")
+    parser.add_argument("--peers", nargs="*", default=list(peers()), choices=list(peers()))
     parser.add_argument("--bits", nargs="*", default=list(OURS), choices=list(OURS))
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)
@@ -365,7 +370,8 @@ def main():
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     print("| network | bits | tool | recipe | accuracy % | noise dB | seconds |")
     print("|---|---|---|---|---:|---:|---:|", flush=True)
-    tools = {"Tandem": our_recipes(arguments.tandem), **peers()}
+    tools = {"Tandem": our_recipes(arguments.tandem),
+             **{name: peers()[name] for name in arguments.peers}}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for network in prepared(arguments.tandem, arguments.limit, arguments.only, folder):

@@ -88,8 +88,8 @@ TEST(DataSet, ReadsTheExample) {
 TEST(DataSet, DividesFilesWithoutSplit) {
   const test::TemporaryDir dir;
   const DataSet all = counting(25);
-  write_file_atomic(dir / "d.npz",
-                    write_npz({{"samples", all.samples.all()}, {"labels", all.samples.all().reshaped({25})}}));
+  write_file_atomic(dir / "d.npz", write_npz({{"samples", all.samples.all()},
+                                              {"labels", all.samples.all().reshaped({25})}}));
   const std::string source = "npz:" + (dir / "d.npz").string();
   const DataSet test = open(source), train = open(source, "train");
   EXPECT_EQ(test.count(), 5);

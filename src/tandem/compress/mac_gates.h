@@ -16,7 +16,6 @@ namespace tandem {
 // Within 9 % of Yosys' counts for sums of 4,096 products of equal formats (INT4 158, E2M1 164,
 // INT6 286, E2M3 255, E3M2 286, INT8 462, E2M5 396, E3M4 414, E4M3 499, E5M2 720). Absent for codes
 // that a table decodes (nf4, bnb_fp4) and sums of powers of two.
-std::optional<double> multiply_add_gates(const Format& a, const Format& b,
-                                         double products = 4096);
+std::optional<double> multiply_add_gates(const Format& a, const Format& b, double products = 4096);
 
 }  // namespace tandem

@@ -82,7 +82,7 @@ TEST_F(ShowVerb, NamesFileAndLineOfABrokenText) {
 TEST_F(ShowVerb, KnowsNetworksByTheirSuffix) {
   const CliRun run = run_cli({"show", "network.pt"});
   EXPECT_EQ(run.exit_code, 2);
-  EXPECT_THAT(run.err, HasSubstr(".onnx, .tflite or .tandem, not .pt"));
+  EXPECT_THAT(run.err, HasSubstr("weights are .safetensors or .gguf, not .pt"));
 }
 
 }  // namespace

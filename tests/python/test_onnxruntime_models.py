@@ -22,6 +22,8 @@ def options(level, path=None):
     chosen = onnxruntime.SessionOptions()
     chosen.log_severity_level = 4
     chosen.graph_optimization_level = level
+    # Without VNNI its default saturates sums of pairs of products.
+    chosen.add_session_config_entry("session.x64quantprecision", "1")
     if path is not None:
         chosen.optimized_model_filepath = str(path)
     return chosen

@@ -5,8 +5,8 @@
 
 A form is correct and `tandem show` reads it, or wrong and ends with exit code 2 and a message;
 what is more, `tandem check --target cpu` answers on some correct ones. A signal, another exit code,
-more than --seconds or more than --memory bytes of address space is a failure, and the exit code 1. Prints
-one line for each form: seconds, peak of memory, what was said.
+more than --seconds or more than --memory bytes of address space is a failure, and the exit code 1.
+Prints one line for each form: seconds, peak of memory, what was said.
 """
 
 import argparse

@@ -1,10 +1,10 @@
 #include "tandem/files/datafiles.h"
-#include "tandem/files/stored_array.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "tandem/base/error.h"
+#include "tandem/files/stored_array.h"
 
 #include "tests/support/paths.h"
 

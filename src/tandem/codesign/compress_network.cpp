@@ -225,8 +225,8 @@ Json json_of(const CompressResult& result) {
   if (result.lowered) {
     json["accuracy"]["lowered"] = result.lowered->accuracy;
     json["lowered_codes"] = {{"compared", result.lowered->compared_codes},
-                               {"differing", result.lowered->differing_codes},
-                               {"relative_noise", result.lowered->relative_noise}};
+                             {"differing", result.lowered->differing_codes},
+                             {"relative_noise", result.lowered->relative_noise}};
   }
   return json;
 }

@@ -59,7 +59,8 @@ Module read_model(const std::filesystem::path& path) {
   if (suffix == ".safetensors") return read_safetensors(path);
   if (suffix == ".gguf") return read_gguf(path);
   if (suffix == ".tandem") return parse_module(read_file(path), path.string());
-  throw Error(path.string(), ": a network is a file .onnx, .tflite or .tandem, weights are .safetensors or .gguf",
+  throw Error(path.string(),
+              ": a network is a file .onnx, .tflite or .tandem, weights are .safetensors or .gguf",
               suffix.empty() ? "" : concat(", not ", suffix));
 }
 

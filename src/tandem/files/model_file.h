@@ -20,7 +20,8 @@ Module read_model(const std::filesystem::path& path);
 Module read_model(const std::filesystem::path& path, NamedTensors& arrays);
 
 // The same from memory, by what the bytes begin with: the marks of TensorFlow Lite and GGUF, the
-// first line of module text, the header of safetensors, else ONNX (whose data must then lie inside). `source` names them in messages.
+// first line of module text, the header of safetensors, else ONNX (whose data must then lie
+// inside). `source` names them in messages.
 Module read_model(ByteSpan bytes, std::string_view source);
 
 }  // namespace tandem

@@ -238,9 +238,9 @@ class DecodeStep final : public StepProgram {
 
 }  // namespace
 
-// In times of reading one byte, estimated from runs of tandem_decode_gemv on a busy machine: 17 GB/s
-// with two threads of AVX2, which decode 40 (integers) or 22 (others) and multiply 90 of f32 or 75
-// of decoded weights in a nanosecond.
+// In times of reading one byte, estimated from runs of tandem_decode_gemv on a busy machine: 17
+// GB/s with two threads of AVX2, which decode 40 (integers) or 22 (others) and multiply 90 of f32
+// or 75 of decoded weights in a nanosecond.
 bool decoding_pays(const CodeDecoder& decoder, std::int64_t rows) {
   const double count = static_cast<double>(rows), fours = std::ceil(count / 4);
   const double decode = decoder.kind == CodeDecoder::Kind::kInteger ? 0.25 : 0.6;

@@ -44,8 +44,8 @@ Program::Program(const Module& module, Plan plan) : module_(module), plan_(std::
   }
   for (ValueId value = 0; value < homes.size(); ++value)
     if (const StateId state = graph.values[value].state; state != kNone)
-      homes[value] =
-          homes[std::ranges::find(graph.values, state, &Value::state) - graph.values.begin()];
+      homes[value] = homes[static_cast<std::size_t>(
+          std::ranges::find(graph.values, state, &Value::state) - graph.values.begin())];
   for (ValueId value = 0; value < homes.size(); ++value)
     if (homes[value] != kNone && graph.values[value].constant == kNone)
       values_.push_back({value, homes[value]});

@@ -79,6 +79,30 @@ TEST_F(ShowVerb, NamesFileAndLineOfABrokenText) {
   EXPECT_THAT(run.err, HasSubstr("did you mean 'IntMatMul'?"));
 }
 
+TEST_F(ShowVerb, TakesTensorsOfAFileForConstants) {
+  const TemporaryDir dir;
+  const std::string net = (dir / "net.tandem").string(), weights = (dir / "w.safetensors").string();
+  write_file_atomic(net,
+                    "tandem-module 1\nconstant @w : f32[2] = [1,2]\n"
+                    "graph @main(%x : f32[2]) -> (%y) {\n  %w = constant @w\n"
+                    "  %y : f32[2] = Mul(%x, %w)\n}\n");
+  const auto tensor = [](const std::string& name) {
+    const std::string header =
+        "{\"" + name + "\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}";
+    // 0.5 and -8.
+    return std::string(1, static_cast<char>(header.size())) + std::string(7, '\0') + header +
+           std::string("\0\0\0\x3f\0\0\0\xc1", 8);
+  };
+  write_file_atomic(weights, tensor("w"));
+  const CliRun taken = run_cli({"show", net, "--parameters", weights});
+  EXPECT_EQ(taken.exit_code, 0) << taken.err;
+  EXPECT_THAT(taken.out, HasSubstr("[0.5,-8]"));
+  write_file_atomic(weights, tensor("v"));
+  const CliRun unknown = run_cli({"show", net, "--parameters", weights});
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_THAT(unknown.err, HasSubstr("none of its 1 tensors has the name of a constant"));
+}
+
 TEST_F(ShowVerb, KnowsNetworksByTheirSuffix) {
   const CliRun run = run_cli({"show", "network.pt"});
   EXPECT_EQ(run.exit_code, 2);

@@ -9,6 +9,7 @@
 
 #include "tandem/base/error.h"
 #include "tandem/base/interrupt.h"
+#include "tandem/base/note.h"
 
 namespace tandem {
 namespace {
@@ -82,6 +83,11 @@ ProgressSink standard_error_sink() {
   sink.stream = &std::cerr;
   sink.is_terminal = ::isatty(STDERR_FILENO) == 1;
   return sink;
+}
+
+void note(std::string_view line) {
+  const std::lock_guard lock(sink_mutex);
+  if (default_sink().stream != nullptr) *default_sink().stream << line << '\n' << std::flush;
 }
 
 void set_progress_sink(ProgressSink sink) {

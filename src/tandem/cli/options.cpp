@@ -1,9 +1,9 @@
 #include "tandem/cli/options.h"
 
 #include <algorithm>
-#include <iostream>
 
 #include "tandem/base/error.h"
+#include "tandem/base/note.h"
 #include "tandem/base/text.h"
 #include "tandem/files/model_file.h"
 #include "tandem/files/weights_file.h"
@@ -11,7 +11,9 @@
 namespace tandem {
 
 void ModelOptions::add_to(OptionTable& options, const std::string& metavariable) {
-  options.positional(metavariable, path, "The network: a file .onnx, .tflite or .tandem");
+  options.positional(
+      metavariable, path,
+      "The network: a file .onnx, .tflite or .tandem (weights: .safetensors, .gguf)");
   options.text(
       "--parameters", "FILE", parameters,
       "Takes the tensors of a .safetensors or .gguf file for the constants of their names");
@@ -68,9 +70,9 @@ std::map<std::string, std::int64_t> sizes_of_samples(const Graph& main,
 void ModelOptions::take(Module& module) const {
   const TakenWeights weights = take_weights(module, read_model(parameters), parameters);
   if (weights.unused.empty()) return;
-  std::cerr << parameters << ": " << weights.taken.size() << " tensors taken; no constant of the "
-            << "network has the names of " << weights.unused.size() << " others, the first '"
-            << weights.unused.front() << "'\n";
+  note(concat(parameters, ": ", weights.taken.size(), " tensors taken; no constant of the network ",
+              "has the names of ", weights.unused.size(), " others, the first '",
+              weights.unused.front(), "'"));
 }
 
 std::map<std::string, std::int64_t> parse_bindings(const std::vector<std::string>& bindings) {

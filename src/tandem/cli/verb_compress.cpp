@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "tandem/base/text.h"
@@ -35,6 +36,9 @@ static void add_options(OptionTable& options, RecipeOptions& recipe) {
                "calibration data gptq, adaround or descent");
   options.flag("--bias-correction", recipe.bias_correction,
                "Take off biases what rounding the weights does to the mean of each channel");
+  options.flag("--class-biases", recipe.class_biases,
+               "Fit biases of the class scores to the labels of the calibration and selection "
+               "samples, after all else");
   options.flag("--token-scales", recipe.token_scales,
                "Values that matrix products read get a scale for each row, computed while the "
                "network runs (it then computes with reals between its products)");
@@ -106,6 +110,10 @@ class CompressVerb final : public Verb {
     for (const std::string& done : compressed.rewrites) result.text += "rewrote " + done + "\n";
     if (!compressed.real_layers.empty())
       result.text += "left real: " + join(compressed.real_layers, ", ") + "\n";
+    if (const auto& biases = compressed.class_biases; !biases.empty()) {
+      const auto [least, greatest] = std::ranges::minmax(biases);
+      result.text += concat("class biases: ", readable(least), " to ", readable(greatest), "\n");
+    }
     result.text += layer_table(compressed) + accuracy_text(compressed) +
                    concat("wrote ", compressed.output, " and ", compressed.output, ".lock.json\n");
     return result;
@@ -117,11 +125,12 @@ class CompressVerb final : public Verb {
     const RecipeOptions usual;
     const RecipeOptions& recipe = request_.recipe;
     if (request_.max_drop || request_.max_weight_bytes || recipe.token_scales ||
-        recipe.bias_correction || recipe.rounding != usual.rounding || skips_accuracy_ ||
-        request_.exponential != CompressRequest().exponential) {
+        recipe.bias_correction || recipe.class_biases || recipe.rounding != usual.rounding ||
+        skips_accuracy_ || request_.exponential != CompressRequest().exponential) {
       throw Error(
           "--advise looks at the nearest codes of single tensors; leave out --max-drop, "
-          "--max-weight-bytes, --rounding, --bias-correction, --token-scales, --skip-accuracy and "
+          "--max-weight-bytes, --rounding, --bias-correction, --class-biases, --token-scales, "
+          "--skip-accuracy and "
           "--exponential");
     }
     VerbResult result;

@@ -11,6 +11,7 @@
 #include "tandem/base/file.h"
 #include "tandem/base/progress.h"
 #include "tandem/base/text.h"
+#include "tandem/compress/class_biases.h"
 #include "tandem/compress/measure.h"
 #include "tandem/compress/sensitivity.h"
 #include "tandem/files/onnx_writer.h"
@@ -213,6 +214,7 @@ Json json_of(const CompressResult& result) {
   if (result.recipe.activations.method == RangeMethod::kPercentile)
     json["percentile"] = result.recipe.activations.percentile;
   if (!result.rewrites.empty()) json["rewrites"] = result.rewrites;
+  if (!result.class_biases.empty()) json["class_biases"] = result.class_biases;
   if (!result.widened.empty()) json["widened"] = result.widened;
   json["real_layers"] = result.real_layers;
   json["layers"] = Json::array();
@@ -269,6 +271,8 @@ CompressResult compress_network(const CompressRequest& request) {
                         .run(result.recipe, result.widened);
   }
   result.recoded = recoder.recoded(result.recipe);
+  if (request.recipe.class_biases)
+    result.class_biases = add_class_biases(result.recoded, {{&sets.calibration, &sets.selection}});
   std::string content;
   if (is_tflite(request.output)) {
     // The network that the file holds.

@@ -45,6 +45,7 @@ struct CompressResult {
   CompressRecipe recipe;
   std::vector<std::string> rewrites;  // what each did
   std::vector<std::string> widened;   // tensors that `max_drop` gave 16 bits
+  std::vector<double> class_biases;   // as fitted
   std::vector<std::string> real_layers;
   std::vector<RecodedLayer> layers;
   std::int64_t weight_bytes = 0;

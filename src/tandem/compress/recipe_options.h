@@ -17,6 +17,7 @@ struct RecipeOptions {
   std::string scales = "f32";           // format of all scales
   std::string rounding = "nearest";     // of weights
   bool bias_correction = false;
+  bool class_biases = false;              // fitted to labels (class_biases.h)
   bool token_scales = false;              // of values, row by row
   std::vector<std::string> rewrites;      // of channels (channel_rewrites.h), in order
   std::vector<std::string> only, ignore;  // patterns of layers

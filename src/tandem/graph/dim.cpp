@@ -1,6 +1,9 @@
 #include "tandem/graph/dim.h"
 
 #include <algorithm>
+#include <iterator>
+#include <limits>
+#include <utility>
 
 #include "tandem/base/error.h"
 #include "tandem/base/text.h"
@@ -136,18 +139,29 @@ Dim operator*(const Dim& a, const Dim& b) {
 }
 
 std::optional<Dim> Dim::divided_by(const Dim& divisor) const {
-  if (divisor.terms_.size() != 1) return std::nullopt;
-  const auto& [monomial, coefficient] = *divisor.terms_.begin();
-  Dim quotient;
-  for (const auto& [term, term_coefficient] : terms_) {
-    if (!std::includes(term.begin(), term.end(), monomial.begin(), monomial.end()) ||
+  if (divisor.terms_.empty()) return std::nullopt;
+  // Long division by the leading terms, of greatest degree and then last: an order that products
+  // keep, so each step takes the leading term off what is left.
+  const auto precedes = [](const auto& a, const auto& b) {
+    return std::pair(a.first.size(), a.first) < std::pair(b.first.size(), b.first);
+  };
+  constexpr int kMostTerms = 1000;
+  const auto& [monomial, coefficient] = *std::ranges::max_element(divisor.terms_, precedes);
+  Dim quotient, left = *this;
+  for (int i = 0; !left.terms_.empty(); ++i) {
+    const auto& [term, term_coefficient] = *std::ranges::max_element(left.terms_, precedes);
+    const bool overflows =
+        coefficient == -1 && term_coefficient == std::numeric_limits<std::int64_t>::min();
+    if (i == kMostTerms || !std::ranges::includes(term, monomial) || overflows ||
         term_coefficient % coefficient != 0) {
       return std::nullopt;
     }
+    Dim part;
     Monomial rest;
-    std::set_difference(term.begin(), term.end(), monomial.begin(), monomial.end(),
-                        std::back_inserter(rest));
-    quotient.terms_[rest] = term_coefficient / coefficient;
+    std::ranges::set_difference(term, monomial, std::back_inserter(rest));
+    part.terms_[rest] = term_coefficient / coefficient;
+    quotient = quotient + part;
+    left = left - part * divisor;
   }
   return quotient;
 }

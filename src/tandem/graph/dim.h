@@ -27,7 +27,7 @@ class Dim {
   friend Dim operator+(const Dim& a, const Dim& b);
   friend Dim operator-(const Dim& a, const Dim& b);
   friend Dim operator*(const Dim& a, const Dim& b);
-  // The exact quotient where every coefficient divides and the divisor is one product.
+  // The polynomial that times the divisor gives this one, where its coefficients are integers.
   std::optional<Dim> divided_by(const Dim& divisor) const;
   friend bool operator==(const Dim&, const Dim&) = default;
 

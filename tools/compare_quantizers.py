@@ -4,7 +4,8 @@
     tools/compare_quantizers.py [--tandem build/release/tandem] [--limit N] [--only NETWORK ...]
 
 Every tool gets the same float network as ONNX, the same 300 calibration samples and the same bits.
-Each tool runs the recipes that its documentation gives for such networks; the row shows the one of
+Each tool runs the recipes that its documentation gives for such networks (those of ours with class
+biases use the labels of the calibration samples); the row shows the one of
 the greatest accuracy (of equals, of the least noise), named, with its own time. Accuracies are
 those of the first N held-out samples (default 2,000), noise is the energy of the change of the
 network's outputs as a share of theirs: ours of the lowered module, the peers' of their networks as
@@ -44,13 +45,21 @@ OURS = {
     "W8A8": {"mse": [], "output error": ["--method", "output_error", "--weight-method",
                                          "output_error"],
              "gptq, bias correction": [*CORRECTED, "gptq"],
-             "adaround": ["--weight-method", "minmax", "--rounding", "adaround"]},
+             "adaround": ["--weight-method", "minmax", "--rounding", "adaround"],
+             "class biases": ["--class-biases"],
+             "gptq, bias correction, class biases": [*CORRECTED, "gptq", "--class-biases"]},
     "W4A8": {"gptq, bias correction": ["--weights", "int4", *CORRECTED, "gptq"],
              "descent, bias correction": ["--weights", "int4", *CORRECTED, "descent"],
              "adaround": ["--weights", "int4", "--weight-method", "minmax", "--rounding",
-                          "adaround"]},
-    "W4": {rounding: ["--weights", "int4", "--activations", "f32", "--granularity", "group:32",
-                      "--rounding", rounding] for rounding in ("nearest", "gptq", "descent")},
+                          "adaround"],
+             "gptq, bias correction, class biases": ["--weights", "int4", *CORRECTED, "gptq",
+                                                     "--class-biases"]},
+    # Convolutions stay real, as with the peers.
+    "W4": {name: ["--weights", "uint4", "--activations", "f32", "--granularity", "group:32",
+                  *options]
+           for name, options in (("min-max", ["--weight-method", "minmax"]), ("mse", []),
+                                 ("gptq", ["--rounding", "gptq"]),
+                                 ("descent", ["--rounding", "descent"]))},
 }
 
 
@@ -241,11 +250,16 @@ def our_recipes(program):
     def recipes(network, bits, folder):
         module, results = folder / "ours.tandem", folder / "ours.npz"
         data = ["--data", f"npz:{network.data}", *network.options]
+        ignored = []
+        if bits == "W4":
+            for node in onnx.load(network.model).graph.node:
+                ignored += ["--ignore", node.name] if node.op_type == "Conv" else []
         for name, options in OURS[bits].items():
 
             def work(options=options):
                 tandem(program, ["compress", network.model, *data, "--calibration", SAMPLES,
-                                 "--selection", 0, *options, "--skip-accuracy", "-o", module])
+                                 "--selection", 0, *options, *ignored, "--skip-accuracy", "-o",
+                                 module])
 
             def outputs():
                 tandem(program, ["run", module, *data, "--execution", "cpu", "--output", results])

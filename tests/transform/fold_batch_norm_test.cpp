@@ -1,14 +1,21 @@
 #include "tandem/transform/fold_batch_norm.h"
 
+#include <algorithm>
+#include <filesystem>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "tandem/files/model_file.h"
 #include "tandem/graph/operator.h"
 #include "tandem/graph/verifier.h"
+#include "tandem/ops/register.h"
+#include "tandem/transform/constant_fold.h"
+#include "tandem/transform/rewriter.h"
 
 #include "tests/support/networks.h"
+#include "tests/support/paths.h"
 
 namespace tandem {
 namespace {
@@ -73,6 +80,62 @@ TEST(FoldBatchNorm, LeavesNormalizationsWithoutProduct) {
   const ValueId x = maker.input("x", {3, 4, 4});
   const Module result = folded(maker, maker.finish(maker.batch_norm("norm", x)), {3, 4, 4});
   EXPECT_EQ(operators_of(result), std::vector<std::string>{"BatchNormalization"});
+}
+
+// The network with a normalization of random parameters behind each convolution.
+Module normalized(const Module& network, NetworkMaker& maker) {
+  const auto parameter = [&](Rewriter& rewriter, std::int64_t channels, double low, double high) {
+    return rewriter.builder().constant(maker.random({channels}, low, high));
+  };
+  Rewriter rewriter(network);
+  for (const Node& node : network.main().nodes) {
+    rewriter.copy(node);
+    if (node.op->name() != "Conv") continue;
+    const ValueId sums = node.outputs[0];
+    const std::int64_t channels = network.main().values[sums].type.shape[1].constant();
+    rewriter.set(sums,
+                 rewriter.builder().add(
+                     "BatchNormalization",
+                     {rewriter.at(sums), parameter(rewriter, channels, 0.5, 1.5),
+                      parameter(rewriter, channels, -1, 1), parameter(rewriter, channels, -1, 1),
+                      parameter(rewriter, channels, 0.5, 2)},
+                     {}, node.name + ".normalized"));
+  }
+  Module result = rewriter.finish();
+  verify(result);
+  return result;
+}
+
+void expect_kept(const std::filesystem::path& path) {
+  register_operators();
+  Module network = read_model(path);
+  fold_constants(network);
+  NetworkMaker maker;
+  const Module with_norms = normalized(network, maker);
+  const Graph& graph = network.main();
+  std::vector<std::int64_t> sample;
+  for (const Dim& dim : graph.values[graph.inputs[0]].type.shape)
+    sample.push_back(dim.is_constant() ? dim.constant() : 1);
+  Module result = with_norms;
+  fold_batch_norm(result);
+  const auto left = operators_of(result), before = operators_of(with_norms);
+  EXPECT_GE(std::ranges::count(before, "BatchNormalization"), 4);
+  EXPECT_EQ(std::ranges::count(left, "BatchNormalization"), 0);
+  EXPECT_LT(relative_difference(with_norms, result, maker.random(sample)), 1e-5);
+}
+
+TEST(FoldBatchNorm, KeepsAVisionTransformer) {
+  expect_kept(test::source_dir() / "examples/transformers/vit.onnx");
+}
+
+TEST(FoldBatchNorm, KeepsAResNet) {
+  TANDEM_REQUIRE_DATA("models/mlperf_tiny/pretrainedResnet.tflite");
+  expect_kept(test::data_dir() / "models/mlperf_tiny/pretrainedResnet.tflite");
+}
+
+TEST(FoldBatchNorm, KeepsAMobileNet) {
+  TANDEM_REQUIRE_DATA("models/mlperf_tiny/vww_96_float.tflite");
+  expect_kept(test::data_dir() / "models/mlperf_tiny/vww_96_float.tflite");
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "tandem/compress/weight_quantizer.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -174,6 +175,7 @@ class GridSearch {
   }
 
  private:
+  static constexpr std::size_t kLanes = 8;  // that may be computed side by side
   double at(std::size_t i) const { return weights_[i]; }
 
   WeightGrid own_grid() const {
@@ -202,7 +204,22 @@ class GridSearch {
     if (mean_ != nullptr) return output_error(grid, enough);
     double sum = 0;
     const double inverse = 1 / grid.scale;
-    for (std::size_t i = 0; i < count_; ++i) {
+    std::size_t i = 0;
+    if (const double step = codec_.step(); step > 0) {
+      const double per_step = 1 / step;  // a power of two
+      while (i + kLanes <= count_) {
+        std::array<double, kLanes> away;
+        for (std::size_t k = 0; k < kLanes; ++k) {
+          const double real = at(i + k) * inverse + grid.zero;
+          const double held = std::min(std::max(real, codec_.least()), codec_.greatest());
+          away[k] = (real - rounded(held * per_step) * step) * grid.scale;
+        }
+        for (std::size_t k = 0; k < kLanes; ++k) sum += away[k] * away[k];
+        i += kLanes;
+        if (i % 64 == 0 && sum > enough) return sum;
+      }
+    }
+    for (; i < count_; ++i) {
       const double real = at(i) * inverse + grid.zero;
       const double away = (real - codec_.nearest(real)) * grid.scale;
       sum += away * away;

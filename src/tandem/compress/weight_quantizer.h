@@ -73,6 +73,8 @@ class WeightCodec {
   bool has_zero() const { return has_zero_; }
   double least() const { return least_; }
   double greatest() const { return greatest_; }
+  // Between neighbours where the numbers are the multiples of a power of two; else 0.
+  double step() const { return grid_ == nullptr && step_ <= greatest_ ? step_ : 0; }
   // The number of the format nearest to a real, ties to even, and its neighbours around it.
   double nearest(double real) const;
   double below(double real) const;  // the greatest not above

@@ -347,22 +347,7 @@ class GgufReader {
     const auto width = static_cast<std::uint64_t>(format.bits()) / 8;
     const auto count = static_cast<std::uint64_t>(element_count(entry.shape));
     const Bytes bytes = bytes_of(entry, data, count * width);
-    Tensor tensor(format, entry.shape);
-    if (tensor.bytes().size() == bytes.size()) {
-      const bool is_aligned = reinterpret_cast<std::uintptr_t>(bytes.data()) % 8 == 0;
-      if (owner_.owner && is_aligned)
-        tensor = Tensor::borrowing(format, entry.shape, bytes, owner_.owner);
-      else if (!bytes.empty())
-        std::memcpy(tensor.mutable_bytes().data(), bytes.data(), bytes.size());
-    } else {  // floats of 16 bits are stored as f32
-      const auto to = tensor.mutable_data<float>();
-      for (std::size_t i = 0; i < to.size(); ++i) {
-        std::uint16_t code = 0;
-        std::memcpy(&code, bytes.data() + 2 * i, 2);
-        to[i] = static_cast<float>(format.decode(code));
-      }
-    }
-    return builder_.constant(std::move(tensor), entry.name);
+    return builder_.constant(stored_tensor(format, entry.shape, bytes, owner_), entry.name);
   }
 
   ValueId blocks(const TensorEntry& entry, const BlockType& type, Bytes data) {

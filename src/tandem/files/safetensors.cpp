@@ -1,8 +1,10 @@
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,6 +15,7 @@
 #include "tandem/files/weights_file.h"
 #include "tandem/graph/builder.h"
 #include "tandem/graph/verifier.h"
+#include "tandem/numerics/bit_packer.h"
 
 namespace tandem {
 namespace {
@@ -181,24 +184,8 @@ class SafetensorsReader {
   }
 
   Tensor tensor(const StoredTensor& stored) const {
-    const Format format = Format::parse(stored.type->format);
-    Tensor result(format, stored.shape);
-    if (result.bytes().size() == stored.bytes.size()) {
-      check_booleans(stored);
-      const bool is_aligned = reinterpret_cast<std::uintptr_t>(stored.bytes.data()) % 8 == 0;
-      if (owner_.owner && is_aligned)
-        return Tensor::borrowing(format, stored.shape, stored.bytes, owner_.owner);
-      if (!stored.bytes.empty())
-        std::memcpy(result.mutable_bytes().data(), stored.bytes.data(), stored.bytes.size());
-      return result;
-    }
-    const auto to = result.mutable_data<float>();  // floats of 16 bits are stored as f32
-    for (std::size_t i = 0; i < to.size(); ++i) {
-      std::uint16_t code = 0;
-      std::memcpy(&code, stored.bytes.data() + 2 * i, 2);
-      to[i] = static_cast<float>(format.decode(code));
-    }
-    return result;
+    check_booleans(stored);
+    return stored_tensor(Format::parse(stored.type->format), stored.shape, stored.bytes, owner_);
   }
 
   static void check_booleans(const StoredTensor& stored) {
@@ -236,11 +223,12 @@ class SafetensorsReader {
       throw Error("it has ", stored.bytes.size(), " bytes for ", count, " codes of 4 bits");
     check_table(stored.name, ".quant_map", format);
     Tensor codes(format, {count / block, block});
-    const auto to = codes.mutable_data<std::uint8_t>();
-    for (std::size_t i = 0; i < to.size(); ++i) {
-      const auto byte = std::to_integer<unsigned>(stored.bytes[i / 2]);
-      to[i] = static_cast<std::uint8_t>(i % 2 == 0 ? byte >> 4U : byte & 15U);
-    }
+    const std::span bytes(reinterpret_cast<const std::uint8_t*>(stored.bytes.data()),
+                          stored.bytes.size());
+    std::ranges::transform(
+        unpack_bits(bytes, static_cast<std::size_t>(count), Packing::parse("4/high")),
+        codes.mutable_data<std::uint8_t>().begin(),
+        [](std::uint16_t code) { return static_cast<std::uint8_t>(code); });
     const ValueId q = builder_.constant(std::move(codes), stored.name + "/codes");
     const ValueId scale = block_scales(stored.name, fields, count / block);
     const ValueId reals = builder_.add("Dequantize", {q, scale}, {}, stored.name + "/blocks");

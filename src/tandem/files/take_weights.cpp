@@ -1,3 +1,5 @@
+#include <cstdint>
+#include <cstring>
 #include <map>
 
 #include "tandem/base/error.h"
@@ -128,6 +130,24 @@ TakenWeights take_weights(Module& network, const Module& weights, std::string_vi
   } catch (const Error& error) {
     throw error.at(source);
   }
+}
+
+Tensor stored_tensor(const Format& format, const Shape& shape, ByteSpan bytes,
+                     const SharedBytes& owner) {
+  Tensor tensor(format, shape);
+  if (tensor.bytes().size() == bytes.size()) {
+    const bool is_aligned = reinterpret_cast<std::uintptr_t>(bytes.data()) % 8 == 0;
+    if (owner.owner && is_aligned) return Tensor::borrowing(format, shape, bytes, owner.owner);
+    if (!bytes.empty()) std::memcpy(tensor.mutable_bytes().data(), bytes.data(), bytes.size());
+    return tensor;
+  }
+  const auto to = tensor.mutable_data<float>();
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    std::uint16_t code = 0;
+    std::memcpy(&code, bytes.data() + sizeof code * i, sizeof code);
+    to[i] = static_cast<float>(format.decode(code));
+  }
+  return tensor;
 }
 
 }  // namespace tandem

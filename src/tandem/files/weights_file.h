@@ -7,6 +7,7 @@
 
 #include "tandem/files/bytes.h"
 #include "tandem/graph/module.h"
+#include "tandem/tensor/tensor.h"
 
 namespace tandem {
 
@@ -26,6 +27,11 @@ Module read_safetensors(const std::filesystem::path& path);
 // Q4_K, Q5_K, Q6_K and MXFP4. Metadata of strings, numbers and booleans becomes the module's.
 Module read_gguf(ByteSpan bytes, std::string_view source);
 Module read_gguf(const std::filesystem::path& path);
+
+// A tensor of such a file from its little-endian elements, whose number fits the shape: without a
+// copy where they are aligned and have an owner; floats of 16 bits become f32 in memory.
+Tensor stored_tensor(const Format& format, const Shape& shape, ByteSpan bytes,
+                     const SharedBytes& owner);
 
 // What became of the tensors of a file of weights in a network.
 struct TakenWeights {

@@ -222,7 +222,8 @@ def main():
                 else:
                     accuracy = result["accuracy"]
                     kind = "float" if recipe is None else "lowered"
-                    cells.append(f"{100 * accuracy.get(kind, accuracy['recoded']):.2f}")
+                    mark = "†" if "not_lowered" in result else ""
+                    cells.append(f"{100 * accuracy.get(kind, accuracy['recoded']):.2f}{mark}")
             print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
     return 0
 

@@ -367,7 +367,10 @@ void bind_compress_result(nb::module_& module) {
             return compressed->lowered ? std::optional(compressed->lowered->accuracy)
                                        : std::nullopt;
           },
-          "Of the exact integers; None where layers stay real.")
+          "Of the exact integers; None where layers stay real, or `not_lowered` says why.")
+      .def_prop_ro(
+          "not_lowered", [](const Compressed& compressed) { return compressed->not_lowered; },
+          "Why the recoded network has no integer form; empty where it has, or layers stay real.")
       .def_prop_ro(
           "relative_noise", [](const Compressed& compressed) { return compressed->relative_noise; },
           "Energy of the change of the outputs as a share of theirs.");

@@ -81,7 +81,7 @@ TEST(QuantizeNetwork, LowersToIntegersForEveryWidthAndCoding) {
         CompressRecipe recipe = recipe_of(bits, bits);
         recipe.activations.symmetric = symmetric;
         if (power_of_two)
-          recipe.activations.scale_format = recipe.weights.scale_format = Format::parse("e8m0");
+          recipe.activations.scale_format = recipe.weights.scales.format = Format::parse("e8m0");
         recipe.activations.format = Format::integer(bits, bits == 8);
         const Module quantized = set.quantized(recipe);
         const Module lowered = lower(quantized);
@@ -246,12 +246,16 @@ TEST(QuantizeNetwork, EveryFormatLowersToItsReals) {
         Case{"e2m1", "e3m2", "group:32", "e8m0"}, Case{"nf4", "uint8", "group:8", "f16"},
         Case{"uint4", "int8", "group:9", "f32"}, Case{"pow2<4>", "pow2<5>", "channel", "f32"},
         Case{"khot<8,2>", "khot<8,2>", "channel", "e8m0"},
-        Case{"ternary", "e3m4", "channel", "bf16"}}) {
+        Case{"ternary", "e3m4", "channel", "bf16"}, Case{"int4", "uint8", "group:8", "uint8:4"},
+        Case{"e2m1", "uint8", "group:16", "e4m3:tensor"},
+        Case{"int4", "uint8", "channel", "uint6:4"}}) {
     CompressRecipe recipe;
     recipe.weights.format = Format::parse(tried.weights);
     recipe.weights.granularity = parse_granularity(tried.granularity);
     recipe.activations.format = Format::parse(tried.activations);
-    recipe.weights.scale_format = recipe.activations.scale_format = Format::parse(tried.scales);
+    recipe.weights.scales = parse_scale_rules(tried.scales);
+    if (recipe.weights.scales.block == 0)
+      recipe.activations.scale_format = recipe.weights.scales.format;
     const Module quantized = set.quantized(recipe);
     const Module lowered = lower(quantized, {{}, site_rules.inputs, 8});
     EXPECT_TRUE(is_lowered(lowered));

@@ -175,7 +175,7 @@ TEST(Weights, FinerScalesLoseLess) {
   const auto error_of = [&](const char* granularity, const char* scales) {
     WeightRules rules = rules_of(4, RangeMethod::kMinMax);
     rules.granularity = parse_granularity(granularity);
-    rules.scale_format = Format::parse(scales);
+    rules.scales = parse_scale_rules(scales);
     const auto reals = decoded(quantize_weights(weights, 0, rules));
     double sum = 0;
     for (std::int64_t i = 0; i < weights.size(); ++i)
@@ -185,6 +185,53 @@ TEST(Weights, FinerScalesLoseLess) {
   EXPECT_LT(error_of("channel", "f32"), error_of("tensor", "f32"));
   EXPECT_LT(error_of("group:32", "f32"), error_of("channel", "f32"));
   EXPECT_LT(error_of("group:32", "f16"), error_of("group:32", "e8m0"));
+}
+
+// Each scale is a code times the unit of its neighbours, to the last bit, and near what it was.
+TEST(Weights, NestedScalesAreCodesOfUnits) {
+  const Tensor weights = random_weights({24, 96});
+  for (const std::int64_t axis : {0, 1}) {
+    for (const char* granularity : {"channel", "group:8"}) {
+      for (const char* scales : {"uint8:4", "uint6:tensor", "e4m3:tensor", "e4m3:5", "int8:1000"}) {
+        for (const char* format : {"int4", "uint4", "nf4"}) {
+          WeightRules rules;
+          rules.format = Format::parse(format);
+          rules.granularity = parse_granularity(granularity);
+          const CodedWeights plain = quantize_weights(weights, axis, rules);
+          rules.scales = parse_scale_rules(scales);
+          EXPECT_EQ(name(rules.scales), scales);
+          const CodedWeights nested = quantize_weights(weights, axis, rules);
+          EXPECT_EQ(nested.scale_codes.format(), rules.scales.format);
+          EXPECT_EQ(nested.scale_codes.size(), nested.scales.size());
+          const std::int64_t each = nested.scale_codes.size() / nested.scale_units.size();
+          EXPECT_LE(each, rules.scales.block > 0 ? rules.scales.block : nested.scales.size());
+          EXPECT_GE(each, rules.scales.block > 0 ? 3 : nested.scales.size());
+          const Shape& shape = nested.scale_codes.shape();
+          const std::int64_t last = shape.size() == 3 ? shape[2] : 1;
+          for (std::int64_t i = 0; i < nested.scales.size(); ++i) {
+            const std::int64_t unit =
+                nested.scale_units.size() == 1 ? 0 : i / last / each * last + i % last;
+            const double product = nested.scale_codes.real(i) * nested.scale_units.real(unit);
+            EXPECT_EQ(nested.scales.real(i), static_cast<float>(product));
+            EXPECT_NEAR(nested.scales.real(i), plain.scales.real(i), 0.1 * plain.scales.real(i));
+          }
+          const auto elements = elements_of(nested);
+          for (std::int64_t i = 0; i < weights.size(); ++i)
+            EXPECT_NEAR(elements[static_cast<std::size_t>(i)].real, weights.real(i), 0.1);
+          EXPECT_LT(coded_bits(24, 96, rules),
+                    coded_bits(24, 96, {rules.format, rules.granularity}));
+        }
+      }
+    }
+  }
+}
+
+TEST(Weights, RefusesScalesThatCannotNest) {
+  for (const char* text : {"f32:8", "uint8:1", "int16:8", "uint8:x", "fixed<8,2>:4", "nosuch:4"})
+    EXPECT_THROW(parse_scale_rules(text), Error) << text;
+  WeightRules rules = per_tensor(4, RangeMethod::kMinMax);
+  rules.scales = parse_scale_rules("uint8:4");
+  EXPECT_THROW(check_weight_rules(rules), Error);
 }
 
 TEST(Weights, RefusesWhatWeightsCannotHave) {

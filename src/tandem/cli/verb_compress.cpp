@@ -45,7 +45,9 @@ static void add_options(OptionTable& options, RecipeOptions& recipe) {
   options.text("--granularity", "WHICH", recipe.granularity,
                "Which weights share a scale: tensor, channel, or group:N along a channel");
   options.text("--scales", "FORMAT", recipe.scales,
-               "Format of scales: f32, f16, bf16, or e8m0 for powers of two");
+               "Format of scales: f32, f16, bf16, or e8m0 for powers of two; FORMAT:N or "
+               "FORMAT:tensor nests those of weights, so that they are codes too and so many share "
+               "an f32 unit (uint8:256, e4m3:tensor)");
   options.flag("--symmetric", recipe.symmetric,
                "No zero points: activations of both signs are int");
   options.flag("--shared-sums", recipe.shared_sums, "Both operands of a sum have one scale");
@@ -182,7 +184,11 @@ class CompressVerb final : public Verb {
     const std::string noise =
         concat("\nnoise of the outputs: ", decibels(compressed.relative_noise), " by recoding");
     if (!compressed.lowered)
-      return concat(text, noise, "\nit computes with reals, so it does not lower to integers\n");
+      return concat(text, noise, "\n",
+                    compressed.not_lowered.empty()
+                        ? "it computes with reals, so it does not lower to integers"
+                        : "it does not lower to integers: " + compressed.not_lowered,
+                    "\n");
     return concat(text, ", lowered to integers ", percent(compressed.lowered->accuracy), noise,
                   ", ", decibels(compressed.lowered->relative_noise), " by lowering\n",
                   grouped(compressed.lowered->differing_codes), " of ",

@@ -107,10 +107,9 @@ class AccuracyControl {
   std::vector<Tensor> exact_;
 };
 
-CompressResult::Lowered run_lowered(const Module& recoded, const DataSet& data,
-                                    const std::vector<Tensor>& exact,
+CompressResult::Lowered run_lowered(const Module& lowered, const Module& recoded,
+                                    const DataSet& data, const std::vector<Tensor>& exact,
                                     const std::vector<Tensor>& coded) {
-  const Module lowered = lowered_network(recoded);
   const NetworkSamples samples(recoded, {data});
   // All executions agree in every bit; this one is the fastest.
   const Samples outputs = make_execution("cpu", lowered)->run(samples.codes(lowered));
@@ -157,8 +156,15 @@ void measure(const CompressRequest& request, const TrainingSets& sets, CompressR
   result.recoded_accuracy = accuracy_of(coded, data, exact);
   result.relative_noise = relative_noise(exact, coded);
   // Codes of weights alone are no borders that integers could run between.
-  if (result.real_layers.empty() && is_quantized(result.recoded))
-    result.lowered = run_lowered(result.recoded, data, exact, coded);
+  if (!result.real_layers.empty() || !is_quantized(result.recoded)) return;
+  std::optional<Module> lowered;
+  try {
+    lowered = lowered_network(result.recoded);
+  } catch (const Error& error) {  // such as sums beyond 63 bits
+    result.not_lowered = error.what();
+    return;
+  }
+  result.lowered = run_lowered(*lowered, result.recoded, data, exact, coded);
 }
 
 void describe_data(const CompressRequest& request, const TrainingSets& sets,
@@ -210,7 +216,7 @@ Json json_of(const CompressResult& result) {
             {"rounding", name(result.recipe.rounding)},
             {"bias_correction", result.recipe.bias_correction},
             {"granularity", name(result.recipe.weights.granularity)},
-            {"scales", result.recipe.weights.scale_format.name()}};
+            {"scales", name(result.recipe.weights.scales)}};
   if (result.recipe.activations.method == RangeMethod::kPercentile)
     json["percentile"] = result.recipe.activations.percentile;
   if (!result.rewrites.empty()) json["rewrites"] = result.rewrites;
@@ -224,6 +230,7 @@ Json json_of(const CompressResult& result) {
   json["samples"] = result.held_out_samples;
   json["accuracy"] = {{"float", result.float_accuracy}, {"recoded", result.recoded_accuracy}};
   json["relative_noise"] = result.relative_noise;
+  if (!result.not_lowered.empty()) json["not_lowered"] = result.not_lowered;
   if (result.lowered) {
     json["accuracy"]["lowered"] = result.lowered->accuracy;
     json["lowered_codes"] = {{"compared", result.lowered->compared_codes},

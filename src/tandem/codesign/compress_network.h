@@ -60,7 +60,8 @@ struct CompressResult {
     std::int64_t compared_codes = 0, differing_codes = 0;
     double relative_noise = 0;  // of its outputs against the recoded network's
   };
-  std::optional<Lowered> lowered;  // absent where layers stay real
+  std::optional<Lowered> lowered;  // absent where layers stay real, or
+  std::string not_lowered;         // for this reason
 };
 
 // Recodes a network and measures what that changed, where that is asked for; writes `output` and

@@ -10,6 +10,7 @@
 #include "tandem/graph/builder.h"
 #include "tandem/graph/operator.h"
 #include "tandem/graph/verifier.h"
+#include "tandem/ops/movement.h"
 
 namespace tandem {
 
@@ -474,9 +475,18 @@ class NetworkQuantizer {
     }
   }
 
+  ValueId scales_of(const CodedWeights& coded, const std::string& name) {
+    if (coded.scale_codes.size() == 0) return builder_.constant(coded.scales, name);
+    const ValueId codes = builder_.constant(coded.scale_codes, name),
+                  units = builder_.constant(coded.scale_units, name + ".units");
+    const ValueId scales = builder_.add("Dequantize", {codes, units}, {}, name + ".decoded");
+    const Shape& shape = coded.scales.shape();
+    return add_reshape(builder_, scales, {shape.begin(), shape.end()}, name + ".shaped");
+  }
+
   ValueId decoded(const WeightSite& site, const CodedWeights& coded) {
     std::vector<ValueId> parameters{builder_.constant(coded.codes, site.layer + ".weights"),
-                                    builder_.constant(coded.scales, site.layer + ".weight_scales")};
+                                    scales_of(coded, site.layer + ".weight_scales")};
     if (coded.zeros.size() > 0)
       parameters.push_back(builder_.constant(coded.zeros, site.layer + ".weight_zeros"));
     const ValueId reals =

@@ -116,9 +116,9 @@ CompressRecipe RecipeOptions::recipe(const QuantizationSites& sites) const {
   if (token_scales && has_real_activations(activations))
     throw Error("--token-scales is for codes of activations, which --activations f32 has none of");
   recipe.weights.granularity = parse_granularity(granularity);
-  const Format scale_format = Format::parse(scales);
-  check_scale_format(scale_format);
-  recipe.weights.scale_format = recipe.activations.scale_format = scale_format;
+  recipe.weights.scales = parse_scale_rules(scales);
+  if (recipe.weights.scales.block == 0)  // those of values, one a tensor, have nothing to nest in
+    recipe.activations.scale_format = recipe.weights.scales.format;
   if (percentile && recipe.activations.method != RangeMethod::kPercentile)
     throw Error("--percentile needs --method percentile");
   if (percentile) recipe.activations.percentile = *percentile;

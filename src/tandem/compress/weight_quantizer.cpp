@@ -49,6 +49,33 @@ Granularity parse_granularity(std::string_view text) {
   throw Error("unknown granularity '", text, "'; it is tensor, channel or group:N");
 }
 
+std::string name(const ScaleRules& scales) {
+  if (scales.block == 0) return scales.format.name();
+  if (scales.block == ScaleRules::kWhole) return scales.format.name() + ":tensor";
+  return concat(scales.format.name(), ":", scales.block);
+}
+
+ScaleRules parse_scale_rules(std::string_view text) {
+  ScaleRules scales;
+  const auto colon = text.rfind(':');
+  scales.format = Format::parse(text.substr(0, colon));
+  if (colon == std::string_view::npos) {
+    check_scale_format(scales.format);
+    return scales;
+  }
+  const std::string_view block = text.substr(colon + 1);
+  scales.block = block == "tensor" ? ScaleRules::kWhole : parse_integer(block, "--scales");
+  if (scales.block != ScaleRules::kWhole && (scales.block < 2 || scales.block > 1 << 20))
+    throw Error("--scales ", text, ": 2 to 2^20 scales share a unit, or those of a tensor");
+  check_code_format(scales.format);
+  if (scales.format.bits() > 8 || has_own_scale(scales.format) ||
+      !(WeightCodec(scales.format).greatest() > 0))
+    throw Error("--scales ", text,
+                ": nested scales are codes of at most 8 bits, such as uint8:256 "
+                "or e4m3:tensor");
+  return scales;
+}
+
 // ---- Layout ------------------------------------------------------------------------------------
 
 WeightRows::WeightRows(const Shape& shape, std::int64_t axis) {
@@ -118,7 +145,10 @@ double WeightCodec::above(double real) const {
 
 void check_weight_rules(const WeightRules& rules) {
   check_code_format(rules.format);
-  check_scale_format(rules.scale_format);
+  if (rules.scales.block == 0) check_scale_format(rules.scales.format);
+  if (rules.scales.block != 0 && rules.granularity.kind == Granularity::Kind::kTensor)
+    throw Error("--scales ", name(rules.scales),
+                ": a tensor with one scale has none to nest; use --granularity channel or group:N");
   if (rules.method != RangeMethod::kMinMax && rules.method != RangeMethod::kMse &&
       rules.method != RangeMethod::kOutputError)
     throw Error("scales of weights are found by minmax, mse or output_error, not ",
@@ -188,15 +218,18 @@ class GridSearch {
     return {};
   }
 
+  // Scales become codes when all are known.
+  Format own_format() const { return rules_.scales.block == 0 ? rules_.scales.format : Format(); }
+
   // The grid whose ends are a share of the weights' own.
   WeightGrid reaching(double share) const {
     if (codec_.has_zero()) {
       const double codes = codec_.greatest() - codec_.least();
-      const double scale = as_scale((high_ - low_) * share / codes, rules_.scale_format);
+      const double scale = as_scale((high_ - low_) * share / codes, own_format());
       return {scale, std::clamp(rounded(-low_ * share / scale), 0.0, codes)};
     }
     const double reach = std::max(low_ / codec_.least(), high_ / codec_.greatest());
-    return {as_scale(reach * share, rules_.scale_format), 0};
+    return {as_scale(reach * share, own_format()), 0};
   }
 
   // The sum of squared errors, or some sum above `enough`.
@@ -252,6 +285,31 @@ class GridSearch {
   double low_ = 0, high_ = 0;
 };
 
+// Makes the scales of `block` grids each multiples of a unit by the numbers of a format; the zero
+// points follow.
+void nest_scales(WeightGrids& grids, const ScaleRules& scales, const WeightCodec& codec) {
+  const auto count = static_cast<std::int64_t>(grids.grids.size());
+  const WeightCodec of_scales(scales.format);
+  const std::int64_t along = grids.blocks > 1 ? grids.blocks : count;
+  grids.unit_block =
+      scales.block == ScaleRules::kWhole ? count : divisor_up_to(along, scales.block);
+  const double least = of_scales.above(std::numeric_limits<double>::min());
+  for (std::int64_t first = 0; first < count; first += grids.unit_block) {
+    const std::span group(grids.grids.data() + first, static_cast<std::size_t>(grids.unit_block));
+    const double most = std::ranges::max_element(group, {}, &WeightGrid::scale)->scale;
+    const double unit = as_scale(most / of_scales.greatest(), Format());
+    grids.units.push_back(unit);
+    for (WeightGrid& grid : group) {
+      const double code = std::max(least, of_scales.nearest(grid.scale / unit));
+      const double nested = static_cast<float>(code * unit);
+      if (codec.has_zero())
+        grid.zero =
+            std::clamp(rounded(grid.zero * grid.scale / nested), codec.least(), codec.greatest());
+      grid.scale = nested;
+    }
+  }
+}
+
 }  // namespace
 
 WeightGrids choose_grids(const std::vector<double>& rows, std::int64_t columns,
@@ -304,6 +362,8 @@ WeightGrids choose_grids(const std::vector<double>& rows, std::int64_t columns,
           }
         }
       });
+  if (rules.scales.block != 0 && !has_own_scale(rules.format))
+    nest_scales(result, rules.scales, codec);
   return result;
 }
 
@@ -315,9 +375,14 @@ std::int64_t coded_bits(std::int64_t rows, std::int64_t columns, const WeightRul
   if (rules.granularity.kind == Granularity::Kind::kBlock && columns > 0)
     grids *= columns / divisor_up_to(columns, rules.granularity.block);
   const bool has_zero = is_affine(rules.format) && !rules.format.is_signed();
-  const int scale_bits = has_own_scale(rules.format) ? 0 : rules.scale_format.bits();
+  const int scale_bits = has_own_scale(rules.format) ? 0 : rules.scales.format.bits();
+  std::int64_t units = 0;
+  if (rules.scales.block == ScaleRules::kWhole)
+    units = 1;
+  else if (rules.scales.block != 0)
+    units = grids / divisor_up_to(grids > rows ? grids / rows : rows, rules.scales.block);
   return rows * columns * rules.format.bits() +
-         grids * (scale_bits + (has_zero ? rules.format.bits() : 0));
+         grids * (scale_bits + (has_zero ? rules.format.bits() : 0)) + units * Format().bits();
 }
 
 namespace {
@@ -343,6 +408,40 @@ BlockShapes block_shapes(const WeightRows& layout, const Shape& shape, std::int6
       "groups of weights need the output channels first or last; use --granularity channel");
 }
 
+// The codes and units of nested scales, in the order of the scales.
+void nest(CodedWeights& coded, const Format& format, const WeightGrids& grids, bool rows_last) {
+  const std::int64_t each = grids.unit_block;
+  const auto units = static_cast<std::int64_t>(grids.units.size()),
+             rows = static_cast<std::int64_t>(grids.grids.size()) / grids.blocks;
+  Shape codes{units, each}, of_units{units, 1};
+  std::vector<double> in_order = grids.units;
+  if (units == 1) {
+    codes = {each};
+    of_units = {};
+    if (rows_last) codes = {grids.blocks, rows};
+  } else if (rows_last) {  // grids lie in rows, scales in columns
+    const std::int64_t along = grids.blocks / each;
+    codes = {along, each, rows};
+    of_units = {along, 1, rows};
+    for (std::int64_t r = 0; r < rows; ++r)
+      for (std::int64_t b = 0; b < along; ++b)
+        in_order[static_cast<std::size_t>(b * rows + r)] =
+            grids.units[static_cast<std::size_t>(r * along + b)];
+  }
+  coded.scale_units = Tensor::from_reals(Format(), of_units, in_order);
+  const std::vector<double> scales = coded.scales.to_reals();
+  std::vector<double> multiples(scales.size());
+  const auto unit_of = [&](std::size_t i) {  // of a scale, by its place
+    if (units == 1) return in_order.front();
+    const auto place = static_cast<std::int64_t>(i);
+    if (!rows_last) return in_order[static_cast<std::size_t>(place / each)];
+    return in_order[static_cast<std::size_t>(place / rows / each * rows + place % rows)];
+  };
+  for (std::size_t i = 0; i < scales.size(); ++i) multiples[i] = scales[i] / unit_of(i);
+  coded.scale_codes = Tensor::from_reals(format, codes, multiples, Rounding::kHalfEven,
+                                         Overflow::kSaturateSymmetric);
+}
+
 }  // namespace
 
 CodedWeights coded_weights(const WeightRows& layout, const Shape& shape, std::int64_t axis,
@@ -363,9 +462,10 @@ CodedWeights coded_weights(const WeightRows& layout, const Shape& shape, std::in
     scales[place] = grids.grids[i].scale;
     zeros[place] = grids.grids[i].zero;
   }
-  const bool is_stored = rules.scale_format.is_float();
+  const bool is_stored = rules.scales.block == 0 && rules.scales.format.is_float();
   result.scales =
-      Tensor::from_reals(is_stored ? rules.scale_format : Format(), shapes.scales, scales);
+      Tensor::from_reals(is_stored ? rules.scales.format : Format(), shapes.scales, scales);
+  if (!grids.units.empty()) nest(result, rules.scales.format, grids, rows_last);
   if (std::any_of(zeros.begin(), zeros.end(), [](double z) { return z != 0; }))
     result.zeros = Tensor::from_reals(Format(), shapes.scales, zeros);
   return result;

@@ -24,13 +24,26 @@ struct Granularity {
 std::string name(const Granularity& granularity);  // "tensor", "channel", "group:32"
 Granularity parse_granularity(std::string_view text);
 
+// The numbers of scales. Nested ones are codes themselves, of which `block` share an f32 scale of
+// their own, the unit (QLoRA's double quantization, NVFP4, the blocks Q4_K and Q6_K of GGUF):
+// neighbours along a channel, or channels where each has one scale; the greatest divisor of their
+// count up to it.
+struct ScaleRules {
+  static constexpr std::int64_t kWhole = -1;  // all scales of a layer share the unit
+  Format format;                              // f32, f16, bf16, e8m0, or of codes up to 8 bits
+  std::int64_t block = 0;                     // 0: not nested
+  friend bool operator==(const ScaleRules&, const ScaleRules&) = default;
+};
+std::string name(const ScaleRules& scales);  // "f32", "uint8:256", "e4m3:tensor"
+ScaleRules parse_scale_rules(std::string_view text);
+
 struct WeightRules {
   // int<b>: symmetric, without the least code, so that both signs reach equally far; uint<b>: with
   // a zero point; any other format of codes.
   Format format = Format::integer(8, true);
   Granularity granularity;
   RangeMethod method = RangeMethod::kMse;  // kMinMax, kMse or kOutputError
-  Format scale_format;                     // f32, f16, bf16, or e8m0 for powers of two
+  ScaleRules scales;
   friend bool operator==(const WeightRules&, const WeightRules&) = default;
 };
 
@@ -93,6 +106,9 @@ struct WeightGrids {
   std::int64_t blocks = 1;  // of a row
   bool per_tensor = false;
   std::int64_t columns = 1;
+  // Of nested scales, one for `unit_block` grids each; empty where they are not nested.
+  std::vector<double> units;
+  std::int64_t unit_block = 0;
 
   const WeightGrid& at(std::int64_t row, std::int64_t column) const {
     if (per_tensor) return grids.front();
@@ -118,9 +134,11 @@ WeightGrids choose_grids(const std::vector<double>& rows, std::int64_t columns,
 // codes, scales and zeros lie in blocks: [.., blocks, block ..] in the place of the reduced axes.
 struct CodedWeights {
   Tensor codes;
-  Tensor scales;  // of the scale's format (e8m0: f32), broadcast to codes
-  Tensor zeros;   // f32, or empty
-  Shape shape;    // of the weights, where codes have another
+  Tensor scales;  // of the scale's format (e8m0 and nested ones: f32), broadcast to codes
+  // Nested scales as codes and units, broadcast to each other; `scales` has another shape.
+  Tensor scale_codes, scale_units;
+  Tensor zeros;  // f32, or empty
+  Shape shape;   // of the weights, where codes have another
 };
 
 // Bits of packed codes with their scales and zero points, for rows [rows][columns].

@@ -1,5 +1,7 @@
 #include "tandem/transform/constant_fold.h"
 
+#include <algorithm>
+
 #include "tandem/base/error.h"
 #include "tandem/graph/builder.h"
 #include "tandem/graph/evaluate.h"
@@ -23,12 +25,10 @@ bool is_affordable(const Module& module, const Graph& graph, const Node& node, s
   return operations <= kMostOperations;
 }
 
-}  // namespace
-
-std::optional<std::vector<Tensor>> fold_node(const Module& module, const Graph& graph,
-                                             const Node& node, std::int64_t most) {
-  if (node.op->name() == "Dequantize" || node.op->name() == "Opaque" || !node.bodies.empty())
-    return std::nullopt;
+// What a node makes of constants.
+std::optional<std::vector<Tensor>> results_of(const Module& module, const Graph& graph,
+                                              const Node& node, std::int64_t most) {
+  if (node.op->name() == "Opaque" || !node.bodies.empty()) return std::nullopt;
   std::vector<Tensor> inputs;
   for (const ValueId input : node.inputs) {
     const Tensor* constant = constant_of(module, graph, input);
@@ -38,6 +38,23 @@ std::optional<std::vector<Tensor>> fold_node(const Module& module, const Graph& 
   if (!symbols_in(node.attributes).empty()) return std::nullopt;
   if (!is_affordable(module, graph, node, most)) return std::nullopt;
   return evaluate_node(module, graph, node, inputs);
+}
+
+// A node without outputs is one that remove_unused() drops.
+void drop_folded(Graph& graph) {
+  for (Node& node : graph.nodes) {
+    const bool folded =
+        !node.outputs.empty() && graph.values[node.outputs.front()].constant != kNone;
+    if (folded) node.outputs.clear();
+  }
+}
+
+}  // namespace
+
+std::optional<std::vector<Tensor>> fold_node(const Module& module, const Graph& graph,
+                                             const Node& node, std::int64_t most) {
+  if (node.op->name() == "Dequantize") return std::nullopt;
+  return results_of(module, graph, node, most);
 }
 
 void fold_constants(Module& module) {
@@ -51,12 +68,35 @@ void fold_constants(Module& module) {
         value.producer = kNone;
       }
     }
-    // A node without outputs is one that remove_unused() drops.
-    for (Node& node : graph.nodes) {
-      const bool folded =
-          !node.outputs.empty() && graph.values[node.outputs.front()].constant != kNone;
-      if (folded) node.outputs.clear();
+    drop_folded(graph);
+  }
+  remove_unused(module);
+}
+
+void fold_scales(Module& module) {
+  for (Graph& graph : module.graphs) {
+    std::vector<bool> wanted(graph.values.size());
+    for (auto node = graph.nodes.rbegin(); node != graph.nodes.rend(); ++node) {
+      const bool is_border = node->op->name() == "Quantize" || node->op->name() == "Dequantize";
+      const bool is_wanted =
+          std::ranges::any_of(node->outputs, [&](ValueId v) { return wanted[v]; });
+      for (std::size_t i = 0; i < node->inputs.size(); ++i)
+        if (node->inputs[i] != kNone && (is_wanted || (is_border && i > 0)))
+          wanted[node->inputs[i]] = true;
     }
+    for (const Node& node : graph.nodes) {
+      const bool is_wanted =
+          std::ranges::any_of(node.outputs, [&](ValueId v) { return wanted[v]; });
+      if (!is_wanted) continue;
+      const auto results = results_of(module, graph, node, kMostFoldedElements);
+      if (!results) continue;
+      for (std::size_t i = 0; i < results->size(); ++i) {
+        Value& value = graph.values[node.outputs[i]];
+        value.constant = module.add_constant((*results)[i], value.name);
+        value.producer = kNone;
+      }
+    }
+    drop_folded(graph);
   }
   remove_unused(module);
 }

@@ -16,6 +16,10 @@ inline constexpr std::int64_t kMostFoldedElements = std::int64_t{1} << 24;
 // folding would take more than kMostFoldedElements result elements or 2^30 operations.
 void fold_constants(Module& module);
 
+// Replaces the scales and zero points of Quantize and Dequantize that are computed from constants
+// alone, by Dequantize too (nested scales are codes), by their values. The module computes the same.
+void fold_scales(Module& module);
+
 // The results of one such node; nullopt where it is kept, or would have more elements than `most`.
 std::optional<std::vector<Tensor>> fold_node(const Module& module, const Graph& graph,
                                              const Node& node,

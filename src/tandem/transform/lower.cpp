@@ -13,6 +13,7 @@
 #include "tandem/ops/coded.h"
 #include "tandem/transform/code_states.h"
 #include "tandem/transform/common_subexpressions.h"
+#include "tandem/transform/constant_fold.h"
 #include "tandem/transform/pass_log.h"
 #include "tandem/transform/sink_transposes.h"
 
@@ -289,6 +290,7 @@ class Lowerer {
 
 Module lower(const Module& network, const LowerRequest& request) {
   Module coded = network;
+  fold_scales(coded);
   code_states(coded);
   const StateEnds ends = open_states(coded);
   return Lowerer(coded, ends, request).run();

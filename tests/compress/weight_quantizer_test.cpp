@@ -198,6 +198,7 @@ TEST(Weights, NestedScalesAreCodesOfUnits) {
           rules.format = Format::parse(format);
           rules.granularity = parse_granularity(granularity);
           const CodedWeights plain = quantize_weights(weights, axis, rules);
+          const std::int64_t plain_bits = coded_bits(24, 96, rules);
           rules.scales = parse_scale_rules(scales);
           EXPECT_EQ(name(rules.scales), scales);
           const CodedWeights nested = quantize_weights(weights, axis, rules);
@@ -218,8 +219,7 @@ TEST(Weights, NestedScalesAreCodesOfUnits) {
           const auto elements = elements_of(nested);
           for (std::int64_t i = 0; i < weights.size(); ++i)
             EXPECT_NEAR(elements[static_cast<std::size_t>(i)].real, weights.real(i), 0.1);
-          EXPECT_LT(coded_bits(24, 96, rules),
-                    coded_bits(24, 96, {rules.format, rules.granularity}));
+          EXPECT_LT(coded_bits(24, 96, rules), plain_bits);
         }
       }
     }

@@ -49,6 +49,30 @@ TEST_F(ConstantFold, FoldsChainsAndKeepsDequantize) {
   for (const Constant& constant : after.constants) EXPECT_NE(constant.name, "a");
 }
 
+// Scales that are codes become numbers, weights stay codes.
+TEST_F(ConstantFold, ComputesScalesOfScales) {
+  const Module before = parse_module(R"(tandem-module 1
+constant @q : int4[2,2] = [1,-2,3,7]
+constant @codes : uint8[2] = [3,200]
+constant @unit : f32[] = [0.015625]
+graph @main(%x : f32[2,2]) -> (%y) {
+  %q = constant @q
+  %codes = constant @codes
+  %unit = constant @unit
+  %scales : f32[2] = Dequantize(%codes, %unit)
+  %rows : f32[2,1] = Reshape(%scales) {shape = ["2","1"]}
+  %w : f32[2,2] = Dequantize(%q, %rows)
+  %y : f32[2,2] = MatMul(%x, %w)
+})");
+  Module after = before;
+  fold_scales(after);
+  verify(after);
+  EXPECT_EQ(operators_of(after), (std::vector<std::string>{"Dequantize", "MatMul"}));
+  const std::vector<double> values = {3, -7, 2, 5};
+  const std::vector<Tensor> x = {Tensor::from_reals(Format(), {2, 2}, values)};
+  EXPECT_EQ(evaluate(after, after.main(), x), evaluate(before, before.main(), x));
+}
+
 TEST_F(ConstantFold, ChangesNothingWithoutConstants) {
   const Module before = parse_module(
       "tandem-module 1\ngraph @main(%x : f32[2]) -> (%y) {\n  %y : f32[2] = Relu(%x)\n}");

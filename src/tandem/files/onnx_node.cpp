@@ -267,8 +267,15 @@ ValueId OnnxNode::reshape(ValueId value, const std::vector<Dim>& shape) {
   const auto& from = type_of_value(value).shape;
   if (from == shape) return value;
   const ValueId result = add("Reshape", {value}, {{"shape", reshape_attribute(from, shape)}});
-  // A symbol that must be 1 for the elements to suffice: nothing changes then.
-  return type_of_value(result).shape == from ? value : result;
+  // Where a symbol must be a number for the elements to suffice, the shape has that number, and
+  // nothing may be left to do.
+  const auto found = type_of_value(result).shape;
+  if (found == from) return value;
+  if (found != shape) {
+    Graph& graph = builder().graph();
+    graph.nodes[graph.values[result].producer].attributes["shape"] = reshape_attribute(from, found);
+  }
+  return result;
 }
 
 void OnnxNode::set(std::size_t output, ValueId value) {

@@ -25,6 +25,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = pathlib.Path(os.environ.get("TANDEM_DATA", ROOT.parent / "shared" / "data"))
 
 MX = ["--granularity", "group:32", "--scales", "e8m0"]
+MX_VALUES = ["--token-scales", "--token-block", "32"]
 # Name of the row, options.
 RECIPES = [
     ("int8", ["--weights", "int8", "--activations", "uint8"]),
@@ -48,6 +49,9 @@ RECIPES = [
     ("nf4 weights, uint8", ["--weights", "nf4", "--activations", "uint8"]),
     ("MXFP4 weights, uint8", ["--weights", "e2m1", "--activations", "uint8", *MX]),
     ("MXFP6 weights, uint8", ["--weights", "e3m2", "--activations", "uint8", *MX]),
+    ("MXFP8 (e4m3)", ["--weights", "e4m3", "--activations", "e4m3", *MX, *MX_VALUES]),
+    ("MXFP6 (e2m3)", ["--weights", "e2m3", "--activations", "e2m3", *MX, *MX_VALUES]),
+    ("MXFP4", ["--weights", "e2m1", "--activations", "e2m1", *MX, *MX_VALUES]),
     ("ternary weights, uint8", ["--weights", "ternary", "--activations", "uint8"]),
     ("ternary weights descent, uint8", ["--weights", "ternary", "--activations", "uint8",
                                         "--rounding", "descent"]),

@@ -178,12 +178,12 @@ Compressed compress(const ModelArgument& model, const std::string& data, const P
                     const TextsArgument& ignore, const std::string& granularity,
                     const std::string& scales, const TextsArgument& rewrites,
                     const std::string& rounding, bool bias_correction, bool class_biases,
-                    bool token_scales, bool symmetric, bool shared_sums,
-                    std::optional<std::int64_t> max_weight_bytes, std::optional<double> max_drop,
-                    const std::string& exponential, bool skip_accuracy,
-                    const std::string& preprocess, std::int64_t calibration, std::int64_t selection,
-                    const std::string& split, std::optional<std::int64_t> limit,
-                    std::int64_t seed) {
+                    bool token_scales, std::optional<std::int64_t> token_block, bool symmetric,
+                    bool shared_sums, std::optional<std::int64_t> max_weight_bytes,
+                    std::optional<double> max_drop, const std::string& exponential,
+                    bool skip_accuracy, const std::string& preprocess, std::int64_t calibration,
+                    std::int64_t selection, const std::string& split,
+                    std::optional<std::int64_t> limit, std::int64_t seed) {
   CompressRequest request =
       compress_request(model, weights, activations, method, weight_method, percentile, only, ignore,
                        granularity, scales, rewrites, symmetric, shared_sums);
@@ -192,6 +192,7 @@ Compressed compress(const ModelArgument& model, const std::string& data, const P
   request.recipe.bias_correction = bias_correction;
   request.recipe.class_biases = class_biases;
   request.recipe.token_scales = token_scales;
+  request.recipe.token_block = token_block;
   request.max_weight_bytes = max_weight_bytes;
   request.max_drop = max_drop;
   request.exponential = exponential;
@@ -451,10 +452,11 @@ void bind_verbs(nb::module_& module) {
       "ignore"_a = nb::list(), "granularity"_a = recipe.granularity, "scales"_a = recipe.scales,
       "rewrites"_a = nb::list(), "rounding"_a = recipe.rounding,
       "bias_correction"_a = recipe.bias_correction, "class_biases"_a = recipe.class_biases,
-      "token_scales"_a = recipe.token_scales, "symmetric"_a = recipe.symmetric,
-      "shared_sums"_a = recipe.shared_sums, "max_weight_bytes"_a = nb::none(),
-      "max_drop"_a = nb::none(), "exponential"_a = CompressRequest().exponential,
-      "skip_accuracy"_a = false, "preprocess"_a = "", "calibration"_a = training.calibration,
+      "token_scales"_a = recipe.token_scales, "token_block"_a = nb::none(),
+      "symmetric"_a = recipe.symmetric, "shared_sums"_a = recipe.shared_sums,
+      "max_weight_bytes"_a = nb::none(), "max_drop"_a = nb::none(),
+      "exponential"_a = CompressRequest().exponential, "skip_accuracy"_a = false,
+      "preprocess"_a = "", "calibration"_a = training.calibration,
       "selection"_a = training.selection, "split"_a = training.split, "limit"_a = nb::none(),
       "seed"_a = training.seed,
       "Recodes a network of reals by a data set (\"npz:FILE\", \"mnist:DIR\", "

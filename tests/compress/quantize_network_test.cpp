@@ -356,6 +356,53 @@ TEST(QuantizeNetwork, TokenScalesFollowEachRow) {
   EXPECT_LT(worst_row(true), 0.03);
 }
 
+// The MX formats: each block of a row is codes times a power of two, the least that holds it. With
+// the unit matrix the network gives back what the codes stand for.
+TEST(QuantizeNetwork, BlocksOfRowsHaveScalesOfTheirOwn) {
+  NetworkMaker maker;
+  std::vector<double> unit(24 * 24, 0.0);
+  for (std::size_t i = 0; i < 24; ++i) unit[25 * i] = 1;
+  const ValueId x = maker.input("x", {3, 24});
+  const ValueId w = maker.builder().constant(Tensor::from_reals(Format(), {24, 24}, unit), "w");
+  const Module network = maker.finish(maker.builder().add("MatMul", {x, w}, {}, "y"));
+  const QuantizationSites sites = find_sites(network);
+  Calibration calibration(network, sites);
+  std::vector<double> values = maker.random({2, 3, 24}).to_reals();
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i] = static_cast<float>(i < 8 ? 0 : values[i] * std::pow(3.0, i / 8 % 7));
+  const std::vector<Tensor> batch{Tensor::from_reals(Format(), {2, 3, 24}, values)};
+  calibration.add(batch);
+  for (const char* format : {"e4m3", "e2m1", "int8"}) {
+    for (const char* scales : {"f32", "f16", "bf16", "e8m0"}) {
+      CompressRecipe recipe;
+      recipe.weights.format = Format::parse("int16");
+      recipe.weights.method = RangeMethod::kMinMax;
+      recipe.activations.format = Format::parse(format);
+      recipe.activations.scale_format = Format::parse(scales);
+      recipe.token_scales = true;
+      recipe.token_block = 9;  // 24 is no multiple: blocks of 8
+      const Module recoded = quantize_network(network, sites, calibration, recipe);
+      EXPECT_FALSE(is_quantized(recoded)) << format << " " << scales;
+      const auto found = evaluate(recoded, recoded.main(), batch)[0].to_reals();
+      const WeightCodec codec(Format::parse(format));
+      for (std::size_t block = 0; block < values.size() / 8; ++block) {
+        double reach = 0;
+        for (std::size_t i = 8 * block; i < 8 * block + 8; ++i)
+          reach = std::max(reach, std::abs(values[i]));
+        const double share = static_cast<float>(1 / codec.greatest());
+        double scale = static_cast<float>(reach * share);
+        const Format held = Format::parse(scales);
+        if (reach > 0 && held.is_float()) scale = held.decode(held.encode(scale));
+        if (reach > 0 && !held.is_float()) scale = std::exp2(std::ceil(std::log2(scale)));
+        for (std::size_t i = 8 * block; i < 8 * block + 8; ++i) {
+          const double wanted = reach > 0 ? codec.nearest(values[i] / scale) * scale : 0;
+          EXPECT_NEAR(found[i], wanted, 1e-5 * reach) << format << " " << scales << " " << block;
+        }
+      }
+    }
+  }
+}
+
 // Embeddings: a table of reals looked up by integers of the input becomes a table of codes.
 TEST(QuantizeNetwork, TablesThatAreLookedUpLower) {
   NetworkMaker maker;

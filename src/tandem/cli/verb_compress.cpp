@@ -42,6 +42,9 @@ static void add_options(OptionTable& options, RecipeOptions& recipe) {
   options.flag("--token-scales", recipe.token_scales,
                "Values that matrix products read get a scale for each row, computed while the "
                "network runs (it then computes with reals between its products)");
+  options.integer("--token-block", recipe.token_block,
+                  "With --token-scales: a scale for each so many numbers of a row; with --scales "
+                  "e8m0 and --granularity group:32 those of the MX formats");
   options.text("--granularity", "WHICH", recipe.granularity,
                "Which weights share a scale: tensor, channel, or group:N along a channel");
   options.text("--scales", "FORMAT", recipe.scales,
@@ -163,7 +166,7 @@ class CompressVerb final : public Verb {
                  has_codes = !layer.result_format.empty();
       table.add({layer.layer, layer.op, layer.weight_format,
                  has_weights ? grouped(layer.weight_bytes) : "", layer.result_format,
-                 layer.token_scales ? "each row"
+                 layer.token_scales ? "computed"
                  : has_codes        ? shortest(layer.scale)
                                     : "",
                  has_codes ? concat(layer.zero) : ""});

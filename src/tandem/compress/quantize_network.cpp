@@ -414,22 +414,54 @@ class NetworkQuantizer {
     return coded_pair(std::move(parameters), quantizer.format, name, quantizer.zero != 0);
   }
 
-  // Codes with a scale for each row: its greatest magnitude becomes the greatest code.
+  // Codes with a scale for each row, or block of one: the greatest magnitude becomes the greatest
+  // code.
   ValueId coded_by_token(ValueId real, const Format& format, const std::string& name) {
     const Format symmetric = is_affine(format) ? Format::integer(format.bits(), true) : format;
     const double greatest = Quantizer{symmetric, 1, 0}.highest();
-    const auto last = static_cast<std::int64_t>(builder_.type(real).shape.size()) - 1;
-    const ValueId reach =
-        builder_.add("ReduceMax", {builder_.add("Abs", {real}, {}, name + ".magnitude")},
-                     {{"axes", std::vector<std::int64_t>{last}}}, name + ".reach");
+    const std::vector<Dim> rows = builder_.type(real).shape;
+    std::vector<Dim> blocks = rows;
+    if (recipe_.token_block > 0) {
+      if (!rows.back().is_constant())
+        throw Error("--token-block: the rows of '", name, "' have ", rows.back().to_string(),
+                    " numbers; bind the symbol (--bind)");
+      const std::int64_t length = rows.back().constant(),
+                         block = divisor_up_to(length, recipe_.token_block);
+      blocks.back() = length / block;
+      blocks.emplace_back(block);
+    }
+    const ValueId x = add_reshape(builder_, real, blocks, name + ".blocks");
+    const ValueId reach = builder_.add(
+        "ReduceMax", {builder_.add("Abs", {x}, {}, name + ".magnitude")},
+        {{"axes", std::vector<std::int64_t>{static_cast<std::int64_t>(blocks.size()) - 1}}},
+        name + ".reach");
     const ValueId scale = builder_.add(
         "Mul", {reach, builder_.constant(Tensor::scalar(1 / greatest), name + ".share")}, {},
         name + ".token_scale");
-    // Rows of zeros have a scale too.
+    const ValueId codes =
+        coded_pair({x, held_scale(scale, name + ".token_scale")}, symmetric, name);
+    return add_reshape(builder_, codes, rows, name + ".rows");
+  }
+
+  // Computed scales as numbers of their format, as as_scale() makes them: rows of zeros have one
+  // too.
+  ValueId held_scale(ValueId scale, const std::string& name) {
+    const Format& format = recipe_.activations.scale_format;
+    const double least = format == Format::parse("f16") ? 0x1p-24 : 1e-30;
     const ValueId positive =
-        builder_.add("Max", {scale, builder_.constant(Tensor::scalar(1e-30), name + ".least")}, {},
-                     name + ".token_scale.positive");
-    return coded_pair({real, positive}, symmetric, name);
+        builder_.add("Max", {scale, builder_.constant(Tensor::scalar(least), name + ".least")}, {},
+                     name + ".positive");
+    if (format == Format()) return positive;
+    if (format.is_float()) {
+      const ValueId narrow = builder_.add("Cast", {positive}, {{"to", format}}, name + ".narrow");
+      return builder_.add("Cast", {narrow}, {{"to", Format()}}, name + ".held");
+    }
+    const ValueId one = builder_.constant(Tensor::scalar(1), name + ".one");
+    const ValueId power = builder_.add(
+        "Quantize", {positive, one},
+        {{"format", format}, {"rounding", std::string(::tandem::name(Rounding::kCeiling))}},
+        name + ".power");
+    return builder_.add("Dequantize", {power, one}, {}, name + ".held");
   }
 
   void add_site(ValueId value) {

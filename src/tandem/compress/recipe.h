@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -22,6 +23,9 @@ struct CompressRecipe {
   // Values that products alone read, row by row, get a scale for each row (token) from its greatest
   // magnitude, computed while the network runs; it then computes with reals between its products.
   bool token_scales = false;
+  // Or to each block of so many numbers of a row, the greatest divisor of its length up to it (with
+  // scales of e8m0 the MX formats of the Open Compute Project, 2023); 0: rows.
+  std::int64_t token_block = 0;
   QuantizerRules activations;
   // Least format of residual sites (sites.h): what is normalized takes 16 bits in integers without
   // loss, and its sums gather the rounding of every layer.

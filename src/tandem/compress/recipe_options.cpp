@@ -115,6 +115,10 @@ CompressRecipe RecipeOptions::recipe(const QuantizationSites& sites) const {
   recipe.token_scales = token_scales;
   if (token_scales && has_real_activations(activations))
     throw Error("--token-scales is for codes of activations, which --activations f32 has none of");
+  if (token_block && !token_scales) throw Error("--token-block says how --token-scales are shared");
+  if (token_block && (*token_block < 2 || *token_block > 1 << 20))
+    throw Error("--token-block ", *token_block, ": 2 to 2^20 numbers share a scale");
+  recipe.token_block = token_block.value_or(0);
   recipe.weights.granularity = parse_granularity(granularity);
   recipe.weights.scales = parse_scale_rules(scales);
   if (recipe.weights.scales.block == 0)  // those of values, one a tensor, have nothing to nest in

@@ -17,10 +17,11 @@ struct RecipeOptions {
   std::string scales = "f32";           // format of all scales
   std::string rounding = "nearest";     // of weights
   bool bias_correction = false;
-  bool class_biases = false;              // fitted to labels (class_biases.h)
-  bool token_scales = false;              // of values, row by row
-  std::vector<std::string> rewrites;      // of channels (channel_rewrites.h), in order
-  std::vector<std::string> only, ignore;  // patterns of layers
+  bool class_biases = false;                // fitted to labels (class_biases.h)
+  bool token_scales = false;                // of values, row by row
+  std::optional<std::int64_t> token_block;  // and by so many numbers of a row
+  std::vector<std::string> rewrites;        // of channels (channel_rewrites.h), in order
+  std::vector<std::string> only, ignore;    // patterns of layers
   bool symmetric = false, shared_sums = false;
 
   // Layers that stay real, by the patterns of --only and --ignore, of the prepared network.

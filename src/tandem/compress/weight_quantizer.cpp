@@ -18,14 +18,13 @@ double rounded(double x) {
   return (x + kMagic) - kMagic;
 }
 
-// The greatest divisor of a count up to a limit.
+}  // namespace
+
 std::int64_t divisor_up_to(std::int64_t count, std::int64_t most) {
   for (std::int64_t d = std::min(count, most); d > 1; --d)
     if (count % d == 0) return d;
   return 1;
 }
-
-}  // namespace
 
 std::string name(const Granularity& granularity) {
   switch (granularity.kind) {

@@ -37,6 +37,9 @@ struct ScaleRules {
 std::string name(const ScaleRules& scales);  // "f32", "uint8:256", "e4m3:tensor"
 ScaleRules parse_scale_rules(std::string_view text);
 
+// The greatest divisor of a count up to a limit: how many numbers share a scale.
+std::int64_t divisor_up_to(std::int64_t count, std::int64_t most);
+
 struct WeightRules {
   // int<b>: symmetric, without the least code, so that both signs reach equally far; uint<b>: with
   // a zero point; any other format of codes.

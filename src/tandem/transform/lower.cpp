@@ -312,12 +312,20 @@ bool is_quantized(const Module& network) {
   const auto is_computed = [&](ValueId value) {
     return value != kNone && constant_of(network, graph, value) == nullptr;
   };
-  // Constants may be stored as codes, and samples coded as they come, in a network of reals.
+  const auto readers = consumers(graph);
+  const auto is_scale = [&](ValueId value) {
+    return !readers[value].empty() && std::ranges::all_of(readers[value], [&](NodeId reader) {
+      const Node& node = graph.nodes[reader];
+      return node.op->traits().domain == Domain::kBorder && node.inputs[0] != value;
+    });
+  };
+  // Constants may be stored as codes, and samples and scales coded as they come, in a network of
+  // reals.
   const auto is_dynamic = [&](const Node& node) {
     return node.op->name() == "Dequantize" &&
-           (!is_computed(node.inputs[0]) || is_computed(node.inputs[1]));
+           (!is_computed(node.inputs[0]) || is_computed(node.inputs[1]) ||
+            is_scale(node.outputs[0]));
   };
-  const auto readers = consumers(graph);
   return std::ranges::any_of(graph.nodes, [&](const Node& node) {
     const Domain domain = node.op->traits().domain;
     if (domain != Domain::kBorder || is_dynamic(node)) return domain == Domain::kInteger;

@@ -142,13 +142,14 @@ void turn_to_filter_panels(const float* w, const WeightOrder& order, float* to) 
 
 // oneDNN is as fast, or faster, at images of few channels, and at products and kernels of one
 // position, measured on Zen 3: there it reaches nine tenths of the peak, or takes no memory beside
-// the weights; at large weights of other kernels the half.
+// the weights; at large weights of other kernels the half, and at strides of one position a tenth.
 bool PanelProduct::suits(const Convolution& c) {
 #if defined(__x86_64__)
   static const bool has_fma = __builtin_cpu_supports("fma") != 0;
   if (!has_fma || instruction_set() != InstructionSet::kAvx2 || c.group != 1) return false;
   constexpr std::int64_t kManyChannels = 16;
-  return c.kernel_height * c.kernel_width > 1 && c.channels >= kManyChannels;
+  const bool is_product = c.kernel_height * c.kernel_width * c.stride_height * c.stride_width == 1;
+  return !is_product && c.channels >= kManyChannels;
 #else
   return static_cast<void>(c), false;
 #endif

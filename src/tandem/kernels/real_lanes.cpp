@@ -339,28 +339,34 @@ void product_row(const float* x, std::int64_t depth, const float* panel, std::in
   for (std::int64_t j = 0; j < columns; ++j) sums[j] += results[j];
 }
 
-// Four rows at a time; what is read next is under way.
+// Rows of four quarters at a time: the processor sees four streams, each of which goes on where it
+// stands, and fetches ahead of them by itself. Four rows side by side would end with every row.
 void weighted_rows(const float* x, const float* w, std::int64_t rows, std::int64_t stride,
                    std::int64_t columns, float* sums) {
-  constexpr std::int64_t kRows = 4, kAhead = 512;
-  const auto add = [&](auto d, std::int64_t k, std::int64_t count, std::int64_t j) HWY_ATTR {
-    auto sum = hn::LoadU(d, sums + j);
-    for (std::int64_t r = 0; r < count; ++r)
-      sum = hn::MulAdd(hn::Set(d, x[k + r]), hn::LoadU(d, w + (k + r) * stride + j), sum);
-    hn::StoreU(sum, d, sums + j);
-  };
+  constexpr std::int64_t kStreams = 4;
   const D d;
   const hn::CappedTag<float, 1> one;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  for (std::int64_t k = 0; k < rows; k += kRows) {
-    const std::int64_t count = rows - k < kRows ? rows - k : kRows;
-    std::int64_t j = 0;
-    for (; j + lanes <= columns; j += lanes) {
-      for (std::int64_t r = 0; r < count; ++r) hwy::Prefetch(w + (k + r) * stride + j + kAhead);
-      add(d, k, count, j);
+  const std::int64_t quarter = rows / kStreams;
+  const auto add_quarters = [&](auto tag, std::int64_t k, std::int64_t j) HWY_ATTR {
+    auto sum = hn::LoadU(tag, sums + j);
+    for (std::int64_t i = 0; i < kStreams; ++i) {
+      const std::int64_t row = k + i * quarter;
+      sum = hn::MulAdd(hn::Set(tag, x[row]), hn::LoadU(tag, w + row * stride + j), sum);
     }
-    for (; j < columns; ++j) add(one, k, count, j);
-  }
+    hn::StoreU(sum, tag, sums + j);
+  };
+  const auto add_row = [&](auto tag, std::int64_t row, std::int64_t j) HWY_ATTR {
+    const auto weights = hn::LoadU(tag, w + row * stride + j);
+    hn::StoreU(hn::MulAdd(hn::Set(tag, x[row]), weights, hn::LoadU(tag, sums + j)), tag, sums + j);
+  };
+  const auto add_all = [&](std::int64_t row, const auto& add) HWY_ATTR {
+    std::int64_t j = 0;
+    for (; j + lanes <= columns; j += lanes) add(d, row, j);
+    for (; j < columns; ++j) add(one, row, j);
+  };
+  for (std::int64_t k = 0; k < quarter; ++k) add_all(k, add_quarters);
+  for (std::int64_t row = kStreams * quarter; row < rows; ++row) add_all(row, add_row);
 }
 
 float dot(const float* x, const float* w, std::int64_t count) {

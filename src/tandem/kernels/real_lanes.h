@@ -78,8 +78,8 @@ void turn_to_product_panels(const float* w, std::int64_t columns, std::int64_t d
 void add_product_row(const float* x, std::int64_t depth, const float* panel, std::int64_t columns,
                      float* sums);
 
-// sums[j] += sum_k x[k] * w[k * stride + j] for `rows` rows of `columns` elements, which are read
-// from end to end where they lie side by side.
+// sums[j] += sum_k x[k] * w[k * stride + j] for `rows` rows of `columns` elements, in an order
+// that depends on the number of rows only.
 void add_weighted_rows(const float* x, const float* w, std::int64_t rows, std::int64_t stride,
                        std::int64_t columns, float* sums);
 

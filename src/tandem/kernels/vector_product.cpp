@@ -37,7 +37,8 @@ void run_rows(const VectorProduct& product, const float* x, const float* addend,
 
 // Ranges of rows of weights, each with sums of its own, which are added in their order.
 void run_columns(const VectorProduct& product, const float* x, const float* addend, float* y) {
-  constexpr std::int64_t kMostParts = 4, kColumnBlock = 2048;  // sums that stay in the cache
+  constexpr std::int64_t kMostParts = 4,
+                         kColumnBlock = 16384;  // sums that stay in the second cache
   const std::int64_t depth = product.depth, columns = product.columns;
   const std::int64_t parts =
       std::clamp<std::int64_t>(depth * columns / kPartWeights, 1, std::min(kMostParts, depth));

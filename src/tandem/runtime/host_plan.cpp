@@ -257,6 +257,8 @@ class HostPlanner {
     if (is_global_average(node) && is_image(node.node.inputs[0])) return "real_pool";
     if (is_row_operator(node)) return "real_rows";
     if (is_recurrent_layer(node)) return "recurrent";
+    if (is_packed_ensemble(node)) return "trees";
+    if (is_arg_extreme(node)) return "arg_extreme";
     const bool pools = op == "MaxPool" || op == "AveragePool" || op.starts_with("Global");
     if (pools && is_f32(node) && node.node.outputs.size() == 1 && node.input(0).shape.size() >= 3 &&
         is_image(node.node.inputs[0]) &&

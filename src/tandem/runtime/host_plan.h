@@ -47,6 +47,8 @@ struct HostPlanOptions {
 //   real_pool    a pooling of images that lie channels last
 //   recurrent    LSTM and GRU, step by step
 //   real_rows    Softmax and normalization along the last axis
+//   trees        an ensemble of decision trees
+//   arg_extreme  ArgMax and ArgMin
 // and on all others
 //   definition   the operator's own evaluation
 // Steps of kind kMove copy.

@@ -123,11 +123,43 @@ class Maker {
     start();
     const std::int64_t rows = size(4, 256), columns = size(4, 256);
     const ValueId x = builder_->input("x", {{Dim(1), Dim(rows), Dim(columns)}, Format()});
-    switch (random_.integer(0, 2)) {
-      case 0: return finish(add("Sin", {x}));
-      case 1: return finish(add("CumSum", {x}, {{"axis", std::int64_t{2}}}));
-      default: return finish(add("ArgMax", {x}, {{"axis", std::int64_t{2}}}));
+    if (random_.chance(0.5)) return finish(add("Sin", {x}));
+    return finish(add("CumSum", {x}, {{"axis", std::int64_t{2}}}));
+  }
+
+  Module extremes() {
+    start();
+    const ValueId x = builder_->input("x", {{Dim(size(1, 256)), Dim(size(4, 1024))}, Format()});
+    return finish(add("ArgMax", {x}, {{"axis", std::int64_t{1}}}));
+  }
+
+  // Full trees of equal depth.
+  Module trees() {
+    start();
+    const std::int64_t features = size(4, 64), count = size(4, 128), depth = random_.integer(3, 9);
+    const std::int64_t nodes = (std::int64_t{1} << depth) - 1;
+    const ValueId x = builder_->input("x", {{Dim(size(1, 64)), Dim(features)}, Format()});
+    Sizes asked, ways[2], roots;
+    for (std::int64_t tree = 0; tree < count; ++tree) {
+      roots.push_back(tree * nodes);
+      for (std::int64_t i = 0; i < nodes; ++i) {
+        asked.push_back(random_.integer(0, features - 1));
+        for (const std::int64_t way : {0, 1}) {
+          const std::int64_t next = 2 * i + 1 + way;
+          ways[way].push_back(next < nodes ? tree * nodes + next
+                                           : -1 - (tree * (nodes + 1) + next - nodes));
+        }
+      }
     }
+    const std::int64_t leaves = count * (nodes + 1);
+    return finish(add("TreeEnsemble", {x, constant({count * nodes}), constant({leaves})},
+                      {{"features", asked},
+                       {"comparisons", Sizes(asked.size(), 0)},
+                       {"if_true", ways[0]},
+                       {"if_false", ways[1]},
+                       {"roots", roots},
+                       {"leaf_targets", Sizes(static_cast<std::size_t>(leaves), 0)},
+                       {"targets", std::int64_t{1}}}));
   }
 
   // A chain of layers on codes: convolutions of one kind, or products (kernel 0), each with its
@@ -282,6 +314,8 @@ std::vector<Module> host_sweep(std::uint64_t seed, int rounds) {
     for (const bool global : {false, true}) modules.push_back(maker.pooling(global));
     for (int i = 0; i < 2; ++i) modules.push_back(maker.movements());
     modules.push_back(maker.definitions());
+    modules.push_back(maker.extremes());
+    modules.push_back(maker.trees());
     for (const std::int64_t kernel : {0, 1, 3}) modules.push_back(maker.integers(kernel, false));
     modules.push_back(maker.integers(3, true));
     modules.push_back(maker.integers(0, false, "int20"));

@@ -40,6 +40,12 @@ bool is_row_operator(const NodeView& node);
 // lengths, peepholes and limits.
 bool is_recurrent_layer(const NodeView& node);
 
+// A TreeEnsemble of f32 or f64 with constant trees, fewer than 2^28 nodes and leaves.
+bool is_packed_ensemble(const NodeView& node);
+
+// ArgMax or ArgMin of f32.
+bool is_arg_extreme(const NodeView& node);
+
 // What follows a dense node in its step: an addition of a value of its shape, an activation.
 // `nodes` are the nodes behind it, in order.
 struct Followers {

@@ -40,8 +40,12 @@ std::unique_ptr<StepProgram> make_real_lanes(const StepContext& context);
 std::unique_ptr<StepProgram> make_real_pool(const StepContext& context);
 std::unique_ptr<StepProgram> make_real_rows(const StepContext& context);  // Softmax, normalization
 std::unique_ptr<StepProgram> make_recurrent(const StepContext& context);
+std::unique_ptr<StepProgram> make_trees(const StepContext& context);
+std::unique_ptr<StepProgram> make_arg_extreme(const StepContext& context);
 // Null where the elements that move depend on data.
 std::unique_ptr<StepProgram> make_boxes(const StepContext& context, std::size_t output);
+// Null for all but a Gather whose positions are int32 or int64.
+std::unique_ptr<StepProgram> make_gather(const StepContext& context);
 std::unique_ptr<StepProgram> make_definition(const StepContext& context);
 
 }  // namespace tandem

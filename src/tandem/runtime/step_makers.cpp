@@ -76,8 +76,8 @@ StepPrograms integer_lanes(const StepContext& context) {
   return one(std::make_unique<LaneStep<std::int64_t>>(module, graph, step));
 }
 
-// Each result as even copies; as runs where elements come from all over; all of them by the
-// definition where they depend on data.
+// Each result as even copies; as runs where elements come from all over; at the positions that are
+// computed; all of them by the definition where they depend on data otherwise.
 StepPrograms movement(const StepContext& context) {
   const NodeView node = context.node();
   StepPrograms programs;
@@ -90,6 +90,7 @@ StepPrograms movement(const StepContext& context) {
     if (program == nullptr && format.is_integer() &&
         std::ranges::all_of(node.node.inputs, is_row_major))
       program = make_movement(node, output);
+    if (program == nullptr) program = make_gather(context);
     if (program == nullptr) return one(make_definition(context));
     programs.push_back(std::move(program));
   }
@@ -113,6 +114,8 @@ StepPrograms make_step_programs(const StepContext& context) {
       {"real_pool", single<make_real_pool>},
       {"real_rows", single<make_real_rows>},
       {"recurrent", single<make_recurrent>},
+      {"trees", single<make_trees>},
+      {"arg_extreme", single<make_arg_extreme>},
       {"definition", single<make_definition>},
       {"code_convolution", single<make_code_product>},
       {"code_product", single<make_code_product>},

@@ -135,6 +135,41 @@ TEST_F(CompressVerb, RangesByTheErrorOfTheOutput) {
   EXPECT_LT(noise("output_error"), noise("mse"));
 }
 
+// In every file, as integers.
+TEST_F(CompressVerb, FitsClassBiases) {
+  for (const char* name : {"out.tandem", "out.onnx", "out.tflite"}) {
+    const CliRun run = compress({"--class-biases", "--json"}, output(name));
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+    EXPECT_EQ(run.json()["class_biases"].size(), 10U);
+    EXPECT_GT(run.json()["accuracy"]["lowered"].get<double>(), 0.95) << name;
+  }
+  EXPECT_THAT(compress({"--class-biases"}).out, HasSubstr("class biases: "));
+}
+
+TEST_F(CompressVerb, NestsScales) {
+  for (const char* name : {"out.tandem", "out.onnx"}) {
+    const CliRun run = compress(
+        {"--weights", "int6", "--granularity", "group:8", "--scales", "uint8:16", "--json"},
+        output(name));
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+    EXPECT_EQ(run.json()["scales"], "uint8:16");
+    EXPECT_GT(run.json()["accuracy"]["lowered"].get<double>(), 0.95) << name;
+    const CliRun again = run_cli({"run", output(name), "--data",
+                                  "npz:" + (source_dir() / "examples/digits/digits.npz").string(),
+                                  "--execution", "cpu", "--limit", "100"});
+    EXPECT_EQ(again.exit_code, 0) << again.err;
+  }
+}
+
+// Five bits of exponent on both sides of a product of 64 terms need more than 63.
+TEST_F(CompressVerb, SaysWhyThereAreNoIntegers) {
+  const CliRun run = compress({"--weights", "e6m9", "--activations", "e6m9", "--json"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_THAT(run.json()["not_lowered"].get<std::string>(), HasSubstr("bits"));
+  EXPECT_FALSE(run.json()["accuracy"].contains("lowered"));
+  EXPECT_GT(run.json()["accuracy"]["recoded"].get<double>(), 0.95);
+}
+
 TEST_F(CompressVerb, SkipsTheAccuracy) {
   const CliRun run =
       run_cli({"compress", (source_dir() / "examples/digits/digits.onnx").string(), "--data",
@@ -153,6 +188,8 @@ TEST_F(CompressVerb, RefusesBadOptionsByName) {
     return run.err;
   };
   EXPECT_THAT(message_of({"--weights", "int1"}), HasSubstr("2 to 16 bits"));
+  EXPECT_THAT(message_of({"--scales", "f32:8"}), HasSubstr("nested scales are codes of at most 8"));
+  EXPECT_THAT(message_of({"--token-block", "8"}), HasSubstr("--token-block says how"));
   EXPECT_THAT(message_of({"--weights", "log2<4>"}), HasSubstr("has no negative codes"));
   EXPECT_THAT(message_of({"--weights", "e4m4x"}), HasSubstr("--weights e4m4x"));
   EXPECT_THAT(message_of({"--weights", "fixed<8,9>"}), HasSubstr("fewer fraction bits"));

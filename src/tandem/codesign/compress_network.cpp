@@ -20,6 +20,7 @@
 #include "tandem/graph/operator.h"
 #include "tandem/graph/printer.h"
 #include "tandem/ops/exponentials.h"
+#include "tandem/transform/constant_fold.h"
 #include "tandem/verify/execution.h"
 #include "tandem/verify/network.h"
 
@@ -142,10 +143,12 @@ bool is_tflite(const std::string& output) {
   return std::filesystem::path(output).extension() == ".tflite";
 }
 
-// The text or bytes of the file.
+// The text or bytes of the file. ONNX takes nested scales as the numbers that they are.
 std::string file_content(const Module& recoded, const std::string& output) {
-  return std::filesystem::path(output).extension() == ".onnx" ? write_onnx(recoded, output).bytes
-                                                              : print_module(recoded);
+  if (std::filesystem::path(output).extension() != ".onnx") return print_module(recoded);
+  Module plain = recoded;
+  fold_scales(plain);
+  return write_onnx(plain, output).bytes;
 }
 
 void measure(const CompressRequest& request, const TrainingSets& sets, CompressResult& result) {

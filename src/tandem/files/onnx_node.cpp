@@ -271,10 +271,10 @@ ValueId OnnxNode::reshape(ValueId value, const std::vector<Dim>& shape) {
   // nothing may be left to do.
   const auto found = type_of_value(result).shape;
   if (found == from) return value;
-  if (found != shape) {
-    Graph& graph = builder().graph();
-    graph.nodes[graph.values[result].producer].attributes["shape"] = reshape_attribute(from, found);
-  }
+  Graph& graph = builder().graph();
+  const NodeId node = graph.values[result].producer;  // none of what was folded
+  if (found != shape && node != kNone)
+    graph.nodes[node].attributes["shape"] = reshape_attribute(from, found);
   return result;
 }
 

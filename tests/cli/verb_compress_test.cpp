@@ -161,13 +161,13 @@ TEST_F(CompressVerb, NestsScales) {
   }
 }
 
-// Five bits of exponent on both sides of a product of 64 terms need more than 63.
+// Six bits of exponent on both sides of a product need more than 63.
 TEST_F(CompressVerb, SaysWhyThereAreNoIntegers) {
-  const CliRun run = compress({"--weights", "e6m9", "--activations", "e6m9", "--json"});
+  const CliRun run = compress({"--weights", "e6m1", "--activations", "e6m1", "--json"});
   ASSERT_EQ(run.exit_code, 0) << run.err;
   EXPECT_THAT(run.json()["not_lowered"].get<std::string>(), HasSubstr("bits"));
   EXPECT_FALSE(run.json()["accuracy"].contains("lowered"));
-  EXPECT_GT(run.json()["accuracy"]["recoded"].get<double>(), 0.95);
+  EXPECT_GT(run.json()["accuracy"]["recoded"].get<double>(), 0.5);
 }
 
 TEST_F(CompressVerb, SkipsTheAccuracy) {

@@ -8,6 +8,7 @@
 #include "tandem/compress/measure.h"
 #include "tandem/compress/observed_network.h"
 #include "tandem/graph/operator.h"
+#include "tandem/transform/fold_addends.h"
 #include "tandem/transform/rewriter.h"
 
 namespace tandem {
@@ -131,6 +132,7 @@ std::vector<double> add_class_biases(Module& network, std::span<const DataSet* c
                                                node.name + ".with_class_biases"));
   }
   network = rewriter.finish();
+  fold_addends(network);
   return biases;
 }
 

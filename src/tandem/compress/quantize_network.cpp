@@ -11,6 +11,7 @@
 #include "tandem/graph/operator.h"
 #include "tandem/graph/verifier.h"
 #include "tandem/ops/movement.h"
+#include "tandem/transform/fold_addends.h"
 
 namespace tandem {
 
@@ -295,6 +296,7 @@ class NetworkQuantizer {
     for (const StateUpdate& update : source_.updates)
       builder_.graph().updates.push_back({update.state, mapped(update.value, false)});
     remove_unused(module_);
+    if (recipe_.bias_correction) fold_addends(module_);
     verify(module_);
     return std::move(module_);
   }

@@ -66,7 +66,6 @@ ScaleRules parse_scale_rules(std::string_view text) {
   scales.block = block == "tensor" ? ScaleRules::kWhole : parse_integer(block, "--scales");
   if (scales.block != ScaleRules::kWhole && (scales.block < 2 || scales.block > 1 << 20))
     throw Error("--scales ", text, ": 2 to 2^20 scales share a unit, or those of a tensor");
-  check_code_format(scales.format);
   if (scales.format.bits() > 8 || has_own_scale(scales.format) ||
       !(WeightCodec(scales.format).greatest() > 0))
     throw Error("--scales ", text,

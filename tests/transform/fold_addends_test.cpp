@@ -18,7 +18,7 @@ using test::operators_of;
 using Names = std::vector<std::string>;
 
 // Folds a copy and checks that it computes the same; its operators.
-Names folded(NetworkMaker& maker, const Module& network, Shape sample) {
+Names folded_addends(NetworkMaker& maker, const Module& network, Shape sample) {
   Module result = network;
   fold_addends(result);
   verify(result);
@@ -38,7 +38,8 @@ TEST(FoldAddends, IntoBiases) {
     x = maker.gemm("gemm", maker.reshape_flat("flat", x), 5);
     x = maker.add("third", x, maker.constant({5}, -1, 1));
     x = maker.add("fourth", x, maker.constant({1, 5}, -1, 1));
-    EXPECT_EQ(folded(maker, maker.finish(x), {3, 6, 5}), (Names{"Conv", "Reshape", "Gemm"}));
+    EXPECT_EQ(folded_addends(maker, maker.finish(x), {3, 6, 5}),
+              (Names{"Conv", "Reshape", "Gemm"}));
   }
 }
 
@@ -47,7 +48,7 @@ TEST(FoldAddends, IntoOtherAddends) {
   ValueId x = maker.matmul("product", maker.input("x", {7}), 5);
   x = maker.add("first", x, maker.constant({5}, -1, 1));
   x = maker.add("second", x, maker.constant({1, 5}, -1, 1));
-  const Names operators = folded(maker, maker.finish(x), {7});
+  const Names operators = folded_addends(maker, maker.finish(x), {7});
   EXPECT_EQ(std::ranges::count(operators, "Add"), 1);
 }
 
@@ -55,13 +56,13 @@ TEST(FoldAddends, LeavesWhatIsNoBias) {
   NetworkMaker maker;
   const ValueId conv = maker.conv("conv", maker.input("x", {3, 4, 4}), 3, 3);
   const ValueId by_place = maker.add("by_place", conv, maker.constant({1, 1, 4, 4}, -1, 1));
-  EXPECT_EQ(folded(maker, maker.finish(by_place), {3, 4, 4}), (Names{"Conv", "Add"}));
+  EXPECT_EQ(folded_addends(maker, maker.finish(by_place), {3, 4, 4}), (Names{"Conv", "Add"}));
 
   NetworkMaker other;
   const ValueId product = other.gemm("gemm", other.input("x", {4}), 4);
   const ValueId sum = other.add("sum", product, other.constant({4}, -1, 1));
   const ValueId both = other.add("both", sum, product);  // the product is read twice
-  EXPECT_EQ(folded(other, other.finish(both), {4}), (Names{"Gemm", "Add", "Add"}));
+  EXPECT_EQ(folded_addends(other, other.finish(both), {4}), (Names{"Gemm", "Add", "Add"}));
 }
 
 }  // namespace

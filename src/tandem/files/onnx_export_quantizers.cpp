@@ -268,6 +268,8 @@ QuantChoice constant_choice(const Module& module, const Graph& graph, const Node
   const Tensor* zero = constant_input(module, graph, node, 2);
   if (scale == nullptr || (has_input(node, 2) && zero == nullptr))
     return refused("scale or zero point of a constant are computed");
+  if (std::ranges::any_of(scale->to_reals(), [](double unit) { return !(unit > 0); }))
+    return refused("a scale of it is not positive");
   if (!decoded(codes, *scale, zero)) return refused("codes are lost behind f32 reals");
   if (is_float) return {QuantForm::kFloat, ""};
   const bool bipolar = codes.format() == Format::parse("bipolar") && zero == nullptr;

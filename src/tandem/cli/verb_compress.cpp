@@ -13,7 +13,8 @@ namespace tandem {
 // How numbers are chosen.
 static void add_options(OptionTable& options, RecipeOptions& recipe) {
   options.list("--weights", "FORMAT|LAYER=FORMAT", recipe.weights,
-               "Codes of weights (int8): any of `tandem list formats` of at most 16 bits, such as "
+               "Codes of weights (int8): any of `tandem list formats` of at most 16 bits (floats: "
+               "8), such as "
                "int4, uint4 (with a zero point), e4m3, nf4, ternary; with a layer or pattern, of "
                "these alone");
   options.list("--activations", "FORMAT|LAYER=FORMAT", recipe.activations,

@@ -25,8 +25,11 @@ bool is_affine(const Format& format) {
 bool has_own_scale(const Format& format) { return format.is_uniform() && format.exponent() != 0; }
 
 void check_code_format(const Format& format) {
-  const bool is_wide_float = format.is_float() && format.bits() >= kMostBits;
-  if (format.is_boolean() || is_wide_float || format == Format::parse("e8m0"))
+  constexpr int kWidestFloat = 8;
+  if (format.is_float() && format.bits() > kWidestFloat && format.bits() < kMostBits)
+    throw Error("format ", format.name(), ": codes of floats have at most ", kWidestFloat, " bits");
+  const bool is_real = format.is_float() && format.bits() >= kMostBits;
+  if (format.is_boolean() || is_real || format == Format::parse("e8m0"))
     throw Error("format ", format.name(), " is not one of codes (`tandem list formats`)");
   if (format.bits() > kMostBits ||
       (format.is_integer() && format.bits() < 2 && format != Format::parse("bipolar")))

@@ -10,13 +10,10 @@
 
 #include "tandem/base/error.h"
 #include "tandem/base/threads.h"
+#include "tandem/kernels/dense_call.h"
 #include "tandem/kernels/dense_parts.h"
-#include "tandem/kernels/packed_constants.h"
-#include "tandem/kernels/panel_product.h"
-#include "tandem/kernels/real_lanes.h"
+#include "tandem/kernels/instruction_set.h"
 #include "tandem/kernels/thread_memory.h"
-#include "tandem/kernels/tile_product.h"
-#include "tandem/kernels/vector_product.h"
 
 namespace tandem {
 
@@ -43,7 +40,6 @@ namespace {
 using Memory = dnnl::memory;
 using Description = dnnl::memory::desc;
 using Tag = dnnl::memory::format_tag;
-constexpr auto kFloat = dnnl::memory::data_type::f32;
 
 // For one primitive at a time.
 void* scratchpad(std::size_t bytes) {
@@ -72,6 +68,8 @@ dnnl::primitive_attr attributes_of(const dnnl::post_ops& operations) {
   return attributes;
 }
 
+}  // namespace
+
 // Activations for which our lanes are faster than oneDNN's epilogue, though they pass over the tile
 // once more.
 std::optional<RealCall> own_activation_of(const Epilogue& epilogue) {
@@ -87,7 +85,7 @@ std::optional<RealCall> own_activation_of(const Epilogue& epilogue) {
 
 // What is added is copied to the result's place first: oneDNN's fast kernels take a sum with what
 // stands there, but no further operand.
-dnnl::primitive_attr attributes(const Epilogue& epilogue) {
+dnnl::primitive_attr dense_attributes(const Epilogue& epilogue) {
   dnnl::post_ops operations;
   if (epilogue.adds) operations.append_sum(1);
   if (own_activation_of(epilogue)) return attributes_of(operations);
@@ -110,97 +108,51 @@ dnnl::primitive_attr attributes(const Epilogue& epilogue) {
   return attributes_of(operations);
 }
 
-}  // namespace
-
-struct DenseArguments::Kept {
-  struct Operands {
-    Memory x, right, y, scratch;
-  };
-  std::vector<Operands> tiles;
-};
-
 DenseArguments::DenseArguments() = default;
 DenseArguments::~DenseArguments() = default;
 
-struct DenseCall::Parts {
-  // One primitive, and the memory that it works on.
-  struct Variant {
-    dnnl::primitive primitive;
-    Description x, right, y, scratch;
+void DenseCall::Parts::run_tile(const Tile& tile, DenseArguments::Kept::Operands& kept,
+                                const float* x, const float* right, const float* addend,
+                                float* y) const {
+  const Variant& variant = variants[tile.variant];
+  std::array<dnnl_exec_arg_t, 7> arguments;
+  std::size_t count = 0;
+  const auto give = [&](int kind, const Memory& memory) {
+    arguments[count++] = {kind, memory.get()};
   };
-
-  // A part of a call: a primitive, and where its operands begin.
-  struct Tile {
-    std::size_t variant = 0;
-    std::int64_t x = 0, right = 0, y = 0;
-    std::size_t weights = 0, bias = 0;  // indices of constants; unused where there are none
-    std::int64_t y_rows = 0, y_columns = 0, y_stride = 0;  // the elements that it writes
-    // The primitive writes them side by side: they are computed apart and copied to their place.
-    bool apart = false;
+  const auto place = [](Memory& memory, const float* data) {
+    memory.set_data_handle(const_cast<float*>(data));
   };
-
-  // Instead of all that follows, where the processor has tiles.
-  std::optional<TileProduct> tile_product;
-  const float* tile_right = nullptr;  // constant
-
-  std::optional<VectorProduct> vector_product;  // likewise, of one row
-  std::optional<PanelProduct> panel_product;    // likewise, with vectors of AVX2
-
-  std::vector<Variant> variants;
-  std::vector<Tile> tiles;
-  std::vector<Memory> constants;
-  bool has_weights = false, has_bias = false, adds = false;
-  std::optional<RealCall> own_activation;  // behind the primitive
-
-  std::size_t constant(PackedConstants& packed, const Description& plain, const Description& wanted,
-                       const float* data) {
-    constants.push_back(packed.kept->in_order(plain, wanted, data));
-    return constants.size() - 1;
+  place(kept.x, x + tile.x);
+  give(DNNL_ARG_SRC, kept.x);
+  float* result = tile.apart ? result_memory(tile.y_rows * tile.y_columns) : y + tile.y;
+  const std::int64_t stride = tile.apart ? tile.y_columns : tile.y_stride;
+  place(kept.y, result);
+  give(DNNL_ARG_DST, kept.y);
+  if (has_weights) {
+    give(DNNL_ARG_WEIGHTS, constants[tile.weights]);
+  } else {
+    place(kept.right, right + tile.right);
+    give(DNNL_ARG_WEIGHTS, kept.right);
   }
-
-  void run_tile(const Tile& tile, DenseArguments::Kept::Operands& kept, const float* x,
-                const float* right, const float* addend, float* y) const {
-    const Variant& variant = variants[tile.variant];
-    std::array<dnnl_exec_arg_t, 7> arguments;
-    std::size_t count = 0;
-    const auto give = [&](int kind, const Memory& memory) {
-      arguments[count++] = {kind, memory.get()};
-    };
-    const auto place = [](Memory& memory, const float* data) {
-      memory.set_data_handle(const_cast<float*>(data));
-    };
-    place(kept.x, x + tile.x);
-    give(DNNL_ARG_SRC, kept.x);
-    float* result = tile.apart ? result_memory(tile.y_rows * tile.y_columns) : y + tile.y;
-    const std::int64_t stride = tile.apart ? tile.y_columns : tile.y_stride;
-    place(kept.y, result);
-    give(DNNL_ARG_DST, kept.y);
-    if (has_weights) {
-      give(DNNL_ARG_WEIGHTS, constants[tile.weights]);
-    } else {
-      place(kept.right, right + tile.right);
-      give(DNNL_ARG_WEIGHTS, kept.right);
-    }
-    if (has_bias) give(DNNL_ARG_BIAS, constants[tile.bias]);
-    if (adds && addend + tile.y != result)
-      copy_rows(addend + tile.y, tile.y_stride, result, stride, tile.y_rows, tile.y_columns);
-    if (const std::size_t bytes = variant.scratch.get_size(); bytes > 0) {
-      kept.scratch.set_data_handle(scratchpad(bytes));
-      give(DNNL_ARG_SCRATCHPAD, kept.scratch);
-    }
-    const auto status = dnnl_primitive_execute(variant.primitive.get(), dnnl_stream().get(),
-                                               static_cast<int>(count), arguments.data());
-    ensure(status == dnnl_success, "oneDNN refused to run a primitive that it made");
-    if (own_activation) {
-      for (std::int64_t row = 0; row < tile.y_rows; ++row) {
-        float* elements = result + row * stride;
-        apply(*own_activation, elements, nullptr, elements, tile.y_columns);
-      }
-    }
-    if (tile.apart)
-      copy_rows(result, stride, y + tile.y, tile.y_stride, tile.y_rows, tile.y_columns);
+  if (has_bias) give(DNNL_ARG_BIAS, constants[tile.bias]);
+  if (adds && addend + tile.y != result)
+    copy_rows(addend + tile.y, tile.y_stride, result, stride, tile.y_rows, tile.y_columns);
+  if (const std::size_t bytes = variant.scratch.get_size(); bytes > 0) {
+    kept.scratch.set_data_handle(scratchpad(bytes));
+    give(DNNL_ARG_SCRATCHPAD, kept.scratch);
   }
-};
+  const auto status = dnnl_primitive_execute(variant.primitive.get(), dnnl_stream().get(),
+                                             static_cast<int>(count), arguments.data());
+  ensure(status == dnnl_success, "oneDNN refused to run a primitive that it made");
+  if (own_activation) {
+    for (std::int64_t row = 0; row < tile.y_rows; ++row) {
+      float* elements = result + row * stride;
+      apply(*own_activation, elements, nullptr, elements, tile.y_columns);
+    }
+  }
+  if (tile.apart) copy_rows(result, stride, y + tile.y, tile.y_stride, tile.y_rows, tile.y_columns);
+}
 
 DenseCall::DenseCall(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 DenseCall::~DenseCall() = default;
@@ -240,162 +192,6 @@ void DenseCall::run(const float* x, const float* right, const float* addend, flo
                });
 }
 
-// ---- Convolution ----
-
-namespace {
-
-// A call on panels of filters.
-std::unique_ptr<DenseCall::Parts> panels_of(const Convolution& c, const float* w,
-                                            const WeightOrder& order, const float* bias,
-                                            const Epilogue& epilogue, PackedConstants& packed) {
-  auto parts = std::make_unique<DenseCall::Parts>();
-  parts->panel_product.emplace(
-      c, packed.kept->in_filter_panels(w, order),
-      PanelProduct::Options{
-          .bias = bias, .adds = epilogue.adds, .activation = lane_call_of(epilogue)});
-  return parts;
-}
-
-// The filters and output rows that one tile computes, and the input rows that they read.
-struct ConvolutionTile {
-  std::int64_t filters, in_begin, in_rows, pad_before, pad_after, out_rows;
-};
-
-ConvolutionTile tile_of(const Convolution& c, DenseRange filters, DenseRange out) {
-  const std::int64_t reach = (c.kernel_height - 1) * c.dilation_height + 1;
-  const std::int64_t first = out.begin * c.stride_height - c.pad_top;
-  const std::int64_t last = (out.end - 1) * c.stride_height - c.pad_top + reach;
-  const std::int64_t begin = std::clamp<std::int64_t>(first, 0, c.height - 1);
-  const std::int64_t end = std::clamp<std::int64_t>(last, begin + 1, c.height);
-  return {filters.size(), begin, end - begin, begin - first, last - end, out.size()};
-}
-
-// One primitive serves all tiles that differ in where they begin alone.
-bool same_primitive(const ConvolutionTile& a, const ConvolutionTile& b) {
-  return a.filters == b.filters && a.in_rows == b.in_rows && a.pad_before == b.pad_before &&
-         a.pad_after == b.pad_after && a.out_rows == b.out_rows;
-}
-
-// Weights of `filters` filters, as they are given or as the primitive wants them.
-Memory::dims weight_shape(const Convolution& c, std::int64_t filters) {
-  const std::int64_t channels = c.channels / c.group;
-  if (c.group == 1) return {filters, channels, c.kernel_height, c.kernel_width};
-  return {c.group, filters / c.group, channels, c.kernel_height, c.kernel_width};
-}
-
-DenseCall::Parts::Variant convolution_variant(const Convolution& c, const ConvolutionTile& tile,
-                                              bool has_bias, const Epilogue& epilogue) {
-  const Description x({1, c.channels, tile.in_rows, c.width}, kFloat, Tag::nhwc);
-  const Description y({1, tile.filters, tile.out_rows, c.out_width}, kFloat, Tag::nhwc);
-  const Description w(weight_shape(c, tile.filters), kFloat, Tag::any);
-  const std::int64_t reach = (c.kernel_width - 1) * c.dilation_width + 1;
-  const std::int64_t pad_right = (c.out_width - 1) * c.stride_width + reach - c.width - c.pad_left;
-  const Memory::dims strides = {c.stride_height, c.stride_width};
-  const Memory::dims dilations = {c.dilation_height - 1, c.dilation_width - 1};
-  const Memory::dims before = {tile.pad_before, c.pad_left}, after = {tile.pad_after, pad_right};
-  const auto kind = dnnl::prop_kind::forward_inference;
-  const auto algorithm = dnnl::algorithm::convolution_direct;
-  using Call = dnnl::convolution_forward;
-  const auto description =
-      has_bias ? Call::desc(kind, algorithm, x, w, {{tile.filters}, kFloat, Tag::a}, y, strides,
-                            dilations, before, after)
-               : Call::desc(kind, algorithm, x, w, y, strides, dilations, before, after);
-  const Call::primitive_desc made(description, attributes(epilogue), dnnl_engine());
-  return {Call(made), x, made.weights_desc(), y, made.scratchpad_desc()};
-}
-
-// Whether tiles are ranges of filters, not of rows: where the weights are what has to be read.
-bool cuts_filters(const Convolution& c) {
-  constexpr std::int64_t kLeastFilters = 128;
-  if (c.group > 1 || c.filters < kLeastFilters) return false;
-  const std::int64_t weights = c.filters * c.channels * c.kernel_height * c.kernel_width;
-  return weights > c.height * c.width * c.channels + c.out_height * c.out_width * c.filters;
-}
-
-}  // namespace
-
-std::unique_ptr<DenseCall> dense_convolution(const Convolution& c, const float* w,
-                                             const float* bias, const Epilogue& epilogue,
-                                             PackedConstants& packed_constants) {
-  const std::int64_t positions = c.kernel_height * c.kernel_width;
-  if (TileProduct::suits(c, true) && all_finite(w, c.filters * c.channels * positions)) {
-    auto tiled = std::make_unique<DenseCall::Parts>();
-    tiled->tile_right = packed_constants.kept->in_panels(w, c.filters, c.channels, positions);
-    tiled->tile_product.emplace(c, TileProduct::Options{.right_is_finite = true,
-                                                        .right_in_panels = true,
-                                                        .bias = bias,
-                                                        .adds = epilogue.adds,
-                                                        .activation = lane_call_of(epilogue)});
-    return std::unique_ptr<DenseCall>(new DenseCall(std::move(tiled)));
-  }
-  if (PanelProduct::suits(c)) {
-    const WeightOrder order{c.filters, c.channels, positions, c.channels * positions, positions, 1};
-    return std::unique_ptr<DenseCall>(
-        new DenseCall(panels_of(c, w, order, bias, epilogue, packed_constants)));
-  }
-  dnnl_stream();  // one thread, before primitives are made for a number of them
-  auto parts = std::make_unique<DenseCall::Parts>();
-  parts->has_weights = true;
-  parts->has_bias = bias != nullptr;
-  parts->adds = epilogue.adds;
-  parts->own_activation = own_activation_of(epilogue);
-  const std::int64_t x_row = c.width * c.channels, y_row = c.out_width * c.filters;
-  const std::int64_t filter_size = c.channels / c.group * c.kernel_height * c.kernel_width;
-  // Weights that are read and elements that are written count too where little is computed of them.
-  constexpr double kOperationsPerElement = 16;
-  const double operations =
-      2.0 * static_cast<double>(c.out_height * y_row) * static_cast<double>(filter_size) +
-      kOperationsPerElement * static_cast<double>(c.out_height * y_row + c.filters * filter_size);
-  // Fewer filters are cut finer, so that parts are alike.
-  constexpr std::int64_t kManyFilters = 512;
-  const std::int64_t unit = c.filters >= kManyFilters ? 64 : 16;
-  const bool by_filters = cuts_filters(c);
-  const std::int64_t wanted = part_count(operations, by_filters ? c.filters : c.out_height);
-  std::vector<ConvolutionTile> known;  // by variant
-  for (const DenseRange filters : dense_spans(c.filters, by_filters ? wanted : 1, unit)) {
-    std::size_t bias_at = 0;
-    if (bias != nullptr) {
-      const Description plain({filters.size()}, kFloat, Tag::a);
-      bias_at = parts->constant(packed_constants, plain, plain, bias + filters.begin);
-    }
-    const Description given(weight_shape(c, filters.size()), kFloat,
-                            c.group > 1 ? Tag::goihw : Tag::oihw);
-    std::vector<std::pair<Description, std::size_t>> packed;  // the weights of these filters
-    for (const DenseRange out : dense_spans(c.out_height, by_filters ? 1 : wanted)) {
-      const ConvolutionTile tile = tile_of(c, filters, out);
-      const auto same = std::ranges::find_if(
-          known, [&](const ConvolutionTile& other) { return same_primitive(tile, other); });
-      const auto variant = static_cast<std::size_t>(same - known.begin());
-      if (same == known.end()) {
-        known.push_back(tile);
-        parts->variants.push_back(convolution_variant(c, tile, bias != nullptr, epilogue));
-      }
-      const Description& order = parts->variants[variant].right;
-      auto weights =
-          std::ranges::find_if(packed, [&](const auto& entry) { return entry.first == order; });
-      if (weights == packed.end()) {
-        packed.emplace_back(order, parts->constant(packed_constants, given, order,
-                                                   w + filters.begin * filter_size));
-        weights = packed.end() - 1;
-      }
-      for (std::int64_t image = 0; image < c.batch; ++image) {
-        DenseCall::Parts::Tile part;
-        part.variant = variant;
-        part.x = image * c.height * x_row + tile.in_begin * x_row;
-        part.y = (image * c.out_height + out.begin) * y_row + filters.begin;
-        part.weights = weights->second;
-        part.bias = bias_at;
-        part.apart = filters.size() < c.filters;
-        part.y_rows = part.apart ? out.size() * c.out_width : 1;
-        part.y_columns = part.apart ? filters.size() : out.size() * y_row;
-        part.y_stride = c.filters;
-        parts->tiles.push_back(part);
-      }
-    }
-  }
-  return std::unique_ptr<DenseCall>(new DenseCall(std::move(parts)));
-}
-
 // ---- Product ----
 
 namespace {
@@ -403,25 +199,25 @@ namespace {
 DenseCall::Parts::Variant product_variant(const DenseProduct& p, DenseRange rows,
                                           DenseRange columns, bool has_weights, bool has_bias,
                                           const Epilogue& epilogue) {
-  const Description x({rows.size(), p.depth}, kFloat, Tag::ab);
+  const Description x({rows.size(), p.depth}, kDnnlFloat, Tag::ab);
   // Where columns are cut, the result's rows lie apart, and their kernel takes the right operand as
   // it is; one row has no gaps, and reads short pieces of many rows better packed.
   constexpr std::int64_t kLongPiece = 2048;
   const bool side_by_side =
       columns.size() == p.columns || (p.rows * p.batch == 1 && columns.size() < kLongPiece);
-  const Description y({rows.size(), columns.size()}, kFloat,
+  const Description y({rows.size(), columns.size()}, kDnnlFloat,
                       Memory::dims{side_by_side ? columns.size() : p.columns, 1});
   const Memory::dims shape = {p.depth, columns.size()};
   const Memory::dims strides =
       p.right_is_transposed ? Memory::dims{1, p.depth} : Memory::dims{p.columns, 1};
   const bool packs = has_weights && side_by_side;
   const Description w =
-      packs ? Description(shape, kFloat, Tag::any) : Description(shape, kFloat, strides);
+      packs ? Description(shape, kDnnlFloat, Tag::any) : Description(shape, kDnnlFloat, strides);
   using Call = dnnl::matmul;
   const auto description =
-      has_bias ? Call::desc(x, w, Description({1, columns.size()}, kFloat, Tag::ab), y)
+      has_bias ? Call::desc(x, w, Description({1, columns.size()}, kDnnlFloat, Tag::ab), y)
                : Call::desc(x, w, y);
-  const Call::primitive_desc made(description, attributes(epilogue), dnnl_engine());
+  const Call::primitive_desc made(description, dense_attributes(epilogue), dnnl_engine());
   return {Call(made), x, made.weights_desc(), y, made.scratchpad_desc()};
 }
 
@@ -443,11 +239,12 @@ std::unique_ptr<DenseCall::Parts> product_batch(const DenseProduct& p, const Epi
     const auto variant = static_cast<std::size_t>(same - known.begin());
     if (same == known.end()) {
       known.push_back(range.size());
-      const Description x({range.size(), p.rows, p.depth}, kFloat, Tag::abc);
-      const Description w({range.size(), p.depth, p.columns}, kFloat, strides);
-      const Description y({range.size(), p.rows, p.columns}, kFloat, Tag::abc);
+      const Description x({range.size(), p.rows, p.depth}, kDnnlFloat, Tag::abc);
+      const Description w({range.size(), p.depth, p.columns}, kDnnlFloat, strides);
+      const Description y({range.size(), p.rows, p.columns}, kDnnlFloat, Tag::abc);
       using Call = dnnl::matmul;
-      const Call::primitive_desc made(Call::desc(x, w, y), attributes(epilogue), dnnl_engine());
+      const Call::primitive_desc made(Call::desc(x, w, y), dense_attributes(epilogue),
+                                      dnnl_engine());
       parts->variants.push_back({Call(made), x, w, y, made.scratchpad_desc()});
     }
     DenseCall::Parts::Tile tile;
@@ -462,15 +259,20 @@ std::unique_ptr<DenseCall::Parts> product_batch(const DenseProduct& p, const Epi
   return parts;
 }
 
-// A product as a convolution with one position, where tiles compute it: null otherwise.
+// A product as a convolution with one position.
+Convolution as_convolution(const DenseProduct& p) {
+  return {.batch = p.batch,
+          .channels = p.depth,
+          .height = p.rows,
+          .filters = p.columns,
+          .out_height = p.rows};
+}
+
+// Where tiles compute it so: null otherwise.
 std::unique_ptr<DenseCall::Parts> product_on_tiles(const DenseProduct& p, const float* w,
                                                    const float* bias, const Epilogue& epilogue,
                                                    PackedConstants& packed) {
-  const Convolution c{.batch = p.batch,
-                      .channels = p.depth,
-                      .height = p.rows,
-                      .filters = p.columns,
-                      .out_height = p.rows};
+  const Convolution c = as_convolution(p);
   Convolution all = c;
   if (p.shares_right) all.height = all.out_height = p.batch * p.rows;
   if (!TileProduct::suits(all, w != nullptr) || (w == nullptr && p.right_is_transposed) ||
@@ -490,6 +292,27 @@ std::unique_ptr<DenseCall::Parts> product_on_tiles(const DenseProduct& p, const 
   return parts;
 }
 
+// With AVX2 oneDNN's convolutions, which pack their weights, take 0.8 of the time of its products,
+// of a few rows a third. Weights beyond 4 MB stay where they are: a copy of them costs more than
+// that.
+std::unique_ptr<DenseCall::Parts> product_by_convolution(const DenseProduct& p, const float* w,
+                                                         const float* bias,
+                                                         const Epilogue& epilogue,
+                                                         PackedConstants& packed) {
+  constexpr std::int64_t kMostWeights = std::int64_t{4} << 20;  // of all products together
+  if (instruction_set() != InstructionSet::kAvx2 || w == nullptr || !p.shares_right) return nullptr;
+  std::int64_t& copied = packed.kept->product_weights;
+  if (copied + p.depth * p.columns > kMostWeights) return nullptr;
+  copied += p.depth * p.columns;
+  Convolution c = as_convolution(p);
+  c.height = c.out_height = p.batch * p.rows;
+  c.batch = 1;
+  const std::int64_t by_filter = p.right_is_transposed ? p.depth : 1;
+  const std::int64_t by_channel = p.right_is_transposed ? 1 : p.columns;
+  return convolution_by_primitives(c, w, {p.columns, p.depth, 1, by_filter, by_channel, 1}, bias,
+                                   epilogue, packed);
+}
+
 }  // namespace
 
 std::unique_ptr<DenseCall> dense_product(const DenseProduct& p, const float* w, const float* bias,
@@ -503,6 +326,8 @@ std::unique_ptr<DenseCall> dense_product(const DenseProduct& p, const float* w, 
   }
   if (auto tiled = product_on_tiles(p, w, bias, epilogue, packed_constants))
     return std::unique_ptr<DenseCall>(new DenseCall(std::move(tiled)));
+  if (auto convolution = product_by_convolution(p, w, bias, epilogue, packed_constants))
+    return std::unique_ptr<DenseCall>(new DenseCall(std::move(convolution)));
   dnnl_stream();
   if (!p.shares_right && w == nullptr && bias == nullptr)
     return std::unique_ptr<DenseCall>(new DenseCall(product_batch(p, epilogue)));
@@ -534,7 +359,7 @@ std::unique_ptr<DenseCall> dense_product(const DenseProduct& p, const float* w, 
     std::optional<std::pair<Description, std::size_t>> packed;
     std::size_t bias_at = 0;
     if (bias != nullptr) {
-      const Description part({1, column.size()}, kFloat, Tag::ab);
+      const Description part({1, column.size()}, kDnnlFloat, Tag::ab);
       bias_at = parts->constant(packed_constants, part, part, bias + column.begin);
     }
     for (const DenseRange row : row_spans) {
@@ -552,7 +377,7 @@ std::unique_ptr<DenseCall> dense_product(const DenseProduct& p, const float* w, 
       if (w != nullptr && (!packed || packed->first != variant.right)) {
         const Memory::dims strides =
             p.right_is_transposed ? Memory::dims{1, p.depth} : Memory::dims{p.columns, 1};
-        const Description given({p.depth, column.size()}, kFloat, strides);
+        const Description given({p.depth, column.size()}, kDnnlFloat, strides);
         packed = {variant.right,
                   parts->constant(packed_constants, given, variant.right, w + right)};
       }

@@ -18,6 +18,7 @@ const dnnl::stream& dnnl_stream();
 
 struct PackedConstants::Kept {
   LargeMemory pieces;
+  std::int64_t product_weights = 0;  // copied for products
   struct Entry {
     const float* data;
     dnnl::memory::desc given, wanted;

@@ -278,6 +278,23 @@ HWY_INLINE void combine_rows(const float* x, const std::int64_t* rows, std::int6
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const hn::CappedTag<float, 1> one;
   std::int64_t c = 0;
+  // Four vectors at a time, none of which waits for another.
+  for (; c + 4 * lanes <= channels; c += 4 * lanes) {
+    const float* from = x + rows[0] * stride + c;
+    V r0 = hn::LoadU(d, from), r1 = hn::LoadU(d, from + lanes), r2 = hn::LoadU(d, from + 2 * lanes),
+      r3 = hn::LoadU(d, from + 3 * lanes);
+    for (std::int64_t k = 1; k < count; ++k) {
+      from = x + rows[k] * stride + c;
+      r0 = combine(d, r0, hn::LoadU(d, from));
+      r1 = combine(d, r1, hn::LoadU(d, from + lanes));
+      r2 = combine(d, r2, hn::LoadU(d, from + 2 * lanes));
+      r3 = combine(d, r3, hn::LoadU(d, from + 3 * lanes));
+    }
+    hn::StoreU(finish(d, r0), d, y + c);
+    hn::StoreU(finish(d, r1), d, y + c + lanes);
+    hn::StoreU(finish(d, r2), d, y + c + 2 * lanes);
+    hn::StoreU(finish(d, r3), d, y + c + 3 * lanes);
+  }
   for (; c + lanes <= channels; c += lanes) {
     V result = hn::LoadU(d, x + rows[0] * stride + c);
     for (std::int64_t k = 1; k < count; ++k)
@@ -369,25 +386,54 @@ void weighted_rows(const float* x, const float* w, std::int64_t rows, std::int64
   for (std::int64_t row = kStreams * quarter; row < rows; ++row) add_all(row, add_row);
 }
 
+// The sums of one row in lanes, and what is left of it.
+HWY_INLINE float dot_end(const float* x, const float* w, std::int64_t at, std::int64_t count,
+                         V sum) {
+  float rest = 0;
+  for (; at < count; ++at) rest += x[at] * w[at];
+  return hn::GetLane(hn::SumOfLanes(D(), sum)) + rest;
+}
+
 float dot(const float* x, const float* w, std::int64_t count) {
   const D d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  constexpr std::int64_t kAhead = 512;
-  V s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0;
+  V a = hn::Zero(d), b = a;
   std::int64_t i = 0;
-  const auto term = [&](std::int64_t at, V sum) HWY_ATTR {
-    hwy::Prefetch(w + at + kAhead);
-    return hn::MulAdd(hn::LoadU(d, x + at), hn::LoadU(d, w + at), sum);
-  };
-  for (; i + 4 * lanes <= count; i += 4 * lanes) {
-    s0 = term(i, s0);
-    s1 = term(i + lanes, s1);
-    s2 = term(i + 2 * lanes, s2);
-    s3 = term(i + 3 * lanes, s3);
+  for (; i + 2 * lanes <= count; i += 2 * lanes) {
+    a = hn::MulAdd(hn::LoadU(d, x + i), hn::LoadU(d, w + i), a);
+    b = hn::MulAdd(hn::LoadU(d, x + i + lanes), hn::LoadU(d, w + i + lanes), b);
   }
-  float rest = 0;
-  for (; i < count; ++i) rest += x[i] * w[i];
-  return hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3)))) + rest;
+  return dot_end(x, w, i, count, hn::Add(a, b));
+}
+
+// Rows of four quarters at a time, as in weighted_rows(), each as dot() takes it.
+void dots(const float* x, const float* w, std::int64_t rows, std::int64_t count, float* results) {
+  const D d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const std::int64_t quarter = rows / 4;
+  for (std::int64_t row = 0; row < quarter; ++row) {
+    const float *w0 = w + row * count, *w1 = w0 + quarter * count, *w2 = w1 + quarter * count,
+                *w3 = w2 + quarter * count;
+    V a0 = hn::Zero(d), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+    std::int64_t i = 0;
+    for (; i + 2 * lanes <= count; i += 2 * lanes) {
+      const V left = hn::LoadU(d, x + i), right = hn::LoadU(d, x + i + lanes);
+      a0 = hn::MulAdd(left, hn::LoadU(d, w0 + i), a0);
+      b0 = hn::MulAdd(right, hn::LoadU(d, w0 + i + lanes), b0);
+      a1 = hn::MulAdd(left, hn::LoadU(d, w1 + i), a1);
+      b1 = hn::MulAdd(right, hn::LoadU(d, w1 + i + lanes), b1);
+      a2 = hn::MulAdd(left, hn::LoadU(d, w2 + i), a2);
+      b2 = hn::MulAdd(right, hn::LoadU(d, w2 + i + lanes), b2);
+      a3 = hn::MulAdd(left, hn::LoadU(d, w3 + i), a3);
+      b3 = hn::MulAdd(right, hn::LoadU(d, w3 + i + lanes), b3);
+    }
+    results[row] = dot_end(x, w0, i, count, hn::Add(a0, b0));
+    results[row + quarter] = dot_end(x, w1, i, count, hn::Add(a1, b1));
+    results[row + 2 * quarter] = dot_end(x, w2, i, count, hn::Add(a2, b2));
+    results[row + 3 * quarter] = dot_end(x, w3, i, count, hn::Add(a3, b3));
+  }
+  for (std::int64_t row = 4 * quarter; row < rows; ++row)
+    results[row] = dot(x, w + row * count, count);
 }
 
 }  // namespace
@@ -408,7 +454,7 @@ HWY_EXPORT(sum_rows);
 HWY_EXPORT(max_rows);
 HWY_EXPORT(product_row);
 HWY_EXPORT(weighted_rows);
-HWY_EXPORT(dot);
+HWY_EXPORT(dots);
 
 }  // namespace
 
@@ -471,8 +517,9 @@ void add_weighted_rows(const float* x, const float* w, std::int64_t rows, std::i
   HWY_DYNAMIC_DISPATCH(weighted_rows)(x, w, rows, stride, columns, sums);
 }
 
-float inner_product(const float* x, const float* w, std::int64_t count) {
-  return HWY_DYNAMIC_DISPATCH(dot)(x, w, count);
+void inner_products(const float* x, const float* w, std::int64_t rows, std::int64_t count,
+                    float* results) {
+  HWY_DYNAMIC_DISPATCH(dots)(x, w, rows, count, results);
 }
 
 }  // namespace tandem

@@ -83,7 +83,9 @@ void add_product_row(const float* x, std::int64_t depth, const float* panel, std
 void add_weighted_rows(const float* x, const float* w, std::int64_t rows, std::int64_t stride,
                        std::int64_t columns, float* sums);
 
-// sum_k x[k] * w[k], in an order that depends on the count and the instruction set only.
-float inner_product(const float* x, const float* w, std::int64_t count);
+// results[i] = sum_k x[k] * w[i * count + k] for `rows` rows, in an order that depends on the count
+// and the instruction set only.
+void inner_products(const float* x, const float* w, std::int64_t rows, std::int64_t count,
+                    float* results);
 
 }  // namespace tandem

@@ -28,8 +28,7 @@ void run_rows(const VectorProduct& product, const float* x, const float* addend,
   thread_local ThreadMemory memory;
   float* sums = memory.floats(product.columns);
   parallel_for(0, product.columns, grain, [&](std::int64_t from, std::int64_t to) {
-    for (std::int64_t j = from; j < to; ++j)
-      sums[j] = inner_product(x, product.right + j * depth, depth);
+    inner_products(x, product.right + from * depth, to - from, depth, sums + from);
     finish_columns(product, from, to, addend, sums);
     std::copy(sums + from, sums + to, y + from);
   });

@@ -193,10 +193,6 @@ def summary_of(rows):
                 mean = math.exp(statistics.fmean(map(math.log, ratios)))
                 lines.append(f"{threads} threads, {mode}: geometric mean {mean:.2f}, least "
                              f"{min(ratios):.2f}, {len(ratios)} networks")
-    pairs = sum(row["pairs"] for row in rows)
-    if pairs:
-        proven = sum(row["proven_pairs"] for row in rows)
-        lines.append(f"pairs of weights proven not to saturate: {proven / pairs:.1%}")
     return lines
 
 

@@ -70,14 +70,16 @@ void measure(const Shape& shape, double peak) {
   std::printf("  %5lld x %4lld x %3lld: %6.1f G/s, %3.0f%% of the peak",
               static_cast<long long>(shape.rows), static_cast<long long>(shape.depth),
               static_cast<long long>(shape.columns), rate * 1e-9, 100 * rate / peak);
-  std::int64_t pairs = 0, unproven = 0;
+  std::size_t doubles = 0, steps = 0;
   for (const PairedPanel& panel : packed.paired) {
-    pairs += panel.pairs;
-    unproven += panel.unproven;
+    doubles += 2 * panel.doubles;
+    steps += 2 * panel.doubles + panel.singles;
   }
-  if (pairs > 0)
-    std::printf(", %.1f%% of pairs proven",
-                100 * static_cast<double>(pairs - unproven) / static_cast<double>(pairs));
+  if (steps > 0)
+    std::printf(", %.2f steps a quad, %.0f%% in twos",
+                static_cast<double>(steps) / static_cast<double>((packed.depth + 3) / 4) /
+                    static_cast<double>(packed.panel_count()),
+                100 * static_cast<double>(doubles) / static_cast<double>(steps));
   std::printf("\n");
 }
 

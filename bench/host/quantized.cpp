@@ -8,7 +8,7 @@
 //   exact            every integer step beside its definition in unlimited integers, then all
 //                    instruction sets of this processor and 1 to 4 threads beside each other
 //   about            the instruction set and the products of codes that it makes in a second at
-//                    most; pairs of weights and those proven not to saturate (AVX2)
+//                    most
 //   memory           the most memory that the process ever had, less what it had before the network
 //   profile          the least seconds of each step, the longest first, and its products of codes
 #include <algorithm>
@@ -161,18 +161,8 @@ class Session {
   }
 
   Json about() const {
-    std::int64_t pairs = 0, proven = 0;
-    for (const Step& step : program_.plan().steps) {
-      const auto add = [&](const char* key, std::int64_t& sum) {
-        if (const auto found = step.tile.find(key); found != step.tile.end()) sum += found->second;
-      };
-      add("pairs", pairs);
-      add("proven_pairs", proven);
-    }
     return {{"instructions", name(instruction_set())},
-            {"peak", operations_per_second(Products::kI8, thread_count()) / 2},
-            {"pairs", pairs},
-            {"proven_pairs", proven}};
+            {"peak", operations_per_second(Products::kI8, thread_count()) / 2}};
   }
 
   std::int64_t products_of(const Step& step) const {

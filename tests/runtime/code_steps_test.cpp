@@ -49,12 +49,13 @@ class RandomCodes {
 
   ValueId next(ValueId x) {
     const bool image = builder_->shape(x).size() == 4;
-    switch (any(0, image ? 5 : 2)) {
+    switch (any(0, image ? 6 : 2)) {
       case 0: return image ? convolution(x) : product(x);
       case 1: return pair(x);
       case 2: return table(x);
       case 3: return pool(x);
       case 4: return gate(x);
+      case 5: return codes(x, true);
       default: return convolution(x);
     }
   }
@@ -230,7 +231,7 @@ TEST_F(CodeSteps, EqualTheReferenceWithEveryInstructionSetAndThreadCount) {
     }
   }
   for (const char* form : {"code_convolution", "code_product", "code_depthwise", "code_pair",
-                           "code_mean", "code_pool", "code_table"})
+                           "code_mean", "code_pool", "code_rescale", "code_table"})
     EXPECT_GT(forms[form], 30) << form;
 }
 

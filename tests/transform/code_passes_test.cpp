@@ -116,6 +116,20 @@ TEST_F(CodePasses, AFunctionThatDiffersBetweenChannelsHasATableForEach) {
   EXPECT_THAT(text, Not(HasSubstr("IntMul")));
 }
 
+// Which runs as fast as it is, without the memory.
+TEST_F(CodePasses, ARescaleByChannelThatRoundsDownStays) {
+  const std::string text =
+      after(tabulate_codes,
+            "tandem-module 1\nconstant @m : uint4[1,3] = [9,3,1]\n"
+            "constant @a : uint1[1] = [0]\nconstant @s : uint3[1] = [3]\n"
+            "graph @main(%x : uint4[5,3]) -> (%y) {\n"
+            "  %m = constant @m\n  %a = constant @a\n  %s = constant @s\n"
+            "  %y : int5[5,3] = Rescale(%x, %m, %a, %s) {format = int5, rounding = \"floor\"}\n}\n",
+            0);
+  EXPECT_THAT(text, HasSubstr("= Rescale(%x"));
+  EXPECT_THAT(text, Not(HasSubstr("Table")));
+}
+
 TEST_F(CodePasses, AFunctionThatDiffersAlongTwoAxesIsNoTable) {
   const std::string text =
       after(tabulate_codes,

@@ -112,21 +112,10 @@ TANDEM_AVX2_INLINE __m256i words_of(const std::uint8_t* from, std::int64_t count
   return _mm256_cvtepu8_epi16(_mm_xor_si128(bytes, flip));
 }
 
-struct Avx2Tail {
-  RescaleAvx2 first, second;
-
-  TANDEM_AVX2_INLINE __m128i codes(__m256i low, __m256i high) const {
-    const __m256i byte = _mm256_set1_epi32(0xFF);
-    const __m256i words = _mm256_packus_epi32(_mm256_and_si256(first.codes(low), byte),
-                                              _mm256_and_si256(second.codes(high), byte));
-    return _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-  }
-};
-
 // Several pixels at a time, whose sums do not wait for each other, share what
 // is read of weights.
 template <int kPixels, bool kWhole>
-TANDEM_AVX2_INLINE void avx2_together(const Avx2Block& block, const Avx2Tail& tail, __m128i flip,
+TANDEM_AVX2_INLINE void avx2_together(const Avx2Block& block, const RescaleAvx2& tail, __m128i flip,
                                       const std::uint8_t* from, const std::int64_t* offsets,
                                       std::int64_t stride, std::uint8_t* to,
                                       std::int64_t to_stride) {
@@ -162,8 +151,7 @@ template <bool kWhole>
 TANDEM_AVX2 void avx2_pixels(const Avx2Block& block, const std::uint8_t* from,
                              const std::int64_t* offsets, std::int64_t stride, std::int64_t pixels,
                              std::uint8_t* to, std::int64_t to_stride) {
-  const Avx2Tail tail{RescaleAvx2(block.rescale, block.vector, 0),
-                      RescaleAvx2(block.rescale, block.vector, 1)};
+  const RescaleAvx2 tail(block.rescale, block.vector);
   const __m128i flip = _mm_set1_epi8(static_cast<char>(block.is_signed ? 0x80 : 0));
   constexpr int kTogether = 3;
   std::int64_t p = 0;

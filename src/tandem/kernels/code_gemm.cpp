@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #if defined(__x86_64__)
@@ -179,81 +180,58 @@ TANDEM_AMX void multiply_amx(const std::uint8_t* a, std::int64_t rows, std::int6
   _tile_release();
 }
 
-// kRows rows times a panel of 16 columns, in the groups and steps of its proof.
+// kRows rows times a panel of 16 columns, in the steps of its proof.
 template <int kRows>
-struct Avx2Tile {
+struct WindowTile {
   const std::uint8_t* a;
   std::int64_t a_stride;
   __m256i low[kRows], high[kRows];
 
-  TANDEM_AVX2_INLINE __m256i quad(int row, std::uint32_t offset) const {
-    std::int32_t four;
-    std::memcpy(&four, a + row * a_stride + offset, sizeof four);
-    return _mm256_set1_epi32(four);
-  }
-
-  // Groups of kLength steps, whose sums stay in 16 bits.
+  // `count` times kLength steps of one window, whose sums stay in 16 bits.
   template <int kLength>
-  TANDEM_AVX2_INLINE void add_groups(std::uint32_t count, const std::uint32_t*& offsets,
-                                     const std::int8_t*& weights) {
+  TANDEM_AVX2_INLINE void add_steps(std::uint32_t count, const std::uint32_t*& offsets,
+                                    const std::int8_t*& steps) {
     const __m256i ones = _mm256_set1_epi16(1);
-    for (std::uint32_t g = 0; g < count; ++g, offsets += kLength, weights += 64 * kLength) {
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) {
-        // Read for each row anew: there are no registers left that could hold them.
-        const auto* bytes = reinterpret_cast<const __m256i*>(weights);
-        asm("" : "+r"(bytes));
-        __m256i codes = quad(r, offsets[0]);
-        __m256i first = _mm256_maddubs_epi16(codes, _mm256_loadu_si256(bytes));
-        __m256i second = _mm256_maddubs_epi16(codes, _mm256_loadu_si256(bytes + 1));
-#pragma GCC unroll 8
-        for (int s = 1; s < kLength; ++s) {
-          codes = quad(r, offsets[s]);
-          first = _mm256_add_epi16(first,
-                                   _mm256_maddubs_epi16(codes, _mm256_loadu_si256(bytes + 2 * s)));
-          second = _mm256_add_epi16(
-              second, _mm256_maddubs_epi16(codes, _mm256_loadu_si256(bytes + 2 * s + 1)));
-        }
-        low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(first, ones));
-        high[r] = _mm256_add_epi32(high[r], _mm256_madd_epi16(second, ones));
+    for (std::uint32_t n = 0; n < count; ++n, ++offsets, steps += kLength * 96) {
+      __m256i order[kLength], first[kLength], second[kLength];
+#pragma GCC unroll 2
+      for (int s = 0; s < kLength; ++s) {
+        const auto* bytes = reinterpret_cast<const __m256i*>(steps) + 3 * s;
+        order[s] = _mm256_loadu_si256(bytes);
+        first[s] = _mm256_loadu_si256(bytes + 1);
+        second[s] = _mm256_loadu_si256(bytes + 2);
       }
-    }
-  }
-
-  // Steps whose products are added in 32 bits at once.
-  TANDEM_AVX2_INLINE void add_wide(std::uint32_t count, const std::uint32_t* offsets,
-                                   const std::int16_t* weights) {
-    const __m256i even_bytes = _mm256_set1_epi16(0xFF);
-    for (std::uint32_t s = 0; s < count; ++s, weights += 64) {
-#pragma GCC unroll 8
+      const std::uint8_t* window = a + *offsets;
+#pragma GCC unroll 4
       for (int r = 0; r < kRows; ++r) {
-        // Read for each row anew: there are no registers left that could hold them.
-        const auto* words = reinterpret_cast<const __m256i*>(weights);
-        asm("" : "+r"(words));
-        const __m256i codes = quad(r, offsets[s]);
-        const __m256i even = _mm256_and_si256(codes, even_bytes), odd = _mm256_srli_epi16(codes, 8);
-        low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(even, _mm256_loadu_si256(words)));
-        high[r] = _mm256_add_epi32(high[r], _mm256_madd_epi16(even, _mm256_loadu_si256(words + 1)));
-        low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(odd, _mm256_loadu_si256(words + 2)));
-        high[r] = _mm256_add_epi32(high[r], _mm256_madd_epi16(odd, _mm256_loadu_si256(words + 3)));
+        const __m256i codes = _mm256_broadcastsi128_si256(
+            _mm_loadu_si128(reinterpret_cast<const __m128i*>(window + r * a_stride)));
+        __m256i placed = _mm256_shuffle_epi8(codes, order[0]);
+        __m256i x = _mm256_maddubs_epi16(placed, first[0]);
+        __m256i y = _mm256_maddubs_epi16(placed, second[0]);
+#pragma GCC unroll 2
+        for (int s = 1; s < kLength; ++s) {
+          placed = _mm256_shuffle_epi8(codes, order[s]);
+          x = _mm256_add_epi16(x, _mm256_maddubs_epi16(placed, first[s]));
+          y = _mm256_add_epi16(y, _mm256_maddubs_epi16(placed, second[s]));
+        }
+        low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(x, ones));
+        high[r] = _mm256_add_epi32(high[r], _mm256_madd_epi16(y, ones));
       }
     }
   }
 
   TANDEM_AVX2 static void run(const std::uint8_t* a, std::int64_t a_stride,
                               const PairedPanel& panel, std::int32_t* c, std::int64_t c_stride) {
-    Avx2Tile tile{a, a_stride, {}, {}};
-#pragma GCC unroll 8
+    WindowTile tile{a, a_stride, {}, {}};
+#pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) tile.low[r] = tile.high[r] = _mm256_setzero_si256();
     const std::uint32_t* offsets = panel.offsets.data();
-    const std::int8_t* weights = panel.weights.data();
-    static_assert(PairedPanel::kMostLength == 4);
-    tile.template add_groups<4>(panel.groups[0], offsets, weights);
-    tile.template add_groups<3>(panel.groups[1], offsets, weights);
-    tile.template add_groups<2>(panel.groups[2], offsets, weights);
-    tile.template add_groups<1>(panel.groups[3], offsets, weights);
-    tile.add_wide(panel.wide_steps(), offsets, panel.wide_weights.data());
-#pragma GCC unroll 8
+    const std::int8_t* steps = panel.steps.data();
+    static_assert(PairedPanel::kStepBytes == 96);
+    tile.template add_steps<2>(panel.doubles, offsets, steps);
+    tile.template add_steps<1>(panel.singles, offsets, steps);
+#pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) {
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(c + r * c_stride), tile.low[r]);
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(c + r * c_stride + 8), tile.high[r]);
@@ -261,16 +239,64 @@ struct Avx2Tile {
   }
 };
 
+// The same in steps whose products are added in 32 bits at once.
+template <int kRows>
+TANDEM_AVX2 void wide_tile(const std::uint8_t* a, std::int64_t a_stride, const PairedPanel& panel,
+                           std::int32_t* c, std::int64_t c_stride) {
+  __m256i low[kRows], high[kRows];
+#pragma GCC unroll 6
+  for (int r = 0; r < kRows; ++r) low[r] = high[r] = _mm256_setzero_si256();
+  const __m256i even_bytes = _mm256_set1_epi16(0xFF);
+  const std::int16_t* weights = panel.wide_weights.data();
+  for (const std::uint32_t offset : panel.wide_offsets) {
+#pragma GCC unroll 6
+    for (int r = 0; r < kRows; ++r) {
+      // Read for each row anew: there are no registers left that could hold them.
+      const auto* words = reinterpret_cast<const __m256i*>(weights);
+      asm("" : "+r"(words));
+      std::int32_t four;
+      std::memcpy(&four, a + r * a_stride + offset, sizeof four);
+      const __m256i codes = _mm256_set1_epi32(four);
+      const __m256i even = _mm256_and_si256(codes, even_bytes), odd = _mm256_srli_epi16(codes, 8);
+      low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(even, _mm256_loadu_si256(words)));
+      high[r] = _mm256_add_epi32(high[r], _mm256_madd_epi16(even, _mm256_loadu_si256(words + 1)));
+      low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(odd, _mm256_loadu_si256(words + 2)));
+      high[r] = _mm256_add_epi32(high[r], _mm256_madd_epi16(odd, _mm256_loadu_si256(words + 3)));
+    }
+    weights += 64;
+  }
+#pragma GCC unroll 6
+  for (int r = 0; r < kRows; ++r) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(c + r * c_stride), low[r]);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(c + r * c_stride + 8), high[r]);
+  }
+}
+
+using Avx2Tile = void (*)(const std::uint8_t*, std::int64_t, const PairedPanel&, std::int32_t*,
+                          std::int64_t);
+constexpr std::array<Avx2Tile, 4> kWindowTiles = {WindowTile<1>::run, WindowTile<2>::run,
+                                                  WindowTile<3>::run, WindowTile<4>::run};
+constexpr std::array<Avx2Tile, 6> kWideTiles = {wide_tile<1>, wide_tile<2>, wide_tile<3>,
+                                                wide_tile<4>, wide_tile<5>, wide_tile<6>};
+
+// Tiles of 1 to as many rows as there are kinds of them.
+void run_tiles(std::span<const Avx2Tile> tiles, const std::uint8_t* a, std::int64_t rows,
+               std::int64_t a_stride, const PairedPanel& panel, std::int32_t* c,
+               std::int64_t c_stride) {
+  const auto most = static_cast<std::int64_t>(tiles.size());
+  for (std::int64_t row = 0; row < rows; row += most) {
+    const std::int64_t now = std::min(most, rows - row);
+    tiles[static_cast<std::size_t>(now - 1)](a + row * a_stride, a_stride, panel,
+                                             c + row * c_stride, c_stride);
+  }
+}
+
 void multiply_avx2(const std::uint8_t* a, std::int64_t rows, std::int64_t a_stride,
                    const PairedPanel& panel, std::int32_t* c, std::int64_t c_stride) {
-  constexpr std::int64_t kRows = 6;
-  constexpr decltype(&Avx2Tile<1>::run) kTiles[] = {Avx2Tile<1>::run, Avx2Tile<2>::run,
-                                                    Avx2Tile<3>::run, Avx2Tile<4>::run,
-                                                    Avx2Tile<5>::run, Avx2Tile<6>::run};
-  for (std::int64_t row = 0; row < rows; row += kRows) {
-    const std::int64_t now = std::min(kRows, rows - row);
-    kTiles[now - 1](a + row * a_stride, a_stride, panel, c + row * c_stride, c_stride);
-  }
+  if (panel.wide_offsets.empty())
+    run_tiles(kWindowTiles, a, rows, a_stride, panel, c, c_stride);
+  else
+    run_tiles(kWideTiles, a, rows, a_stride, panel, c, c_stride);
 }
 #endif
 
@@ -382,7 +408,7 @@ PackedCodes pack_codes(const std::int8_t* b, std::int64_t depth, std::int64_t co
   for (std::int64_t panel = 0; panel < panels; ++panel) {
     const auto rows = panel_rows(b, depth, padded, columns, row_stride, column_stride, panel);
     if (pairs) {
-      packed.paired.push_back(pair_panel(rows, (depth + 3) / 4 * 4, most));
+      packed.paired.push_back(pair_panel(rows, padded, most));
       continue;
     }
     std::int8_t* to = packed.lines.data()->bytes + panel * padded * kWidth;
@@ -408,7 +434,7 @@ void pack_computed_codes(const std::uint8_t* b, bool is_signed, std::int64_t dep
     std::int8_t* to = wide ? nullptr : packed.lines.data()->bytes + p * pitch;
     if (wide) {
       PairedPanel& panel = packed.paired[static_cast<std::size_t>(p)];
-      panel.offsets.resize(static_cast<std::size_t>(quads));
+      panel.wide_offsets.resize(static_cast<std::size_t>(quads));
       panel.wide_weights.resize(static_cast<std::size_t>(quads * 64));
     } else {
       std::memset(to + quads * 64, 0, static_cast<std::size_t>(pitch - quads * 64));
@@ -422,7 +448,7 @@ void pack_computed_codes(const std::uint8_t* b, bool is_signed, std::int64_t dep
         continue;
       }
       PairedPanel& panel = packed.paired[static_cast<std::size_t>(p)];
-      panel.offsets[static_cast<std::size_t>(q)] = static_cast<std::uint32_t>(4 * q);
+      panel.wide_offsets[static_cast<std::size_t>(q)] = static_cast<std::uint32_t>(4 * q);
       quad.interleave_wide(panel.wide_weights.data() + 64 * q);
     }
   }

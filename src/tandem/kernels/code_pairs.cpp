@@ -143,7 +143,7 @@ TANDEM_VNNI void vnni_greatest(const std::uint8_t* x, const std::int64_t* offset
   }
 }
 
-// Returns how many codes it took; the others are fewer than a vector.
+// Returns how many codes it took; the others are fewer than eight.
 template <bool kSigned>
 TANDEM_AVX2 std::int64_t avx2_greatest(const std::uint8_t* x, const std::int64_t* offsets,
                                        std::int64_t taps, std::int64_t count, std::uint8_t* to) {
@@ -156,6 +156,15 @@ TANDEM_AVX2 std::int64_t avx2_greatest(const std::uint8_t* x, const std::int64_t
     for (std::int64_t t = 1; t < taps; ++t)
       greatest = kSigned ? _mm256_max_epi8(greatest, load(t)) : _mm256_max_epu8(greatest, load(t));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i), greatest);
+  }
+  for (; i + 8 <= count; i += 8) {
+    const auto load = [&](std::int64_t t) TANDEM_AVX2 {
+      return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(x + offsets[t] + i));
+    };
+    __m128i greatest = load(0);
+    for (std::int64_t t = 1; t < taps; ++t)
+      greatest = kSigned ? _mm_max_epi8(greatest, load(t)) : _mm_max_epu8(greatest, load(t));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(to + i), greatest);
   }
   return i;
 }

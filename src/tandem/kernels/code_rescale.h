@@ -26,7 +26,7 @@ class CodeRescale {
     std::array<std::int32_t, 16> multiplier{};
     std::array<std::int64_t, 8> even_addend{}, odd_addend{};
     std::array<std::int64_t, 8> even_shift{}, odd_shift{};  // odd: less 32
-    std::array<std::int32_t, 16> bias{};                    // 2^62 / 2^shift
+    std::array<std::int32_t, 16> shift{};                   // less 32
   };
 
   CodeRescale() = default;
@@ -48,6 +48,11 @@ class CodeRescale {
 void rescale_codes(const CodeRescale& rescale, std::int64_t first, std::int64_t channels,
                    const std::int32_t* x, std::int64_t rows, std::int64_t x_stride,
                    std::uint8_t* to, std::int64_t to_stride);
+
+// The same of `rows` rows of codes themselves, each times 2^left, at most 2^22. They lie side by
+// side in `x` and `to`.
+void rescale_bytes(const CodeRescale& rescale, std::int64_t channels, const std::uint8_t* x,
+                   bool is_signed, int left, std::int64_t rows, std::uint8_t* to);
 
 // to[i] = table[from[i]]; both may be one.
 void map_codes(const std::uint8_t* from, std::int64_t count,

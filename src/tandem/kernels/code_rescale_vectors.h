@@ -49,36 +49,55 @@ struct RescaleVnni {
   }
 };
 
-// The same for eight channels; without arithmetic shifts of 64 bits, on sums made positive.
+// The same for sixteen channels, as two vectors of sums. Of each sum of 64 bits the upper half is
+// shifted on, since all shifts are by 32 at least.
 struct RescaleAvx2 {
-  __m256i multiplier, odd_multiplier, even_addend, odd_addend, even_shift, odd_shift, bias;
-  __m256i low, high;
+  __m256i multiplier[2], odd_multiplier[2], even_addend[2], odd_addend[2], shift[2];
+  __m256i offset;
+  __m128i low, high, flip;
 
-  // Half 0 or 1 of a vector of 16 channels.
-  TANDEM_AVX2_INLINE RescaleAvx2(const CodeRescale& rescale, std::int64_t vector, int half) {
+  TANDEM_AVX2_INLINE RescaleAvx2(const CodeRescale& rescale, std::int64_t vector) {
     const CodeRescale::Lanes& lanes = rescale.lanes(vector);
     const auto load = [](const auto* from) TANDEM_AVX2 {
       return _mm256_load_si256(reinterpret_cast<const __m256i*>(from));
     };
-    const __m256i positive = _mm256_set1_epi64x(std::int64_t{1} << 62);
-    multiplier = load(lanes.multiplier.data() + 8 * half);
-    odd_multiplier = _mm256_srli_epi64(multiplier, 32);
-    even_addend = _mm256_add_epi64(load(lanes.even_addend.data() + 4 * half), positive);
-    odd_addend = _mm256_add_epi64(load(lanes.odd_addend.data() + 4 * half), positive);
-    even_shift = load(lanes.even_shift.data() + 4 * half);
-    odd_shift = load(lanes.odd_shift.data() + 4 * half);
-    bias = load(lanes.bias.data() + 8 * half);
-    low = _mm256_set1_epi32(rescale.low());
-    high = _mm256_set1_epi32(rescale.high());
+    for (int half = 0; half < 2; ++half) {
+      multiplier[half] = load(lanes.multiplier.data() + 8 * half);
+      odd_multiplier[half] = _mm256_srli_epi64(multiplier[half], 32);
+      even_addend[half] = load(lanes.even_addend.data() + 4 * half);
+      odd_addend[half] = load(lanes.odd_addend.data() + 4 * half);
+      shift[half] = load(lanes.shift.data() + 8 * half);
+    }
+    // Signed codes are limited as unsigned ones that are 128 more.
+    const int more = rescale.low() < 0 ? 128 : 0;
+    offset = _mm256_set1_epi16(static_cast<short>(more));
+    low = _mm_set1_epi8(static_cast<char>(rescale.low() + more));
+    high = _mm_set1_epi8(static_cast<char>(rescale.high() + more));
+    flip = _mm_set1_epi8(static_cast<char>(more));
   }
-  TANDEM_AVX2_INLINE __m256i codes(__m256i x) const {
-    const __m256i even = _mm256_add_epi64(_mm256_mul_epi32(x, multiplier), even_addend);
-    const __m256i odd =
-        _mm256_add_epi64(_mm256_mul_epi32(_mm256_srli_epi64(x, 32), odd_multiplier), odd_addend);
-    const __m256i joined = _mm256_blend_epi32(_mm256_srlv_epi64(even, even_shift),
-                                              _mm256_srlv_epi64(odd, odd_shift), 0xAA);
-    const __m256i code = _mm256_sub_epi32(joined, bias);
-    return _mm256_min_epi32(_mm256_max_epi32(code, low), high);
+  // Sixteen bytes in the order in which packing leaves words: the first four sums of `x`, the first
+  // of `y`, the last of `x`, the last of `y`.
+  TANDEM_AVX2_INLINE __m128i codes(__m256i x, __m256i y) const {
+    return bytes(_mm256_packs_epi32(wholes(x, 0), wholes(y, 1)));
+  }
+  // In the order of the sums.
+  TANDEM_AVX2_INLINE __m128i codes_in_order(__m256i x, __m256i y) const {
+    return bytes(_mm256_permute4x64_epi64(_mm256_packs_epi32(wholes(x, 0), wholes(y, 1)), 0xD8));
+  }
+
+ private:
+  TANDEM_AVX2_INLINE __m256i wholes(__m256i x, int half) const {
+    const __m256i even = _mm256_add_epi64(_mm256_mul_epi32(x, multiplier[half]), even_addend[half]);
+    const __m256i odd = _mm256_add_epi64(
+        _mm256_mul_epi32(_mm256_srli_epi64(x, 32), odd_multiplier[half]), odd_addend[half]);
+    return _mm256_srav_epi32(_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA),
+                             shift[half]);
+  }
+  TANDEM_AVX2_INLINE __m128i bytes(__m256i words) const {
+    words = _mm256_adds_epi16(words, offset);
+    const __m128i packed =
+        _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    return _mm_xor_si128(_mm_min_epu8(_mm_max_epu8(packed, low), high), flip);
   }
 };
 

@@ -1,151 +1,314 @@
 #include "tandem/kernels/saturation.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdlib>
 
 namespace tandem {
 namespace {
 
 constexpr std::size_t kColumns = PairedPanel::kColumns, kQuad = PairedPanel::kQuad,
-                      kWeights = kColumns * kQuad, kSums = 2 * kColumns;
+                      kWindow = PairedPanel::kWindow, kHalf = kColumns / 2;
+constexpr std::int8_t kNowhere = INT8_MIN;  // 0x80: the activation is 0
 
-// What the positive and the negative weights of each 16-bit sum add up to bounds every part of it.
-struct Reach {
-  std::array<std::int16_t, kSums> positive{}, negative{};
+// How far up and down a sum of 16 bits can go by an element, in both its columns: the positive
+// weights, then the magnitudes of the negative ones.
+constexpr std::size_t kParts = 4;
+using Reach = std::array<std::int16_t, kParts>;
 
-  void add(const std::int8_t* step) {
-    for (std::size_t i = 0; i < kWeights; ++i) {
-      positive[i / 2] = static_cast<std::int16_t>(positive[i / 2] + std::max<int>(step[i], 0));
-      negative[i / 2] = static_cast<std::int16_t>(negative[i / 2] + std::min<int>(step[i], 0));
-    }
-  }
-  // This and another together.
-  bool fits_with(const Reach& other, int most) const {
-    const int up = INT16_MAX / most, down = INT16_MIN / most;
-    int beyond = 0;
-    for (std::size_t s = 0; s < kSums; ++s) {
-      beyond |= up - (positive[s] + other.positive[s]);
-      beyond |= negative[s] + other.negative[s] - down;
-    }
-    return beyond >= 0;  // none of them is negative
-  }
-  void join(const Reach& other) {
-    for (std::size_t s = 0; s < kSums; ++s) {
-      positive[s] = static_cast<std::int16_t>(positive[s] + other.positive[s]);
-      negative[s] = static_cast<std::int16_t>(negative[s] + other.negative[s]);
-    }
-  }
-};
-
-struct Step {
-  std::uint32_t offset = 0;
-  std::array<std::int8_t, kWeights> weights{};  // [column][element]
-};
-
-Step step_at(std::span<const std::int8_t> weights, std::size_t row) {
-  Step step{static_cast<std::uint32_t>(row), {}};
-  for (std::size_t i = 0; i < kQuad; ++i)
-    for (std::size_t j = 0; j < kColumns; ++j)
-      step.weights[j * kQuad + i] = weights[(row + i) * kColumns + j];
-  return step;
+Reach reach_of(int a, int b) {
+  const auto part = [](int weight) { return static_cast<std::int16_t>(std::max(weight, 0)); };
+  return {part(a), part(b), part(-a), part(-b)};
 }
 
-// Puts each step to the first of some groups with which it fits.
-class Groups {
- public:
-  explicit Groups(int most) : most_(most) {}
+struct Element {
+  Reach reach{};
+  std::int8_t position = kNowhere;  // in the window
+};
 
-  void add(const Step& step, const Reach& reach) {
-    for (auto group = open_.begin(); group != open_.end(); ++group) {
-      if (!group->reach.fits_with(reach, most_)) continue;
-      group->steps.push_back(step);
-      group->reach.join(reach);
-      if (group->steps.size() == PairedPanel::kMostLength) close(group);
-      return;
-    }
-    constexpr std::size_t kMostOpen = 12;
-    if (open_.size() == kMostOpen) close(open_.begin());
-    open_.push_back({{step}, reach});
+// Puts the elements of a window, the largest first, into sums that cannot leave 16 bits. A sum of a
+// single step takes two elements; one of a double step four, of which two lie in each step.
+class Placement {
+ public:
+  explicit Placement(int most) {
+    limits_ = {static_cast<std::int16_t>(INT16_MAX / most),
+               static_cast<std::int16_t>(INT16_MAX / most),
+               static_cast<std::int16_t>(-(INT16_MIN / most)),
+               static_cast<std::int16_t>(-(INT16_MIN / most))};
   }
 
-  void finish(PairedPanel& panel) {
-    while (!open_.empty()) close(open_.begin());
-    for (std::size_t length = PairedPanel::kMostLength; length > 0; --length) {
-      const auto& steps = closed_[length - 1];
-      panel.groups[PairedPanel::kMostLength - length] =
-          static_cast<std::uint32_t>(steps.size() / length);
-      for (const Step& step : steps) {
-        panel.offsets.push_back(step.offset);
-        panel.weights.insert(panel.weights.end(), step.weights.begin(), step.weights.end());
-      }
-    }
+  // Whether they fit `doubles` double steps and `singles` single ones.
+  bool find(std::span<const Element> elements, std::size_t doubles, std::size_t singles) {
+    elements_ = elements;
+    count_ = 2 * (doubles + singles);
+    if (!may_fit()) return false;
+    for (std::size_t s = 0; s < kMostSums; ++s)
+      rooms_[s] = s >= count_ ? 0 : s < 2 * doubles ? 4 : 2;
+    clear();
+    for (std::size_t e = 0; e < elements.size(); ++e) add(nearest(elements[e].reach), e);
+    return mend() || (doubles == 0 && match());
+  }
+  // The element at `place` of a sum; none where it has fewer.
+  const Element* element(std::size_t sum, std::size_t place) const {
+    return place < counts_[sum] ? &elements_[taken_[sum][place]] : nullptr;
   }
 
  private:
-  struct Group {
-    std::vector<Step> steps;
-    Reach reach;
+  static constexpr std::size_t kMostSums = kWindow;
+  static constexpr std::size_t kLanes = 8;
+  // Numbers by sum: GCC makes no vectors of loops here, so they are vectors from the start.
+  using Vector [[gnu::vector_size(2 * kLanes)]] = std::int16_t;
+  struct BySum {
+    std::array<Vector, kMostSums / kLanes> vectors{};
+
+    std::int16_t at(std::size_t sum) const { return vectors[sum / kLanes][sum % kLanes]; }
+    void set(std::size_t sum, int value) {
+      vectors[sum / kLanes][sum % kLanes] = static_cast<std::int16_t>(value);
+    }
   };
-  void close(std::vector<Group>::iterator group) {
-    auto& steps = closed_[group->steps.size() - 1];
-    steps.insert(steps.end(), group->steps.begin(), group->steps.end());
-    open_.erase(group);
+
+  void clear() {
+    reach_.fill({});
+    counts_.fill(0);
+    for (std::size_t s = 0; s < kMostSums; ++s) full_.set(s, rooms_[s] == 0 ? kFull : 0);
+  }
+  void add(std::size_t sum, std::size_t element) {
+    taken_[sum][counts_[sum]++] = static_cast<std::uint8_t>(element);
+    for (std::size_t i = 0; i < kParts; ++i)
+      reach_[i].set(sum, reach_[i].at(sum) + elements_[element].reach[i]);
+    if (counts_[sum] == rooms_[sum]) full_.set(sum, kFull);
   }
 
-  int most_;
-  std::vector<Group> open_;
-  std::array<std::vector<Step>, PairedPanel::kMostLength> closed_;  // by length
+  // Whether they would, could they be cut.
+  bool may_fit() const {
+    std::array<int, kParts> together{};
+    for (const Element& element : elements_)
+      for (std::size_t i = 0; i < kParts; ++i) together[i] += element.reach[i];
+    bool fits = true;
+    for (std::size_t i = 0; i < kParts; ++i)
+      fits = fits && together[i] <= limits_[i] * static_cast<int>(count_);
+    return fits;
+  }
+
+  // The sum with room that goes least far with this.
+  std::size_t nearest(const Reach& more) const {
+    int least = INT32_MAX;
+    for (std::size_t first = 0; first < count_; first += kLanes) {
+      Vector greatest = reach_[0].vectors[first / kLanes] + more[0];
+      for (std::size_t i = 1; i < kParts; ++i) {
+        const Vector part = reach_[i].vectors[first / kLanes] + more[i];
+        greatest = part > greatest ? part : greatest;
+      }
+      greatest |= full_.vectors[first / kLanes];
+      for (std::size_t lane = 0; lane < kLanes; ++lane)
+        least =
+            std::min<int>(least, greatest[lane] * int{kMostSums} + static_cast<int>(first + lane));
+    }
+    return static_cast<std::size_t>(least) % kMostSums;
+  }
+
+  int excess(std::size_t sum, const Reach& in = {}, const Reach& out = {}) const {
+    int beyond = 0;
+    for (std::size_t i = 0; i < kParts; ++i)
+      beyond += std::max(0, reach_[i].at(sum) + in[i] - out[i] - limits_[i]);
+    return beyond;
+  }
+
+  // Changes elements of sums that go too far with others, as long as that helps.
+  bool mend() {
+    for (int changes = 0;; ++changes) {
+      std::size_t far = 0;
+      while (far < count_ && excess(far) == 0) ++far;
+      if (far == count_) return true;
+      constexpr int kMostChanges = 16;
+      if (changes == kMostChanges || !change_one(far)) return false;
+    }
+  }
+  bool change_one(std::size_t far) {
+    for (std::size_t other = 0; other < count_; ++other) {
+      if (other == far) continue;
+      const int before = excess(far) + excess(other);
+      for (std::size_t a = 0; a < counts_[far]; ++a) {
+        for (std::size_t b = 0; b < counts_[other]; ++b) {
+          const Reach &mine = elements_[taken_[far][a]].reach,
+                      &its = elements_[taken_[other][b]].reach;
+          if (excess(far, its, mine) + excess(other, mine, its) >= before) continue;
+          for (std::size_t i = 0; i < kParts; ++i) {
+            reach_[i].set(far, reach_[i].at(far) + its[i] - mine[i]);
+            reach_[i].set(other, reach_[i].at(other) + mine[i] - its[i]);
+          }
+          std::swap(taken_[far][a], taken_[other][b]);
+          return true;
+        }
+      }
+    }
+    return false;
+  }
+
+  bool go_together(const Reach& a, const Reach& b) const {
+    bool fits = true;
+    for (std::size_t i = 0; i < kParts; ++i) fits = fits && a[i] + b[i] <= limits_[i];
+    return fits;
+  }
+  // The ways to make pairs, those of elements with few partners first.
+  bool match() {
+    const std::size_t size = elements_.size();
+    partners_.fill(0);
+    for (std::size_t a = 0; a < size; ++a) {
+      for (std::size_t b = a + 1; b < size; ++b) {
+        if (!go_together(elements_[a].reach, elements_[b].reach)) continue;
+        partners_[a] |= 1U << b;
+        partners_[b] |= 1U << a;
+      }
+    }
+    tries_ = 0;
+    clear();
+    return pair_up((1U << size) - 1, 2 * count_ - size, 0);
+  }
+  // Of the elements that are open, so many of which may stay alone, in the sums from `sum` on.
+  bool pair_up(std::uint32_t open, std::size_t alone, std::size_t sum) {
+    constexpr int kMostTries = 300;
+    if (open == 0) return true;
+    if (++tries_ > kMostTries) return false;
+    std::size_t first = 0;
+    int fewest = INT32_MAX;
+    for (std::size_t e = 0; e < elements_.size(); ++e) {
+      const int count = std::popcount(partners_[e] & open);
+      if ((open >> e & 1U) == 0 || count >= fewest) continue;
+      fewest = count;
+      first = e;
+    }
+    open &= ~(1U << first);
+    for (std::uint32_t left = partners_[first] & open; left != 0; left &= left - 1) {
+      const auto second = static_cast<std::size_t>(std::countr_zero(left));
+      taken_[sum] = {static_cast<std::uint8_t>(first), static_cast<std::uint8_t>(second)};
+      counts_[sum] = 2;
+      if (pair_up(open & ~(1U << second), alone, sum + 1)) return true;
+    }
+    taken_[sum] = {static_cast<std::uint8_t>(first)};
+    counts_[sum] = 1;
+    if (alone > 0 && pair_up(open, alone - 1, sum + 1)) return true;
+    counts_[sum] = 0;
+    return false;
+  }
+
+  static constexpr std::int16_t kFull = 1024;  // farther than any sum with room
+
+  std::span<const Element> elements_;
+  Reach limits_{};
+  std::size_t count_ = 0;  // of sums
+  int tries_ = 0;
+  std::array<BySum, kParts> reach_{};
+  BySum full_{};
+  std::array<std::size_t, kMostSums> rooms_{}, counts_{};
+  std::array<std::array<std::uint8_t, 4>, kMostSums> taken_{};  // elements
+  std::array<std::uint32_t, kWindow> partners_{};
 };
 
-// Words of elements 0 and 2, then of 1 and 3.
-void append_wide(const Step& step, std::vector<std::int16_t>& words) {
-  for (std::size_t first = 0; first < 2; ++first)
-    for (std::size_t j = 0; j < kColumns; ++j)
-      for (std::size_t i = 0; i < 2; ++i) words.push_back(step.weights[j * kQuad + first + 2 * i]);
-}
+using WindowWeights = std::array<std::array<std::int8_t, kColumns>, kWindow>;
 
-// Pairs that may saturate in some column.
-std::int64_t unproven_pairs(const Reach& reach, int most) {
-  std::int64_t count = 0;
-  for (std::size_t pair = 0; pair < 2; ++pair) {
-    bool fits = true;
-    for (std::size_t s = pair; s < kSums; s += 2)
-      fits = fits && reach.positive[s] * most <= INT16_MAX && reach.negative[s] * most >= INT16_MIN;
-    count += fits ? 0 : 1;
+// The steps of one window, in which all its columns have their places.
+class WindowSteps {
+ public:
+  WindowSteps(const WindowWeights& weights, int most)
+      : weights_(weights), placements_{Placement(most), Placement(most), Placement(most),
+                                       Placement(most), Placement(most), Placement(most),
+                                       Placement(most), Placement(most)} {
+    std::size_t steps = 0;
+    for (std::size_t j = 0; j < kHalf; ++j) {
+      list(j);
+      steps = std::max(steps, (counts_[j] + kQuad - 1) / kQuad);
+    }
+    // As few as there can be, of which as many as there can be are double. In twice as many each
+    // element has a sum of its own.
+    for (bool found = steps == 0; !found; ++steps)
+      for (doubles_ = steps / 2 + 1; !found && doubles_-- > 0;)
+        found = fits(doubles_, singles_ = steps - 2 * doubles_);
   }
-  return count;
-}
+
+  std::size_t doubles() const { return doubles_; }
+  std::size_t singles() const { return singles_; }
+  // The bytes of a step: the two of each double one come first.
+  void append(std::size_t step, std::vector<std::int8_t>& to) const {
+    const bool is_double = step < 2 * doubles_;
+    std::array<std::int8_t, PairedPanel::kStepBytes> bytes{};
+    std::fill_n(bytes.begin(), kHalf * kQuad, kNowhere);
+    for (std::size_t j = 0; j < kHalf; ++j) {
+      for (std::size_t i = 0; i < kQuad; ++i) {
+        // Both sums of a double step go on in its second half.
+        const std::size_t sum = (is_double ? step / 2 * 2 : 2 * (step - doubles_)) + i / 2;
+        const Element* element =
+            placements_[j].element(sum, is_double ? step % 2 * 2 + i % 2 : i % 2);
+        if (element == nullptr) continue;
+        const auto& row = weights_[static_cast<std::size_t>(element->position)];
+        bytes[j * kQuad + i] = element->position;
+        bytes[(kHalf + j) * kQuad + i] = row[j];
+        bytes[(kColumns + j) * kQuad + i] = row[j + kHalf];
+      }
+    }
+    to.insert(to.end(), bytes.begin(), bytes.end());
+  }
+
+ private:
+  // The elements with weights in columns j and j + 8, the largest first.
+  void list(std::size_t j) {
+    std::array<int, kWindow> sizes;
+    std::size_t& count = counts_[j];
+    for (std::size_t k = 0; k < kWindow; ++k) {
+      const int a = weights_[k][j], b = weights_[k][j + kHalf];
+      const int size = std::max(std::abs(a), std::abs(b));
+      if (size == 0) continue;
+      std::size_t at = count++;
+      for (; at > 0 && sizes[at - 1] < size; --at) {
+        sizes[at] = sizes[at - 1];
+        elements_[j][at] = elements_[j][at - 1];
+      }
+      sizes[at] = size;
+      elements_[j][at] = {reach_of(a, b), static_cast<std::int8_t>(k)};
+    }
+  }
+  bool fits(std::size_t doubles, std::size_t singles) {
+    for (std::size_t j = 0; j < kHalf; ++j)
+      if (!placements_[j].find(std::span(elements_[j]).first(counts_[j]), doubles, singles))
+        return false;
+    return true;
+  }
+
+  const WindowWeights& weights_;
+  std::size_t doubles_ = 0, singles_ = 0;
+  std::array<std::array<Element, kWindow>, kHalf> elements_{};
+  std::array<std::size_t, kHalf> counts_{};
+  std::array<Placement, kHalf> placements_;
+};
 
 }  // namespace
 
 PairedPanel pair_panel(std::span<const std::int8_t> weights, std::int64_t depth, int most) {
-  PairedPanel panel;
-  Groups groups(most);
-  std::vector<std::uint32_t> wide;
-  for (std::size_t row = 0; row < static_cast<std::size_t>(depth); row += kQuad) {
-    const Step step = step_at(weights, row);
-    panel.pairs += 2;
-    if (std::all_of(step.weights.begin(), step.weights.end(), [](int w) { return w == 0; }))
-      continue;
-    Reach reach;
-    reach.add(step.weights.data());
-    const std::int64_t unproven = unproven_pairs(reach, most);
-    if (unproven == 0) {
-      groups.add(step, reach);
-      continue;
-    }
-    panel.unproven += unproven;
-    wide.push_back(step.offset);
-    append_wide(step, panel.wide_weights);
+  std::vector<std::uint32_t> doubles, singles;
+  std::vector<std::int8_t> double_steps, single_steps;
+  for (std::size_t row = 0; row < static_cast<std::size_t>(depth); row += kWindow) {
+    WindowWeights window;
+    for (std::size_t k = 0; k < kWindow; ++k)
+      std::copy_n(weights.begin() + static_cast<std::ptrdiff_t>((row + k) * kColumns), kColumns,
+                  window[k].begin());
+    const WindowSteps steps(window, most);
+    for (std::size_t step = 0; step < 2 * steps.doubles(); ++step) steps.append(step, double_steps);
+    for (std::size_t step = 0; step < steps.singles(); ++step)
+      steps.append(2 * steps.doubles() + step, single_steps);
+    doubles.insert(doubles.end(), steps.doubles(), static_cast<std::uint32_t>(row));
+    singles.insert(singles.end(), steps.singles(), static_cast<std::uint32_t>(row));
   }
-  groups.finish(panel);
-  panel.offsets.insert(panel.offsets.end(), wide.begin(), wide.end());
+  PairedPanel panel;
+  panel.doubles = static_cast<std::uint32_t>(doubles.size());
+  panel.singles = static_cast<std::uint32_t>(singles.size());
+  panel.offsets.reserve(doubles.size() + singles.size());
+  panel.offsets.insert(panel.offsets.end(), doubles.begin(), doubles.end());
+  panel.offsets.insert(panel.offsets.end(), singles.begin(), singles.end());
+  panel.steps.reserve(double_steps.size() + single_steps.size());
+  panel.steps.insert(panel.steps.end(), double_steps.begin(), double_steps.end());
+  panel.steps.insert(panel.steps.end(), single_steps.begin(), single_steps.end());
   return panel;
-}
-
-bool fits_16_bits(std::span<const std::int8_t> weights, int most) {
-  int positive = 0, negative = 0;
-  for (const std::int8_t weight : weights) (weight > 0 ? positive : negative) += weight;
-  return positive * most <= INT16_MAX && negative * most >= INT16_MIN;
 }
 
 }  // namespace tandem

@@ -152,9 +152,10 @@ CodedValue coded_constant(Builder& builder, const Tensor& codes) {
   }
   const Format twin =
       format.is_integer() ? format : Format::integer(format.bits(), format.is_signed());
-  const auto values = codes.to_integers();
-  const ValueId integer =
-      builder.constant(Tensor::from_integers(twin, codes.shape(), values), "weights");
+  const ValueId integer = builder.constant(
+      twin == format ? codes  // shares its elements
+                     : Tensor::from_integers(twin, codes.shape(), codes.to_integers()),
+      "weights");
   CodedValue value = coded_integer(builder, integer);
   value.scale = filled(codes.shape().size(), std::ldexp(1.0, format.exponent()));
   return value;

@@ -23,9 +23,10 @@ IntegerRange input_range(const NodeView& node, std::size_t index) {
   const Tensor* constant = node.constant(index);
   const Format format = node.input(index).format;
   if (constant == nullptr || constant->size() == 0) return format.integer_range();
-  const auto values = constant->to_integers();
-  const auto [low, high] = std::minmax_element(values.begin(), values.end());
-  return {*low, *high};
+  return visit_storage(constant->format().storage(), [&]<typename T>() {
+    const auto [low, high] = std::ranges::minmax(constant->data<T>());
+    return IntegerRange{static_cast<std::int64_t>(low), static_cast<std::int64_t>(high)};
+  });
 }
 
 IntegerRange checked_range(Int128 low, Int128 high) {

@@ -36,14 +36,50 @@ struct SumBounds {
 };
 
 // What the positive and what the negative weights add up to.
-template <typename Sum>
-std::pair<Int128, Int128> sums_by_sign(std::span<const std::int64_t> weights) {
+template <typename Sum, typename Stored>
+std::pair<Int128, Int128> sums_by_sign(std::span<const Stored> weights) {
   Sum positive = 0, negative = 0;
-  for (const std::int64_t weight : weights) {
+  for (const Stored stored : weights) {
+    const auto weight = static_cast<std::int64_t>(stored);
     positive += std::max<std::int64_t>(weight, 0);
     negative += std::min<std::int64_t>(weight, 0);
   }
   return {positive, negative};
+}
+
+// The bounds of the sums of each filter, `depth` weights in a row, over x. Weights are read where
+// they lie: all of a layer as 64 bits may be most of the memory that a network takes.
+SumBounds bounds_of_filters(const Tensor& weights, std::size_t depth, IntegerRange x) {
+  constexpr int kWord = 32;  // so many of which have a sum of 64 bits
+  const bool is_narrow = weights.format().bits() <= kWord;
+  SumBounds bounds;
+  visit_storage(weights.format().storage(), [&]<typename T>() {
+    const std::span<const T> stored = weights.data<T>();
+    for (std::size_t begin = 0; begin < stored.size(); begin += depth) {
+      const auto filter = stored.subspan(begin, depth);
+      const auto [positive, negative] =
+          is_narrow ? sums_by_sign<std::int64_t>(filter) : sums_by_sign<Int128>(filter);
+      bounds.widen(SumBounds::of_weights(x, positive, negative));
+    }
+  });
+  return bounds;
+}
+
+// The same of the columns of a matrix.
+SumBounds bounds_of_columns(const Tensor& matrix, IntegerRange x) {
+  const auto columns = static_cast<std::size_t>(matrix.shape()[1]);
+  std::vector<Int128> positive(columns, 0), negative(columns, 0);
+  visit_storage(matrix.format().storage(), [&]<typename T>() {
+    const std::span<const T> stored = matrix.data<T>();
+    for (std::size_t i = 0; i < stored.size(); ++i) {
+      const auto weight = static_cast<std::int64_t>(stored[i]);
+      (weight > 0 ? positive : negative)[i % columns] += weight;
+    }
+  });
+  SumBounds bounds;
+  for (std::size_t j = 0; j < columns; ++j)
+    bounds.widen(SumBounds::of_weights(x, positive[j], negative[j]));
+  return bounds;
 }
 
 // `count` terms that are each a product of one of x and one of y.
@@ -120,18 +156,7 @@ class IntMatMul final : public IntegerOperator {
     const Tensor* b = node.constant(1);
     SumBounds bounds;
     if (b != nullptr && b->rank() == 2) {
-      const IntegerRange x = input_range(node, 0);
-      const auto weights = b->to_integers();
-      const auto columns = static_cast<std::size_t>(b->shape()[1]);
-      std::vector<Int128> positive(columns, 0), negative(columns, 0);
-      for (std::size_t row = 0; row < weights.size(); row += columns) {
-        for (std::size_t j = 0; j < columns; ++j) {
-          positive[j] += std::max<std::int64_t>(weights[row + j], 0);
-          negative[j] += std::min<std::int64_t>(weights[row + j], 0);
-        }
-      }
-      for (std::size_t j = 0; j < columns; ++j)
-        bounds.widen(SumBounds::of_weights(x, positive[j], negative[j]));
+      bounds = bounds_of_columns(*b, input_range(node, 0));
     } else {
       bounds = dense_bounds(input_range(node, 0), input_range(node, 1), depth);
     }
@@ -236,16 +261,7 @@ class IntConv final : public IntegerOperator {
     x.max = std::max(x.max, node.integer("pad_value"));
     SumBounds bounds;
     if (const Tensor* w = node.constant(1)) {
-      const auto weights = w->to_integers();
-      for (std::size_t begin = 0; begin < weights.size();
-           begin += static_cast<std::size_t>(depth)) {
-        const std::span filter(weights.data() + begin, static_cast<std::size_t>(depth));
-        constexpr int kWord = 32;  // so many of which have a sum of 64 bits
-        const auto [positive, negative] = w->format().bits() <= kWord
-                                              ? sums_by_sign<std::int64_t>(filter)
-                                              : sums_by_sign<Int128>(filter);
-        bounds.widen(SumBounds::of_weights(x, positive, negative));
-      }
+      bounds = bounds_of_filters(*w, static_cast<std::size_t>(depth), x);
     } else {
       bounds = dense_bounds(x, input_range(node, 1), depth);
     }

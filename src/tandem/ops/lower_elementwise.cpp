@@ -135,7 +135,11 @@ Tensor moved(const LoweringSite& site, const Tensor& deferred, const TensorType&
   const auto types = site.node.node.op->infer(site.node);
   if (is_uniform(deferred))
     return with_rank(Tensor::scalar(deferred.real(0), f64()), types[output].shape.size());
-  std::vector<Tensor> arguments{expanded(deferred, shape_for_one(from))};
+  // Axes along which it does not vary are one element long, and stay so where axes only change
+  // places: what it stands for may be all weights of a layer.
+  const bool keeps_axes = site.node.node.op->name() == "Transpose";
+  std::vector<Tensor> arguments{keeps_axes ? with_rank(deferred, from.shape.size())
+                                           : expanded(deferred, shape_for_one(from))};
   arguments.insert(arguments.end(), others.begin(), others.end());
   return compacted(site.node.node.op->evaluate(site.node, arguments)[output]);
 }

@@ -15,7 +15,8 @@ constexpr std::int64_t kMostTaps = 256;
 
 // The constants of a Rescale along the last axis; nullopt where they vary along others, or do not
 // fit the kernels.
-std::optional<std::vector<RescaleLine>> lines_of(const NodeView& rescale) {
+// Of x, or of x * 2^left.
+std::optional<std::vector<RescaleLine>> lines_of(const NodeView& rescale, int left) {
   const Shape shape = rescale.input(0).static_shape();
   const std::int64_t channels = shape.empty() ? 1 : shape.back();
   std::int64_t period = 1;
@@ -26,16 +27,17 @@ std::optional<std::vector<RescaleLine>> lines_of(const NodeView& rescale) {
              addends = expanded_constant<std::int64_t>(*rescale.constant(2), shape, period),
              shifts = expanded_constant<std::int64_t>(*rescale.constant(3), shape, period);
   const IntegerRange range = rescale.input(0).format.integer_range();
-  const Int128 greatest = std::max<Int128>(-Int128{range.min}, range.max);
+  const Int128 greatest = std::max<Int128>(-Int128{range.min}, range.max) << left;
   std::vector<RescaleLine> lines;
   for (std::size_t c = 0; c < multipliers.size(); ++c) {
-    const int more = std::max(0, 32 - static_cast<int>(shifts[c]));
-    const Int128 multiplier = Int128{multipliers[c]} << more, addend = Int128{addends[c]} << more;
+    const int shift = static_cast<int>(shifts[c]) + left, more = std::max(0, 32 - shift);
+    const Int128 multiplier = Int128{multipliers[c]} << more,
+                 addend = Int128{addends[c]} << (left + more);
     const Int128 magnitude = multiplier < 0 ? -multiplier : multiplier;
     const Int128 reach = magnitude * greatest + (addend < 0 ? -addend : addend);
-    if (magnitude > INT32_MAX || reach >= Int128{1} << 60 || shifts[c] > 60) return std::nullopt;
-    lines.push_back({static_cast<std::int64_t>(multiplier), static_cast<std::int64_t>(addend),
-                     static_cast<int>(shifts[c]) + more});
+    if (magnitude > INT32_MAX || reach >= Int128{1} << 60 || shift > 60) return std::nullopt;
+    lines.push_back(
+        {static_cast<std::int64_t>(multiplier), static_cast<std::int64_t>(addend), shift + more});
   }
   return lines;
 }
@@ -74,7 +76,10 @@ class Groups {
 
   std::optional<CodeGroup> group_of(NodeId id) const {
     const std::string_view op = graph_.nodes[id].op->name();
-    if (op == "Rescale") return pair(id);
+    if (op == "Rescale") {
+      auto group = pair(id);
+      return group ? group : rescaled_codes(id);
+    }
     if (is_code_border(view(id))) return CodeGroup{"code_border", {id}};
     if (op == "Table" && is_byte(format(graph_.nodes[id].inputs[0])) && byte_tables(view(id)) &&
         graph_.values[graph_.nodes[id].inputs[0]].constant == kNone)
@@ -91,10 +96,7 @@ class Groups {
     if (!rescale) return std::nullopt;
     nodes.push_back(*rescale);
     if (!add_tail(nodes)) return std::nullopt;
-    CodeGroup group{*form, nodes};
-    const bool multiplies = *form == "code_convolution" || *form == "code_product";
-    if (multiplies && instruction_set() == InstructionSet::kAvx2) count_pairs(view(id), group);
-    return group;
+    return CodeGroup{*form, nodes};
   }
 
   std::optional<CodeGroup> computed_product(NodeId id) const {
@@ -108,22 +110,13 @@ class Groups {
     return group;
   }
 
-  static void count_pairs(const NodeView& head, CodeGroup& group) {
-    for (const PackedCodes& packed : packed_weights(head)) {
-      for (const PairedPanel& panel : packed.paired) {
-        group.pairs += panel.pairs;
-        group.proven_pairs += panel.pairs - panel.unproven;
-      }
-    }
-  }
-
   // Clamp and Table behind a Rescale.
-  bool add_tail(std::vector<NodeId>& nodes) const {
-    if (!code_tail(module_, graph_, nodes)) return false;
+  bool add_tail(std::vector<NodeId>& nodes, bool of_codes = false) const {
+    if (!code_tail(module_, graph_, nodes, of_codes)) return false;
     for (const std::string_view op : {"Clamp", "Table"}) {
       if (const auto next = reader(nodes.back(), op)) {
         nodes.push_back(*next);
-        if (!code_tail(module_, graph_, nodes)) nodes.pop_back();
+        if (!code_tail(module_, graph_, nodes, of_codes)) nodes.pop_back();
       }
     }
     return true;
@@ -170,6 +163,14 @@ class Groups {
     CodeGroup group{"code_pair", sum->nodes};
     group.nodes.insert(group.nodes.end(), tail.begin(), tail.end());
     return group;
+  }
+
+  std::optional<CodeGroup> rescaled_codes(NodeId rescale) const {
+    const NodeView node = view(rescale);
+    if (node.constant(0) != nullptr || !is_byte(node.input(0).format)) return std::nullopt;
+    std::vector<NodeId> nodes{rescale};
+    if (!add_tail(nodes, true)) return std::nullopt;
+    return CodeGroup{"code_rescale", nodes};
   }
 
   const Module& module_;
@@ -334,14 +335,22 @@ std::optional<CodeMatMul> code_matmul(const Module& module, const Graph& graph, 
   return result;
 }
 
+std::span<const std::int8_t> signed_bytes(const Tensor& constant, std::vector<std::int8_t>& room) {
+  if (constant.format().storage() == Storage::kI8) return constant.data<std::int8_t>();
+  room.resize(static_cast<std::size_t>(constant.size()));
+  visit_storage(constant.format().storage(), [&]<typename T>() {
+    std::ranges::transform(constant.data<T>(), room.begin(),
+                           [](T stored) { return static_cast<std::int8_t>(stored); });
+  });
+  return room;
+}
+
 std::vector<PackedCodes> packed_weights(const NodeView& head) {
   const bool multiplies = head.node.op->name() == "IntMatMul";
   const Tensor& constant = *head.constant(1);
   const Shape w = constant.shape();
-  std::vector<std::int8_t> weights;
-  weights.reserve(static_cast<std::size_t>(constant.size()));
-  for (const std::int64_t integer : constant.to_integers())
-    weights.push_back(static_cast<std::int8_t>(integer));
+  std::vector<std::int8_t> room;
+  const auto weights = signed_bytes(constant, room);
   const std::int64_t groups = multiplies ? 1 : head.integer("group");
   const std::int64_t columns = (multiplies ? w[1] : w[0]) / groups;
   const std::int64_t depth = multiplies ? w[0] : element_count(w) / w[0];
@@ -365,18 +374,22 @@ std::size_t rescale_of(const Graph& graph, const std::vector<NodeId>& nodes) {
 }
 
 std::optional<CodeTail> code_tail(const Module& module, const Graph& graph,
-                                  const std::vector<NodeId>& nodes) {
+                                  const std::vector<NodeId>& nodes, bool of_codes) {
   const std::size_t first = rescale_of(graph, nodes);
   const NodeView rescale{module, graph, graph.nodes[nodes[first]]};
   const Format format = rescale.format("format");
   if (!is_byte(format) || rescale.string("rounding") != "floor" ||
       rescale.string("overflow") != "saturate" || rescale.constant(0) != nullptr)
     return std::nullopt;
-  const auto lines = lines_of(rescale);
+  // So far that 8 bits stay within 31.
+  constexpr int kMostLeft = 22;
+  int left = 0;
+  auto lines = lines_of(rescale, left);
+  while (!lines && of_codes && left < kMostLeft) lines = lines_of(rescale, ++left);
   if (!lines) return std::nullopt;
   const IntegerRange range = format.integer_range();
   CodeTail tail{
-      *lines, static_cast<std::int32_t>(range.min), static_cast<std::int32_t>(range.max), {}};
+      *lines, left, static_cast<std::int32_t>(range.min), static_cast<std::int32_t>(range.max), {}};
   for (std::size_t i = first + 1; i < nodes.size(); ++i) {
     const NodeView node{module, graph, graph.nodes[nodes[i]]};
     if (node.node.op->name() == "Clamp") {

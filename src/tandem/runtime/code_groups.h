@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,31 +20,39 @@ namespace tandem {
 struct CodeGroup {
   std::string form;           // of host_plan.h
   std::vector<NodeId> nodes;  // ascending
-  // With AVX2, of products: pairs of weights, and how many of them are proven not to saturate.
-  std::int64_t pairs = 0, proven_pairs = 0;
 };
 
 // All groups of "main". `kept` are values that must be stored, besides those read elsewhere.
 std::vector<CodeGroup> code_groups(const Module& module, const std::set<ValueId>& kept,
                                    const std::vector<std::vector<NodeId>>& readers);
 
+// The integers of a constant in 8 signed bits: where they lie, if they are stored so, or as copies
+// in `room`. They must fit.
+std::span<const std::int8_t> signed_bytes(const Tensor& constant, std::vector<std::int8_t>& room);
 // The constant weights of a convolution or product as one packed operand for each group.
 std::vector<PackedCodes> packed_weights(const NodeView& head);
 
 // What becomes of a sum: a Rescale that rounds down to codes.
 struct CodeTail {
   std::vector<RescaleLine> lines;  // one, or one for each channel
+  int left = 0;                    // of x * 2^left
   std::int32_t low = 0, high = 0;
   std::optional<std::array<std::uint8_t, 256>> table;  // of the codes' bytes
 
   RescaleLine line(std::int64_t channel) const {
     return lines[lines.size() == 1 ? 0 : static_cast<std::size_t>(channel)];
   }
+  // One for each of so many channels.
+  std::vector<RescaleLine> lines_of(std::int64_t channels) const {
+    if (lines.size() > 1) return lines;
+    return std::vector<RescaleLine>(static_cast<std::size_t>(channels), lines[0]);
+  }
 };
 
-// Of the nodes of a group from its Rescale on; nullopt where a kernel cannot take them.
+// Of the nodes of a group from its Rescale on; nullopt where a kernel cannot take them. Of codes
+// themselves, which leave room to their left, factors may be larger than of sums.
 std::optional<CodeTail> code_tail(const Module& module, const Graph& graph,
-                                  const std::vector<NodeId>& nodes);
+                                  const std::vector<NodeId>& nodes, bool of_codes = false);
 // The position of the group's Rescale in its nodes; their number where there is none.
 std::size_t rescale_of(const Graph& graph, const std::vector<NodeId>& nodes);
 

@@ -17,14 +17,6 @@ namespace {
 // Work on fewer products than this is done before another thread has begun.
 constexpr std::int64_t kThreadProducts = 4'000'000, kThreadFilterProducts = 1'000'000;
 
-std::vector<std::int8_t> weights_of(const Tensor& tensor) {
-  std::vector<std::int8_t> weights;
-  weights.reserve(static_cast<std::size_t>(tensor.size()));
-  for (const std::int64_t integer : tensor.to_integers())
-    weights.push_back(static_cast<std::int8_t>(integer));
-  return weights;
-}
-
 // The lines of a tail for sums of codes + 128, whose columns of weights add up to `sums`.
 std::vector<RescaleLine> lines_for(const CodeTail& tail, std::int64_t channels, bool is_signed,
                                    const std::vector<std::int32_t>& sums) {
@@ -257,7 +249,8 @@ class CodeProductStep final : public StepProgram {
 };
 
 std::vector<std::int8_t> taps_of(const Tensor& weights, std::int64_t channels) {
-  const auto given = weights_of(weights);  // [channels][taps]
+  std::vector<std::int8_t> room;
+  const auto given = signed_bytes(weights, room);  // [channels][taps]
   const auto taps = static_cast<std::int64_t>(given.size()) / channels;
   std::vector<std::int8_t> result(given.size());
   for (std::int64_t c = 0; c < channels; ++c)

@@ -164,6 +164,40 @@ class CodePairStep final : public StepProgram {
   std::optional<std::array<std::uint8_t, 256>> table_;
 };
 
+// Codes as other codes, by constants for each channel.
+class CodeRescaleStep final : public StepProgram {
+ public:
+  explicit CodeRescaleStep(const StepContext& context)
+      : x_(context.node().node.inputs[0]), result_(result_of(context)) {
+    const Shape shape = context.shape(x_);
+    channels_ = shape.empty() ? 1 : shape.back();
+    rows_ = element_count(shape) / channels_;
+    is_signed_ = is_signed_byte(context.graph.values[x_].type.format);
+    const CodeTail tail = *code_tail(context.module, context.graph, context.step.nodes, true);
+    rescale_ = CodeRescale(tail.lines_of(channels_), tail.low, tail.high);
+    left_ = tail.left;
+    table_ = tail.table;
+  }
+  void run(const Places& places, Scratch&) const override {
+    const std::uint8_t* x = bytes_of(places, x_);
+    std::uint8_t* to = result_bytes(places, result_);
+    const std::int64_t grain = std::max<std::int64_t>(kPart / channels_, 1);
+    parallel_for(0, rows_, grain, [&](std::int64_t begin, std::int64_t end) {
+      const std::int64_t at = begin * channels_;
+      rescale_bytes(rescale_, channels_, x + at, is_signed_, left_, end - begin, to + at);
+      if (table_) map_codes(to + at, (end - begin) * channels_, *table_, to + at);
+    });
+  }
+
+ private:
+  ValueId x_, result_;
+  std::int64_t rows_ = 1, channels_ = 1;
+  bool is_signed_ = false;
+  int left_ = 0;
+  CodeRescale rescale_;
+  std::optional<std::array<std::uint8_t, 256>> table_;
+};
+
 // The sum of the pixels of each channel, then its codes.
 class CodeMeanStep final : public StepProgram {
  public:
@@ -175,9 +209,7 @@ class CodeMeanStep final : public StepProgram {
     pixels_ = element_count(shape) / (images_ * channels_);
     is_signed_ = is_signed_byte(context.graph.values[x_].type.format);
     const CodeTail tail = *code_tail(context.module, context.graph, context.step.nodes);
-    std::vector<RescaleLine> lines;
-    for (std::int64_t c = 0; c < channels_; ++c) lines.push_back(tail.line(c));
-    rescale_ = CodeRescale(lines, tail.low, tail.high);
+    rescale_ = CodeRescale(tail.lines_of(channels_), tail.low, tail.high);
     table_ = tail.table;
   }
   void run(const Places& places, Scratch& scratch) const override {
@@ -263,6 +295,9 @@ std::unique_ptr<StepProgram> make_code_mean(const StepContext& context) {
 }
 std::unique_ptr<StepProgram> make_code_pool(const StepContext& context) {
   return std::make_unique<CodePoolStep>(context);
+}
+std::unique_ptr<StepProgram> make_code_rescale(const StepContext& context) {
+  return std::make_unique<CodeRescaleStep>(context);
 }
 std::unique_ptr<StepProgram> make_code_table(const StepContext& context) {
   return std::make_unique<CodeTableStep>(context);

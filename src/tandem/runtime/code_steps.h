@@ -13,6 +13,7 @@ std::unique_ptr<StepProgram> make_code_depthwise(const StepContext& context);
 std::unique_ptr<StepProgram> make_code_pair(const StepContext& context);
 std::unique_ptr<StepProgram> make_code_mean(const StepContext& context);
 std::unique_ptr<StepProgram> make_code_pool(const StepContext& context);
+std::unique_ptr<StepProgram> make_code_rescale(const StepContext& context);
 std::unique_ptr<StepProgram> make_code_table(const StepContext& context);
 std::unique_ptr<StepProgram> make_code_border(const StepContext& context);
 

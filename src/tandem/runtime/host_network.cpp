@@ -264,8 +264,9 @@ HostNetwork prepare_for_host(Module module) {
   if (is_quantized(module) && !is_lowered(module)) lower_codes(module);
   if (computes(module, Domain::kInteger)) {
     split_rescales(module);
-    tabulate_codes(module, run_on_kernels);
     floor_rescales(module);
+    tabulate_codes(module, run_on_kernels);
+    floor_rescales(module);  // those that only tables read with others before
     sink_zeros(module);
   }
   if (!computes(module, Domain::kReal)) {

@@ -272,10 +272,6 @@ class HostPlanner {
     step.unit = "cpu";
     if (const auto group = code_groups_.find(nodes[0]); group != code_groups_.end()) {
       step.form = group->second.form;
-      if (group->second.pairs > 0) {
-        step.tile["pairs"] = group->second.pairs;
-        step.tile["proven_pairs"] = group->second.proven_pairs;
-      }
       return step;
     }
     if (is_packed_.contains(nodes[0])) {

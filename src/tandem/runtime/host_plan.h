@@ -34,6 +34,7 @@ struct HostPlanOptions {
 //   code_matmul  a product of two computed operands
 //   code_pair    a sum or product of two values, or of one with one code for each channel
 //   code_mean    the sum of all pixels
+//   code_rescale  codes to codes by a factor and an addend for each channel
 //   code_table, code_pool  an element-wise function; a maximum pool
 //   code_border  reals to codes, or codes to reals
 // and in "lane_bits" (32 or 64) how wide they compute; the nodes after the first are element-wise

@@ -182,6 +182,7 @@ class Maker {
                       : coded_convolution(x, channels, kernel, depthwise);
       x = coded(random_.chance(0.5) ? add("Relu", {x}) : x, format);
       if (random_.chance(0.4)) x = coded(add("Add", {x, before}), format);
+      if (random_.chance(0.4)) x = coded(add("Mul", {x, factors(channels, kernel == 0)}), format);
     }
     const bool wide = format != std::string_view("int8");
     if (kernel != 0 && (wide || random_.chance(0.4))) {
@@ -233,6 +234,13 @@ class Maker {
   ValueId constant(const Shape& shape) {
     std::vector<double> values(static_cast<std::size_t>(element_count(shape)));
     for (double& value : values) value = 0.1 * random_.uniform() - 0.05;
+    return builder_->constant(Tensor::from_reals(Format(), shape, values));
+  }
+  // One for each channel.
+  ValueId factors(std::int64_t channels, bool is_row) {
+    std::vector<double> values(static_cast<std::size_t>(channels));
+    for (double& value : values) value = 0.5 + random_.uniform();
+    const Shape shape = is_row ? Shape{channels} : Shape{channels, 1, 1};
     return builder_->constant(Tensor::from_reals(Format(), shape, values));
   }
   static Attributes same_padding(std::int64_t kernel, std::int64_t groups,

@@ -124,6 +124,7 @@ StepPrograms make_step_programs(const StepContext& context) {
       {"code_pair", single<make_code_pair>},
       {"code_mean", single<make_code_mean>},
       {"code_pool", single<make_code_pool>},
+      {"code_rescale", single<make_code_rescale>},
       {"code_table", single<make_code_table>},
       {"code_border", single<make_code_border>},
       {"movement", movement},

@@ -49,11 +49,24 @@ class TabulateCodes {
   }
 
  private:
-  // A table already, or clamps, which a Rescale before them takes in.
+  // A table already, clamps, which a Rescale before them takes in, or a Rescale by channel that
+  // rounds down, which runs as it is: tables of all channels would take more memory, and time.
   bool is_plain(const Function& function) const {
     const auto op = [&](NodeId id) { return graph_.nodes[id].op->name(); };
     if (function.nodes.size() == 1 && op(function.nodes[0]) == "Table") return true;
+    if (function.axis && is_rescale_by_channel(function)) return true;
     return std::ranges::all_of(function.nodes, [&](NodeId id) { return op(id) == "Clamp"; });
+  }
+  bool is_rescale_by_channel(const Function& function) const {
+    const Node& first = graph_.nodes[function.nodes[0]];
+    if (first.op->name() != "Rescale" || first.inputs[0] != function.argument ||
+        *function.axis + 1 != graph_.values[function.argument].type.shape.size())
+      return false;
+    const NodeView rescale = view(first);
+    return rescale.string("rounding") == "floor" && rescale.string("overflow") == "saturate" &&
+           is_short_code(graph_.values[first.outputs[0]].type.format) &&
+           std::all_of(function.nodes.begin() + 1, function.nodes.end(),
+                       [&](NodeId id) { return graph_.nodes[id].op->name() == "Clamp"; });
   }
   bool is_affordable(const Function& function) {
     if (!function.axis) return true;

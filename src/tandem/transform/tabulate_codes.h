@@ -12,8 +12,9 @@ namespace tandem {
 // bits become one Table of it: an activation spelled out in reals, requantized twice and multiplied
 // with its argument, is a function of 256 codes. Constants on the way must be the same for all
 // elements, or differ along one axis (a normalization by channel): then each index has a table of
-// its own. For lowered functions; the module computes the same codes. `evaluate` computes the
-// outputs of "main" for its inputs, exactly: evaluate() or something faster.
+// its own; a Rescale alone that rounds down stays what it is then. For lowered functions; the
+// module computes the same codes. `evaluate` computes the outputs of "main" for its inputs,
+// exactly: evaluate() or something faster.
 using CodeEvaluator = std::function<std::vector<Tensor>(const Module&, std::span<const Tensor>)>;
 void tabulate_codes(Module& module, const CodeEvaluator& evaluate);
 void tabulate_codes(Module& module);

@@ -41,16 +41,18 @@ from quantization_table import ROOT, networks
 
 SAMPLES = 300
 # Bits, and our recipes for them.
+MIN_MAX = ["--method", "minmax", "--weight-method", "minmax"]
 CORRECTED = ["--bias-correction", "--rounding"]
 OURS = {
-    "W8A8": {"min-max": ["--method", "minmax", "--weight-method", "minmax"],
+    "W8A8": {"min-max": MIN_MAX,
              "mse": [], "output error": ["--method", "output_error", "--weight-method",
                                          "output_error"],
              "gptq, bias correction": [*CORRECTED, "gptq"],
              "adaround": ["--weight-method", "minmax", "--rounding", "adaround"],
              "class biases": ["--class-biases"],
              "gptq, bias correction, class biases": [*CORRECTED, "gptq", "--class-biases"]},
-    "W4A8": {"gptq, bias correction": ["--weights", "int4", *CORRECTED, "gptq"],
+    "W4A8": {"min-max": ["--weights", "int4", *MIN_MAX],
+             "gptq, bias correction": ["--weights", "int4", *CORRECTED, "gptq"],
              "descent, bias correction": ["--weights", "int4", *CORRECTED, "descent"],
              "adaround": ["--weights", "int4", "--weight-method", "minmax", "--rounding",
                           "adaround"],

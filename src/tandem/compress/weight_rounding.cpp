@@ -175,11 +175,16 @@ class AdaRound {
     }
   }
 
-  // Whether each weight goes up.
+  // Whether each weight goes up. Rows have nothing to do with each other, so that the bits do not
+  // depend on how many of them are learned at a time.
   std::vector<bool> run() {
-    for (int step = 1; step <= kSteps; ++step) descend(step);
+    constexpr std::int64_t kGrain = 8;
+    parallel_for(0, rows_, kGrain, [&](std::int64_t from, std::int64_t to) {
+      Block block(to - from, columns_);
+      for (int step = 1; step <= kSteps; ++step) descend(step, from, block);
+    });
     std::vector<bool> up;
-    for (const float v : v_) up.push_back(share(v) >= 0.5F);
+    for (const float v : v_) up.push_back(share(sigmoid(v)) >= 0.5F);
     return up;
   }
 
@@ -188,35 +193,48 @@ class AdaRound {
   static constexpr int kSteps = 400, kWarmUp = kSteps / 5;
   static constexpr float kRate = 0.03F, kWeight = 0.02F;
 
-  static float share(float v) {
-    return std::clamp((kHigh - kLow) / (1 + std::exp(-v)) + kLow, 0.0F, 1.0F);
+  // What a step computes for some rows.
+  struct Block {
+    Block(std::int64_t some_rows, std::int64_t columns)
+        : rows(some_rows), sigmoids(static_cast<std::size_t>(some_rows * columns)) {
+      error.resize(sigmoids.size());
+      slope.resize(sigmoids.size());
+    }
+    std::int64_t rows;
+    std::vector<float> sigmoids, error, slope;
+  };
+
+  static float sigmoid(float v) { return 1 / (1 + std::exp(-v)); }
+  static float share(float sigmoid) {
+    return std::clamp((kHigh - kLow) * sigmoid + kLow, 0.0F, 1.0F);
   }
 
-  void descend(int step) {
-    const std::size_t count = v_.size();
-    std::vector<float> error(count), slope(count);
-    for (std::size_t i = 0; i < count; ++i)
-      error[i] = lower_[i] + (upper_[i] - lower_[i]) * share(v_[i]) - weights_[i];
-    constexpr std::int64_t kGrain = 16;
-    parallel_for(0, rows_, kGrain, [&](std::int64_t from, std::int64_t to) {
-      const auto offset = from * columns_;
-      gemm({to - from, columns_, columns_, columns_}, error.data() + offset, hessian_.data(),
-           slope.data() + offset);
-    });
+  void descend(int step, std::int64_t from, Block& block) {
+    const std::size_t count = block.error.size(), start = static_cast<std::size_t>(from * columns_);
+    for (std::size_t k = 0; k < count; ++k) {
+      const std::size_t i = start + k;
+      block.sigmoids[k] = sigmoid(v_[i]);
+      block.error[k] = lower_[i] + (upper_[i] - lower_[i]) * share(block.sigmoids[k]) - weights_[i];
+    }
+    gemm({block.rows, columns_, columns_, columns_}, block.error.data(), hessian_.data(),
+         block.slope.data());
     const float progress =
         std::clamp(static_cast<float>(step - kWarmUp) / (kSteps - kWarmUp), 0.0F, 1.0F);
     const float beta = 2 + 18 * (1 - progress);
-    const float pull = step > kWarmUp ? kWeight : 0;
     const float correction1 = 1 - std::pow(0.9F, static_cast<float>(step)),
                 correction2 = 1 - std::pow(0.999F, static_cast<float>(step));
-    for (std::size_t i = 0; i < count; ++i) {
-      const float sigmoid = 1 / (1 + std::exp(-v_[i])), h = share(v_[i]);
+    for (std::size_t k = 0; k < count; ++k) {
+      const std::size_t i = start + k;
+      const float p = block.sigmoids[k], h = share(p);
       if (h <= 0 || h >= 1) continue;  // the clamp has no slope
-      const float stretched = (kHigh - kLow) * sigmoid * (1 - sigmoid);
-      const float side = 2 * h - 1;
-      const float regular =
-          -2 * beta * std::pow(std::abs(side), beta - 1) * (side < 0 ? -1.0F : 1.0F);
-      const float gradient = (slope[i] * (upper_[i] - lower_[i]) + pull * regular) * stretched;
+      const float stretched = (kHigh - kLow) * p * (1 - p);
+      float gradient = block.slope[k] * (upper_[i] - lower_[i]);
+      if (step > kWarmUp) {
+        const float side = 2 * h - 1;
+        gradient -=
+            kWeight * 2 * beta * std::pow(std::abs(side), beta - 1) * (side < 0 ? -1.0F : 1.0F);
+      }
+      gradient *= stretched;
       first_[i] = 0.9F * first_[i] + 0.1F * gradient;
       second_[i] = 0.999F * second_[i] + 0.001F * gradient * gradient;
       v_[i] -= kRate * (first_[i] / correction1) / (std::sqrt(second_[i] / correction2) + 1e-8F);

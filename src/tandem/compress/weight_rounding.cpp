@@ -184,7 +184,7 @@ class AdaRound {
       for (int step = 1; step <= kSteps; ++step) descend(step, from, block);
     });
     std::vector<bool> up;
-    for (const float v : v_) up.push_back(share(sigmoid(v)) >= 0.5F);
+    for (const float v : v_) up.push_back(share(1 + std::exp(-v)) >= 0.5F);
     return up;
   }
 
@@ -196,25 +196,25 @@ class AdaRound {
   // What a step computes for some rows.
   struct Block {
     Block(std::int64_t some_rows, std::int64_t columns)
-        : rows(some_rows), sigmoids(static_cast<std::size_t>(some_rows * columns)) {
-      error.resize(sigmoids.size());
-      slope.resize(sigmoids.size());
+        : rows(some_rows), inverses(static_cast<std::size_t>(some_rows * columns)) {
+      error.resize(inverses.size());
+      slope.resize(inverses.size());
     }
     std::int64_t rows;
-    std::vector<float> sigmoids, error, slope;
+    std::vector<float> inverses, error, slope;
   };
 
-  static float sigmoid(float v) { return 1 / (1 + std::exp(-v)); }
-  static float share(float sigmoid) {
-    return std::clamp((kHigh - kLow) * sigmoid + kLow, 0.0F, 1.0F);
+  // Of the inverse of a sigmoid, 1 + e^-v.
+  static float share(float inverse) {
+    return std::clamp((kHigh - kLow) / inverse + kLow, 0.0F, 1.0F);
   }
 
   void descend(int step, std::int64_t from, Block& block) {
     const std::size_t count = block.error.size(), start = static_cast<std::size_t>(from * columns_);
     for (std::size_t k = 0; k < count; ++k) {
       const std::size_t i = start + k;
-      block.sigmoids[k] = sigmoid(v_[i]);
-      block.error[k] = lower_[i] + (upper_[i] - lower_[i]) * share(block.sigmoids[k]) - weights_[i];
+      block.inverses[k] = 1 + std::exp(-v_[i]);
+      block.error[k] = lower_[i] + (upper_[i] - lower_[i]) * share(block.inverses[k]) - weights_[i];
     }
     gemm({block.rows, columns_, columns_, columns_}, block.error.data(), hessian_.data(),
          block.slope.data());
@@ -225,16 +225,16 @@ class AdaRound {
                 correction2 = 1 - std::pow(0.999F, static_cast<float>(step));
     for (std::size_t k = 0; k < count; ++k) {
       const std::size_t i = start + k;
-      const float p = block.sigmoids[k], h = share(p);
+      const float sigmoid = 1 / block.inverses[k], h = share(block.inverses[k]);
       if (h <= 0 || h >= 1) continue;  // the clamp has no slope
-      const float stretched = (kHigh - kLow) * p * (1 - p);
-      float gradient = block.slope[k] * (upper_[i] - lower_[i]);
+      const float stretched = (kHigh - kLow) * sigmoid * (1 - sigmoid);
+      float pull = 0;
       if (step > kWarmUp) {
         const float side = 2 * h - 1;
-        gradient -=
-            kWeight * 2 * beta * std::pow(std::abs(side), beta - 1) * (side < 0 ? -1.0F : 1.0F);
+        pull =
+            kWeight * (-2 * beta * std::pow(std::abs(side), beta - 1) * (side < 0 ? -1.0F : 1.0F));
       }
-      gradient *= stretched;
+      const float gradient = (block.slope[k] * (upper_[i] - lower_[i]) + pull) * stretched;
       first_[i] = 0.9F * first_[i] + 0.1F * gradient;
       second_[i] = 0.999F * second_[i] + 0.001F * gradient * gradient;
       v_[i] -= kRate * (first_[i] / correction1) / (std::sqrt(second_[i] / correction2) + 1e-8F);

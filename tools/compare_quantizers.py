@@ -331,7 +331,7 @@ def prepared(program, limit, only, folder):
     """The networks as ONNX with an npz each: samples of the training set drawn by a seed, and
     held-out ones."""
     for name, (model, data, *options) in networks().items():
-        if name == "characters" or (only and name not in only):
+        if name in ("characters", "outliers") or (only and name not in only):
             continue
         kind, place = data.split(":", 1)
         path = folder / f"{name}.onnx"

@@ -20,7 +20,8 @@ struct RecodedLayer {
   std::string result_format;
   double scale = 0;
   std::int64_t zero = 0;
-  bool token_scales = false;  // each row (or block of one) has a scale of its own, computed while the network runs
+  bool token_scales =
+      false;  // each row (or block of one) has a scale of its own, computed while the network runs
   // Noise that the outputs gain, as a share of their energy, when this layer's weights or result
   // alone are narrowed, by width; empty where that was not measured.
   std::map<int, double> noise;

@@ -17,7 +17,8 @@ inline constexpr std::int64_t kMostFoldedElements = std::int64_t{1} << 24;
 void fold_constants(Module& module);
 
 // Replaces the scales and zero points of Quantize and Dequantize that are computed from constants
-// alone, by Dequantize too (nested scales are codes), by their values. The module computes the same.
+// alone, by Dequantize too (nested scales are codes), by their values. The module computes the
+// same.
 void fold_scales(Module& module);
 
 // The results of one such node; nullopt where it is kept, or would have more elements than `most`.

@@ -5,6 +5,8 @@
 #include <bit>
 #include <cstdlib>
 
+#include "tandem/base/error.h"
+
 namespace tandem {
 namespace {
 
@@ -32,10 +34,11 @@ struct Element {
 class Placement {
  public:
   explicit Placement(int most) {
-    limits_ = {static_cast<std::int16_t>(INT16_MAX / most),
-               static_cast<std::int16_t>(INT16_MAX / most),
-               static_cast<std::int16_t>(-(INT16_MIN / most)),
-               static_cast<std::int16_t>(-(INT16_MIN / most))};
+    // Activations of 1 would let 2^15 ones go down, which 16 bits cannot count; none have so many.
+    const auto limit = [most](int end) {
+      return static_cast<std::int16_t>(std::min(end / std::max(most, 1), int{INT16_MAX}));
+    };
+    limits_ = {limit(INT16_MAX), limit(INT16_MAX), limit(-INT16_MIN), limit(-INT16_MIN)};
   }
 
   // Whether they fit `doubles` double steps and `singles` single ones.
@@ -206,6 +209,8 @@ class Placement {
   std::array<std::uint32_t, kWindow> partners_{};
 };
 
+// Where each element has a sum of its own.
+constexpr std::size_t kMostSteps = kWindow / 2;
 using WindowWeights = std::array<std::array<std::int8_t, kColumns>, kWindow>;
 
 // The steps of one window, in which all its columns have their places.
@@ -222,9 +227,11 @@ class WindowSteps {
     }
     // As few as there can be, of which as many as there can be are double. In twice as many each
     // element has a sum of its own.
-    for (bool found = steps == 0; !found; ++steps)
+    for (bool found = steps == 0; !found; ++steps) {
+      ensure(steps <= kMostSteps, "weights of a window that no steps hold");
       for (doubles_ = steps / 2 + 1; !found && doubles_-- > 0;)
         found = fits(doubles_, singles_ = steps - 2 * doubles_);
+    }
   }
 
   std::size_t doubles() const { return doubles_; }

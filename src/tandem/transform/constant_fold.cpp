@@ -40,6 +40,16 @@ std::optional<std::vector<Tensor>> results_of(const Module& module, const Graph&
   return evaluate_node(module, graph, node, inputs);
 }
 
+// What a node computes becomes constants.
+void put_results(Module& module, Graph& graph, const Node& node,
+                 const std::vector<Tensor>& results) {
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    Value& value = graph.values[node.outputs[i]];
+    value.constant = module.add_constant(results[i], value.name);
+    value.producer = kNone;
+  }
+}
+
 // A node without outputs is one that remove_unused() drops.
 void drop_folded(Graph& graph) {
   for (Node& node : graph.nodes) {
@@ -61,12 +71,7 @@ void fold_constants(Module& module) {
   for (Graph& graph : module.graphs) {
     for (const Node& node : graph.nodes) {
       const auto results = fold_node(module, graph, node);
-      if (!results) continue;
-      for (std::size_t i = 0; i < results->size(); ++i) {
-        Value& value = graph.values[node.outputs[i]];
-        value.constant = module.add_constant((*results)[i], value.name);
-        value.producer = kNone;
-      }
+      if (results) put_results(module, graph, node, *results);
     }
     drop_folded(graph);
   }
@@ -89,12 +94,7 @@ void fold_scales(Module& module) {
           std::ranges::any_of(node.outputs, [&](ValueId v) { return wanted[v]; });
       if (!is_wanted) continue;
       const auto results = results_of(module, graph, node, kMostFoldedElements);
-      if (!results) continue;
-      for (std::size_t i = 0; i < results->size(); ++i) {
-        Value& value = graph.values[node.outputs[i]];
-        value.constant = module.add_constant((*results)[i], value.name);
-        value.producer = kNone;
-      }
+      if (results) put_results(module, graph, node, *results);
     }
     drop_folded(graph);
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -50,6 +51,18 @@ TEST(FoldAddends, IntoOtherAddends) {
   x = maker.add("second", x, maker.constant({1, 5}, -1, 1));
   const Names operators = folded_addends(maker, maker.finish(x), {7});
   EXPECT_EQ(std::ranges::count(operators, "Add"), 1);
+}
+
+// Where an earlier node is called as the output is, as after a correction of the last product.
+TEST(FoldAddends, OutputsKeepTheirNames) {
+  NetworkMaker maker;
+  ValueId x = maker.matmul("logits", maker.input("x", {7}), 5);
+  x = maker.add("corrected", x, maker.constant({5}, -1, 1));
+  Module network = maker.finish(x);
+  Graph& main = network.main();
+  std::swap(main.values[main.outputs[0]].name, main.values[main.nodes[0].outputs[0]].name);
+  ASSERT_EQ(main.values[main.outputs[0]].name, "logits");
+  folded_addends(maker, network, {7});
 }
 
 TEST(FoldAddends, LeavesWhatIsNoBias) {

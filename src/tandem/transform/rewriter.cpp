@@ -1,6 +1,7 @@
 #include "tandem/transform/rewriter.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "tandem/graph/bodies.h"
 
@@ -56,7 +57,12 @@ Module Rewriter::finish(const std::function<ValueId(ValueId)>& end) {
 void Rewriter::rename(ValueId now, const std::string& name) {
   std::vector<Value>& values = builder_.graph().values;
   if (values[now].producer == kNone) return;
-  if (std::ranges::find(values, name, &Value::name) == values.end()) values[now].name = name;
+  const auto other = std::ranges::find(values, name, &Value::name);
+  if (other == values.end()) {
+    values[now].name = name;
+  } else if (other->producer != kNone) {
+    std::swap(values[now].name, other->name);
+  }
 }
 
 void Rewriter::copy_codings() {

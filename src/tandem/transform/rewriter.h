@@ -37,7 +37,7 @@ class Rewriter {
   Module finish();
 
  private:
-  // Calls a value as an old one was called, where no other is called so.
+  // Calls a value as an old one was called; a computed one that is called so gives its name up.
   void rename(ValueId now, const std::string& name);
   void copy_codings();
 

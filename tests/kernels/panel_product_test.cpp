@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <random>
+#include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -13,32 +14,38 @@ namespace tandem {
 namespace {
 
 TEST(PanelProduct, PanelsHoldEachFilterOnce) {
-  for (std::int64_t filters = 1; filters <= 100; ++filters) {
-    std::int64_t next = 0, lanes = 0;
-    for (const FilterPanel& panel : filter_panels(filters)) {
-      EXPECT_EQ(panel.first, next);
-      EXPECT_EQ(panel.at, lanes);
-      EXPECT_GT(panel.filters, 0);
-      EXPECT_LE(panel.filters, 8 * panel.vectors);
-      EXPECT_LE(panel.vectors, 3);
-      next += panel.filters;
-      lanes += 8 * panel.vectors;
+  for (const std::int64_t vector : {8, 16}) {
+    for (std::int64_t filters = 1; filters <= 200; ++filters) {
+      std::int64_t next = 0, lanes = 0;
+      for (const FilterPanel& panel : filter_panels(filters, vector)) {
+        EXPECT_EQ(panel.first, next);
+        EXPECT_EQ(panel.at, lanes);
+        EXPECT_GT(panel.filters, vector * (panel.vectors - 1));
+        EXPECT_LE(panel.filters, vector * panel.vectors);
+        EXPECT_LE(panel.vectors, 3);
+        next += panel.filters;
+        lanes += vector * panel.vectors;
+      }
+      EXPECT_EQ(next, filters);
+      EXPECT_LT(lanes, filters + vector);
     }
-    EXPECT_EQ(next, filters);
-    EXPECT_LT(lanes, filters + 16);
   }
 }
 
-class PanelProductTest : public testing::Test {
+class PanelProductTest : public testing::TestWithParam<InstructionSet> {
  protected:
   void SetUp() override {
-    const Convolution any{.channels = 64, .filters = 64, .kernel_height = 3, .kernel_width = 3};
-    const InstructionSet before = instruction_set();
-    if (processor_has(InstructionSet::kAvx2)) set_instruction_set(InstructionSet::kAvx2);
-    const bool suits = PanelProduct::suits(any);
-    set_instruction_set(before);
-    if (!suits) GTEST_SKIP() << "this processor lacks AVX2 or FMA";
+    if (!processor_has(GetParam())) GTEST_SKIP() << "this processor lacks " << name(GetParam());
+    set_instruction_set(GetParam());
+    const std::int64_t extent = has_windows() ? 3 : 1;
+    const Convolution suited{
+        .channels = 64, .filters = 64, .kernel_height = extent, .kernel_width = extent};
+    if (!PanelProduct::suits(suited)) GTEST_SKIP() << "this processor lacks FMA";
   }
+  void TearDown() override { set_instruction_set(before_); }
+  // Kernels of any size, not of one position alone.
+  static bool has_windows() { return GetParam() == InstructionSet::kAvx2; }
+
   std::int64_t any(std::int64_t least, std::int64_t most) {
     return std::uniform_int_distribution<std::int64_t>(least, most)(engine_);
   }
@@ -51,7 +58,13 @@ class PanelProductTest : public testing::Test {
   Convolution any_convolution() {
     Convolution c{.batch = any(1, 2), .channels = any(1, 40), .height = any(1, 20)};
     c.width = any(1, 20);
-    c.filters = any(1, 70);
+    c.filters = any(1, 140);
+    if (!has_windows()) {
+      c.channels = any(0, 9) == 0 ? any(1500, 3200) : c.channels;
+      c.out_height = c.height;
+      c.out_width = c.width;
+      return c;
+    }
     c.kernel_height = any(1, std::min<std::int64_t>(4, c.height));
     c.kernel_width = any(1, std::min<std::int64_t>(4, c.width));
     c.dilation_height = (c.kernel_height - 1) * 2 < c.height ? any(1, 2) : 1;
@@ -71,6 +84,9 @@ class PanelProductTest : public testing::Test {
   }
 
   std::mt19937_64 engine_{11};
+
+ private:
+  const InstructionSet before_ = instruction_set();
 };
 
 // [batch, channels, positions] from channels last.
@@ -88,7 +104,7 @@ std::vector<float> channels_first(const std::vector<float>& x, std::int64_t batc
 
 // Any shape, filters that fill no panel, windows that cross the border, and what follows the sums;
 // the same bits for any number of threads.
-TEST_F(PanelProductTest, EqualsTheReference) {
+TEST_P(PanelProductTest, EqualsTheReference) {
   const RealCall calls[] = {{},
                             {RealFunction::kRelu},
                             {RealFunction::kRelu, 0.25F},
@@ -129,6 +145,10 @@ TEST_F(PanelProductTest, EqualsTheReference) {
       ASSERT_NEAR(given[i], expected[i], 1e-3) << "round " << round << ", element " << i;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Sets, PanelProductTest,
+                         testing::Values(InstructionSet::kAvx2, InstructionSet::kVnni),
+                         [](const auto& suite) { return std::string(name(suite.param)); });
 
 }  // namespace
 }  // namespace tandem

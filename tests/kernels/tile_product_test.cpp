@@ -1,6 +1,8 @@
 #include "tandem/kernels/tile_product.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -209,6 +211,32 @@ TEST_F(TileProductTest, InfinitiesAreWhatTheyAreInF32) {
         EXPECT_EQ(std::isfinite(y[i]), !touched) << i;
       }
     }
+  }
+}
+
+// Whatever parts are computed number by number.
+TEST_F(TileProductTest, InfinitiesLeaveTheSameBitsForAnyNumberOfThreads) {
+  for (const auto& [name, c, own_right] : shapes()) {
+    if (own_right) continue;
+    SCOPED_TRACE(name);
+    auto x = normal_floats(c.batch * c.height * c.width * c.channels, "x");
+    const auto w = normal_floats(c.kernel_height * c.kernel_width * c.channels * c.filters, "w");
+    x[x.size() / 3] = kInfinite;
+    x[x.size() - 5] = std::nanf("");
+    TileProduct::Options options;
+    options.right_is_finite = true;
+    const TileProduct product(c, options);
+    std::vector<float> first;
+    for (const int threads : {1, 2, 3, 4}) {
+      set_thread_count(threads);
+      std::vector<float> y(
+          static_cast<std::size_t>(c.batch * c.out_height * c.out_width * c.filters));
+      product.run(x.data(), w.data(), nullptr, y.data());
+      if (threads == 1) first = y;
+      EXPECT_EQ(std::memcmp(y.data(), first.data(), y.size() * sizeof(float)), 0)
+          << threads << " threads";
+    }
+    EXPECT_TRUE(std::ranges::any_of(first, [](float v) { return std::isfinite(v); }));
   }
 }
 

@@ -49,6 +49,7 @@ struct PackedConstants::Kept {
 
   struct Filters {
     WeightOrder order;
+    std::int64_t lanes;
     const float* memory;
   };
   std::multimap<const float*, Filters> in_filters;
@@ -57,11 +58,12 @@ struct PackedConstants::Kept {
   const float* in_filter_panels(const float* w, const WeightOrder& order) {
     const auto [first, last] = in_filters.equal_range(w);
     for (auto entry = first; entry != last; ++entry)
-      if (entry->second.order == order) return entry->second.memory;
+      if (entry->second.order == order && entry->second.lanes == panel_lanes())
+        return entry->second.memory;
     const auto bytes = static_cast<std::size_t>(panel_floats(order)) * sizeof(float);
     auto* memory = static_cast<float*>(pieces.take(bytes));
     turn_to_filter_panels(w, order, memory);
-    in_filters.emplace(w, Filters{order, memory});
+    in_filters.emplace(w, Filters{order, panel_lanes(), memory});
     return memory;
   }
 

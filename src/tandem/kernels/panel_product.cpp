@@ -1,19 +1,16 @@
 #include "tandem/kernels/panel_product.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <limits>
 
 #include "tandem/base/threads.h"
 #include "tandem/kernels/instruction_set.h"
+#include "tandem/kernels/panel_kernels.h"
 #include "tandem/kernels/thread_memory.h"
-#if defined(__x86_64__)
-#include "tandem/kernels/intrinsics.h"
-#endif
 
 namespace tandem {
 namespace {
-
-constexpr std::int64_t kLanes = 8, kMostPixels = 6;
 
 struct PanelMemory {
   ThreadMemory windows, sums;
@@ -23,99 +20,19 @@ PanelMemory& panel_memory() {
   return memory;
 }
 
-#if defined(__x86_64__)
-// What one call of a kernel reads and writes: pixels' windows times a panel.
-struct PanelWork {
-  const float* const* channels = nullptr;  // of the first pixel; those of the next one behind them
-  std::int64_t positions = 0;              // from pixel to pixel
-  std::int64_t first_position = 0, last_position = 0, first_channel = 0, last_channel = 0;
-  const float* weights = nullptr;
-  const float* from = nullptr;    // what is added to: the bias, or sums so far
-  std::int64_t from_stride = 0;   // from pixel to pixel
-  const float* addend = nullptr;  // or none
-  std::int64_t stride = 0;        // from pixel to pixel of addend and y
-  float low = 0, high = 0;
-  float* y = nullptr;
-};
-
-// Weights come in time from the second cache only when they are asked for early.
-constexpr std::int64_t kAhead = 128;
-
-#define TANDEM_FMA __attribute__((target("avx2,fma")))
-
-template <int kPixels, int kVectors>
-TANDEM_FMA void multiply_pixels(const PanelWork& work) {
-  __m256 sums[kPixels][kVectors];
-#pragma GCC unroll 6
-  for (int p = 0; p < kPixels; ++p)
-#pragma GCC unroll 3
-    for (int v = 0; v < kVectors; ++v)
-      sums[p][v] = _mm256_loadu_ps(work.from + p * work.from_stride + kLanes * v);
-  const float* weights = work.weights;
-  const std::int64_t end = work.last_channel;
-  for (std::int64_t i = work.first_position; i < work.last_position; ++i) {
-    const float* x[kPixels];
-#pragma GCC unroll 6
-    for (int p = 0; p < kPixels; ++p) x[p] = work.channels[p * work.positions + i];
-    for (std::int64_t k = work.first_channel; k < end; ++k, weights += kLanes * kVectors) {
-      _mm_prefetch(reinterpret_cast<const char*>(weights + kAhead), _MM_HINT_T0);
-      if constexpr (kVectors == 3)
-        _mm_prefetch(reinterpret_cast<const char*>(weights + kAhead + 2 * kLanes), _MM_HINT_T0);
-      __m256 w[kVectors];
-#pragma GCC unroll 3
-      for (int v = 0; v < kVectors; ++v) w[v] = _mm256_loadu_ps(weights + kLanes * v);
-#pragma GCC unroll 6
-      for (int p = 0; p < kPixels; ++p) {
-        const __m256 a = _mm256_broadcast_ss(x[p] + k);
-#pragma GCC unroll 3
-        for (int v = 0; v < kVectors; ++v) sums[p][v] = _mm256_fmadd_ps(a, w[v], sums[p][v]);
-      }
-    }
-  }
-  const __m256 low = _mm256_set1_ps(work.low), high = _mm256_set1_ps(work.high);
-#pragma GCC unroll 6
-  for (int p = 0; p < kPixels; ++p) {
-#pragma GCC unroll 3
-    for (int v = 0; v < kVectors; ++v) {
-      const std::int64_t at = p * work.stride + kLanes * v;
-      __m256 sum = sums[p][v];
-      if (work.addend != nullptr) sum = _mm256_add_ps(sum, _mm256_loadu_ps(work.addend + at));
-      sum = _mm256_min_ps(high, _mm256_max_ps(low, sum));  // in this order NaN stays
-      _mm256_storeu_ps(work.y + at, sum);
-    }
-  }
-}
-
-using PanelKernel = void (*)(const PanelWork&);
-
-// Twelve sums at a time: of three vectors for four pixels, else for six.
-int most_pixels(int vectors) { return vectors == 3 ? 4 : 6; }
-
-PanelKernel panel_kernel(std::int64_t pixels, int vectors) {
-  static constexpr PanelKernel kOne[] = {multiply_pixels<1, 1>, multiply_pixels<2, 1>,
-                                         multiply_pixels<3, 1>, multiply_pixels<4, 1>,
-                                         multiply_pixels<5, 1>, multiply_pixels<6, 1>};
-  static constexpr PanelKernel kTwo[] = {multiply_pixels<1, 2>, multiply_pixels<2, 2>,
-                                         multiply_pixels<3, 2>, multiply_pixels<4, 2>,
-                                         multiply_pixels<5, 2>, multiply_pixels<6, 2>};
-  static constexpr PanelKernel kThree[] = {multiply_pixels<1, 3>, multiply_pixels<2, 3>,
-                                           multiply_pixels<3, 3>, multiply_pixels<4, 3>};
-  const auto at = static_cast<std::size_t>(pixels - 1);
-  return vectors == 1 ? kOne[at] : vectors == 2 ? kTwo[at] : kThree[at];
-}
-#endif
-
 }  // namespace
 
-std::vector<FilterPanel> filter_panels(std::int64_t filters) {
-  constexpr std::int64_t kTwo = 2 * kLanes;
+std::int64_t panel_lanes() { return instruction_set() >= InstructionSet::kVnni ? 16 : 8; }
+
+std::vector<FilterPanel> filter_panels(std::int64_t filters, std::int64_t lanes_of_vector) {
   std::vector<FilterPanel> panels;
   std::int64_t at = 0;
   for (std::int64_t first = 0; first < filters;) {
     const std::int64_t left = filters - first;
     // Of what is left behind a panel of two vectors, up to one more joins it.
-    const int vectors = left <= kLanes ? 1 : left > kTwo && left <= kTwo + kLanes ? 3 : 2;
-    const std::int64_t lanes = vectors * kLanes;
+    const std::int64_t needed = (left + lanes_of_vector - 1) / lanes_of_vector;
+    const int vectors = needed == 1 || needed == 3 ? static_cast<int>(needed) : 2;
+    const std::int64_t lanes = vectors * lanes_of_vector;
     panels.push_back({first, std::min(left, lanes), vectors, at});
     first += lanes;
     at += lanes;
@@ -124,32 +41,39 @@ std::vector<FilterPanel> filter_panels(std::int64_t filters) {
 }
 
 std::int64_t panel_floats(const WeightOrder& order) {
-  const FilterPanel last = filter_panels(order.filters).back();
-  return (last.at + last.vectors * kLanes) * order.channels * order.positions;
+  const FilterPanel last = filter_panels(order.filters, panel_lanes()).back();
+  return (last.at + last.vectors * panel_lanes()) * order.channels * order.positions;
 }
 
 void turn_to_filter_panels(const float* w, const WeightOrder& order, float* to) {
-  for (const FilterPanel& panel : filter_panels(order.filters)) {
+  const std::int64_t lanes = panel_lanes();
+  for (const FilterPanel& panel : filter_panels(order.filters, lanes)) {
     for (std::int64_t p = 0; p < order.positions; ++p) {
       for (std::int64_t c = 0; c < order.channels; ++c) {
         const float* from = w + c * order.by_channel + p * order.by_position;
-        for (std::int64_t i = 0; i < panel.vectors * kLanes; ++i)
+        for (std::int64_t i = 0; i < panel.vectors * lanes; ++i)
           *to++ = i < panel.filters ? from[(panel.first + i) * order.by_filter] : 0.0F;
       }
     }
   }
 }
 
-// oneDNN is as fast, or faster, at images of few channels, and at products and kernels of one
-// position, measured on Zen 3: there it reaches nine tenths of the peak, or takes no memory beside
-// the weights; at large weights of other kernels the half, and at strides of one position a tenth.
 bool PanelProduct::suits(const Convolution& c) {
 #if defined(__x86_64__)
-  static const bool has_fma = __builtin_cpu_supports("fma") != 0;
-  if (!has_fma || instruction_set() != InstructionSet::kAvx2 || c.group != 1) return false;
-  constexpr std::int64_t kManyChannels = 16;
+  if (c.group != 1) return false;
   const bool is_product = c.kernel_height * c.kernel_width * c.stride_height * c.stride_width == 1;
-  return !is_product && c.channels >= kManyChannels;
+  if (instruction_set() >= InstructionSet::kVnni) {
+    if (std::getenv("NO_PANEL")) return false;
+    return is_product && c.out_height == c.height && c.out_width == c.width;
+  }
+  // oneDNN is as fast, or faster, at images of few channels, and at products and kernels of one
+  // position, measured on Zen 3: there it reaches nine tenths of the peak, or takes no memory
+  // beside the weights; at large weights of other kernels the half, and at strides of one position
+  // a tenth.
+  static const bool has_fma = __builtin_cpu_supports("fma") != 0;
+  constexpr std::int64_t kManyChannels = 16;
+  return has_fma && instruction_set() == InstructionSet::kAvx2 && !is_product &&
+         c.channels >= kManyChannels;
 #else
   return static_cast<void>(c), false;
 #endif
@@ -161,7 +85,8 @@ PanelProduct::PanelProduct(const Convolution& shape, const float* panels, const 
       low_(-std::numeric_limits<float>::infinity()),
       high_(std::numeric_limits<float>::infinity()),
       panels_(panels),
-      order_(filter_panels(shape.filters)) {
+      lanes_(panel_lanes()),
+      order_(filter_panels(shape.filters, lanes_)) {
   const RealCall& call = options.activation;
   if (call.function == RealFunction::kRelu && call.alpha == 0) {
     low_ = 0;
@@ -171,7 +96,7 @@ PanelProduct::PanelProduct(const Convolution& shape, const float* panels, const 
   } else {
     applies_ = call.function != RealFunction::kCopy;
   }
-  bias_.assign(static_cast<std::size_t>(order_.back().at + order_.back().vectors * kLanes), 0.0F);
+  bias_.assign(static_cast<std::size_t>(order_.back().at + order_.back().vectors * lanes_), 0.0F);
   if (options.bias != nullptr) std::copy_n(options.bias, c_.filters, bias_.data());
   positions_ = c_.kernel_height * c_.kernel_width;
   zeros_.assign(static_cast<std::size_t>(c_.channels), 0.0F);
@@ -192,22 +117,30 @@ void PanelProduct::cut() {
   const auto panels = static_cast<std::int64_t>(order_.size());
   const std::int64_t elements = c_.batch * c_.height * c_.width * c_.channels + pixels * c_.filters;
   const bool by_panels = weights > static_cast<double>(elements) && panels >= kParts * kLeastPanels;
-  const std::int64_t units = by_panels ? panels : (pixels + kMostPixels - 1) / kMostPixels;
+  const std::int64_t most = most_panel_pixels(lanes_, 2);
+  const std::int64_t units = by_panels ? panels : (pixels + most - 1) / most;
   const std::int64_t count = std::clamp<std::int64_t>(std::min(affordable, units), 1, kParts);
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t begin = units * i / count, end = units * (i + 1) / count;
     if (by_panels) {
       parts_.push_back({0, pixels, static_cast<std::size_t>(begin), static_cast<std::size_t>(end)});
     } else {
-      parts_.push_back(
-          {begin * kMostPixels, std::min(pixels, end * kMostPixels), 0, order_.size()});
+      parts_.push_back({begin * most, std::min(pixels, end * most), 0, order_.size()});
     }
   }
-  // What a block of pixels reads stays in the second cache while all panels pass.
-  constexpr std::int64_t kCached = 64 * 1024;
+  // What a block of pixels reads stays in the second cache while all panels pass; with weights that
+  // stay there, what is written stays in the first one until the activation has passed.
   const std::int64_t read = std::max<std::int64_t>(
       c_.channels * c_.stride_width * std::min(c_.stride_height, c_.kernel_height), 1);
-  block_ = std::clamp<std::int64_t>(kCached / read / kMostPixels, 4, 64) * kMostPixels;
+  const bool keeps_weights = weights * sizeof(float) <= 256.0 * 1024;
+  if (applies_ && keeps_weights && has_rows()) {
+    static const char* e = std::getenv("BLK");
+    const std::int64_t kNear = (e ? atol(e) : 24) * 1024 / 4;
+    block_ = std::max<std::int64_t>(kNear / (read + c_.filters) / most, 1) * most;
+  } else {
+    constexpr std::int64_t kCached = 64 * 1024;
+    block_ = std::clamp<std::int64_t>(kCached / read / most, 4, 64) * most;
+  }
 }
 
 void PanelProduct::run(const float* x, const float* addend, float* y) const {
@@ -229,9 +162,9 @@ void PanelProduct::run_part(const Part& part, const float* x, const float* adden
   // Blocks of one length, that the last one does not compute a pixel alone.
   const std::int64_t pixels = part.end - part.begin, blocks = (pixels + block_ - 1) / block_;
   for (std::int64_t i = 0; i < blocks; ++i) {
-    Windows windows{part.begin + pixels * i / blocks, part.begin + pixels * (i + 1) / blocks,
+    Windows windows{part.begin + pixels * i / blocks, part.begin + pixels * (i + 1) / blocks, x,
                     nullptr};
-    find_windows(x, windows);
+    if (!has_rows()) find_windows(windows);
     for (std::size_t panel = part.first_panel; panel < part.last_panel; ++panel)
       multiply(windows, order_[panel], addend, y);
     if (!applies_) continue;
@@ -246,7 +179,7 @@ void PanelProduct::run_part(const Part& part, const float* x, const float* adden
   }
 }
 
-void PanelProduct::find_windows(const float* x, Windows& windows) const {
+void PanelProduct::find_windows(Windows& windows) const {
   const std::int64_t count = windows.end - windows.begin;
   auto** channels = static_cast<const float**>(panel_memory().windows.take(
       static_cast<std::size_t>(count * positions_) * sizeof(const float*)));
@@ -254,7 +187,7 @@ void PanelProduct::find_windows(const float* x, Windows& windows) const {
   const std::int64_t image_size = c_.height * c_.width * c_.channels;
   const std::int64_t image_pixels = c_.out_height * c_.out_width;
   for (std::int64_t p = windows.begin; p < windows.end; ++p) {
-    const float* image = x + p / image_pixels * image_size;
+    const float* image = windows.x + p / image_pixels * image_size;
     const std::int64_t pixel = p % image_pixels;
     const std::int64_t top = pixel / c_.out_width * c_.stride_height - c_.pad_top,
                        left = pixel % c_.out_width * c_.stride_width - c_.pad_left;
@@ -273,7 +206,7 @@ void PanelProduct::find_windows(const float* x, Windows& windows) const {
 void PanelProduct::multiply(const Windows& windows, const FilterPanel& panel, const float* addend,
                             float* y) const {
   constexpr std::int64_t kMostDepth = 1536;
-  const std::int64_t lanes = panel.vectors * kLanes, parts = (c_.channels - 1) / kMostDepth + 1,
+  const std::int64_t lanes = panel.vectors * lanes_, parts = (c_.channels - 1) / kMostDepth + 1,
                      positions = std::max<std::int64_t>(kMostDepth / c_.channels, 1);
   float* sums = panel_memory().sums.floats((windows.end - windows.begin) * lanes);
   Chunk chunk{};
@@ -296,14 +229,15 @@ void PanelProduct::multiply(const Windows& windows, const FilterPanel& panel, co
 void PanelProduct::multiply_chunk(const Windows& windows, const FilterPanel& panel,
                                   const Chunk& chunk, float* sums, const float* addend,
                                   float* y) const {
-#if defined(__x86_64__)
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  const std::int64_t pixels = windows.end - windows.begin, most = most_pixels(panel.vectors);
-  const std::int64_t groups = (pixels + most - 1) / most, lanes = panel.vectors * kLanes;
-  // Results are stored at their place where whole vectors belong there.
-  const bool is_placed = chunk.is_last && panel.filters == lanes;
+  const std::int64_t pixels = windows.end - windows.begin,
+                     most = most_panel_pixels(lanes_, panel.vectors);
+  const std::int64_t groups = (pixels + most - 1) / most, lanes = panel.vectors * lanes_;
+  // Results are stored at their place where whole vectors belong there, or parts can be stored.
+  const bool is_placed = chunk.is_last && (panel.filters == lanes || has_rows());
   PanelWork work;
   work.positions = positions_;
+  work.x_stride = c_.channels;
   work.first_position = chunk.first_position;
   work.last_position = chunk.last_position;
   work.first_channel = chunk.first_channel;
@@ -311,23 +245,23 @@ void PanelProduct::multiply_chunk(const Windows& windows, const FilterPanel& pan
   work.weights = chunk.weights;
   work.from_stride = chunk.is_first ? 0 : lanes;
   work.stride = is_placed ? c_.filters : lanes;
+  work.filters = is_placed ? panel.filters : lanes;
   work.low = is_placed ? low_ : -kInfinity;
   work.high = is_placed ? high_ : kInfinity;
   for (std::int64_t g = 0; g < groups; ++g) {
     const std::int64_t begin = pixels * g / groups, count = pixels * (g + 1) / groups - begin;
     const std::int64_t at = (windows.begin + begin) * c_.filters + panel.first;
-    work.channels = windows.channels + begin * positions_;
+    if (has_rows())
+      work.x = windows.x + (windows.begin + begin) * c_.channels;
+    else
+      work.channels = windows.channels + begin * positions_;
     work.from = chunk.is_first ? bias_.data() + panel.at : sums + begin * lanes;
     work.y = is_placed ? y + at : sums + begin * lanes;
     work.addend = is_placed && addend != nullptr ? addend + at : nullptr;
-    panel_kernel(count, panel.vectors)(work);
+    panel_kernel(lanes_, count, panel.vectors)(work);
     if (chunk.is_last && !is_placed)
       place(work.y, count, lanes, panel.filters, addend == nullptr ? nullptr : addend + at, y + at);
   }
-#else
-  static_cast<void>(windows), static_cast<void>(panel), static_cast<void>(chunk);
-  static_cast<void>(sums), static_cast<void>(addend), static_cast<void>(y);
-#endif
 }
 
 // What kernels store of a panel that is not whole.

@@ -8,14 +8,17 @@
 
 namespace tandem {
 
-// Filters whose sums are in registers together, in vectors of eight.
+// Floats of a vector that the instruction set multiplies panels with.
+std::int64_t panel_lanes();
+
+// Filters whose sums are in registers together, in vectors of panel_lanes().
 struct FilterPanel {
   std::int64_t first = 0, filters = 0;
   int vectors = 2;
   std::int64_t at = 0;  // of its weights, in filters that stand before, padded
 };
 // Panels of two vectors; the last may have one or three, and less filters than lanes.
-std::vector<FilterPanel> filter_panels(std::int64_t filters);
+std::vector<FilterPanel> filter_panels(std::int64_t filters, std::int64_t lanes);
 
 // How weights lie that are turned to panels: filter f's of channel c at position p of the kernel at
 // w[f * by_filter + c * by_channel + p * by_position].
@@ -29,7 +32,7 @@ struct WeightOrder {
 std::int64_t panel_floats(const WeightOrder& order);
 void turn_to_filter_panels(const float* w, const WeightOrder& order, float* to);
 
-// Convolutions of f32 with the vectors of AVX2: the windows of up to six pixels are
+// Convolutions of f32 with the vectors of AVX2 or AVX-512: the windows of a few pixels are
 // multiplied with a panel of filters in registers, straight from the image, whose pixels' channels
 // lie side by side. Bias, addend and clipping follow before anything is stored.
 class PanelProduct {
@@ -43,7 +46,8 @@ class PanelProduct {
   // `panels` as turn_to_filter_panels() writes them; they stay where they are.
   PanelProduct(const Convolution& shape, const float* panels, const Options& options);
 
-  // Whether this processor has AVX2 and FMA but nothing wider, and they pay for the shape.
+  // Whether this processor has AVX2 and FMA, or AVX-512 and the shape has kernels of one position,
+  // and they pay.
   static bool suits(const Convolution& shape);
 
   // Channels last: x [batch, height, width, channels], addend and y [batch, out_height, out_width,
@@ -58,12 +62,16 @@ class PanelProduct {
   // Where the windows of some pixels lie.
   struct Windows {
     std::int64_t begin, end;
-    const float* const* channels;  // [pixel][position]
+    const float* x;                // all pixels
+    const float* const* channels;  // [pixel][position], unless has_rows()
   };
+
+  // Pixels are windows themselves.
+  bool has_rows() const { return lanes_ == 16; }
 
   void cut();
   void run_part(const Part& part, const float* x, const float* addend, float* y) const;
-  void find_windows(const float* x, Windows& windows) const;
+  void find_windows(Windows& windows) const;
   // A part of the windows, by positions and channels; sums go on from chunk to chunk.
   struct Chunk {
     std::int64_t first_position, last_position, first_channel, last_channel;
@@ -82,6 +90,7 @@ class PanelProduct {
   float low_, high_;      // the activation where it clips
   bool applies_ = false;  // the activation does more
   const float* panels_;
+  std::int64_t lanes_;
   std::vector<FilterPanel> order_;
   std::vector<float> bias_;     // with zeros where panels are padded
   std::vector<float> zeros_;    // what lies outside of the image

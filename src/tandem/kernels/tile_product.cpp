@@ -171,6 +171,16 @@ void TileProduct::cut(double operations) {
   constexpr std::int64_t kFewPositions = 1000, kFew = 400, kManyFilters = 128;
   shares_left_ = c_.filters >= kManyFilters && positions <= kFewPositions &&
                  (bytes <= kMostSplit || positions <= kFew);
+  // What the threads exchange then takes its time; where splitting the weights once more is less of
+  // it, each thread computes rows of its own (nanoseconds, as in suits()).
+  const std::int64_t steps = quotient_up(c_.channels, kTileDeep) *
+                             static_cast<std::int64_t>(taps_.size()) *
+                             quotient_up(c_.filters, kTileWide);
+  constexpr double kSplitStep = 150, kExchange = 16000, kExchangedByte = 0.1;
+  cuts_rows_ = shares_left_ && wanted > 1 &&
+               kSplitStep * static_cast<double>(steps) <
+                   kExchange + kExchangedByte * static_cast<double>(bytes);
+  if (cuts_rows_) return;
   if (shares_left_) {
     // They share the left operand, so that more parts cost nothing and keep threads equally busy.
     const std::int64_t count = wanted > 1 ? 2 * kMostParts : 1;
@@ -483,18 +493,44 @@ bool TileProduct::right_is_finite(const Work& work) const {
          all_finite(work.right, c_.kernel_height * c_.kernel_width * c_.channels * c_.filters);
 }
 
-// A part that splits what it reads.
+// A part that splits what it reads. Rows that share one with a number that is not finite are
+// computed one by one, so that the bits do not depend on the parts.
 void TileProduct::run_part(const Part& part, const Operands& operands) const {
   const Layout layout = layout_of(part);
-  const std::int64_t count = chunks(layout);
+  const std::int64_t count =
+      cuts_rows_ ? chunks(layout_of({part.images, {0, c_.out_height}, part.filters}))
+                 : chunks(layout);
   for (std::int64_t image = part.images.begin; image < part.images.end; ++image) {
     Work work = work_of(part, layout, image, operands);
     const bool right = right_is_finite(work);
     for (std::int64_t chunk = 0; chunk < count; ++chunk) {
       take_chunk(work, chunk, count);
       const bool finite = split_image(work) && right;
-      multiply_filters(work, part.filters, finite);
+      if (finite || part.rows.size() == 1) {
+        multiply_filters(work, part.filters, finite);
+        continue;
+      }
+      for (std::int64_t row = part.rows.begin; row < part.rows.end; ++row) {
+        const Part alone{part.images, {row, row + 1}, part.filters};
+        const Layout layout_alone = layout_of(alone);
+        Work of_row = work_of(alone, layout_alone, image, operands);
+        of_row.split = work.split;
+        of_row.first_block = work.first_block;
+        of_row.blocks = work.blocks;
+        multiply_filters(of_row, part.filters, split_image(of_row) && right);
+      }
     }
+  }
+}
+
+// Parts are rows for each thread: all are computed in the same way, whatever their part.
+void TileProduct::run_rows(const Operands& operands) const {
+  const std::int64_t parts = std::min<std::int64_t>(thread_count(), c_.out_height);
+  for (std::int64_t image = 0; image < c_.batch; ++image) {
+    parallel_for(0, parts, 1, [&](std::int64_t part, std::int64_t) {
+      const Range rows{c_.out_height * part / parts, c_.out_height * (part + 1) / parts};
+      run_part({{image, image + 1}, rows, {0, c_.filters}}, operands);
+    });
   }
 }
 
@@ -527,6 +563,7 @@ void TileProduct::run_filters(std::int64_t image, const Operands& operands) cons
 
 void TileProduct::run(const float* x, const float* right, const float* addend, float* y) const {
   const Operands operands{x, right, addend, y};
+  if (cuts_rows_) return run_rows(operands);
   if (shares_left_) {
     for (std::int64_t image = 0; image < c_.batch; ++image) run_filters(image, operands);
     return;

@@ -44,8 +44,8 @@ class TileProduct {
   static bool suits(const Convolution& shape, bool right_is_constant);
 
   // Channels last: x [batch, height, width, channels], addend and y [batch, out_height, out_width,
-  // filters], right [kernel_height, kernel_width, channels, filters]. y may be the addend. Parts
-  // that threads compute depend on the shape alone.
+  // filters], right [kernel_height, kernel_width, channels, filters]. y may be the addend. The bits
+  // do not depend on the number of threads.
   void run(const float* x, const float* right, const float* addend, float* y) const;
 
  private:
@@ -101,12 +101,14 @@ class TileProduct {
   bool right_is_finite(const Work& work) const;
   void multiply_filters(const Work& work, Range filters, bool finite) const;
   void run_part(const Part& part, const Operands& operands) const;
+  void run_rows(const Operands& operands) const;
   void run_filters(std::int64_t image, const Operands& operands) const;
 
   Convolution c_;
   Options options_;
   // Parts are ranges of filters that read one split image.
   bool shares_left_ = false;
+  bool cuts_rows_ = false;  // parts are rows, one for each thread
   std::int64_t pitch_ = 0;  // positions from one output row to the next
   std::vector<Tap> taps_;
   std::vector<Phase> phases_;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 
 #include "tandem/base/error.h"
@@ -64,22 +65,30 @@ class LanesStep final : public StepProgram {
                                          : reinterpret_cast<const float*>(places.read[values_[o]]);
     }
     float* write = reinterpret_cast<float*>(places.write[result_]);
-    walk_->visit(kBlock, kPartElements, [&](const std::int64_t* offsets, std::int64_t n) {
-      alignas(64) float left[kBlock], right[kBlock];
-      float* y = write + offsets[count - 1];
-      const auto load = [&](int operand, float* room) -> const float* {
-        if (operand == kLead) return y;
-        if (operand == kAbsent) return nullptr;
-        const auto o = static_cast<std::size_t>(operand);
-        const float* from = read[o] + offsets[o];
-        const std::int64_t step = walk_->run_step(o);
-        if (step == 1) return from;
-        for (std::int64_t i = 0; i < n; ++i) room[i] = from[i * step];
-        return room;
-      };
-      for (const Call& call : calls_)
-        apply(call.call, load(call.operands[0], left), load(call.operands[1], right), y, n);
-    });
+    walk_->visit_joined(kBlock, kPartElements,
+                        [&](const std::int64_t* offsets, std::int64_t length, std::int64_t runs) {
+                          const std::int64_t n = length * runs;
+                          alignas(64) float left[kBlock], right[kBlock];
+                          float* y = write + offsets[count - 1];
+                          const auto load = [&](int operand, float* room) -> const float* {
+                            if (operand == kLead) return y;
+                            if (operand == kAbsent) return nullptr;
+                            const auto o = static_cast<std::size_t>(operand);
+                            const float* from = read[o] + offsets[o];
+                            const std::int64_t step = walk_->run_step(o);
+                            if (runs > 1 && walk_->repeats(o)) {
+                              for (std::int64_t r = 0; r < runs; ++r)
+                                std::copy_n(from, length, room + r * length);
+                              return room;
+                            }
+                            if (step == 1) return from;
+                            for (std::int64_t i = 0; i < n; ++i) room[i] = from[i * step];
+                            return room;
+                          };
+                          for (const Call& call : calls_)
+                            apply(call.call, load(call.operands[0], left),
+                                  load(call.operands[1], right), y, n);
+                        });
   }
 
   static constexpr std::size_t kMostOperands = 16;

@@ -108,41 +108,56 @@ class PoolStep final : public StepProgram {
         factors_.push_back(1 / static_cast<float>(divisor));
   }
 
-  void run(const Places& places, Scratch&) const override {
+  void run(const Places& places, Scratch& scratch) const override {
     const float* x = floats(places, x_);
     float* y = floats_to(places, y_);
     const auto outputs = static_cast<std::int64_t>(windows_.size());
-    if (outputs == 1) return run_global(x, y);
+    if (outputs == 1) return run_global(x, y, scratch);
     const std::int64_t grain = std::max<std::int64_t>(kPartElements / 4 / channels_, 1);
     parallel_for(0, images_ * outputs, grain, [&](std::int64_t from, std::int64_t to) {
       for (std::int64_t i = from; i < to; ++i)
         pool(x + i / outputs * in_positions_ * channels_, static_cast<std::size_t>(i % outputs),
-             channels_, y + i * channels_);
+             y + i * channels_);
     });
   }
 
  private:
-  // One window, whose channels are cut.
-  void run_global(const float* x, float* y) const {
-    constexpr std::int64_t kLine = 16;
-    const std::int64_t window = std::max<std::int64_t>(in_positions_, 1);
-    const std::int64_t grain =
-        (std::max(kPartElements / 2 / window, std::int64_t{1}) + kLine - 1) / kLine * kLine;
+  // One window. Its positions are cut by the shape alone, as what computed them was, so that each
+  // thread reads what lies in its cache; then what each part came to is joined.
+  void run_global(const float* x, float* y, Scratch& scratch) const {
+    constexpr std::int64_t kMostParts = 8;
+    const std::int64_t count = in_positions_, size = count * channels_;
+    const std::int64_t parts =
+        std::max<std::int64_t>(std::min({size / (kPartElements / 2), kMostParts, count}), 1);
+    float* joined = scratch.take<float>(kSumsSlot, parts * channels_);
     for (std::int64_t image = 0; image < images_; ++image) {
-      parallel_for(0, channels_, grain, [&](std::int64_t from, std::int64_t to) {
-        pool(x + image * in_positions_ * channels_ + from, 0, to - from,
-             y + image * channels_ + from);
+      const float* from = x + image * size;
+      float* to = y + image * channels_;
+      if (parts == 1) {
+        pool(from, 0, to);
+        continue;
+      }
+      parallel_for(0, parts, 1, [&](std::int64_t part, std::int64_t) {
+        const std::int64_t begin = count * part / parts, end = count * (part + 1) / parts;
+        join(from, windows_[0].data() + begin, end - begin, 1, joined + part * channels_);
       });
+      join(joined, windows_[0].data(), parts, is_average_ ? factors_[0] : 1, to);
     }
   }
 
-  void pool(const float* image, std::size_t output, std::int64_t channels, float* to) const {
-    const std::vector<std::int64_t>& window = windows_[output];
-    const auto count = static_cast<std::int64_t>(window.size());
+  // The sum, times a factor, or the maximum of some rows.
+  void join(const float* rows, const std::int64_t* which, std::int64_t count, float factor,
+            float* to) const {
     if (is_average_)
-      sum_of_rows(image, window.data(), count, factors_[output], channels_, channels, to);
+      sum_of_rows(rows, which, count, factor, channels_, channels_, to);
     else
-      max_of_rows(image, window.data(), count, channels_, channels, to);
+      max_of_rows(rows, which, count, channels_, channels_, to);
+  }
+
+  void pool(const float* image, std::size_t output, float* to) const {
+    const std::vector<std::int64_t>& window = windows_[output];
+    join(image, window.data(), static_cast<std::int64_t>(window.size()),
+         is_average_ ? factors_[output] : 1, to);
   }
 
   ValueId x_ = kNone, y_ = kNone;

@@ -39,6 +39,9 @@ class Walk {
       steps_.emplace_back(operands_, 0);
     }
     for (std::size_t d = 0; d + 1 < extents_.size(); ++d) runs_ *= extents_[d];
+    joins_ = extents_.size() >= 2;
+    for (std::size_t o = 0; o < operands_ && joins_; ++o)
+      joins_ = run_step(o) == 1 && (plane_step(o) == 0 || plane_step(o) == run_length());
     ensure(operands_ <= kMostOperands && extents_.size() <= kMostAxes,
            "a walk has too many operands or axes");
   }
@@ -66,6 +69,34 @@ class Walk {
       plane /= extents_[d];
     }
     return offsets;
+  }
+
+  // Whether an operand is the same run again and again where visit_joined() joins some.
+  bool repeats(std::size_t operand) const { return joins_ && plane_step(operand) == 0; }
+
+  // visit(offsets, length, runs): like visit(), of as many short runs at a time as a block holds
+  // where each operand repeats itself or goes on from run to run.
+  template <typename Visit>
+  void visit_joined(std::int64_t block, std::int64_t part, const Visit& visit) const {
+    const std::int64_t length = run_length(), most = block / std::max(length, std::int64_t{1});
+    if (!joins_ || most < 2)
+      return this->visit(block, part, [&](const std::int64_t* offsets, std::int64_t count) {
+        visit(offsets, count, std::int64_t{1});
+      });
+    const std::size_t axis = extents_.size() - 2;
+    const std::int64_t grain = std::max(part / length, std::int64_t{1});
+    parallel_for(0, runs_, grain, [&](std::int64_t from, std::int64_t to) {
+      Offsets start{};
+      Index index = start_of(from, start);
+      for (std::int64_t run = from; run < to;) {
+        const std::int64_t runs = std::min({most, extents_[axis] - index[axis], to - run});
+        visit(start.data(), length, runs);
+        run += runs;
+        index[axis] += runs - 1;
+        for (std::size_t o = 0; o < operands_; ++o) start[o] += (runs - 1) * plane_step(o);
+        advance(index, start);
+      }
+    });
   }
 
   // visit(offsets, count): parts of runs of at most `block` elements, which begin `offsets`
@@ -127,6 +158,7 @@ class Walk {
   std::vector<std::int64_t> extents_;
   std::vector<std::vector<std::int64_t>> steps_;  // by axis and operand
   std::int64_t runs_ = 1;
+  bool joins_ = false;
 };
 
 // How many elements of cheap work are one part.

@@ -83,6 +83,23 @@ class PanelProductTest : public testing::TestWithParam<InstructionSet> {
     return c;
   }
 
+  // The same weights with filters innermost.
+  static void expect_filters_side_by_side_are_turned(const std::vector<float>& w,
+                                                     const WeightOrder& order,
+                                                     const std::vector<float>& panels) {
+    std::vector<float> inner, turned(panels.size());
+    for (std::int64_t c = 0; c < order.channels; ++c)
+      for (std::int64_t p = 0; p < order.positions; ++p)
+        for (std::int64_t f = 0; f < order.filters; ++f)
+          inner.push_back(w[static_cast<std::size_t>(f * order.by_filter + c * order.by_channel +
+                                                     p * order.by_position)]);
+    const WeightOrder of_inner{
+        order.filters, order.channels, order.positions, 1, order.filters * order.positions,
+        order.filters};
+    turn_to_filter_panels(inner.data(), of_inner, turned.data());
+    EXPECT_EQ(turned, panels);
+  }
+
   std::mt19937_64 engine_{11};
 
  private:
@@ -103,7 +120,7 @@ std::vector<float> channels_first(const std::vector<float>& x, std::int64_t batc
 }
 
 // Any shape, filters that fill no panel, windows that cross the border, and what follows the sums;
-// the same bits for any number of threads.
+// the same bits for any number of threads, and with weights that are turned in each run.
 TEST_P(PanelProductTest, EqualsTheReference) {
   const RealCall calls[] = {{},
                             {RealFunction::kRelu},
@@ -119,10 +136,12 @@ TEST_P(PanelProductTest, EqualsTheReference) {
     const WeightOrder order{c.filters, c.channels, positions, c.channels * positions, positions, 1};
     std::vector<float> panels(static_cast<std::size_t>(panel_floats(order)));
     turn_to_filter_panels(w.data(), order, panels.data());
+    expect_filters_side_by_side_are_turned(w, order, panels);
     const RealCall& call = calls[any(0, 4)];
     const bool adds = any(0, 1) == 0;
-    const PanelProduct product(c, panels.data(),
-                               {.bias = bias.data(), .adds = adds, .activation = call});
+    const PanelProduct::Options options{
+        .bias = bias.data(), .adds = adds, .activation = call, .weights = w.data(), .order = order};
+    const PanelProduct product(c, panels.data(), options), turning(c, nullptr, options);
     std::vector<float> sums(addend.size()), first;
     const auto x_first = channels_first(x, c.batch, c.channels);
     convolve<float>(c, x_first.data(), w.data(), bias.data(), sums.data());
@@ -137,6 +156,9 @@ TEST_P(PanelProductTest, EqualsTheReference) {
       std::vector<float> y = addend;  // in place of what is added
       product.run(x.data(), y.data(), y.data());
       if (threads == 1) first = y;
+      EXPECT_EQ(y, first);
+      y = addend;
+      turning.run(x.data(), y.data(), y.data());
       EXPECT_EQ(y, first);
     }
     set_thread_count(before);

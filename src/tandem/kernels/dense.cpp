@@ -292,6 +292,39 @@ std::unique_ptr<DenseCall::Parts> product_on_tiles(const DenseProduct& p, const 
   return parts;
 }
 
+// All rows of a batch that shares its right operand as one image, and how its weights lie.
+Convolution as_one_image(const DenseProduct& p) {
+  Convolution c = as_convolution(p);
+  c.height = c.out_height = p.batch * p.rows;
+  c.batch = 1;
+  return c;
+}
+WeightOrder weight_order(const DenseProduct& p) {
+  return {p.columns,
+          p.depth,
+          1,
+          p.right_is_transposed ? p.depth : 1,
+          p.right_is_transposed ? 1 : p.columns,
+          1};
+}
+
+// Weights that are turned to panels while they are read, so that no copy of them stays: a tenth to
+// a fifth slower than copies that oneDNN packs, where rows are many.
+std::unique_ptr<DenseCall::Parts> product_on_panels(const DenseProduct& p, const float* w,
+                                                    const float* bias, const Epilogue& epilogue) {
+  constexpr std::int64_t kManyRows = 48;
+  if (!PanelProduct::is_there() || w == nullptr || !p.shares_right || p.batch * p.rows < kManyRows)
+    return nullptr;
+  auto parts = std::make_unique<DenseCall::Parts>();
+  parts->panel_product.emplace(as_one_image(p), nullptr,
+                               PanelProduct::Options{.bias = bias,
+                                                     .adds = epilogue.adds,
+                                                     .activation = lane_call_of(epilogue),
+                                                     .weights = w,
+                                                     .order = weight_order(p)});
+  return parts;
+}
+
 // With AVX2 oneDNN's convolutions, which pack their weights, take 0.8 of the time of its products,
 // of a few rows a third. Weights beyond 4 MB stay where they are: a copy of them costs more than
 // that.
@@ -304,13 +337,7 @@ std::unique_ptr<DenseCall::Parts> product_by_convolution(const DenseProduct& p, 
   std::int64_t& copied = packed.kept->product_weights;
   if (copied + p.depth * p.columns > kMostWeights) return nullptr;
   copied += p.depth * p.columns;
-  Convolution c = as_convolution(p);
-  c.height = c.out_height = p.batch * p.rows;
-  c.batch = 1;
-  const std::int64_t by_filter = p.right_is_transposed ? p.depth : 1;
-  const std::int64_t by_channel = p.right_is_transposed ? 1 : p.columns;
-  return convolution_by_primitives(c, w, {p.columns, p.depth, 1, by_filter, by_channel, 1}, bias,
-                                   epilogue, packed);
+  return convolution_by_primitives(as_one_image(p), w, weight_order(p), bias, epilogue, packed);
 }
 
 }  // namespace
@@ -324,10 +351,15 @@ std::unique_ptr<DenseCall> dense_product(const DenseProduct& p, const float* w, 
                              bias,    epilogue.adds, lane_call_of(epilogue)};
     return std::unique_ptr<DenseCall>(new DenseCall(std::move(parts)));
   }
+  const auto call = [](std::unique_ptr<DenseCall::Parts> parts) {
+    return std::unique_ptr<DenseCall>(new DenseCall(std::move(parts)));
+  };
+  if (!p.copies_weights)
+    if (auto panels = product_on_panels(p, w, bias, epilogue)) return call(std::move(panels));
   if (auto tiled = product_on_tiles(p, w, bias, epilogue, packed_constants))
-    return std::unique_ptr<DenseCall>(new DenseCall(std::move(tiled)));
+    return call(std::move(tiled));
   if (auto convolution = product_by_convolution(p, w, bias, epilogue, packed_constants))
-    return std::unique_ptr<DenseCall>(new DenseCall(std::move(convolution)));
+    return call(std::move(convolution));
   dnnl_stream();
   if (!p.shares_right && w == nullptr && bias == nullptr)
     return std::unique_ptr<DenseCall>(new DenseCall(product_batch(p, epilogue)));

@@ -101,6 +101,8 @@ std::unique_ptr<DenseCall> dense_convolution(const Convolution& shape, const flo
 struct DenseProduct {
   std::int64_t batch = 1, rows = 1, depth = 1, columns = 1;
   bool shares_right = true, right_is_transposed = false;
+  // Constant weights may be copied to an order that is faster to read.
+  bool copies_weights = true;
 };
 // `w` is null where it is given to each run; `bias` may be null.
 std::unique_ptr<DenseCall> dense_product(const DenseProduct& shape, const float* w,

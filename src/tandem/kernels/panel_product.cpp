@@ -1,23 +1,48 @@
 #include "tandem/kernels/panel_product.h"
 
 #include <algorithm>
-#include <cstdlib>
+#include <cstring>
 #include <limits>
 
 #include "tandem/base/threads.h"
 #include "tandem/kernels/instruction_set.h"
 #include "tandem/kernels/panel_kernels.h"
 #include "tandem/kernels/thread_memory.h"
+#include "tandem/kernels/transpose.h"
 
 namespace tandem {
 namespace {
 
 struct PanelMemory {
-  ThreadMemory windows, sums;
+  ThreadMemory windows, sums, weights;
 };
 PanelMemory& panel_memory() {
   thread_local PanelMemory memory;
   return memory;
+}
+
+// One panel, [position, channel, lane].
+void turn_to_filter_panel(const float* w, const WeightOrder& order, const FilterPanel& panel,
+                          std::int64_t lanes, float* to) {
+  const std::int64_t width = panel.vectors * lanes, empty = width - panel.filters;
+  w += panel.first * order.by_filter;
+  for (std::int64_t p = 0; p < order.positions; ++p, to += width * order.channels) {
+    const float* from = w + p * order.by_position;
+    if (order.by_channel == 1 && order.by_filter != 1) {
+      const auto words = [](const float* x) { return reinterpret_cast<const std::uint32_t*>(x); };
+      transpose32(words(from), order.by_filter, reinterpret_cast<std::uint32_t*>(to), width,
+                  panel.filters, order.channels);
+    }
+    for (std::int64_t c = 0; c < order.channels; ++c) {
+      const float* row = from + c * order.by_channel;
+      float* lane = to + c * width;
+      if (order.by_filter == 1)
+        std::memcpy(lane, row, static_cast<std::size_t>(panel.filters) * sizeof(float));
+      else if (order.by_channel != 1)
+        for (std::int64_t i = 0; i < panel.filters; ++i) lane[i] = row[i * order.by_filter];
+      std::fill_n(lane + panel.filters, empty, 0.0F);
+    }
+  }
 }
 
 }  // namespace
@@ -48,35 +73,30 @@ std::int64_t panel_floats(const WeightOrder& order) {
 void turn_to_filter_panels(const float* w, const WeightOrder& order, float* to) {
   const std::int64_t lanes = panel_lanes();
   for (const FilterPanel& panel : filter_panels(order.filters, lanes)) {
-    for (std::int64_t p = 0; p < order.positions; ++p) {
-      for (std::int64_t c = 0; c < order.channels; ++c) {
-        const float* from = w + c * order.by_channel + p * order.by_position;
-        for (std::int64_t i = 0; i < panel.vectors * lanes; ++i)
-          *to++ = i < panel.filters ? from[(panel.first + i) * order.by_filter] : 0.0F;
-      }
-    }
+    turn_to_filter_panel(w, order, panel, lanes, to);
+    to += panel.vectors * lanes * order.channels * order.positions;
   }
 }
 
-bool PanelProduct::suits(const Convolution& c) {
+bool PanelProduct::is_there() {
 #if defined(__x86_64__)
-  if (c.group != 1) return false;
+  static const bool has_fma = __builtin_cpu_supports("fma") != 0;
+  return has_fma && instruction_set() >= InstructionSet::kAvx2;
+#else
+  return false;
+#endif
+}
+
+bool PanelProduct::suits(const Convolution& c) {
+  if (!is_there() || c.group != 1) return false;
   const bool is_product = c.kernel_height * c.kernel_width * c.stride_height * c.stride_width == 1;
-  if (instruction_set() >= InstructionSet::kVnni) {
-    if (std::getenv("NO_PANEL")) return false;
-    return is_product && c.out_height == c.height && c.out_width == c.width;
-  }
+  if (panel_lanes() == 16) return is_product && c.out_height == c.height && c.out_width == c.width;
   // oneDNN is as fast, or faster, at images of few channels, and at products and kernels of one
   // position, measured on Zen 3: there it reaches nine tenths of the peak, or takes no memory
   // beside the weights; at large weights of other kernels the half, and at strides of one position
   // a tenth.
-  static const bool has_fma = __builtin_cpu_supports("fma") != 0;
   constexpr std::int64_t kManyChannels = 16;
-  return has_fma && instruction_set() == InstructionSet::kAvx2 && !is_product &&
-         c.channels >= kManyChannels;
-#else
-  return static_cast<void>(c), false;
-#endif
+  return !is_product && c.channels >= kManyChannels;
 }
 
 PanelProduct::PanelProduct(const Convolution& shape, const float* panels, const Options& options)
@@ -116,7 +136,8 @@ void PanelProduct::cut() {
   const auto affordable = static_cast<std::int64_t>(operations / kLeastOperations);
   const auto panels = static_cast<std::int64_t>(order_.size());
   const std::int64_t elements = c_.batch * c_.height * c_.width * c_.channels + pixels * c_.filters;
-  const bool by_panels = weights > static_cast<double>(elements) && panels >= kParts * kLeastPanels;
+  const bool by_panels = (panels_ == nullptr || weights > static_cast<double>(elements)) &&
+                         panels >= kParts * kLeastPanels;
   const std::int64_t most = most_panel_pixels(lanes_, 2);
   const std::int64_t units = by_panels ? panels : (pixels + most - 1) / most;
   const std::int64_t count = std::clamp<std::int64_t>(std::min(affordable, units), 1, kParts);
@@ -128,19 +149,13 @@ void PanelProduct::cut() {
       parts_.push_back({begin * most, std::min(pixels, end * most), 0, order_.size()});
     }
   }
-  // What a block of pixels reads stays in the second cache while all panels pass; with weights that
-  // stay there, what is written stays in the first one until the activation has passed.
+  // What a block of pixels reads stays in the second cache while all panels pass; where they are
+  // turned for it, it is as much as pays.
+  constexpr std::int64_t kCached = 64 * 1024, kMostTurned = 256;
   const std::int64_t read = std::max<std::int64_t>(
       c_.channels * c_.stride_width * std::min(c_.stride_height, c_.kernel_height), 1);
-  const bool keeps_weights = weights * sizeof(float) <= 256.0 * 1024;
-  if (applies_ && keeps_weights && has_rows()) {
-    static const char* e = std::getenv("BLK");
-    const std::int64_t kNear = (e ? atol(e) : 24) * 1024 / 4;
-    block_ = std::max<std::int64_t>(kNear / (read + c_.filters) / most, 1) * most;
-  } else {
-    constexpr std::int64_t kCached = 64 * 1024;
-    block_ = std::clamp<std::int64_t>(kCached / read / most, 4, 64) * most;
-  }
+  block_ = panels_ == nullptr ? kMostTurned / most * most
+                              : std::clamp<std::int64_t>(kCached / read / most, 4, 64) * most;
 }
 
 void PanelProduct::run(const float* x, const float* addend, float* y) const {
@@ -157,7 +172,36 @@ void PanelProduct::run(const float* x, const float* addend, float* y) const {
 }
 
 void PanelProduct::run_part(const Part& part, const float* x, const float* addend, float* y) const {
-  const FilterPanel &first = order_[part.first_panel], &last = order_[part.last_panel - 1];
+  // Panels that are turned together: of each row of weights a few lines.
+  constexpr std::size_t kTurned = 4;
+  const std::size_t together = panels_ == nullptr ? kTurned : order_.size();
+  for (std::size_t begin = part.first_panel; begin < part.last_panel; begin += together) {
+    const std::size_t end = std::min(begin + together, part.last_panel);
+    run_panels(part, begin, end, panels_ == nullptr ? turned(begin, end) : weights_at(begin), x,
+               addend, y);
+  }
+}
+
+const float* PanelProduct::weights_at(std::size_t panel) const {
+  return panels_ + order_[panel].at * positions_ * c_.channels;
+}
+
+// Of this thread until it turns others.
+const float* PanelProduct::turned(std::size_t begin, std::size_t end) const {
+  const FilterPanel &first = order_[begin], &last = order_[end - 1];
+  const std::int64_t window = positions_ * c_.channels,
+                     floats = (last.at + last.vectors * lanes_ - first.at) * window;
+  float* weights = panel_memory().weights.floats(floats);
+  for (std::size_t panel = begin; panel < end; ++panel)
+    turn_to_filter_panel(options_.weights, options_.order, order_[panel], lanes_,
+                         weights + (order_[panel].at - first.at) * window);
+  return weights;
+}
+
+void PanelProduct::run_panels(const Part& part, std::size_t begin, std::size_t end,
+                              const float* weights, const float* x, const float* addend,
+                              float* y) const {
+  const FilterPanel &first = order_[begin], &last = order_[end - 1];
   const std::int64_t columns = last.first + last.filters - first.first;
   // Blocks of one length, that the last one does not compute a pixel alone.
   const std::int64_t pixels = part.end - part.begin, blocks = (pixels + block_ - 1) / block_;
@@ -165,8 +209,10 @@ void PanelProduct::run_part(const Part& part, const float* x, const float* adden
     Windows windows{part.begin + pixels * i / blocks, part.begin + pixels * (i + 1) / blocks, x,
                     nullptr};
     if (!has_rows()) find_windows(windows);
-    for (std::size_t panel = part.first_panel; panel < part.last_panel; ++panel)
-      multiply(windows, order_[panel], addend, y);
+    for (std::size_t panel = begin; panel < end; ++panel) {
+      const std::int64_t at = (order_[panel].at - first.at) * positions_ * c_.channels;
+      multiply(windows, order_[panel], weights + at, addend, y);
+    }
     if (!applies_) continue;
     float* results = y + windows.begin * c_.filters + first.first;
     const std::int64_t count = windows.end - windows.begin;
@@ -203,14 +249,14 @@ void PanelProduct::find_windows(Windows& windows) const {
 }
 
 // In chunks of the window, of which the weights stay in the second cache while all pixels pass.
-void PanelProduct::multiply(const Windows& windows, const FilterPanel& panel, const float* addend,
-                            float* y) const {
+void PanelProduct::multiply(const Windows& windows, const FilterPanel& panel, const float* weights,
+                            const float* addend, float* y) const {
   constexpr std::int64_t kMostDepth = 1536;
   const std::int64_t lanes = panel.vectors * lanes_, parts = (c_.channels - 1) / kMostDepth + 1,
                      positions = std::max<std::int64_t>(kMostDepth / c_.channels, 1);
   float* sums = panel_memory().sums.floats((windows.end - windows.begin) * lanes);
   Chunk chunk{};
-  chunk.weights = panels_ + panel.at * positions_ * c_.channels;
+  chunk.weights = weights;
   for (std::int64_t p = 0; p < positions_; p += positions) {
     chunk.first_position = p;
     chunk.last_position = std::min(p + positions, positions_);

@@ -41,13 +41,18 @@ class PanelProduct {
     const float* bias = nullptr;  // by filter
     bool adds = false;            // what run() calls addend
     RealCall activation;          // kCopy for none
+    // Where `panels` is null: weights that each run turns to panels, which takes no memory of its
+    // own and pays for many pixels.
+    const float* weights = nullptr;
+    WeightOrder order = {};
   };
 
-  // `panels` as turn_to_filter_panels() writes them; they stay where they are.
+  // `panels` as turn_to_filter_panels() writes them; they, or the weights, stay where they are.
   PanelProduct(const Convolution& shape, const float* panels, const Options& options);
 
-  // Whether this processor has AVX2 and FMA, or AVX-512 and the shape has kernels of one position,
-  // and they pay.
+  // Whether this processor has the instructions, which are AVX2 and FMA or AVX-512.
+  static bool is_there();
+  // And whether they pay for a shape: with AVX-512 one that has kernels of one position.
   static bool suits(const Convolution& shape);
 
   // Channels last: x [batch, height, width, channels], addend and y [batch, out_height, out_width,
@@ -78,8 +83,12 @@ class PanelProduct {
     const float* weights;
     bool is_first = true, is_last = false;
   };
-  void multiply(const Windows& windows, const FilterPanel& panel, const float* addend,
-                float* y) const;
+  const float* weights_at(std::size_t panel) const;
+  const float* turned(std::size_t begin, std::size_t end) const;
+  void run_panels(const Part& part, std::size_t begin, std::size_t end, const float* weights,
+                  const float* x, const float* addend, float* y) const;
+  void multiply(const Windows& windows, const FilterPanel& panel, const float* weights,
+                const float* addend, float* y) const;
   void multiply_chunk(const Windows& windows, const FilterPanel& panel, const Chunk& chunk,
                       float* sums, const float* addend, float* y) const;
   void place(const float* sums, std::int64_t pixels, std::int64_t lanes, std::int64_t filters,

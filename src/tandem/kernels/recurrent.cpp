@@ -41,7 +41,8 @@ RecurrentLayer::RecurrentLayer(const RecurrentShape& shape, const float* w, cons
   const DenseProduct product{.rows = shape.steps * shape.batch,
                              .depth = shape.inputs,
                              .columns = shape.directions * rows,
-                             .right_is_transposed = true};
+                             .right_is_transposed = true,
+                             .copies_weights = false};
   inputs_ = dense_product(product, w, input_bias_.data(), {}, packed);
 }
 

@@ -116,12 +116,13 @@ void pow(OnnxNode& node) {
       return node.set(0, node.add("Pow", {base, same}));
     }
   }
-  const auto cast = [&](ValueId value, const Format& to) {
-    return node.add("Cast", {value}, {{"to", to}});
-  };
   const Format wide = Format::parse("f64");
-  const ValueId power = node.add("Pow", {cast(base, wide), cast(exponent, wide)});
-  node.set(0, cast(power, format));
+  const auto cast = [&](ValueId value, const Format& from, const Format& to) {
+    return from == to ? value : node.add("Cast", {value}, {{"to", to}});
+  };
+  const ValueId power =
+      node.add("Pow", {cast(base, format, wide), cast(exponent, node.type(1).format, wide)});
+  node.set(0, cast(power, wide, format));
 }
 
 ValueId folded(OnnxNode& node, std::string_view op) {

@@ -93,6 +93,16 @@ class Llama:
     def __init__(self, path, threads):
         import llama_cpp
         self.api = llama_cpp
+        # It tells of every tensor and node; errors are enough.
+        error = 4
+
+        @llama_cpp.llama_log_callback
+        def log(level, text, _):
+            if level == error:
+                sys.stderr.write(text.decode(errors="replace"))
+
+        self.log = log  # called as long as the library is there
+        llama_cpp.llama_log_set(log, None)
         llama_cpp.llama_backend_init()
         self.model = llama_cpp.llama_model_load_from_file(
             str(path).encode(), llama_cpp.llama_model_default_params())

@@ -418,8 +418,8 @@ def main():
     rows = json.loads(state.read_text()) if state and state.exists() else []
     if arguments.write and all(map(is_quantized, map(Path, arguments.models))) and \
             all("quantized" in row for row in rows):
-        sys.exit("bench_host.py: --write needs a network of floats, which names the processor's part; "
-                 "give one, or a --state that has one")
+        sys.exit("bench_host.py: --write needs a network of floats, which names the processor's "
+                 "part; give one, or a --state that has one")
     with tempfile.TemporaryDirectory() as folder:
         for model in map(Path, arguments.models):
             rows = merged(rows_of(arguments, model, folder), rows)

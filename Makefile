@@ -19,6 +19,7 @@ help:
 	@echo "make estimates estimates beside the truth: the table of docs/estimates.md"
 	@echo "make bench-mcu int8 networks on Cortex-M and RV32: the table of docs/microcontrollers.md"
 	@echo "make bench-host networks on this processor beside ONNX Runtime: docs/host.md"
+	@echo "               (AVX2=1: with nothing that the processor has beyond AVX2)"
 	@echo "make estimates-host  predicted beside measured latency of those: docs/host_estimates.md"
 	@echo "make bench-decode products with packed weights beside their roofs, oneDNN and llama.cpp"
 	@echo "make compare   whole networks beside ONNX Runtime, LiteRT and qonnx, in one table"
@@ -65,7 +66,7 @@ bench-mcu: build
 	  $(TANDEM_DATA)/models/mlperf_tiny/$(model).tflite)
 
 # NETWORKS="resnet18 bert" takes some of them, and writes no document. Of those in INT8 there are
-# quantized forms too.
+# quantized forms too. AVX2=1 hides what the processor has beyond AVX2 from both programs.
 NETWORKS ?=
 INT8 ?= densenet121 efficientnet_b0 mobilenet_v2 mobilenet_v3 resnet18 resnet50 shufflenet_v2 \
   squeezenet
@@ -83,10 +84,13 @@ bench-decode:
 bench-host: all
 	@tools/setup.sh networks
 	@tools/build.sh $(PRESET) $(JOBS) tandem_host_quantized
+	@$(if $(AVX2),tools/build.sh $(PRESET) $(JOBS) avx2_only)
 	@.venv/bin/python tools/export_networks.py build/networks $(NETWORKS)
 	@$(MAKE) --no-print-directory $(QUANTIZED)
-	@.venv/bin/python tools/bench_host.py --tandem $(BUILD)/python \
-	  --quantized $(BUILD)/bench/tandem_host_quantized --state build/networks/rows.json \
+	@$(if $(AVX2),LD_PRELOAD=$(abspath $(BUILD)/bench/libavx2_only.so)) \
+	  .venv/bin/python tools/bench_host.py --tandem $(BUILD)/python \
+	  --quantized $(BUILD)/bench/tandem_host_quantized \
+	  --state build/networks/rows$(if $(AVX2),.avx2).json \
 	  $(if $(NETWORKS),$(NETWORKS:%=build/networks/%.onnx) $(QUANTIZED),--write docs/host.md \
 	  build/networks/*.onnx)
 

@@ -18,6 +18,7 @@ are kept, so that a machine that is seldom quiet measures one network at a time:
 import argparse
 import json
 import math
+import os
 import platform
 import re
 import statistics
@@ -332,7 +333,10 @@ def section_of(all_rows):
     quantized = [row for row in all_rows if "quantized" in row]
     first = next(row for row in rows if "refused" not in row)
     title = f"## {processor()}: {first['instructions']}"
-    text = [title, "", f"Peer: ONNX Runtime {first['peer_version']}.", "", *table_of(rows), ""]
+    peer = f"Peer: ONNX Runtime {first['peer_version']}."
+    if "avx2_only" in os.environ.get("LD_PRELOAD", ""):
+        peer += " AVX-512 and AMX are hidden from both programs (bench/host/avx2_only.cpp)."
+    text = [title, "", peer, "", *table_of(rows), ""]
     for line in summary_of(rows):
         text.append(f"- {line}")
     text += quantized_section(quantized)

@@ -25,8 +25,8 @@ namespace {
 template <int kPixels, int kVectors>
 TANDEM_FMA void multiply_windows(const PanelWork& work) {
   constexpr int kLanes = 8;
-  // Weights come in time from the second cache only when they are asked for early.
-  constexpr std::int64_t kAhead = 128;
+  // Weights come in time, from the third cache too, only when they are asked for early.
+  constexpr std::int64_t kAhead = 512;
   __m256 sums[kPixels][kVectors];
 #pragma GCC unroll 6
   for (int p = 0; p < kPixels; ++p)

@@ -26,5 +26,25 @@ TEST(Transpose, MovesEveryElementOnce) {
   }
 }
 
+template <typename Element>
+void expect_turns() {
+  for (const std::int64_t count : {0, 1, 7, 16, 58, 232}) {
+    std::vector<Element> first, second, result(static_cast<std::size_t>(2 * count));
+    for (std::int64_t i = 0; i < count; ++i) {
+      first.push_back(static_cast<Element>(2 * i));
+      second.push_back(static_cast<Element>(2 * i + 1));
+    }
+    interleave(first.data(), second.data(), count, result.data());
+    for (std::size_t i = 0; i < result.size(); ++i) EXPECT_EQ(result[i], static_cast<Element>(i));
+  }
+}
+
+TEST(Interleave, TwoRowsTakeTurns) {
+  expect_turns<std::uint8_t>();
+  expect_turns<std::uint16_t>();
+  expect_turns<std::uint32_t>();
+  expect_turns<std::uint64_t>();
+}
+
 }  // namespace
 }  // namespace tandem

@@ -54,7 +54,7 @@ struct DenseCall::Parts {
   const float* tile_right = nullptr;  // constant
 
   std::optional<VectorProduct> vector_product;  // likewise, of one row
-  std::optional<PanelProduct> panel_product;    // likewise, with vectors of AVX2
+  std::optional<PanelProduct> panel_product;    // likewise, on panels of filters
 
   std::vector<Variant> variants;
   std::vector<Tile> tiles;

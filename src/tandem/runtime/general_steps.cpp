@@ -60,6 +60,10 @@ class BoxesStep final : public StepProgram {
       const T* from = reinterpret_cast<const T*>(source) + box.from;
       T* to = result + box.to;
       const Walk& walk = *box.walk;
+      if (walk.interleaves()) {
+        interleave_planes(walk, from, to);
+        continue;
+      }
       if constexpr (std::is_same_v<T, std::uint32_t>) {
         if (walk.turns()) {
           transpose(walk, from, to);
@@ -78,6 +82,20 @@ class BoxesStep final : public StepProgram {
                    }
                  });
     }
+  }
+
+  // Channels that change places in two groups.
+  template <typename T>
+  static void interleave_planes(const Walk& walk, const T* from, T* to) {
+    const std::int64_t columns = walk.run_length();
+    const std::int64_t grain = std::max(kPartElements / (2 * columns), std::int64_t{1});
+    parallel_for(0, walk.planes(), grain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t plane = begin; plane < end; ++plane) {
+        const auto [source, target] = walk.plane_offsets(plane);
+        const T* first = from + source;
+        interleave(first, first + walk.plane_step(0), columns, to + target);
+      }
+    });
   }
 
   // Planes whose columns in the source are rows of the result, each in parts of some columns.
@@ -198,11 +216,12 @@ std::unique_ptr<StepProgram> make_boxes(const StepContext& context, std::size_t 
       order.emplace_back(-strides[d], d);
     }
     std::sort(order.begin(), order.end());
-    // Long runs read side by side are better than short ones written side by side.
+    // Long runs read side by side are better than short ones written side by side; two of them are
+    // interleaved.
     constexpr std::int64_t kShort = 16;
-    if (order.size() > 1 && box.extents[order.back().second] < kShort &&
-        steps[order[order.size() - 2].second] == 1)
-      std::rotate(order.begin(), order.end() - 1, order.end());
+    const std::int64_t last = box.extents[order.back().second];
+    if (order.size() > 1 && last < kShort && steps[order[order.size() - 2].second] == 1)
+      std::rotate(last == 2 ? order.end() - 2 : order.begin(), order.end() - 1, order.end());
     std::vector<std::int64_t> extents, in, out;
     for (const auto& [key, d] : order) {
       extents.push_back(box.extents[d]);

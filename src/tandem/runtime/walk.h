@@ -56,6 +56,11 @@ class Walk {
     return extents_.size() >= 2 && steps_.back()[1] == 1 && steps_.back()[0] != 1 &&
            steps_[extents_.size() - 2][0] == 1;
   }
+  // Whether planes have two rows, whose elements take turns in the result.
+  bool interleaves() const {
+    return extents_.size() >= 2 && plane_rows() == 2 && run_step(0) == 1 && run_step(1) == 2 &&
+           plane_step(1) == 1;
+  }
   std::int64_t plane_rows() const { return extents_[extents_.size() - 2]; }
   std::int64_t plane_step(std::size_t operand) const {
     return steps_[extents_.size() - 2][operand];

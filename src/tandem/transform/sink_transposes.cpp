@@ -92,9 +92,7 @@ class Sinker {
     if (value.plain()) return value.base;
     ValueId result = kNone;
     if (!value.perm.empty()) {
-      result = moves_only_ones(value)
-                   ? reshaped(value)
-                   : builder_->add("Transpose", {value.base}, {{"perm", value.perm}}, "transpose");
+      result = transposed(value);
     } else {
       const auto count = static_cast<std::int64_t>(value.picks.size());
       const Tensor indices = Tensor::from_integers(Format::integer(64, true), {count}, value.picks);
@@ -103,6 +101,11 @@ class Sinker {
     }
     value = {result, {}, {}};
     return result;
+  }
+
+  ValueId transposed(const Carried& value) {
+    if (moves_only_ones(value)) return reshaped(value);
+    return builder_->add("Transpose", {value.base}, {{"perm", value.perm}}, "transpose");
   }
 
   // Axes of extent 1 change place without any element moving.
@@ -131,7 +134,9 @@ class Sinker {
     if (op == "Transpose")
       done = move_transpose(node);
     else if (op == "Reshape")
-      done = move_reshape(node);
+      done = move_reshape(node) || regroup(node);
+    else if (op == "Slice")
+      done = move_slice(node);
     else if (op == "IntMatMul")
       done = move_product(node);
     else if (op == "IntSum" || op == "IntReduceMax")
@@ -185,6 +190,96 @@ class Sinker {
         {{"shape", std::vector<std::string>{"d0", std::to_string(element_count(inner))}}},
         node.name);
     values_[node.outputs[0]] = {flat, {}, is_identity(picks) ? Order{} : picks};
+    return true;
+  }
+
+  bool move_slice(const Node& node) {
+    const Carried& x = values_[node.inputs[0]];
+    if (x.perm.empty()) return false;
+    Attributes attributes = node.attributes;
+    Order axes = std::get<Order>(attributes.at("axes"));
+    if (axes.empty()) {
+      axes.resize(std::get<Order>(attributes.at("starts")).size());
+      std::iota(axes.begin(), axes.end(), std::int64_t{0});
+    }
+    for (std::int64_t& axis : axes) {
+      if (axis < 0) axis += static_cast<std::int64_t>(x.perm.size());
+      axis = x.perm[static_cast<std::size_t>(axis)];
+    }
+    attributes["axes"] = axes;
+    const Order perm = x.perm;
+    const ValueId result = builder_->add("Slice", {x.base}, attributes, node.name);
+    values_[node.outputs[0]] = {result, perm, {}};
+    return true;
+  }
+
+  // Axes that a Reshape makes of others: one of one, some of one, or one of some.
+  struct Regrouped {
+    std::size_t first = 0, count = 1;  // of the axes that were
+    std::vector<Dim> dims;             // of those that are
+  };
+  static std::optional<std::vector<Regrouped>> regrouped_axes(const std::vector<Dim>& from,
+                                                              const std::vector<Dim>& to) {
+    std::vector<Regrouped> result;
+    std::size_t i = 0, j = 0;
+    while (i < from.size() && j < to.size()) {
+      Regrouped group{i, 1, {to[j]}};
+      Dim before = from[i++], after = to[j++];
+      while (!(before == after)) {
+        if (!before.is_constant() || !after.is_constant()) return std::nullopt;
+        if (before.constant() < after.constant()) {
+          if (i == from.size()) return std::nullopt;
+          before = before * from[i++];
+          ++group.count;
+        } else {
+          if (j == to.size()) return std::nullopt;
+          after = after * to[j];
+          group.dims.push_back(to[j++]);
+        }
+      }
+      if (group.count > 1 && group.dims.size() > 1) return std::nullopt;
+      result.push_back(group);
+    }
+    if (i != from.size() || j != to.size()) return std::nullopt;
+    return result;
+  }
+
+  // An axis that is split is so where it lies; axes that become one are put in their order first,
+  // if they lie side by side. Channels that change places in groups, as in ShuffleNet, become one
+  // Transpose of what lies channels last.
+  bool regroup(const Node& node) {
+    const Carried x = values_[node.inputs[0]];
+    if (x.perm.empty()) return false;
+    const auto groups = regrouped_axes(graph_.values[node.inputs[0]].type.shape,
+                                       graph_.values[node.outputs[0]].type.shape);
+    if (!groups) return false;
+    // By axis of the base: the group it belongs to, and the order in which they are put.
+    std::vector<std::size_t> group_of(x.perm.size());
+    for (std::size_t g = 0; g < groups->size(); ++g)
+      for (std::size_t i = 0; i < (*groups)[g].count; ++i)
+        group_of[static_cast<std::size_t>(x.perm[(*groups)[g].first + i])] = g;
+    Order arranged;
+    std::vector<std::string> dims;
+    std::vector<std::int64_t> place(groups->size());  // of the first axis that a group becomes
+    for (std::size_t axis = 0; axis < group_of.size(); axis += (*groups)[group_of[axis]].count) {
+      const Regrouped& group = (*groups)[group_of[axis]];
+      for (std::size_t i = 0; i < group.count; ++i) {
+        if (axis + i >= group_of.size() || group_of[axis + i] != group_of[axis]) return false;
+        arranged.push_back(x.perm[group.first + i]);
+      }
+      place[group_of[axis]] = static_cast<std::int64_t>(dims.size());
+      if (group.count == 1 && group.dims.size() == 1)
+        dims.push_back(concat("d", arranged.size() - 1));
+      else
+        for (const Dim& dim : group.dims) dims.push_back(std::to_string(dim.constant()));
+    }
+    const ValueId base = is_identity(arranged) ? x.base : transposed({x.base, arranged, {}});
+    const ValueId result = builder_->add("Reshape", {base}, {{"shape", dims}}, node.name);
+    Order perm;
+    for (std::size_t g = 0; g < groups->size(); ++g)
+      for (std::size_t i = 0; i < (*groups)[g].dims.size(); ++i)
+        perm.push_back(place[g] + static_cast<std::int64_t>(i));
+    values_[node.outputs[0]] = {result, is_identity(perm) ? Order{} : perm, {}};
     return true;
   }
 

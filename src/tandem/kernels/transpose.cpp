@@ -132,35 +132,19 @@ void transpose32(const std::uint32_t* x, std::int64_t x_stride, std::uint32_t* y
   HWY_DYNAMIC_DISPATCH(transpose)(x, x_stride, y, y_stride, rows, columns);
 }
 
-namespace {
-
 template <typename Element>
-void interleave_rows(const Element* __restrict first, const Element* __restrict second,
-                     std::int64_t count, Element* __restrict to) {
+void interleave(const Element* __restrict first, const Element* __restrict second,
+                std::int64_t count, Element* __restrict to) {
   for (std::int64_t i = 0; i < count; ++i) {
     to[2 * i] = first[i];
     to[2 * i + 1] = second[i];
   }
 }
 
-}  // namespace
-
-void interleave(const std::uint8_t* first, const std::uint8_t* second, std::int64_t count,
-                std::uint8_t* to) {
-  interleave_rows(first, second, count, to);
-}
-void interleave(const std::uint16_t* first, const std::uint16_t* second, std::int64_t count,
-                std::uint16_t* to) {
-  interleave_rows(first, second, count, to);
-}
-void interleave(const std::uint32_t* first, const std::uint32_t* second, std::int64_t count,
-                std::uint32_t* to) {
-  interleave_rows(first, second, count, to);
-}
-void interleave(const std::uint64_t* first, const std::uint64_t* second, std::int64_t count,
-                std::uint64_t* to) {
-  interleave_rows(first, second, count, to);
-}
+template void interleave(const std::uint8_t*, const std::uint8_t*, std::int64_t, std::uint8_t*);
+template void interleave(const std::uint16_t*, const std::uint16_t*, std::int64_t, std::uint16_t*);
+template void interleave(const std::uint32_t*, const std::uint32_t*, std::int64_t, std::uint32_t*);
+template void interleave(const std::uint64_t*, const std::uint64_t*, std::int64_t, std::uint64_t*);
 
 }  // namespace tandem
 #endif  // HWY_ONCE

@@ -83,7 +83,9 @@ class Walk {
   // where each operand repeats itself or goes on from run to run.
   template <typename Visit>
   void visit_joined(std::int64_t block, std::int64_t part, const Visit& visit) const {
-    const std::int64_t length = run_length(), most = block / std::max(length, std::int64_t{1});
+    const std::int64_t length = run_length();
+    if (length * runs_ == 0) return;  // of an empty operand
+    const std::int64_t most = block / length;
     if (!joins_ || most < 2)
       return this->visit(block, part, [&](const std::int64_t* offsets, std::int64_t count) {
         visit(offsets, count, std::int64_t{1});
